@@ -1,0 +1,265 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""From process scores and outcome rewards to token-level advantages (PRPO, arXiv 2601.07182, section 3).
+
+The process advantage `z` says how good each segment is, the outcome advantage `beta` how good the whole response is within
+its group; PRPO shifts the first by the second. Tensors only: neither verl nor a PRM is known here. Arithmetic is fp32 (fp64
+for fp64 input), without gradients, on the device of the input; results come back in the dtype of `process_scores`. Groups are
+given by `index` and nothing else; the order of rows and padding change nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Credit = Literal["prpo", "process", "outcome", "prm_avg", "prm_avg_prpo", "pure"]
+CREDITS: tuple[str, ...] = ("prpo", "process", "outcome", "prm_avg", "prm_avg_prpo", "pure")
+ProcessNorm = Literal["prior", "group"]
+PROCESS_NORMS: tuple[str, ...] = ("prior", "group")
+OutcomeNorm = Literal["mean", "mean_std"]
+OUTCOME_NORMS: tuple[str, ...] = ("mean", "mean_std")
+
+EPSILON = 1e-6
+"""Added to every standard deviation that is measured on data, as verl's GRPO does."""
+
+PURE_TEMPERATURE = 0.1
+"""Temperature of PURE's softmin over a response's segments."""
+
+
+def prpo_advantage(
+    process_scores: Tensor,
+    segment_starts: Tensor,
+    outcome_rewards: Tensor,
+    response_mask: Tensor,
+    index: np.ndarray | Sequence,
+    *,
+    credit: Credit = "prpo",
+    process_norm: ProcessNorm = "prior",
+    prior_mean: float = 0.5,
+    prior_std: float = 12**-0.5,
+    outcome_norm: OutcomeNorm = "mean",
+    scored: Tensor | None = None,
+) -> Tensor:
+    """Token-level advantages from segment scores and outcome rewards.
+
+    Args:
+        process_scores: float `[bs, L]`, each token's segment score r (in [0, 1] for most PRMs). Values outside the mask and in
+            rows that were not scored are ignored; NaN there is harmless.
+        segment_starts: bool `[bs, L]`, True at the first token of each segment (see `verl_prpo.segmentation`).
+        outcome_rewards: float `[bs]`, outcome reward R of each response.
+        response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
+        index: `[bs]`, group of each row (verl's uid array).
+        credit: how the two signals become an advantage:
+            "prpo": z + (R - group mean of R), the paper's method (section 3);
+            "process": z alone (the arm that collapses in the paper);
+            "outcome": the outcome advantage on every token; with `outcome_norm="mean_std"` this is verl's GRPO;
+            "prm_avg": (R' - group mean) / group std with R' = R + mean segment score, on every token;
+            "prm_avg_prpo": z + (R' - group mean of R');
+            "pure": min-form credit of PURE (arXiv 2504.15275): return-to-go of softmin-weighted scores 2r - 1 plus R, less the
+            mean return of the other responses' tokens in the group. It uses neither z nor `outcome_norm`.
+        process_norm: "prior" gives z = (r - prior_mean) / prior_std; "group" takes the mean and standard deviation (unbiased,
+            plus 1e-6) over all valid tokens of the group, the paper's relative distribution.
+        prior_mean: the prior's mean, in units of r; 0.5 for uniform scores on [0, 1].
+        prior_std: the prior's standard deviation, in units of r; sqrt(1/12) for uniform scores on [0, 1].
+        outcome_norm: for "prpo", "outcome" and "prm_avg_prpo": "mean" is R - group mean, 0 in a group of one (the paper);
+            "mean_std" also divides by the group's standard deviation (unbiased, plus 1e-6) and leaves R as it is in a group
+            of one (GRPO as in verl).
+        scored: bool `[bs]`, rows that have process scores; all of them when None. In the others z is 0, the mean segment score
+            is the mean over the group's scored rows (so that it neither favours nor punishes them) and PURE's process part
+            is 0; they stay out of the group's score statistics.
+
+    Returns:
+        Tensor `[bs, L]` in the dtype of `process_scores`, exactly 0 where the mask is 0.
+
+    Raises:
+        ValueError: shapes that do not fit, a non-finite score under the mask or a non-finite outcome (with the row), an unknown
+            name, or a `prior_std` that is not positive.
+    """
+    _choose("credit", credit, CREDITS)
+    _choose("process_norm", process_norm, PROCESS_NORMS)
+    _choose("outcome_norm", outcome_norm, OUTCOME_NORMS)
+    if not prior_std > 0:
+        raise ValueError(f"prior_std must be positive, got {prior_std}")
+    with torch.no_grad():
+        batch = _Batch.checked(process_scores, segment_starts, outcome_rewards, response_mask, index, scored)
+        if credit == "outcome":
+            advantage = _on_tokens(batch, _relative_outcome(batch.rewards, batch, outcome_norm))
+        elif credit == "prm_avg":
+            rewards = batch.rewards + _mean_segment_score(batch)
+            advantage = _on_tokens(batch, _relative_outcome(rewards, batch, "mean_std"))
+        elif credit == "pure":
+            advantage = _pure(batch)
+        else:
+            shift = None
+            if credit == "prpo":
+                shift = _relative_outcome(batch.rewards, batch, outcome_norm)
+            elif credit == "prm_avg_prpo":
+                shift = _relative_outcome(batch.rewards + _mean_segment_score(batch), batch, outcome_norm)
+            if process_norm == "prior":
+                advantage = _shifted(batch, prior_mean, prior_std, shift)
+            else:
+                mean, std = _group_score_statistics(batch)
+                advantage = _shifted(batch, mean, std + EPSILON, shift)
+        _require_finite_advantage(advantage, batch)
+        return advantage.to(process_scores.dtype)
+
+
+def all_equal_groups(outcome_rewards: Tensor, index: np.ndarray | Sequence) -> Tensor:
+    """Rows whose group agrees on the outcome, where PRPO's outcome advantage is 0 and the process reward decides alone.
+
+    Args:
+        outcome_rewards: float `[bs]`.
+        index: `[bs]`, group of each row (verl's uid array).
+
+    Returns:
+        BoolTensor `[bs]`, True in the rows of groups with a single value of R, groups of one included.
+    """
+    group, count = _groups(index, len(outcome_rewards), outcome_rewards.device)
+    bounds = outcome_rewards.float()
+    low = torch.full((count,), float("inf"), device=bounds.device).scatter_reduce(0, group, bounds, "amin")
+    high = torch.full((count,), float("-inf"), device=bounds.device).scatter_reduce(0, group, bounds, "amax")
+    return (low == high)[group]
+
+
+@dataclass
+class _Batch:
+    scores: Tensor  # [bs, L], as given: not to be read outside the mask or in unscored rows
+    starts: Tensor  # bool [bs, L]
+    rewards: Tensor  # [bs]
+    mask: Tensor  # bool [bs, L]
+    group: Tensor  # long [bs]
+    num_groups: int
+    scored: Tensor | None  # bool [bs]
+
+    @classmethod
+    def checked(cls, scores, starts, rewards, response_mask, index, scored) -> "_Batch":
+        if response_mask.dim() != 2:
+            raise ValueError(f"response_mask must be [bs, L], got shape {tuple(response_mask.shape)}")
+        bs = len(response_mask)
+        for name, tensor, shape in (
+            ("process_scores", scores, response_mask.shape),
+            ("segment_starts", starts, response_mask.shape),
+            ("outcome_rewards", rewards, (bs,)),
+            ("scored", scored, (bs,)),
+        ):
+            if tensor is not None and tensor.shape != shape:
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)} to fit response_mask")
+        if not scores.is_floating_point():
+            raise ValueError(f"process_scores must be a floating-point tensor, got {scores.dtype}")
+        dtype = torch.promote_types(scores.dtype, torch.float32)
+        rewards = rewards.to(dtype)
+        if not rewards.isfinite().all():
+            row = int((~rewards.isfinite()).nonzero()[0])
+            raise ValueError(f"the outcome reward of row {row} is {rewards[row].item()}; it must be finite")
+        group, num_groups = _groups(index, bs, scores.device)
+        mask = response_mask if response_mask.dtype == torch.bool else response_mask != 0
+        starts = starts if starts.dtype == torch.bool else starts != 0
+        return cls(scores.to(dtype), starts, rewards, mask, group, num_groups, scored)
+
+    @property
+    def judged(self) -> Tensor:
+        """Tokens that have a score, bool `[bs, L]`."""
+        return self.mask if self.scored is None else self.mask & self.scored[:, None]
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum of row values `[bs]` per group, `[num_groups]`."""
+        return values.new_zeros(self.num_groups).index_add_(0, self.group, values)
+
+    def others(self, values: Tensor) -> Tensor:
+        """For each row the sum of `values` over the other rows of its group, `[bs]`."""
+        return self.total(values)[self.group] - values
+
+
+def _on_tokens(batch: _Batch, row_values: Tensor) -> Tensor:
+    return row_values[:, None] * batch.mask
+
+
+def _shifted(batch: _Batch, mean: Tensor | float, std: Tensor | float, shift: Tensor | None) -> Tensor:
+    """z + shift on valid tokens and 0 elsewhere; mean and std are numbers or one value a row."""
+    scale = 1.0 / std
+    row_offset = -mean * scale * torch.ones_like(batch.rewards)
+    slope = scale[:, None] if isinstance(scale, Tensor) else scale
+    if shift is not None:
+        row_offset = row_offset + shift
+    advantage = torch.addcmul(row_offset[:, None], batch.scores, slope) if isinstance(slope, Tensor) else torch.add(
+        row_offset[:, None], batch.scores, alpha=slope
+    )
+    if batch.scored is not None:
+        plain = torch.zeros_like(batch.rewards) if shift is None else shift
+        advantage = torch.where(batch.scored[:, None], advantage, plain[:, None])
+    return torch.where(batch.mask, advantage, 0.0)
+
+
+def _relative_outcome(rewards: Tensor, batch: _Batch, norm: OutcomeNorm) -> Tensor:
+    ones = torch.ones_like(rewards)
+    size = batch.total(ones)[batch.group]
+    centred = rewards - batch.total(rewards)[batch.group] / size
+    if norm == "mean":
+        return centred
+    variance = batch.total(centred**2)[batch.group] / (size - 1).clamp(min=1)
+    return torch.where(size > 1, centred / (variance.sqrt() + EPSILON), rewards)
+
+
+def _mean_segment_score(batch: _Batch) -> Tensor:
+    opens = batch.starts & batch.judged
+    count = opens.sum(1)
+    mean = torch.where(opens, batch.scores, 0.0).sum(1) / count.clamp(min=1)
+    judged = (count > 0).to(mean.dtype)
+    rows = batch.total(judged)
+    of_group = (batch.total(mean * judged) / rows.clamp(min=1))[batch.group]
+    return torch.where(count > 0, mean, of_group)
+
+
+def _group_score_statistics(batch: _Batch) -> tuple[Tensor, Tensor]:
+    """Mean and unbiased standard deviation of r over the group's judged tokens, one value a row `[bs]` each."""
+    judged = batch.judged
+    scores = torch.where(judged, batch.scores, 0.0)
+    tokens = batch.total(judged.sum(1).to(scores.dtype))
+    mean = (batch.total(scores.sum(1)) / tokens.clamp(min=1))[batch.group]
+    deviation = torch.where(judged, scores - mean[:, None], 0.0)
+    variance = batch.total(deviation.square_().sum(1)) / (tokens - 1).clamp(min=1)
+    return mean, variance.sqrt()[batch.group]
+
+
+def _pure(batch: _Batch) -> Tensor:
+    judged = batch.judged
+    signed = torch.where(judged, 2 * batch.scores - 1, 0.0)
+    softmin_logit = signed / -PURE_TEMPERATURE
+    at_starts = torch.where(batch.starts & judged, softmin_logit, float("-inf"))
+    norm = at_starts.logsumexp(1, keepdim=True).nan_to_num(neginf=0.0)
+    weighted = torch.where(judged, (softmin_logit - norm).exp() * signed, 0.0)  # w_i s_i on every token of segment i
+    reached = torch.where(batch.starts & judged, weighted, 0.0).cumsum(1)  # segments begun so far, this one included
+    process_to_go = reached[:, -1:] - reached + weighted
+    to_go = torch.where(batch.mask, process_to_go + batch.rewards[:, None], 0.0)
+    tokens = batch.mask.sum(1).to(to_go.dtype)
+    baseline = batch.others(to_go.sum(1)) / batch.others(tokens).clamp(min=1)
+    return torch.where(batch.mask, to_go - baseline[:, None], 0.0)
+
+
+def _groups(index: np.ndarray | Sequence, bs: int, device: torch.device) -> tuple[Tensor, int]:
+    names = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
+    if names.shape != (bs,):
+        raise ValueError(f"index has shape {names.shape}, expected ({bs},): one group id per row")
+    unique, group = np.unique(names.astype(str) if names.dtype == object else names, return_inverse=True)
+    return torch.from_numpy(group.reshape(-1)).to(device), len(unique)
+
+
+def _require_finite_advantage(advantage: Tensor, batch: _Batch) -> None:
+    if advantage.sum().isfinite():  # one pass; the rest only to name the row
+        return
+    bad = batch.judged & ~batch.scores.isfinite()
+    if bad.any():
+        row, column = bad.nonzero()[0].tolist()
+        score = batch.scores[row, column].item()
+        raise ValueError(f"the process score of row {row}, token {column} is {score}; every valid token needs a finite score")
+    if not advantage.isfinite().all():
+        raise ValueError("the advantages overflow; check the size of process scores, outcome rewards and prior_std")
+
+
+def _choose(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(allowed)}")

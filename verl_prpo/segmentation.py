@@ -1,0 +1,226 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where the segments of a response begin (PRPO, arXiv 2601.07182, section 3 and algorithm 1).
+
+Every function returns `segment_starts`, a BoolTensor `[bs, L]` that is True at the first token of each segment. The first
+valid token of a non-empty row always starts one, and no start lies where the mask is 0. A segment runs from its start to the
+next one, so the segments tile the row. Positions are columns of the tensor: a stretch of tool tokens (mask 0) between two
+policy tokens counts as distance between them. Everything is vectorised over the batch and runs on the device of its input.
+"""
+
+from typing import Literal
+
+import torch
+from torch import BoolTensor, Tensor
+
+AnchorRule = Literal["paper", "greedy"]
+ANCHOR_RULES: tuple[str, ...] = ("paper", "greedy")
+
+
+def entropy_segments(
+    entropy: Tensor,
+    response_mask: Tensor,
+    max_anchors: int = 5,
+    min_gap: int = 10,
+    rule: AnchorRule = "paper",
+) -> BoolTensor:
+    """Cut each response at its entropy spikes, so that an uncertain token opens its segment (algorithm 1).
+
+    Args:
+        entropy: float `[bs, L]`, entropy in nats of the distribution each token was drawn from. Values outside the mask are
+            ignored. Surprisal (minus the log-probability of the sampled token) serves as a stand-in.
+        response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
+        max_anchors: number of spikes considered per response (the paper's k), at least 0.
+        min_gap: least distance between two cuts, and from the row's first valid token, in tokens (the paper's m).
+        rule: "paper" takes the `max_anchors` highest positions (the earlier one on a tie), walks them left to right, keeps
+            one that is at least `min_gap` after the last one kept, then drops those less than `min_gap` after the row's
+            first valid token; a row of `max_anchors` valid tokens or fewer is one segment. "greedy" is non-maximum
+            suppression: highest first, kept when at least `min_gap` from the row's start and from every position kept.
+
+    Returns:
+        BoolTensor `[bs, L]`, True at the first token of each segment; at most `max_anchors + 1` per row.
+
+    Raises:
+        ValueError: shapes that differ, NaN or +inf under the mask, an unknown rule, a negative size.
+    """
+    mask = _checked_mask(response_mask)
+    if entropy.shape != mask.shape:
+        raise ValueError(f"entropy has shape {tuple(entropy.shape)} but response_mask has {tuple(mask.shape)}")
+    if rule not in ANCHOR_RULES:
+        raise ValueError(f"unknown anchor rule {rule!r}; choose one of {', '.join(ANCHOR_RULES)}")
+    if max_anchors < 0 or min_gap < 0:
+        raise ValueError(f"max_anchors and min_gap must not be negative, got {max_anchors} and {min_gap}")
+    if mask.numel() == 0:
+        return torch.zeros_like(mask)
+    with torch.no_grad():
+        spikes = torch.where(mask, entropy.float(), float("-inf"))
+        first, starts = _first_valid(mask)
+        if rule == "paper":
+            cuts, keep = _paper_anchors(spikes, first, max_anchors, min_gap)
+        else:
+            cuts, keep = _greedy_anchors(spikes, first, max_anchors, min_gap)
+        return _mark(starts, cuts, keep, first, mask)
+
+
+def uniform_segments(response_mask: Tensor, num_segments: int) -> BoolTensor:
+    """Cut each response into segments of equal length, give or take a token (the paper's "uniform" ablation arm).
+
+    Args:
+        response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
+        num_segments: segments per response, at least 1; a row with fewer valid tokens gets one segment per token.
+
+    Returns:
+        BoolTensor `[bs, L]`, True at the first token of each segment.
+
+    Raises:
+        ValueError: a mask that is not `[bs, L]`, or `num_segments` below 1.
+    """
+    mask = _checked_mask(response_mask)
+    _require_segments(num_segments)
+    if mask.numel() == 0:
+        return torch.zeros_like(mask)
+    with torch.no_grad():
+        length = mask.sum(1, keepdim=True, dtype=torch.int32)
+        rank = mask.cumsum(1, dtype=torch.int32) - 1
+        bin_of = rank * num_segments // length.clamp(min=1)
+        bin_before = (rank - 1) * num_segments // length.clamp(min=1)  # -1 at rank 0, which makes it a start
+        return mask & (bin_of != bin_before)
+
+
+def random_segments(response_mask: Tensor, num_segments: int, generator: torch.Generator | None = None) -> BoolTensor:
+    """Cut each response at positions drawn uniformly without replacement (the paper's "random" ablation arm).
+
+    Args:
+        response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
+        num_segments: segments per response, at least 1; a row with fewer valid tokens gets one segment per token.
+        generator: source of randomness on the mask's device; the global one when None.
+
+    Returns:
+        BoolTensor `[bs, L]`, True at the first token of each segment.
+
+    Raises:
+        ValueError: a mask that is not `[bs, L]`, or `num_segments` below 1.
+    """
+    mask = _checked_mask(response_mask)
+    _require_segments(num_segments)
+    if mask.numel() == 0:
+        return torch.zeros_like(mask)
+    with torch.no_grad():
+        first, starts = _first_valid(mask)
+        draws = torch.rand(mask.shape, generator=generator, device=mask.device)
+        draws = torch.where(mask & ~starts, draws, -1.0)
+        k = min(num_segments - 1, mask.shape[1])
+        if k == 0:
+            return starts
+        values, cuts = draws.topk(k, dim=1)
+        return _mark(starts, cuts, values >= 0, first, mask)
+
+
+def restrict_segments(segment_starts: Tensor, response_mask: Tensor) -> BoolTensor:
+    """Carry segments over to a mask that lost tokens (rollout correction rejects some after segmentation).
+
+    Args:
+        segment_starts: bool `[bs, L]`, starts under the former mask.
+        response_mask: bool, int or float `[bs, L]`, the mask that remains; it only removes tokens.
+
+    Returns:
+        BoolTensor `[bs, L]`, True at the first remaining token of each segment that still has one.
+    """
+    mask = _checked_mask(response_mask)
+    with torch.no_grad():
+        segment = segment_starts.int().cumsum(1, dtype=torch.int32)
+        seen = torch.where(mask, segment, 0).cummax(1).values  # the segment of the last valid token up to here
+        before = torch.nn.functional.pad(seen[:, :-1], (1, 0))
+        return mask & (segment != before)
+
+
+def segment_bounds(segment_starts: Tensor, length: int) -> list[tuple[int, int]]:
+    """The half-open spans `[begin, end)` that tile one response, tool tokens included.
+
+    Args:
+        segment_starts: bool `[L]`, one row of any segmenter's result.
+        length: number of tokens of the response, padding excluded.
+
+    Returns:
+        One `(begin, end)` per segment; the first begins at 0 and the last ends at `length`. Empty when no segment starts.
+    """
+    cuts = segment_starts[:length].nonzero()[:, 0].tolist()
+    if not cuts:
+        return []
+    begins = [0, *cuts[1:]]
+    return list(zip(begins, [*begins[1:], length], strict=True))
+
+
+def _paper_anchors(spikes: Tensor, first: Tensor, max_anchors: int, min_gap: int) -> tuple[Tensor, Tensor]:
+    width = spikes.shape[1]
+    k = min(max_anchors, width)
+    # One value more than needed tells rows of max_anchors valid tokens or fewer, and ties across the k-th place.
+    values, columns = spikes.topk(min(k + 1, width), dim=1)
+    _require_finite(values)
+    cuts = columns[:, :k]
+    if k == width or k == 0:
+        return cuts, torch.zeros_like(cuts, dtype=torch.bool)
+    tied = (values[:, k - 1] == values[:, k]) & (values[:, k] > float("-inf"))
+    if tied.any():
+        cuts[tied] = _highest_earlier_first(spikes[tied], k)
+    cuts = cuts.sort(1).values
+    keep = torch.zeros_like(cuts, dtype=torch.bool)
+    last = torch.full_like(first[:, 0], -min_gap)
+    for i in range(k):
+        keep[:, i] = cuts[:, i] - last >= min_gap
+        last = torch.where(keep[:, i], cuts[:, i], last)
+    return cuts, keep & (cuts - first >= min_gap) & (values[:, k:] > float("-inf"))
+
+
+def _greedy_anchors(spikes: Tensor, first: Tensor, max_anchors: int, min_gap: int) -> tuple[Tensor, Tensor]:
+    width = spikes.shape[1]
+    _require_finite(spikes.amax(1, keepdim=True))
+    k = min(max_anchors, width)
+    gap = max(min_gap, 1)
+    near = torch.arange(1 - gap, gap, device=spikes.device)
+    left = spikes.clone().scatter_(1, (first + near.clamp(min=0)).clamp(max=width - 1), float("-inf"))
+    cuts = torch.zeros(len(spikes), k, dtype=torch.long, device=spikes.device)
+    keep = torch.zeros_like(cuts, dtype=torch.bool)
+    for i in range(k):
+        value, cuts[:, i] = left.max(1)
+        keep[:, i] = value > float("-inf")
+        left.scatter_(1, (cuts[:, i : i + 1] + near).clamp(0, width - 1), float("-inf"))
+    return cuts, keep
+
+
+def _highest_earlier_first(spikes: Tensor, k: int) -> Tensor:
+    """Positions of the k highest values of each row, the earlier of equal values first: an order topk leaves open."""
+    bits = (spikes + 0.0).view(torch.int32)  # + 0.0 turns -0.0, whose bits differ, into 0.0
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers that compare as the floats do
+    earlier = torch.arange(spikes.shape[1] - 1, -1, -1, device=spikes.device)
+    return (ordered.long() << 32 | earlier).topk(k, dim=1).indices
+
+
+def _mark(starts: Tensor, cuts: Tensor, keep: Tensor, first: Tensor, mask: Tensor) -> BoolTensor:
+    # A cut that is dropped points at the row's first token, a start already; in an empty row the mask takes it back.
+    return starts.scatter_(1, torch.where(keep, cuts, first), True) & mask
+
+
+def _first_valid(mask: Tensor) -> tuple[Tensor, Tensor]:
+    first = mask.byte().argmax(1, keepdim=True)
+    starts = torch.zeros_like(mask).scatter_(1, first, True) & mask
+    return first, starts
+
+
+def _checked_mask(response_mask: Tensor) -> Tensor:
+    if response_mask.dim() != 2:
+        raise ValueError(f"response_mask must be [bs, L], got shape {tuple(response_mask.shape)}")
+    return response_mask if response_mask.dtype == torch.bool else response_mask != 0
+
+
+def _require_finite(highest: Tensor) -> None:
+    """NaN and +inf sort above every number, so that the highest values of each row `[bs, k]` show them."""
+    bad = highest.isnan() | highest.isposinf()
+    if bad.any():
+        row = int(bad.any(1).nonzero()[0, 0])
+        raise ValueError(f"entropy is {highest[row, 0].item()} at a valid token of row {row}; it must be finite there")
+
+
+def _require_segments(num_segments: int) -> None:
+    if num_segments < 1:
+        raise ValueError(f"num_segments must be at least 1, got {num_segments}")
