@@ -1,0 +1,288 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The settings: the method under `algorithm.prpo.*`, the process reward model under `reward.prm.*`.
+
+Both sections may be absent: the defaults are the paper's (arXiv 2601.07182, section 4). `check_config` holds a whole
+verl configuration against them before Ray starts; a mistyped key or an impossible value is a `ConfigError` that names
+the key.
+"""
+
+import difflib
+import warnings
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from verl_prpo.advantage import CREDITS, OUTCOME_NORMS, PROCESS_NORMS
+from verl_prpo.segmentation import ANCHOR_RULES
+
+ADV_ESTIMATOR = "prpo"
+SEGMENTERS = ("entropy", "surprisal", "uniform", "random", "single")
+ON_ERROR = ("raise", "outcome_only")
+DTYPES = ("bfloat16", "float16", "float32")
+TRAINER_MODES = ("sync", "colocate_async", "separate_async")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot work; the message names the key and what to set instead."""
+
+
+@dataclass
+class PrpoConfig:
+    """`algorithm.prpo`: how process scores and outcome rewards become advantages."""
+
+    credit: str = "prpo"
+    """prpo | process | outcome | prm_avg | prm_avg_prpo | pure; see `verl_prpo.advantage.prpo_advantage`."""
+
+    segmenter: str = "entropy"
+    """entropy (of the policy, the paper's) | surprisal (minus the log-probability of the sampled token) | uniform |
+    random | single. With `algorithm.rollout_correction.bypass_mode` no entropy exists and surprisal takes its place."""
+
+    max_anchors: int = 5
+    """Entropy spikes considered per response (the paper's k)."""
+
+    min_gap: int = 10
+    """Least distance between two cuts, and from the start of the response, in tokens (the paper's m)."""
+
+    anchor_rule: str = "paper"
+    """paper (algorithm 1) | greedy (non-maximum suppression by entropy, as the paper's prose reads)."""
+
+    num_segments: int = 6
+    """Segments per response of the segmenters uniform and random."""
+
+    process_norm: str = "prior"
+    """prior (z = (r - prior_mean) / prior_std) | group (mean and std over the group's tokens, the relative
+    distribution)."""
+
+    prior_mean: float | None = None
+    """Prior mean of the process score, in its units; the PRM family's own (0.5 on [0, 1]) when null."""
+
+    prior_std: float | None = None
+    """Prior standard deviation of the process score; the PRM family's own (sqrt(1/12) on [0, 1]) when null."""
+
+    outcome_norm: str = "mean"
+    """mean (R - group mean, the paper) | mean_std (also divided by the group's standard deviation, as GRPO does)."""
+
+    outcome_weight: float = 1.0
+    """Factor on the outcome reward. The paper's rewards are +1 and -1; with a verifier that gives 1 and 0, 2.0 is the
+    same."""
+
+    skip_all_equal_groups: bool = False
+    """Give advantage 0 to groups whose outcomes are all equal, where otherwise the PRM alone would decide."""
+
+
+@dataclass
+class CustomFamily:
+    """`reward.prm.custom_family`: a PRM family of your own, in the manner of verl's `reward.custom_reward_function`."""
+
+    path: str | None = None
+    """Python file that holds it."""
+
+    name: str | None = None
+    """Name of the class in that file, a subclass of `verl_prpo.prm.family.PrmFamily`."""
+
+
+@dataclass
+class PrmConfig:
+    """`reward.prm`: the process reward model and where it runs."""
+
+    model_path: str | None = None
+    """Folder or hub name of the PRM in Hugging Face format. Required unless `algorithm.prpo.credit=outcome`."""
+
+    family: str | None = None
+    """How the PRM reads a dialogue: qwen_math_prm | zero_shot_judge; told from the model's config.json when null."""
+
+    custom_family: CustomFamily = field(default_factory=CustomFamily)
+    """A family defined outside this package."""
+
+    num_replicas: int = 1
+    """Copies of the PRM, each a Ray actor; responses are spread over them."""
+
+    num_gpus_per_replica: float = 1.0
+    """GPUs that Ray reserves for each copy, besides those of the trainer. Ignored with `trainer.device=cpu`."""
+
+    num_cpus_per_replica: float = 1.0
+    """CPUs that Ray reserves for each copy."""
+
+    dtype: str | None = None
+    """bfloat16 | float16 | float32; when null bfloat16 on accelerators and float32 on the CPU."""
+
+    max_tokens_per_forward: int = 16384
+    """Most tokens, padding included, in one forward pass of a copy."""
+
+    timeout: float = 600.0
+    """Longest wait of a training step for process scores, in seconds."""
+
+    startup_timeout: float = 1800.0
+    """Longest wait for the weights to load, in seconds."""
+
+    on_error: str = "raise"
+    """What a response without scores does (overlong, timed out, non-finite, ...): raise stops the run; outcome_only
+    gives it the outcome advantage alone and counts it in `prpo/prm/failed`."""
+
+    trust_remote_code: bool = False
+    """Passed on to transformers when the PRM's tokenizer and weights are loaded."""
+
+    outcome_reward_manager: Any = None
+    """The reward manager that gives the outcome reward, in the form of `reward.reward_manager`. Filled in by the plugin
+    with the one that you configured there; verl's naive when null."""
+
+
+Section = TypeVar("Section", PrpoConfig, PrmConfig)
+
+
+def prpo_config(algorithm: DictConfig | dict | None) -> PrpoConfig:
+    """The typed `algorithm.prpo` of verl's `algorithm` section.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or out of range.
+    """
+    config = _typed("algorithm.prpo", PrpoConfig, algorithm.get("prpo") if algorithm is not None else None)
+    for name, allowed in (
+        ("credit", CREDITS),
+        ("segmenter", SEGMENTERS),
+        ("anchor_rule", ANCHOR_RULES),
+        ("process_norm", PROCESS_NORMS),
+        ("outcome_norm", OUTCOME_NORMS),
+    ):
+        _one_of(f"algorithm.prpo.{name}", getattr(config, name), allowed)
+    _at_least("algorithm.prpo.max_anchors", config.max_anchors, 0)
+    _at_least("algorithm.prpo.min_gap", config.min_gap, 0)
+    _at_least("algorithm.prpo.num_segments", config.num_segments, 1)
+    if config.prior_std is not None:
+        _positive("algorithm.prpo.prior_std", config.prior_std)
+    _positive("algorithm.prpo.outcome_weight", config.outcome_weight)
+    return config
+
+
+def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
+    """The typed `reward.prm` of verl's `reward` section.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or out of range.
+    """
+    config = _typed("reward.prm", PrmConfig, reward.get("prm") if reward is not None else None)
+    _one_of("reward.prm.on_error", config.on_error, ON_ERROR)
+    if config.dtype is not None:
+        _one_of("reward.prm.dtype", config.dtype, DTYPES)
+    _at_least("reward.prm.num_replicas", config.num_replicas, 1)
+    _at_least("reward.prm.num_gpus_per_replica", config.num_gpus_per_replica, 0)
+    _at_least("reward.prm.num_cpus_per_replica", config.num_cpus_per_replica, 0)
+    _at_least("reward.prm.max_tokens_per_forward", config.max_tokens_per_forward, 1)
+    _positive("reward.prm.timeout", config.timeout)
+    _positive("reward.prm.startup_timeout", config.startup_timeout)
+    if (config.custom_family.path is None) != (config.custom_family.name is None):
+        raise ConfigError("reward.prm.custom_family needs both path (a Python file) and name (the class in it)")
+    return config
+
+
+def uses_prpo(config: DictConfig) -> bool:
+    """Whether a verl configuration asks for PRPO; nothing of this package acts on one that does not."""
+    return str(config.algorithm.get("adv_estimator", "")) == ADV_ESTIMATOR
+
+
+def needs_prm(prpo: PrpoConfig) -> bool:
+    """Whether the credit uses process scores at all."""
+    return prpo.credit != "outcome"
+
+
+def check_config(config: DictConfig) -> None:
+    """Hold a verl configuration against what PRPO needs; does nothing unless `algorithm.adv_estimator=prpo`.
+
+    Args:
+        config: the whole configuration, as `main_ppo` gets it.
+
+    Raises:
+        ConfigError: the first thing that cannot work, with the key to change.
+    """
+    if not uses_prpo(config):
+        return
+    prpo = prpo_config(config.algorithm)
+    prm = prm_config(config.reward)
+    if not config.trainer.get("use_v1", True):
+        raise ConfigError("algorithm.adv_estimator=prpo needs verl's v1 trainer; set trainer.use_v1=True")
+    _one_of("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, TRAINER_MODES)
+    if needs_prm(prpo):
+        _check_prm_is_reachable(config, prm)
+    bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
+    if bypass and prpo.segmenter in ("entropy", "surprisal"):
+        if not config.actor_rollout_ref.rollout.get("calculate_log_probs", False):
+            raise ConfigError(
+                f"algorithm.prpo.segmenter={prpo.segmenter} finds no signal: "
+                "algorithm.rollout_correction.bypass_mode=True skips the entropy and the rollout keeps no log-probs. "
+                "Set actor_rollout_ref.rollout.calculate_log_probs=True (surprisal takes the entropy's place), or "
+                "bypass_mode=False, or algorithm.prpo.segmenter=uniform."
+            )
+        if prpo.segmenter == "entropy":
+            print(
+                "[verl-prpo] rollout_correction.bypass_mode computes no entropy: responses are cut at surprisal "
+                "(rollout log-probs)"
+            )
+    if config.actor_rollout_ref.rollout.n < 2:
+        warnings.warn(
+            "actor_rollout_ref.rollout.n=1 makes groups of one, in which the outcome advantage is 0 "
+            "(outcome_norm=mean): PRPO then learns from the PRM alone. Set actor_rollout_ref.rollout.n to 4 or more.",
+            stacklevel=2,
+        )
+
+
+def _check_prm_is_reachable(config: DictConfig, prm: PrmConfig) -> None:
+    if not prm.model_path:
+        raise ConfigError(
+            "algorithm.adv_estimator=prpo needs a process reward model: add "
+            "+reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B (a hub name or a folder)"
+        )
+    reward_model = config.reward.get("reward_model") or {}
+    legacy = config.get("reward_model") or {}
+    custom = (config.reward.get("custom_reward_function") or {}).get("path")
+    if (reward_model.get("enable") or legacy.get("enable")) and not custom:
+        raise ConfigError(
+            "reward.reward_model.enable=True without reward.custom_reward_function.path makes verl bypass every reward "
+            "manager, and with it the PRM. Set reward.reward_model.enable=False, or name a custom reward function that "
+            "calls the reward model."
+        )
+
+
+def _typed(section: str, cls: type[Section], given: Any) -> Section:
+    if given is None:
+        return cls()
+    if not isinstance(given, (DictConfig, dict)):
+        raise ConfigError(f"{section} must be a section with keys, got {given!r}")
+    _reject_unknown_keys(section, cls, given)
+    if given.get("custom_family") is not None and cls is PrmConfig:
+        _reject_unknown_keys(f"{section}.custom_family", CustomFamily, given["custom_family"])
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(cls), given)
+        OmegaConf.resolve(merged)
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        key = f"{section}.{error.full_key}" if error.full_key else section
+        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
+
+
+def _reject_unknown_keys(section: str, cls: type, given: DictConfig | dict) -> None:
+    known = [f.name for f in fields(cls)]
+    for key in map(str, given):
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"did you mean {section}.{near[0]}?" if near else f"its keys are {', '.join(known)}"
+            raise ConfigError(f"{section}.{key} is not a setting; {hint}")
+
+
+def _one_of(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        near = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{key}={value} is not known{hint} (one of {', '.join(allowed)})")
+
+
+def _at_least(key: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise ConfigError(f"{key}={value} must be at least {least}")
+
+
+def _positive(key: str, value: float) -> None:
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"{key}={value} must be a positive number")

@@ -1,0 +1,99 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""What `import verl` loads, in every process: hooks that register each part when verl imports the module it belongs to.
+
+verl imports this module through the entry point `verl.plugins` while its own `__init__` is still running, and in
+processes that never train. So nothing of the trainer, of vLLM or of transformers is imported here. verl logs a plugin
+that fails to load at DEBUG only; here a failure is a warning with its reason, because all that would follow is "unknown
+estimator".
+"""
+
+import functools
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import wrapt
+from packaging.version import Version
+
+_TESTED_VERL = ("0.9.1", "0.10")
+
+
+def _loudly(part: str, action: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    """Turn a failure to register `part` into a warning: it must not break runs that use another estimator."""
+
+    @functools.wraps(action)
+    def guarded(module: ModuleType) -> None:
+        try:
+            action(module)
+        except Exception as error:
+            warnings.warn(
+                f"verl-prpo could not register its {part}: {type(error).__name__}: {error}. "
+                "algorithm.adv_estimator=prpo will not work; check that the installed verl is >=0.9.1,<0.10.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    return guarded
+
+
+def _register_estimator(core_algos: ModuleType) -> None:
+    from verl_prpo.estimator import compute_prpo_advantage
+
+    core_algos.register_adv_est("prpo")(compute_prpo_advantage)
+
+
+def _register_reward_manager(_: ModuleType) -> None:
+    importlib.import_module("verl_prpo.reward_manager")  # registers itself; its import may be what brought verl's here
+
+
+def _make_trainers_process_aware(trainers: ModuleType) -> None:
+    from verl_prpo.trainer import make_process_aware
+
+    make_process_aware(trainers.trainer_base.TRAINER_REGISTRY)
+
+
+def _check_settings_with_verl(config_module: ModuleType) -> None:
+    def validate_config(wrapped: Callable[..., Any], instance: Any, args: tuple, kwargs: dict) -> Any:
+        from verl_prpo.config import check_config
+
+        check_config(kwargs["config"] if "config" in kwargs else args[0])
+        return wrapped(*args, **kwargs)
+
+    wrapt.wrap_function_wrapper(config_module, "validate_config", validate_config)
+
+
+def _warn_of_untested_verl() -> None:
+    verl = Version(sys.modules["verl"].__version__)
+    if not Version(_TESTED_VERL[0]) <= verl < Version(_TESTED_VERL[1]):
+        warnings.warn(
+            f"verl-prpo is made for verl >={_TESTED_VERL[0]},<{_TESTED_VERL[1]} and finds {verl}; PRPO may not work.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _install() -> None:
+    for part, module, action in (
+        ("advantage estimator prpo", "verl.trainer.ppo.core_algos", _register_estimator),
+        ("reward manager prm", "verl.experimental.reward_loop.reward_manager", _register_reward_manager),
+        ("trainer modes", "verl.trainer.ppo.v1", _make_trainers_process_aware),
+        ("settings check", "verl.utils.config", _check_settings_with_verl),
+    ):
+        wrapt.register_post_import_hook(_loudly(part, action), module)
+    if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
+        from verl_prpo.cpu import activate
+
+        activate()
+
+
+try:
+    _warn_of_untested_verl()
+    _install()
+except Exception as error:
+    warnings.warn(f"verl-prpo failed to load: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
+    raise
