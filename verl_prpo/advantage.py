@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """From process scores and outcome rewards to token-level advantages (PRPO, arXiv 2601.07182, section 3).
 
-The process advantage `z` says how good each segment is, the outcome advantage `beta` how good the whole response is within
-its group; PRPO shifts the first by the second. Tensors only: neither verl nor a PRM is known here. Arithmetic is fp32 (fp64
-for fp64 input), without gradients, on the device of the input; results come back in the dtype of `process_scores`. Groups are
-given by `index` and nothing else; the order of rows and padding change nothing.
+The process advantage `z` says how good each segment is, the outcome advantage `beta` how good the whole response is
+within its group; PRPO shifts the first by the second. Tensors only: neither verl nor a PRM is known here. Arithmetic is
+fp32 (fp64 for fp64 input), without gradients, on the device of the input; results come back in the dtype of
+`process_scores`. Groups are given by `index` and nothing else; the order of rows and padding change nothing.
 """
 
 from collections.abc import Sequence
@@ -47,8 +47,8 @@ def prpo_advantage(
     """Token-level advantages from segment scores and outcome rewards.
 
     Args:
-        process_scores: float `[bs, L]`, each token's segment score r (in [0, 1] for most PRMs). Values outside the mask and in
-            rows that were not scored are ignored; NaN there is harmless.
+        process_scores: float `[bs, L]`, each token's segment score r (in [0, 1] for most PRMs). Values outside the mask
+            and in rows that were not scored are ignored; NaN there is harmless.
         segment_starts: bool `[bs, L]`, True at the first token of each segment (see `verl_prpo.segmentation`).
         outcome_rewards: float `[bs]`, outcome reward R of each response.
         response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
@@ -59,25 +59,26 @@ def prpo_advantage(
             "outcome": the outcome advantage on every token; with `outcome_norm="mean_std"` this is verl's GRPO;
             "prm_avg": (R' - group mean) / group std with R' = R + mean segment score, on every token;
             "prm_avg_prpo": z + (R' - group mean of R');
-            "pure": min-form credit of PURE (arXiv 2504.15275): return-to-go of softmin-weighted scores 2r - 1 plus R, less the
-            mean return of the other responses' tokens in the group. It uses neither z nor `outcome_norm`.
-        process_norm: "prior" gives z = (r - prior_mean) / prior_std; "group" takes the mean and standard deviation (unbiased,
-            plus 1e-6) over all valid tokens of the group, the paper's relative distribution.
+            "pure": min-form credit of PURE (arXiv 2504.15275): return-to-go of softmin-weighted scores 2r - 1 plus R,
+            less the mean return of the other responses' tokens in the group. It uses neither z nor `outcome_norm`.
+        process_norm: "prior" gives z = (r - prior_mean) / prior_std; "group" takes the mean and standard deviation
+            (unbiased, plus 1e-6) over all valid tokens of the group, the paper's relative distribution.
         prior_mean: the prior's mean, in units of r; 0.5 for uniform scores on [0, 1].
         prior_std: the prior's standard deviation, in units of r; sqrt(1/12) for uniform scores on [0, 1].
-        outcome_norm: for "prpo", "outcome" and "prm_avg_prpo": "mean" is R - group mean, 0 in a group of one (the paper);
-            "mean_std" also divides by the group's standard deviation (unbiased, plus 1e-6) and leaves R as it is in a group
-            of one (GRPO as in verl).
-        scored: bool `[bs]`, rows that have process scores; all of them when None. In the others z is 0, the mean segment score
-            is the mean over the group's scored rows (so that it neither favours nor punishes them) and PURE's process part
-            is 0; they stay out of the group's score statistics.
+        outcome_norm: for "prpo", "outcome" and "prm_avg_prpo": "mean" is R - group mean, 0 in a group of one (the
+            paper);
+            "mean_std" also divides by the group's standard deviation (unbiased, plus 1e-6) and leaves R as it is in a
+            group of one (GRPO as in verl).
+        scored: bool `[bs]`, rows that have process scores; all of them when None. In the others z is 0, the mean
+            segment score is the mean over the group's scored rows (so that it neither favours nor punishes them) and
+            PURE's process part is 0; they stay out of the group's score statistics.
 
     Returns:
         Tensor `[bs, L]` in the dtype of `process_scores`, exactly 0 where the mask is 0.
 
     Raises:
-        ValueError: shapes that do not fit, a non-finite score under the mask or a non-finite outcome (with the row), an unknown
-            name, or a `prior_std` that is not positive.
+        ValueError: shapes that do not fit, a non-finite score under the mask or a non-finite outcome (with the row), an
+            unknown name, or a `prior_std` that is not positive.
     """
     _choose("credit", credit, CREDITS)
     _choose("process_norm", process_norm, PROCESS_NORMS)
@@ -147,7 +148,9 @@ class _Batch:
             ("scored", scored, (bs,)),
         ):
             if tensor is not None and tensor.shape != shape:
-                raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)} to fit response_mask")
+                raise ValueError(
+                    f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)} to fit response_mask"
+                )
         if not scores.is_floating_point():
             raise ValueError(f"process_scores must be a floating-point tensor, got {scores.dtype}")
         dtype = torch.promote_types(scores.dtype, torch.float32)
@@ -185,8 +188,10 @@ def _shifted(batch: _Batch, mean: Tensor | float, std: Tensor | float, shift: Te
     slope = scale[:, None] if isinstance(scale, Tensor) else scale
     if shift is not None:
         row_offset = row_offset + shift
-    advantage = torch.addcmul(row_offset[:, None], batch.scores, slope) if isinstance(slope, Tensor) else torch.add(
-        row_offset[:, None], batch.scores, alpha=slope
+    advantage = (
+        torch.addcmul(row_offset[:, None], batch.scores, slope)
+        if isinstance(slope, Tensor)
+        else torch.add(row_offset[:, None], batch.scores, alpha=slope)
     )
     if batch.scored is not None:
         plain = torch.zeros_like(batch.rewards) if shift is None else shift
@@ -255,7 +260,9 @@ def _require_finite_advantage(advantage: Tensor, batch: _Batch) -> None:
     if bad.any():
         row, column = bad.nonzero()[0].tolist()
         score = batch.scores[row, column].item()
-        raise ValueError(f"the process score of row {row}, token {column} is {score}; every valid token needs a finite score")
+        raise ValueError(
+            f"the process score of row {row}, token {column} is {score}; every valid token needs a finite score"
+        )
     if not advantage.isfinite().all():
         raise ValueError("the advantages overflow; check the size of process scores, outcome rewards and prior_std")
 

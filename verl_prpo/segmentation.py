@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the segments of a response begin (PRPO, arXiv 2601.07182, section 3 and algorithm 1).
 
-Every function returns `segment_starts`, a BoolTensor `[bs, L]` that is True at the first token of each segment. The first
-valid token of a non-empty row always starts one, and no start lies where the mask is 0. A segment runs from its start to the
-next one, so the segments tile the row. Positions are columns of the tensor: a stretch of tool tokens (mask 0) between two
-policy tokens counts as distance between them. Everything is vectorised over the batch and runs on the device of its input.
+Every function returns `segment_starts`, a BoolTensor `[bs, L]` that is True at the first token of each segment. The
+first valid token of a non-empty row always starts one, and no start lies where the mask is 0. A segment runs from its
+start to the next one, so the segments tile the row. Positions are columns of the tensor: a stretch of tool tokens (mask
+0) between two policy tokens counts as distance between them. Everything is vectorised over the batch and runs on the
+device of its input.
 """
 
 from typing import Literal
 
 import torch
-from torch import BoolTensor, Tensor
+from torch import Tensor
 
 AnchorRule = Literal["paper", "greedy"]
 ANCHOR_RULES: tuple[str, ...] = ("paper", "greedy")
@@ -23,18 +24,19 @@ def entropy_segments(
     max_anchors: int = 5,
     min_gap: int = 10,
     rule: AnchorRule = "paper",
-) -> BoolTensor:
+) -> Tensor:
     """Cut each response at its entropy spikes, so that an uncertain token opens its segment (algorithm 1).
 
     Args:
-        entropy: float `[bs, L]`, entropy in nats of the distribution each token was drawn from. Values outside the mask are
-            ignored. Surprisal (minus the log-probability of the sampled token) serves as a stand-in.
+        entropy: float `[bs, L]`, entropy in nats of the distribution each token was drawn from. Values outside the mask
+            are ignored. Surprisal (minus the log-probability of the sampled token) serves as a stand-in.
         response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
         max_anchors: number of spikes considered per response (the paper's k), at least 0.
         min_gap: least distance between two cuts, and from the row's first valid token, in tokens (the paper's m).
-        rule: "paper" takes the `max_anchors` highest positions (the earlier one on a tie), walks them left to right, keeps
-            one that is at least `min_gap` after the last one kept, then drops those less than `min_gap` after the row's
-            first valid token; a row of `max_anchors` valid tokens or fewer is one segment. "greedy" is non-maximum
+        rule: "paper" takes the `max_anchors` highest positions (the earlier one on a tie), walks them left to right,
+            keeps one that is at least `min_gap` after the last one kept, then drops those less than `min_gap` after the
+            row's first valid token; a row of `max_anchors` valid tokens or fewer is one segment. "greedy" is
+            non-maximum
             suppression: highest first, kept when at least `min_gap` from the row's start and from every position kept.
 
     Returns:
@@ -62,7 +64,7 @@ def entropy_segments(
         return _mark(starts, cuts, keep, first, mask)
 
 
-def uniform_segments(response_mask: Tensor, num_segments: int) -> BoolTensor:
+def uniform_segments(response_mask: Tensor, num_segments: int) -> Tensor:
     """Cut each response into segments of equal length, give or take a token (the paper's "uniform" ablation arm).
 
     Args:
@@ -87,7 +89,7 @@ def uniform_segments(response_mask: Tensor, num_segments: int) -> BoolTensor:
         return mask & (bin_of != bin_before)
 
 
-def random_segments(response_mask: Tensor, num_segments: int, generator: torch.Generator | None = None) -> BoolTensor:
+def random_segments(response_mask: Tensor, num_segments: int, generator: torch.Generator | None = None) -> Tensor:
     """Cut each response at positions drawn uniformly without replacement (the paper's "random" ablation arm).
 
     Args:
@@ -116,7 +118,7 @@ def random_segments(response_mask: Tensor, num_segments: int, generator: torch.G
         return _mark(starts, cuts, values >= 0, first, mask)
 
 
-def restrict_segments(segment_starts: Tensor, response_mask: Tensor) -> BoolTensor:
+def restrict_segments(segment_starts: Tensor, response_mask: Tensor) -> Tensor:
     """Carry segments over to a mask that lost tokens (rollout correction rejects some after segmentation).
 
     Args:
@@ -142,7 +144,8 @@ def segment_bounds(segment_starts: Tensor, length: int) -> list[tuple[int, int]]
         length: number of tokens of the response, padding excluded.
 
     Returns:
-        One `(begin, end)` per segment; the first begins at 0 and the last ends at `length`. Empty when no segment starts.
+        One `(begin, end)` per segment; the first begins at 0 and the last ends at `length`. Empty when no segment
+        starts.
     """
     cuts = segment_starts[:length].nonzero()[:, 0].tolist()
     if not cuts:
@@ -196,7 +199,7 @@ def _highest_earlier_first(spikes: Tensor, k: int) -> Tensor:
     return (ordered.long() << 32 | earlier).topk(k, dim=1).indices
 
 
-def _mark(starts: Tensor, cuts: Tensor, keep: Tensor, first: Tensor, mask: Tensor) -> BoolTensor:
+def _mark(starts: Tensor, cuts: Tensor, keep: Tensor, first: Tensor, mask: Tensor) -> Tensor:
     # A cut that is dropped points at the row's first token, a start already; in an empty row the mask takes it back.
     return starts.scatter_(1, torch.where(keep, cuts, first), True) & mask
 

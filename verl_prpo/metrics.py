@@ -1,0 +1,119 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The `prpo/*` metrics of a step: what was cut, what the PRM said, and what it did to the advantages. Pure
+functions."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from verl_prpo.advantage import all_equal_groups
+
+
+def segment_metrics(segment_starts: Tensor, response_mask: Tensor, rows: Tensor) -> dict[str, float]:
+    """Number and length of segments.
+
+    Args:
+        segment_starts: bool `[bs, L]`.
+        response_mask: int `[bs, L]`.
+        rows: bool `[bs]`, rows to count (rollouts, not padding).
+    """
+    starts, mask = segment_starts[rows], response_mask[rows].bool()
+    counts = starts.sum(1).float()
+    # Every valid token adds one to the length of its segment; segments are numbered through the whole batch.
+    number = starts.flatten().long().cumsum(0) - 1
+    lengths = torch.bincount(number[mask.flatten()]).float()
+    return {**_spread("prpo/segments", counts), **_spread("prpo/segment_length", lengths)}
+
+
+def score_metrics(scores: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Mean, std, min and max of the segment scores of all scored responses, in the PRM family's units."""
+    flat = torch.tensor([s for row in scores for s in row])
+    if not len(flat):
+        return {}
+    return {"prpo/process_score/std": flat.std(correction=0).item(), **_spread("prpo/process_score", flat)}
+
+
+def prm_metrics(failures: Sequence[str | None], tokens: Sequence[int], unjudged: int) -> dict[str, float]:
+    """What was asked of the PRM: one entry per request in `failures` (None where it went well) and `tokens`.
+
+    Args:
+        failures: kind of failure of each request, or None.
+        tokens: length of each dialogue as the PRM read it.
+        unjudged: rollouts without text, which are not sent.
+    """
+    counted = Counter(f for f in failures if f is not None)
+    return {
+        "prpo/prm/requests": len(failures),
+        "prpo/prm/tokens": sum(tokens),
+        "prpo/prm/failed": sum(counted.values()),
+        "prpo/prm/overlong": counted.get("overlong", 0),
+        "prpo/prm/empty": unjudged,
+    }
+
+
+def advantage_metrics(
+    *,
+    advantages: Tensor,
+    process_advantage: Tensor,
+    outcome_advantage: Tensor,
+    grpo_advantage: Tensor,
+    mean_scores: Tensor,
+    outcome_rewards: Tensor,
+    response_mask: Tensor,
+    index: np.ndarray,
+    scored: Tensor,
+    rows: Tensor,
+) -> dict[str, float]:
+    """How the two signals came together.
+
+    Args:
+        advantages: float `[bs, L]`, what the actor gets.
+        process_advantage: float `[bs, L]`, z.
+        outcome_advantage: float `[bs, L]`, the outcome advantage on every valid token.
+        grpo_advantage: float `[bs, L]`, what GRPO would have given.
+        mean_scores: float `[bs]`, mean segment score of each response.
+        outcome_rewards: float `[bs]`.
+        response_mask: int `[bs, L]`.
+        index: `[bs]`, uids.
+        scored: bool `[bs]`, rows with process scores.
+        rows: bool `[bs]`, rows to count (rollouts, not padding).
+    """
+    mask = response_mask.bool() & rows[:, None]
+    judged = mask & scored[:, None]
+    metrics = {
+        "prpo/outcome_advantage/mean": _mean(outcome_advantage[mask]),
+        "prpo/outcome_advantage/std": _std(outcome_advantage[mask]),
+        "prpo/sign_flip": _mean((advantages[mask] * grpo_advantage[mask] < 0).float()),
+    }
+    if judged.any():
+        metrics["prpo/process_advantage/mean"] = _mean(process_advantage[judged])
+        metrics["prpo/process_advantage/std"] = _std(process_advantage[judged])
+    both = rows & scored
+    if both.sum() > 1:
+        pair = torch.stack([mean_scores[both], outcome_rewards[both]]).double()
+        if (pair.std(1) > 0).all():
+            metrics["prpo/process_outcome_corr"] = torch.corrcoef(pair)[0, 1].item()
+    names = np.asarray(index)[rows.numpy()]
+    equal = all_equal_groups(outcome_rewards[rows], names).numpy()
+    agree = {name: bool(e) for name, e in zip(names.tolist(), equal.tolist(), strict=True)}
+    if agree:
+        metrics["prpo/group/all_equal"] = sum(agree.values()) / len(agree)
+    return metrics
+
+
+def _spread(name: str, values: Tensor) -> dict[str, float]:
+    if not len(values):
+        return {}
+    return {f"{name}/mean": _mean(values), f"{name}/min": values.min().item(), f"{name}/max": values.max().item()}
+
+
+def _mean(values: Tensor) -> float:
+    return values.mean().item() if len(values) else 0.0
+
+
+def _std(values: Tensor) -> float:
+    return values.std(correction=0).item() if len(values) else 0.0

@@ -1,0 +1,110 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""What one batch's training signal was made of: as metrics for the logger, as records for the rollout dump."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from verl_prpo.config import PrpoConfig
+from verl_prpo.estimator import ProcessRewards, advantages_of
+from verl_prpo.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
+from verl_prpo.process_pass import ScoredBatch
+from verl_prpo.reward_manager import ProcessResult
+from verl_prpo.segmentation import segment_bounds
+
+DUMP_DIGITS = 6
+"""Significant digits of the numbers in a record."""
+
+
+@dataclass
+class StepReport:
+    """One batch after its advantages were written.
+
+    Attributes:
+        scored: the process pass.
+        rewards: what was handed to the estimator.
+        settings: `algorithm.prpo`.
+        outcome_rewards: float `[bs]`, as the estimator used them.
+        advantages: float `[bs, L]`, what the actor gets.
+        response_mask: int `[bs, L]`, as it stood when the actor gets it.
+        index: object `[bs]`, uids.
+    """
+
+    scored: ScoredBatch
+    rewards: ProcessRewards
+    settings: PrpoConfig
+    outcome_rewards: Tensor
+    advantages: Tensor
+    response_mask: Tensor
+    index: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.process_advantage = self._part("process")
+        self.outcome_advantage = self._part("outcome")
+
+    def metrics(self) -> dict[str, float]:
+        """All `prpo/*` metrics of the batch; padding rows count nowhere."""
+        real = torch.tensor(self.scored.rows.real)
+        results = self.scored.results
+        asked = [r for r in results if r is not None and (r.scores is not None or r.failure is not None)]
+        mean_scores = torch.tensor([float(np.mean(r.scores)) if r is not None and r.scores else 0.0 for r in results])
+        grpo = PrpoConfig(credit="outcome", outcome_norm="mean_std")
+        return {
+            **segment_metrics(self.scored.segment_starts, self.scored.rows.response_mask, real),
+            **score_metrics([r.scores for r in asked if r.scores is not None]),
+            **prm_metrics([r.failure for r in asked], [r.tokens for r in asked], int(real.sum()) - len(asked)),
+            **advantage_metrics(
+                advantages=self.advantages,
+                process_advantage=self.process_advantage,
+                outcome_advantage=self.outcome_advantage,
+                grpo_advantage=advantages_of(self.rewards, grpo, self.outcome_rewards, self.response_mask, self.index),
+                mean_scores=mean_scores,
+                outcome_rewards=self.outcome_rewards,
+                response_mask=self.response_mask,
+                index=self.index,
+                scored=self.rewards.scored,
+                rows=real,
+            ),
+        }
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """A record per rollout, by its TransferQueue key, for verl's rollout dump."""
+        return {
+            key: self._record(row, self.scored.results[row])
+            for row, key in enumerate(self.scored.rows.keys)
+            if self.scored.rows.real[row]
+        }
+
+    def _record(self, row: int, result: ProcessResult | None) -> dict[str, Any]:
+        length = len(self.scored.rows.response_ids[row])
+        spans = segment_bounds(self.scored.segment_starts[row], length)
+        texts = result.texts if result is not None else [""] * len(spans)
+        scores = result.scores if result is not None and result.scores is not None else [None] * len(spans)
+        signal = self.scored.rows.signal
+        return {
+            "uid": str(self.index[row]),
+            "outcome_reward": self.outcome_rewards[row].item(),
+            "segments": [
+                {"begin": begin, "end": end, "score": score, "text": text}
+                for (begin, end), score, text in zip(spans, scores, texts, strict=True)
+            ],
+            "failure": result.failure if result is not None else None,
+            "response_mask": self.response_mask[row, :length].int().tolist(),
+            "signal": _rounded(signal[row, :length]) if signal is not None else None,
+            "process_advantage": _rounded(self.process_advantage[row, :length]),
+            "outcome_advantage": _rounded(self.outcome_advantage[row, :length]),
+            "advantages": _rounded(self.advantages[row, :length]),
+        }
+
+    def _part(self, credit: str) -> Tensor:
+        return advantages_of(
+            self.rewards, self.settings, self.outcome_rewards, self.response_mask, self.index, credit=credit
+        )
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [float(f"{value:.{DUMP_DIGITS}g}") for value in values.tolist()]

@@ -1,0 +1,223 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""verl's v1 trainer modes, made aware of process rewards. Plumbing only: the mathematics is in `verl_prpo.advantage`.
+
+Each mode's registry entry becomes a subclass that does nothing at all unless `algorithm.adv_estimator=prpo`. Then it
+wires the reward manager, starts the PRM's copies, launches the process pass when entropy is there and collects it when
+the advantage is due, so that the PRM works while the reference policy does.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+import transfer_queue as tq
+from omegaconf import DictConfig
+from torch import Tensor
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+
+from verl_prpo import process_pass
+from verl_prpo.config import PrmConfig, PrpoConfig, check_config, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.estimator import ProcessRewards, handed_over
+from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.replicas import start_replicas
+from verl_prpo.reward_manager import wire
+from verl_prpo.step_report import StepReport
+
+DESCRIBE_TIMEOUT = 60.0
+"""Seconds a loaded copy of the PRM may take to say what it is."""
+
+
+class ProcessAware:
+    """Mixin for `verl.trainer.ppo.v1.PPOTrainer`: brings process rewards to the estimator `prpo`."""
+
+    config: DictConfig
+    global_steps: int
+    reward_loop_manager: Any
+
+    _prpo: PrpoConfig | None = None
+    _prm: PrmConfig
+
+    def __init__(self, config: DictConfig):
+        if uses_prpo(config):
+            check_config(config)
+            self._prpo = prpo_config(config.algorithm)
+            if needs_prm(self._prpo):
+                print(f"[verl-prpo] {wire(config)}; segments by {self._segmenter(config)}, credit {self._prpo.credit}")
+            self._prm = prm_config(config.reward)
+        self._pending: process_pass.PendingScores | None = None
+        self._reports: dict[str, dict[str, Any]] = {}
+        super().__init__(config)  # type: ignore[call-arg]
+
+    def _setup(self) -> None:
+        if self._asks_prm():
+            require_gpus(self.config, self._prm)
+        super()._setup()  # type: ignore[misc]
+        if self._asks_prm():
+            self._prm_replicas = start_replicas(self._prm, self.config.trainer.device)
+            self._prm_description = ray.get(self._prm_replicas[0].describe.remote(), timeout=DESCRIBE_TIMEOUT)
+            print(f"[verl-prpo] PRM ready: {self._prm_description}")
+
+    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        batch = super()._compute_old_log_prob(batch, metrics)  # type: ignore[misc]
+        if self._asks_prm():
+            began = time.monotonic()
+            assert self._prpo is not None
+            rows = self._fetch_rows(batch)
+            starts = process_pass.segment(rows, self._prpo, seed=self.global_steps)
+            self._pending = process_pass.launch(rows, starts, self.reward_loop_manager.reward_loop_workers)
+            metrics["timing_s/prm_submit"] = time.monotonic() - began
+        return batch
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        if self._prpo is None:
+            return super()._compute_advantage(batch, metrics)  # type: ignore[misc]
+        _require_one_output_per_session(batch)
+        if not self._asks_prm():
+            return super()._compute_advantage(batch, metrics)  # type: ignore[misc]
+        pending, self._pending = self._pending, None
+        if pending is None or pending.rows.keys != list(batch.keys):
+            raise PrmError("the batch whose advantage is due is not the one whose process scores were asked for")
+        scored = process_pass.collect(pending, self._prm.timeout)
+        metrics["timing_s/prm_wait"] = scored.wait_seconds
+        metrics["timing_s/prm_busy"] = scored.busy_seconds
+        rewards = ProcessRewards(
+            scored.token_scores(),
+            scored.segment_starts,
+            scored.scored,
+            self._prm_description.prior_mean,
+            self._prm_description.prior_std,
+        )
+        with handed_over(rewards):
+            batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
+        self._report(batch, scored, rewards, metrics)
+        return batch
+
+    def _report(
+        self,
+        batch: KVBatchMeta,
+        scored: process_pass.ScoredBatch,
+        rewards: ProcessRewards,
+        metrics: dict,
+    ) -> None:
+        """Metrics of the step and, with `trainer.rollout_data_dir`, a record per response."""
+        assert self._prpo is not None
+        fields = ["uid", "advantages", "response_mask", "rm_scores"]
+        if self.config.algorithm.use_kl_in_reward:
+            fields.append("token_level_rewards")
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        width = scored.segment_starts.shape[1]
+        outcome = _padded(data["token_level_rewards" if "token_level_rewards" in fields else "rm_scores"], width).sum(1)
+        report = StepReport(
+            scored,
+            rewards,
+            self._prpo,
+            outcome_rewards=self._prpo.outcome_weight * outcome.float(),
+            advantages=_padded(data["advantages"], width),
+            response_mask=_padded(data["response_mask"], width),
+            index=np.array(list(data["uid"]), dtype=object),
+        )
+        metrics.update(report.metrics())
+        if self.config.trainer.get("rollout_data_dir"):
+            self._reports.update(report.records())
+
+    def _dump_generations(
+        self,
+        inputs: list,
+        outputs: list,
+        gts: list,
+        scores: list,
+        reward_extra_infos_dict: dict,
+        dump_path: str,
+    ) -> None:
+        """verl's own dump, with a column `prpo` in the dump of training rollouts."""
+        keys = reward_extra_infos_dict.get("uid", [])
+        if self._reports and any(key in self._reports for key in keys):
+            records = [self._reports.get(key) for key in keys]
+            reward_extra_infos_dict = {**reward_extra_infos_dict, "prpo": records}
+            self._reports = {}
+        super()._dump_generations(  # type: ignore[misc]
+            inputs, outputs, gts, scores, reward_extra_infos_dict, dump_path
+        )
+
+    def _fetch_rows(self, batch: KVBatchMeta) -> process_pass.Rows:
+        signal = {"entropy": "entropy", "surprisal": "old_log_probs"}.get(self._segmenter(self.config))
+        fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else [])]
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        values = None
+        if signal:
+            values = _padded(data[signal]).float()
+            values = -values if signal == "old_log_probs" else values
+        return process_pass.Rows(
+            keys=list(batch.keys),
+            real=[not tag.get("is_padding", False) for tag in batch.tags],
+            messages=[list(messages) for messages in data["raw_prompt"]],
+            response_ids=[ids.tolist() for ids in data["responses"].unbind()],
+            response_mask=_padded(data["response_mask"]),
+            signal=values,
+        )
+
+    def _segmenter(self, config: DictConfig) -> str:
+        assert self._prpo is not None
+        bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
+        return "surprisal" if bypass and self._prpo.segmenter == "entropy" else self._prpo.segmenter
+
+    def _asks_prm(self) -> bool:
+        return self._prpo is not None and needs_prm(self._prpo)
+
+
+def make_process_aware(registry: dict[str, type[PPOTrainer]]) -> None:
+    """Replace every trainer mode in verl's registry by its process-aware subclass; idempotent."""
+    for mode, trainer in list(registry.items()):
+        if not issubclass(trainer, ProcessAware):
+            registry[mode] = type(f"ProcessAware{trainer.__name__}", (ProcessAware, trainer), {"__module__": __name__})
+
+
+def require_gpus(config: DictConfig, prm: PrmConfig) -> None:
+    """Stop before the long start-up when Ray can never place the PRM beside the trainer.
+
+    Raises:
+        PrmError: how many GPUs are there, who asks for how many, and the settings to change.
+    """
+    wanted = 0.0 if config.trainer.device == "cpu" else prm.num_replicas * prm.num_gpus_per_replica
+    if not wanted:
+        return
+    trainer = config.trainer.nnodes * config.trainer.n_gpus_per_node
+    rollout = 0
+    if config.trainer.v1.trainer_mode == "separate_async":
+        rollout = config.actor_rollout_ref.rollout.nnodes * config.actor_rollout_ref.rollout.n_gpus_per_node
+    reward_model = config.reward.reward_model
+    pool = reward_model.nnodes * reward_model.n_gpus_per_node if reward_model.enable_resource_pool else 0
+    from verl.plugin.platform import get_platform
+
+    resource = get_platform().ray_resource_name()
+    there = ray.cluster_resources().get(resource, 0)
+    if trainer + rollout + pool + wanted > there:
+        raise PrmError(
+            f"the PRM cannot be placed: Ray has {there:g} {resource}, of which the trainer takes {trainer}, standalone "
+            f"rollout {rollout} and the reward model {pool}; reward.prm asks for {wanted:g} more ({prm.num_replicas} x "
+            f"{prm.num_gpus_per_replica:g}). Lower trainer.n_gpus_per_node or reward.prm.num_gpus_per_replica, or add "
+            "GPUs."
+        )
+
+
+def _require_one_output_per_session(batch: KVBatchMeta) -> None:
+    sessions = [key.rsplit("_", 1)[0] for key in batch.keys]
+    if len(set(sessions)) != len(sessions):
+        twice = next(s for s in sessions if sessions.count(s) > 1)
+        raise NotImplementedError(
+            f"the agent loop returned several outputs for session {twice}; PRPO handles one output per session. Use an "
+            "agent loop that returns one (actor_rollout_ref.rollout.agent.default_agent_loop=single_turn_agent), or "
+            "algorithm.adv_estimator=grpo."
+        )
+
+
+def _padded(nested: Tensor, width: int | None = None) -> Tensor:
+    """Right-padded `[bs, L]` of a jagged `[bs, j]`, with 0 for padding."""
+    padded = nested.to_padded_tensor(0)
+    if width is not None and padded.shape[1] < width:
+        padded = torch.nn.functional.pad(padded, (0, width - padded.shape[1]))
+    return padded
