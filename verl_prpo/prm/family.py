@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a family of process reward models has to say for itself, and how a model finds its family.
 
-A family knows how a dialogue and the segments of its answer become token ids, where in the model's output each segment's
-score is read, and the range and prior of those scores. One forward pass covers all segments of a response. Only text comes
-in: the policy's tokenizer stays outside.
+A family knows how a dialogue and the segments of its answer become token ids, where in the model's output each
+segment's score is read, and the range and prior of those scores. One forward pass covers all segments of a response.
+Only text comes in: the policy's tokenizer stays outside.
 """
 
 import json
@@ -127,6 +127,7 @@ def _read_model_config(model_path: str) -> dict[str, Any]:
             path = Path(cached_file(model_path, "config.json"))
         except (OSError, ValueError) as error:
             raise PrmError(
-                f"reward.prm.model_path={model_path!r} is neither a folder with a config.json nor a model on the hub: {error}"
+                f"reward.prm.model_path={model_path!r} is neither a folder with a config.json nor a model on the hub: "
+                f"{error}"
             ) from error
     return json.loads(path.read_text())

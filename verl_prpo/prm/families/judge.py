@@ -1,0 +1,128 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Any instruct model as a judge of steps, without training: the stand-in where no process reward model is at hand.
+
+The user's turn gives the problem and asks for a verdict after each step; the assistant's turn walks through the
+response, with a slot after each segment:
+
+    <segment 1>
+    [Is this step right? Answer:]
+    <segment 2>
+    [Is this step right? Answer:
+
+The score of a segment is the probability of " Yes" against " No" after the colon of its slot. The slots stay empty, so
+one
+forward pass reads them all: a verdict written into a slot would have to be generated before the next segment could be
+judged, and one written beforehand would lead the judge. What follows sees the empty slots before it, the same for every
+segment, and never a verdict.
+
+The scores are only as good as the model is as a judge, and not calibrated; the family must be asked for by name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from verl_prpo.prm.batching import padded_ids, per_row, read_index
+from verl_prpo.prm.chat import Dialogue, message_text
+from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
+
+ANSWERS = (" Yes", " No")
+SLOT = "\n[Is this step right? Answer:"
+AFTER_SLOT = "]\n"
+INSTRUCTION = (
+    "You are checking a solution step by step. The problem:\n\n{problem}\n\n"
+    "Go through the solution. After each step answer Yes if the step is right given the problem and the steps before "
+    "it, and No if it holds a mistake."
+)
+
+
+class ZeroShotJudge(PrmFamily):
+    """Scores in [0, 1], the judge's probability of " Yes" against " No"."""
+
+    name: ClassVar[str] = "zero_shot_judge"
+
+    def __init__(
+        self, model: Any, dialogue: Dialogue, slot_ids: list[int], answer_ids: tuple[int, int], max_context: int
+    ):
+        self.model = model
+        self.dialogue = dialogue
+        self.slot_ids = slot_ids
+        self.answer_ids = answer_ids
+        self.max_context = max_context
+
+    @classmethod
+    def load(
+        cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
+    ) -> "ZeroShotJudge":
+        tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
+        dialogue = Dialogue(tokenizer, model_path)
+        slot_ids, answer_ids = _slot_and_answers(dialogue, model_path)
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            model_path, dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
+        )
+        if loading["missing_keys"]:
+            raise PrmError(
+                f"reward.prm.model_path={model_path} lacks weights of a causal language model "
+                f"({', '.join(sorted(loading['missing_keys'])[:4])}), so it cannot answer as a judge; choose an "
+                "instruct model, or set reward.prm.family to the family of this model"
+            )
+        context = model.config.get_text_config().to_dict().get("max_position_embeddings")
+        if context is None:
+            raise PrmError(
+                f"the config.json of reward.prm.model_path={model_path} has no max_position_embeddings, so the longest "
+                "dialogue it can read is unknown; choose another judge, or set reward.prm.custom_family"
+            )
+        return cls(model.to(device).eval(), dialogue, slot_ids, answer_ids, context)
+
+    def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
+        question = {"role": "user", "content": INSTRUCTION.format(problem=_problem(messages))}
+        answer: list[str | int] = []
+        for i, segment in enumerate(segments):
+            answer += [AFTER_SLOT + segment if i else segment, *self.slot_ids]
+        ids, positions = self.dialogue.encode([question], answer, end_turn=False)
+        width = len(self.slot_ids)
+        return Encoded(ids, positions[width - 1 :: width])
+
+    def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
+        device = self.model.device
+        reads = read_index(batch, device)
+
+        def only_reads(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            return (args[0][reads], *args[1:])  # [rows, longest, hidden] -> [reads, hidden]
+
+        # Logits over the vocabulary at every position would outweigh the model; the hook leaves what models do to their
+        # logits (scaling, soft caps) in place, which reading the hidden states would not.
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(only_reads)
+        try:
+            logits = self.model(input_ids=padded_ids(batch, device), use_cache=False).logits
+        finally:
+            hook.remove()
+        if logits.shape[:-1] != reads[0].shape:
+            raise PrmError(
+                f"{type(self.model).__name__} does not put its hidden states through its output embeddings, which the "
+                f"family {self.name} relies on; choose another model for reward.prm.model_path"
+            )
+        return per_row(logits[:, list(self.answer_ids)].float().softmax(-1)[:, 0], batch)
+
+
+def _slot_and_answers(dialogue: Dialogue, model_path: str) -> tuple[list[int], tuple[int, int]]:
+    slot, *answered = dialogue.plain_ids([SLOT, *(SLOT + answer for answer in ANSWERS)])
+    answers = [ids[-1] for ids in answered if ids[:-1] == slot]
+    if len(answers) != len(ANSWERS) or len(set(answers)) != len(ANSWERS):
+        raise PrmError(
+            f"{' and '.join(map(repr, ANSWERS))} are not one distinct token each in the tokenizer of "
+            f"reward.prm.model_path={model_path}, so the family zero_shot_judge cannot compare them; choose another "
+            "instruct model"
+        )
+    return slot, (answers[0], answers[1])
+
+
+def _problem(messages: Sequence[Mapping[str, Any]]) -> str:
+    """What was asked: the one user message, or the turns with their roles. System messages concern the solver."""
+    turns = [message for message in messages if message["role"] != "system"] or list(messages)
+    if len(turns) == 1:
+        return message_text(turns[0])
+    return "\n\n".join(f"{message['role']}: {message_text(message)}" for message in turns)

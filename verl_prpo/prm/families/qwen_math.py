@@ -1,0 +1,120 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Qwen2.5-Math-PRM-7B and -72B, Qwen2.5-Math-7B-PRM800K ("The Lessons of Developing Process Reward Models",
+2501.07301).
+
+A Qwen2 trunk under a two-layer head with two classes. Each step of the answer is followed by `<extra_0>`, and the
+probability of class 1 at that token is the step's score. The weights are loaded into transformers' own `Qwen2Model`;
+the model's remote code, which current transformers releases cannot run, is never needed.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from transformers import AddedToken, AutoTokenizer, Qwen2Config, Qwen2Model
+from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
+
+from verl_prpo.prm.batching import padded_ids, per_row, read_index
+from verl_prpo.prm.chat import Dialogue
+from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
+
+ARCHITECTURE = "Qwen2ForProcessRewardModel"
+SEPARATOR = "<extra_0>"
+SYSTEM = r"Please reason step by step, and put your final answer within \boxed{}."
+_OTHER_FAMILY = "Set reward.prm.model_path to a Qwen2.5-Math PRM, or reward.prm.family to the family of this model."
+
+
+class ProcessRewardModel(Qwen2PreTrainedModel):
+    """The checkpoint's modules under their names: `model`, and `score` as Linear, ReLU, Linear to two classes."""
+
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^lm_head\."]
+
+    def __init__(self, config: Qwen2Config):
+        super().__init__(config)
+        self.model = Qwen2Model(config)
+        hidden = config.hidden_size
+        self.score = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2))
+        self.post_init()
+
+
+class QwenMathPrm(PrmFamily):
+    """Scores in [0, 1], the probability that a step is right."""
+
+    name: ClassVar[str] = "qwen_math_prm"
+
+    def __init__(self, model: ProcessRewardModel, dialogue: Dialogue, separator_id: int):
+        self.model = model
+        self.dialogue = dialogue
+        self.separator_id = separator_id
+        self.max_context = model.config.max_position_embeddings
+
+    @classmethod
+    def detects(cls, model_config: dict[str, Any]) -> bool:
+        return model_config.get("architectures") == [ARCHITECTURE]
+
+    @classmethod
+    def load(
+        cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
+    ) -> "QwenMathPrm":
+        tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
+        separator_id = _separator_id(tokenizer, model_path)
+        model = _load_weights(model_path, dtype).to(device).eval()
+        if max(len(tokenizer), separator_id + 1) > model.config.vocab_size:
+            raise PrmError(
+                f"the tokenizer of reward.prm.model_path={model_path} has {len(tokenizer)} tokens, but the weights "
+                f"have {model.config.vocab_size} embeddings: the two are not of one model. {_OTHER_FAMILY}"
+            )
+        return cls(model, Dialogue(tokenizer, model_path), separator_id)
+
+    def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
+        if not any(message["role"] == "system" for message in messages):
+            messages = [{"role": "system", "content": SYSTEM}, *messages]
+        answer = [piece for segment in segments for piece in (segment, self.separator_id)]
+        return Encoded(*self.dialogue.encode(messages, answer, end_turn=True))
+
+    def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
+        device = self.model.device
+        hidden = self.model.model(input_ids=padded_ids(batch, device), use_cache=False).last_hidden_state
+        logits = self.model.score(hidden[read_index(batch, device)])  # [reads, 2]
+        return per_row(logits.float().softmax(-1)[:, 1], batch)
+
+
+def _separator_id(tokenizer: Any, model_path: str) -> int:
+    ids = tokenizer(SEPARATOR, add_special_tokens=False).input_ids
+    if len(ids) != 1 or tokenizer.convert_ids_to_tokens(ids[0]) != SEPARATOR:
+        raise PrmError(
+            f"the tokenizer of reward.prm.model_path={model_path} has no {SEPARATOR} token (it reads it as {len(ids)} "
+            f"tokens), so the PRM would not see where a step ends. {_OTHER_FAMILY}"
+        )
+    # Marked as special, a literal separator in a text can be told from the real one; that changes no id.
+    tokenizer.add_tokens([AddedToken(SEPARATOR, special=True, normalized=False)], special_tokens=True)
+    return ids[0]
+
+
+def _load_weights(model_path: str, dtype: torch.dtype) -> ProcessRewardModel:
+    config = Qwen2Config.from_pretrained(model_path)
+    try:
+        model, loading = ProcessRewardModel.from_pretrained(
+            model_path, config=config, dtype=dtype, output_loading_info=True
+        )
+    except RuntimeError as error:
+        raise PrmError(
+            f"the weights in reward.prm.model_path={model_path} do not fit {ARCHITECTURE} (a Qwen2 trunk and a head "
+            f"with two classes): {error}. {_OTHER_FAMILY}"
+        ) from error
+    missing = sorted(loading["missing_keys"])
+    unexpected = sorted(loading["unexpected_keys"])
+    if missing or unexpected:
+        head = any(key.startswith("score.") for key in missing)
+        what = "has no process-reward head with two classes" if head else f"is not a complete {ARCHITECTURE}"
+        raise PrmError(
+            f"reward.prm.model_path={model_path} {what} (missing: {_some(missing)}; not known: {_some(unexpected)}). "
+            f"With random weights in their place its scores would mean nothing. {_OTHER_FAMILY}"
+        )
+    return model
+
+
+def _some(keys: list[str]) -> str:
+    return ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "") if keys else "none"
