@@ -87,6 +87,10 @@ def prpo_advantage(
         raise ValueError(f"prior_std must be positive, got {prior_std}")
     with torch.no_grad():
         batch = _Batch.checked(process_scores, segment_starts, outcome_rewards, response_mask, index, scored)
+        if credit in ("prm_avg", "prm_avg_prpo", "pure"):
+            _require_opened_rows(batch)
+        if credit in ("prm_avg", "pure"):  # these read the scores at segment starts alone
+            _require_finite_scores(batch)
         if credit == "outcome":
             advantage = _on_tokens(batch, _relative_outcome(batch.rewards, batch, outcome_norm))
         elif credit == "prm_avg":
@@ -95,18 +99,16 @@ def prpo_advantage(
         elif credit == "pure":
             advantage = _pure(batch)
         else:
-            shift = None
+            shift = torch.zeros_like(batch.rewards)
             if credit == "prpo":
                 shift = _relative_outcome(batch.rewards, batch, outcome_norm)
             elif credit == "prm_avg_prpo":
                 shift = _relative_outcome(batch.rewards + _mean_segment_score(batch), batch, outcome_norm)
-            if process_norm == "prior":
-                advantage = _shifted(batch, prior_mean, prior_std, shift)
-            else:
-                mean, std = _group_score_statistics(batch)
-                advantage = _shifted(batch, mean, std + EPSILON, shift)
+            prior = (prior_mean, prior_std) if process_norm == "prior" else None
+            advantage = _process_advantage(batch, prior, shift)
+        advantage = advantage.to(process_scores.dtype)
         _require_finite_advantage(advantage, batch)
-        return advantage.to(process_scores.dtype)
+        return advantage
 
 
 def all_equal_groups(outcome_rewards: Tensor, index: np.ndarray | Sequence) -> Tensor:
@@ -181,32 +183,50 @@ def _on_tokens(batch: _Batch, row_values: Tensor) -> Tensor:
     return row_values[:, None] * batch.mask
 
 
-def _shifted(batch: _Batch, mean: Tensor | float, std: Tensor | float, shift: Tensor | None) -> Tensor:
-    """z + shift on valid tokens and 0 elsewhere; mean and std are numbers or one value a row."""
-    scale = 1.0 / std
-    row_offset = -mean * scale * torch.ones_like(batch.rewards)
-    slope = scale[:, None] if isinstance(scale, Tensor) else scale
-    if shift is not None:
-        row_offset = row_offset + shift
-    advantage = (
-        torch.addcmul(row_offset[:, None], batch.scores, slope)
-        if isinstance(slope, Tensor)
-        else torch.add(row_offset[:, None], batch.scores, alpha=slope)
-    )
+def _process_advantage(batch: _Batch, prior: tuple[float, float] | None, shift: Tensor) -> Tensor:
+    """z + shift `[bs]` on valid tokens, 0 elsewhere; z from the mean and std of the prior, or of the group if None."""
+    if prior is not None:
+        mean, std = prior
+        advantage = torch.add((shift - mean / std)[:, None], batch.scores, alpha=1.0 / std)
+    else:
+        # Centred before it is scaled: where all scores nearly agree, 1 / std is large enough to show rounding.
+        group_mean, rest, group_std = _group_score_statistics(batch)
+        scale = 1.0 / (group_std + EPSILON)
+        advantage = torch.sub(batch.scores, group_mean[:, None]).mul_(scale[:, None])
+        advantage.add_((shift - rest * scale)[:, None])
     if batch.scored is not None:
-        plain = torch.zeros_like(batch.rewards) if shift is None else shift
-        advantage = torch.where(batch.scored[:, None], advantage, plain[:, None])
-    return torch.where(batch.mask, advantage, 0.0)
+        advantage = torch.where(batch.scored[:, None], advantage, shift[:, None])
+    return torch.where(
+        batch.mask, advantage, torch.zeros((), dtype=advantage.dtype, device=advantage.device), out=advantage
+    )
 
 
 def _relative_outcome(rewards: Tensor, batch: _Batch, norm: OutcomeNorm) -> Tensor:
-    ones = torch.ones_like(rewards)
-    size = batch.total(ones)[batch.group]
-    centred = rewards - batch.total(rewards)[batch.group] / size
-    if norm == "mean":
-        return centred
-    variance = batch.total(centred**2)[batch.group] / (size - 1).clamp(min=1)
-    return torch.where(size > 1, centred / (variance.sqrt() + EPSILON), rewards)
+    if norm == "mean_std":
+        return _standardised(rewards, batch)
+    exact = rewards.double()  # [bs] only: the digits that a large common part of R would cost in fp32
+    size = batch.total(torch.ones_like(exact))[batch.group]
+    return (exact - batch.total(exact)[batch.group] / size).to(rewards.dtype)
+
+
+def _standardised(rewards: Tensor, batch: _Batch) -> Tensor:
+    """GRPO as in verl: (R - mean) / (std + epsilon) per group, with mean 0 and std 1 in a group of one.
+
+    Where all rewards of a group nearly agree, the last digit of its mean shows; so the mean is torch's own fp32 mean of
+    the group's rewards, as in verl, and the deviations from it are squared in fp64, as `torch.std` does.
+    """
+    order = batch.group.argsort(stable=True)
+    size = torch.bincount(batch.group, minlength=batch.num_groups)
+    first = size.cumsum(0) - size
+    mean, std = rewards.new_zeros(batch.num_groups), rewards.new_ones(batch.num_groups)
+    for n in size.unique().tolist():  # usually a single size, rollout.n
+        if n > 1:
+            groups = (size == n).nonzero()[:, 0]
+            members = rewards[order[first[groups][:, None] + torch.arange(n, device=order.device)]]
+            mean[groups] = members.mean(1)
+            deviation = members.double() - mean[groups].double()[:, None]
+            std[groups] = (deviation.square_().sum(1) / (n - 1)).sqrt().to(std.dtype)
+    return (rewards - mean[batch.group]) / (std[batch.group] + EPSILON)
 
 
 def _mean_segment_score(batch: _Batch) -> Tensor:
@@ -219,30 +239,38 @@ def _mean_segment_score(batch: _Batch) -> Tensor:
     return torch.where(count > 0, mean, of_group)
 
 
-def _group_score_statistics(batch: _Batch) -> tuple[Tensor, Tensor]:
-    """Mean and unbiased standard deviation of r over the group's judged tokens, one value a row `[bs]` each."""
+def _group_score_statistics(batch: _Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean of r over the group's judged tokens, what rounding left of it, and the unbiased std; one value a row `[bs]`.
+
+    The mean is a sum of two, for where all scores nearly agree its rounding would outweigh the deviations.
+    """
     judged = batch.judged
     scores = torch.where(judged, batch.scores, 0.0)
     tokens = batch.total(judged.sum(1).to(scores.dtype))
     mean = (batch.total(scores.sum(1)) / tokens.clamp(min=1))[batch.group]
-    deviation = torch.where(judged, scores - mean[:, None], 0.0)
-    variance = batch.total(deviation.square_().sum(1)) / (tokens - 1).clamp(min=1)
-    return mean, variance.sqrt()[batch.group]
+    deviation = torch.where(judged, scores.sub_(mean[:, None]), 0.0)
+    rest = batch.total(deviation.sum(1)) / tokens.clamp(min=1)
+    variance = (batch.total(deviation.square_().sum(1)) - tokens * rest**2).clamp(min=0) / (tokens - 1).clamp(min=1)
+    return mean, rest[batch.group], variance.sqrt()[batch.group]
 
 
 def _pure(batch: _Batch) -> Tensor:
-    judged = batch.judged
-    signed = torch.where(judged, 2 * batch.scores - 1, 0.0)
-    softmin_logit = signed / -PURE_TEMPERATURE
-    at_starts = torch.where(batch.starts & judged, softmin_logit, float("-inf"))
-    norm = at_starts.logsumexp(1, keepdim=True).nan_to_num(neginf=0.0)
-    weighted = torch.where(judged, (softmin_logit - norm).exp() * signed, 0.0)  # w_i s_i on every token of segment i
-    reached = torch.where(batch.starts & judged, weighted, 0.0).cumsum(1)  # segments begun so far, this one included
-    process_to_go = reached[:, -1:] - reached + weighted
-    to_go = torch.where(batch.mask, process_to_go + batch.rewards[:, None], 0.0)
+    opens = batch.starts & batch.judged
+    segment = opens.cumsum(1)  # 1-based; 0 in rows that were not scored
+    count = segment[:, -1:] if segment.shape[1] else segment.new_zeros(len(segment), 1)
+    width = int(count.max()) + 1 if len(count) else 1
+    of_segment = batch.scores.new_zeros(len(segment), width)
+    rows, columns = opens.nonzero(as_tuple=True)
+    of_segment[rows, segment[rows, columns]] = 2 * batch.scores[rows, columns] - 1
+    numbers = torch.arange(width, device=segment.device)
+    real = (numbers > 0) & (numbers <= count)
+    weight = torch.where(real, of_segment / -PURE_TEMPERATURE, float("-inf")).softmax(1)
+    reward = torch.where(real, weight * of_segment, 0.0)
+    process_to_go = reward.flip(1).cumsum(1).flip(1) + batch.rewards[:, None]
+    to_go = torch.where(batch.mask, process_to_go.gather(1, segment), 0.0)
     tokens = batch.mask.sum(1).to(to_go.dtype)
     baseline = batch.others(to_go.sum(1)) / batch.others(tokens).clamp(min=1)
-    return torch.where(batch.mask, to_go - baseline[:, None], 0.0)
+    return to_go.sub_(baseline[:, None]).mul_(batch.mask)
 
 
 def _groups(index: np.ndarray | Sequence, bs: int, device: torch.device) -> tuple[Tensor, int]:
@@ -256,6 +284,16 @@ def _groups(index: np.ndarray | Sequence, bs: int, device: torch.device) -> tupl
 def _require_finite_advantage(advantage: Tensor, batch: _Batch) -> None:
     if advantage.sum().isfinite():  # one pass; the rest only to name the row
         return
+    _require_finite_scores(batch)
+    if not advantage.isfinite().all():
+        raise ValueError(
+            f"the advantages overflow {advantage.dtype}; check process scores, outcome rewards and prior_std"
+        )
+
+
+def _require_finite_scores(batch: _Batch) -> None:
+    if torch.where(batch.judged, batch.scores, 0.0).sum().isfinite():
+        return
     bad = batch.judged & ~batch.scores.isfinite()
     if bad.any():
         row, column = bad.nonzero()[0].tolist()
@@ -263,8 +301,20 @@ def _require_finite_advantage(advantage: Tensor, batch: _Batch) -> None:
         raise ValueError(
             f"the process score of row {row}, token {column} is {score}; every valid token needs a finite score"
         )
-    if not advantage.isfinite().all():
-        raise ValueError("the advantages overflow; check the size of process scores, outcome rewards and prior_std")
+
+
+def _require_opened_rows(batch: _Batch) -> None:
+    if not batch.mask.numel():
+        return
+    judged = batch.judged
+    first = judged.byte().argmax(1, keepdim=True)
+    unopened = (judged.gather(1, first) & ~batch.starts.gather(1, first))[:, 0]
+    if unopened.any():
+        row = int(unopened.nonzero()[0, 0])
+        raise ValueError(
+            f"segment_starts opens no segment at token {int(first[row, 0])}, the first valid token of row {row}; "
+            "use a segmenter of verl_prpo.segmentation under the same response_mask"
+        )
 
 
 def _choose(name: str, value: str, allowed: tuple[str, ...]) -> None:

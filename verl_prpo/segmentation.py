@@ -55,6 +55,7 @@ def entropy_segments(
     if mask.numel() == 0:
         return torch.zeros_like(mask)
     with torch.no_grad():
+        _require_above_minus_infinity(entropy, mask)
         spikes = torch.where(mask, entropy.float(), float("-inf"))
         first, starts = _first_valid(mask)
         if rule == "paper":
@@ -165,7 +166,7 @@ def _paper_anchors(spikes: Tensor, first: Tensor, max_anchors: int, min_gap: int
         return cuts, torch.zeros_like(cuts, dtype=torch.bool)
     tied = (values[:, k - 1] == values[:, k]) & (values[:, k] > float("-inf"))
     if tied.any():
-        cuts[tied] = _highest_earlier_first(spikes[tied], k)
+        cuts[tied] = _highest_earlier_first(spikes[tied], values[tied, k - 1 : k], k)
     cuts = cuts.sort(1).values
     keep = torch.zeros_like(cuts, dtype=torch.bool)
     last = torch.full_like(first[:, 0], -min_gap)
@@ -191,12 +192,16 @@ def _greedy_anchors(spikes: Tensor, first: Tensor, max_anchors: int, min_gap: in
     return cuts, keep
 
 
-def _highest_earlier_first(spikes: Tensor, k: int) -> Tensor:
-    """Positions of the k highest values of each row, the earlier of equal values first: an order topk leaves open."""
-    bits = (spikes + 0.0).view(torch.int32)  # + 0.0 turns -0.0, whose bits differ, into 0.0
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers that compare as the floats do
-    earlier = torch.arange(spikes.shape[1] - 1, -1, -1, device=spikes.device)
-    return (ordered.long() << 32 | earlier).topk(k, dim=1).indices
+def _highest_earlier_first(spikes: Tensor, kth: Tensor, k: int) -> Tensor:
+    """Positions of the k highest values of each row, the earlier of equal values first: an order topk leaves open.
+
+    `kth` `[bs, 1]` is the k-th highest value of each row.
+    """
+    higher = spikes > kth
+    equal = spikes == kth
+    wanted = k - higher.sum(1, keepdim=True, dtype=torch.int32)
+    chosen = higher | (equal & (equal.cumsum(1, dtype=torch.int32) <= wanted))
+    return chosen.nonzero()[:, 1].view(-1, k)
 
 
 def _mark(starts: Tensor, cuts: Tensor, keep: Tensor, first: Tensor, mask: Tensor) -> Tensor:
@@ -205,7 +210,10 @@ def _mark(starts: Tensor, cuts: Tensor, keep: Tensor, first: Tensor, mask: Tenso
 
 
 def _first_valid(mask: Tensor) -> tuple[Tensor, Tensor]:
-    first = mask.byte().argmax(1, keepdim=True)
+    if mask[:, 0].all():  # no search needed
+        first = torch.zeros(len(mask), 1, dtype=torch.long, device=mask.device)
+    else:
+        first = mask.byte().argmax(1, keepdim=True)
     starts = torch.zeros_like(mask).scatter_(1, first, True) & mask
     return first, starts
 
@@ -222,6 +230,15 @@ def _require_finite(highest: Tensor) -> None:
     if bad.any():
         row = int(bad.any(1).nonzero()[0, 0])
         raise ValueError(f"entropy is {highest[row, 0].item()} at a valid token of row {row}; it must be finite there")
+
+
+def _require_above_minus_infinity(entropy: Tensor, mask: Tensor) -> None:
+    if entropy.amin() > float("-inf"):  # one pass; the rest only when something lies there, under the mask or not
+        return
+    bad = (mask & (entropy == float("-inf"))).any(1)
+    if bad.any():
+        row = int(bad.nonzero()[0, 0])
+        raise ValueError(f"entropy is -inf at a valid token of row {row}; it must be finite there")
 
 
 def _require_segments(num_segments: int) -> None:

@@ -1,0 +1,10 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Shared by all tests: the helpers under tests/unit, tests/cpu and examples are importable by name."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+for folder in (ROOT / "tests" / "unit", ROOT / "tests" / "cpu", ROOT / "examples"):
+    sys.path.insert(0, str(folder))
