@@ -1,10 +1,10 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The device module verl's platform hands out for the CPU: ``torch.cpu`` and the calls it lacks.
+"""The device module verl's platform hands out for the CPU: `torch.cpu` and the calls it lacks.
 
-verl asks the device module for memory figures, random state and cache control as it would ask ``torch.cuda``
-(verl/utils/memory_utils.py, verl/workers/engine_workers.py, verl/utils/profiler/performance.py). ``torch.cpu`` has none of
-these. Memory is reported as the resident set of the calling process, in bytes.
+verl asks the device module for memory figures, random state and cache control as it would ask `torch.cuda`
+(verl/utils/memory_utils.py, verl/workers/engine_workers.py, verl/utils/profiler/performance.py). `torch.cpu` has none
+of these. Memory is reported as the resident set of the calling process, in bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 
 class CpuDeviceModule(ModuleType):
-    """A module object that answers like ``torch.cuda`` does, for the CPU."""
+    """A module object that answers like `torch.cuda` does, for the CPU."""
 
     def __init__(self) -> None:
         super().__init__("verl_prpo.cpu.device", "torch.cpu with memory, random-state and cache calls")
@@ -29,12 +29,12 @@ class CpuDeviceModule(ModuleType):
 
     @staticmethod
     def get_device_name(device: object = None) -> str:
-        """Return ``"CPU"``, the key of verl's table of peak FLOPS (verl/utils/flops_counter.py)."""
+        """Return `"CPU"`, the key of verl's table of peak FLOPS (verl/utils/flops_counter.py)."""
         return "CPU"
 
     @staticmethod
     def get_device_properties(device: object = None) -> SimpleNamespace:
-        """Return the machine's memory as ``total_memory``, in bytes."""
+        """Return the machine's memory as `total_memory`, in bytes."""
         return SimpleNamespace(name="CPU", total_memory=psutil.virtual_memory().total)
 
     @staticmethod
@@ -57,13 +57,13 @@ class CpuDeviceModule(ModuleType):
 
     @staticmethod
     def mem_get_info(device: object = None) -> tuple[int, int]:
-        """Return the machine's ``(available, total)`` memory, in bytes."""
+        """Return the machine's `(available, total)` memory, in bytes."""
         memory = psutil.virtual_memory()
         return memory.available, memory.total
 
     @staticmethod
     def get_rng_state(device: object = None) -> torch.Tensor:
-        """Return the CPU generator's state, as ``torch.get_rng_state`` does."""
+        """Return the CPU generator's state, as `torch.get_rng_state` does."""
         return torch.get_rng_state()
 
     @staticmethod

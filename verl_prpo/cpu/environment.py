@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Environment variables the CPU platform sets where the user has not.
 
-They are defaults: a variable that is already set wins. The driver sets them before ``ray.init`` starts a local cluster,
-so Ray's workers and vLLM's processes inherit them; on a cluster that is already up, set ``VERL_PLATFORM=cpu`` where the
+They are defaults: a variable that is already set wins. The driver sets them before `ray.init` starts a local cluster,
+so Ray's workers and vLLM's processes inherit them; on a cluster that is already up, set `VERL_PLATFORM=cpu` where the
 cluster is started and each worker sets the rest for itself and its children.
 """
 
@@ -25,6 +25,8 @@ DEFAULTS: dict[str, str] = {
     "OMP_WAIT_POLICY": "PASSIVE",
     # vllm/utils/ompmultiprocessing.py pins vLLM's threads to one core each unless told not to.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    # vllm/platforms/cpu.py: without this the executor `uni` becomes `mp`, one more process with all of vLLM's imports.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     # vllm/v1/sample/ops/logprobs.py and topk_topp_sampler.py compile their helpers with a C++ compiler during the
     # first generation, which costs more than it ever saves at this scale.
     "TORCHDYNAMO_DISABLE": "1",

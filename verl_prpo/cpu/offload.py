@@ -3,7 +3,7 @@
 """Parameter offload without pinned memory.
 
 verl/workers/engine/fsdp/transformer_impl.py (FSDPEngine._build_fsdp_module) offloads every forward-only model, such as
-the KL reference policy, with ``CPUOffloadPolicy(pin_memory=True)``. Pinning page-locks memory for an accelerator and
+the KL reference policy, with `CPUOffloadPolicy(pin_memory=True)`. Pinning page-locks memory for an accelerator and
 fails where there is none. No verl setting turns it off.
 """
 
@@ -22,7 +22,7 @@ def _patch(module: ModuleType) -> None:
     from torch.distributed.fsdp import CPUOffloadPolicy
 
     def unpinned_offload_policy(*args: Any, **kwargs: Any) -> CPUOffloadPolicy:
-        """Return the offload policy verl asks for, with ``pin_memory=False``."""
+        """Return the offload policy verl asks for, with `pin_memory=False`."""
         return CPUOffloadPolicy(pin_memory=False)
 
     if module.CPUOffloadPolicy is CPUOffloadPolicy and release_matches(

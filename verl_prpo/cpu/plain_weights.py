@@ -3,9 +3,9 @@
 """vLLM Linear layers that keep their weights, so that the trainer can send new ones.
 
 vllm/model_executor/layers/utils.py (dispatch_cpu_unquantized_gemm) packs each Linear weight for oneDNN after the first
-load and replaces ``layer.weight`` by an empty tensor; for embeddings it keeps the weight but computes with the packed
-copy. A second load then fails on Linear layers and goes unnoticed on tied output embeddings. The replacement computes with
-``torch.nn.functional.linear`` on the layer's own weight, vLLM's own fallback where oneDNN is missing.
+load and replaces `layer.weight` by an empty tensor; for embeddings it keeps the weight but computes with the packed
+copy. A second load then fails on Linear layers and goes unnoticed on tied output embeddings. The replacement computes
+with `torch.nn.functional.linear` on the layer's own weight, vLLM's own fallback where oneDNN is missing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MARK = "_verl_prpo_plain_weights"
 def _plain(dispatch: Callable[[torch.nn.Module, bool], None]) -> Callable[[torch.nn.Module, bool], None]:
     def dispatch_plain(layer: torch.nn.Module, remove_weight: bool) -> None:
         if layer.weight.ndim == 2:
-            layer.cpu_linear = torch.nn.functional.linear
+            layer.cpu_linear = torch.nn.functional.linear  # type: ignore[assignment]
         else:
             dispatch(layer, remove_weight)
 

@@ -22,7 +22,7 @@ class CpuPlatform(PlatformBase):
 
     Ray's "GPU" resource stands for the slot a worker occupies, since verl's resource pools count nothing else
     (verl/single_controller/ray/base.py, ResourcePoolManager._check_resource_available): give Ray as many slots as
-    ``trainer.n_gpus_per_node`` with ``+ray_kwargs.ray_init.num_gpus=...``.
+    `trainer.n_gpus_per_node` with `+ray_kwargs.ray_init.num_gpus=...`.
     """
 
     @property
@@ -40,8 +40,8 @@ class CpuPlatform(PlatformBase):
     def is_available(self) -> bool:
         return True
 
-    def current_device(self) -> str:  # type: ignore[override]
-        """Return ``"cpu"``: verl passes this to ``Tensor.to``, where an index would mean an accelerator."""
+    def current_device(self) -> str:
+        """Return `"cpu"`: verl passes this to `Tensor.to`, where an index would mean an accelerator."""
         return "cpu"
 
     def device_count(self) -> int:
@@ -100,6 +100,6 @@ class CpuPlatform(PlatformBase):
 
 
 def register() -> None:
-    """Make ``VERL_PLATFORM=cpu`` a name verl's platform registry knows."""
+    """Make `VERL_PLATFORM=cpu` a name verl's platform registry knows."""
     if PlatformRegistry.get("cpu") is not CpuPlatform:
         PlatformRegistry.register(platform="cpu")(CpuPlatform)

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One backend for a process group on a device that is the host itself.
 
-verl/utils/distributed.py (initialize_global_process_group_ray) builds the backend string ``cpu:gloo,<device>:<backend>``.
-On a CPU that reads ``cpu:gloo,cpu:gloo``, and torch.distributed refuses a device named twice. The function takes a
-``backend`` argument, so the wrapper passes the one that is meant.
+verl/utils/distributed.py (initialize_global_process_group_ray) builds the backend string
+`cpu:gloo,<device>:<backend>`. On a CPU that reads `cpu:gloo,cpu:gloo`, and torch.distributed refuses a device named
+twice. The function takes a `backend` argument, so the wrapper passes the one that is meant.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def release_matches(package: str, installed: str, series: tuple[int, int], worka
 
     Args:
         package: distribution name, for the message.
-        installed: its version string, such as ``"0.28.0+cpu"``.
+        installed: its version string, such as `"0.28.0+cpu"`.
         series: major and minor number the workaround answers.
         workaround: what is left out when the series differs, for the message.
 
