@@ -1,0 +1,295 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The settings: the paper's defaults, mistakes named before Ray starts, and the wiring of the reward manager."""
+
+import re
+from typing import Any
+
+import pytest
+import ray
+from omegaconf import DictConfig, OmegaConf
+from verl.experimental.reward_loop.reward_manager import DAPORewardManager, RemoteRewardManager
+from verl.trainer.ppo.reward import resolve_reward_manager_cls
+from verl_configs import grpo, prpo, validate
+
+from verl_prpo.advantage import prpo_advantage
+from verl_prpo.config import (
+    ConfigError,
+    PrmConfig,
+    PrpoConfig,
+    check_config,
+    needs_prm,
+    prm_config,
+    prpo_config,
+    uses_prpo,
+)
+from verl_prpo.reward_manager import PrmRewardManager, outcome_config, wire
+from verl_prpo.segmentation import entropy_segments
+
+
+def test_defaults_are_the_papers() -> None:
+    """Section 4 of arXiv 2601.07182: algorithm 1 with k = 5 and m = 10, the prior's z, R - group mean."""
+    assert prpo_config({}) == prpo_config(None) == PrpoConfig()
+    defaults = PrpoConfig()
+    assert (defaults.credit, defaults.segmenter, defaults.anchor_rule) == ("prpo", "entropy", "paper")
+    assert (defaults.max_anchors, defaults.min_gap) == (5, 10)
+    assert (defaults.process_norm, defaults.outcome_norm, defaults.outcome_weight) == ("prior", "mean", 1.0)
+    assert (defaults.prior_mean, defaults.prior_std) == (None, None)
+    assert defaults.skip_all_equal_groups is False
+
+
+def test_defaults_agree_with_those_of_the_functions_they_reach() -> None:
+    defaults = PrpoConfig()
+    for function, names in (
+        (entropy_segments, ("max_anchors", "min_gap")),
+        (prpo_advantage, ("credit", "process_norm", "outcome_norm")),
+    ):
+        known = (function.__defaults__ or ()) + tuple((function.__kwdefaults__ or {}).values())
+        assert {getattr(defaults, name) for name in names} <= set(known)
+
+
+def test_a_prm_needs_nothing_but_its_path() -> None:
+    config = prm_config({"prm": {"model_path": "some/prm"}})
+    assert config == PrmConfig(model_path="some/prm")
+    assert (config.on_error, config.num_replicas, config.trust_remote_code) == ("raise", 1, False)
+
+
+@pytest.mark.parametrize("section", [None, {}, {"prpo": None}, {"prpo": {}}])
+def test_an_absent_or_empty_section_is_all_defaults(section: Any) -> None:
+    assert prpo_config(OmegaConf.create(section) if section is not None else None) == PrpoConfig()
+
+
+def test_numbers_may_come_as_text_from_the_command_line() -> None:
+    assert prpo_config(OmegaConf.create({"prpo": {"min_gap": "7", "prior_std": "0.2"}})).min_gap == 7
+
+
+def test_an_interpolation_reaches_the_whole_configuration() -> None:
+    """A zero-shot judge is often the policy itself."""
+    config = prpo("reward.prm.model_path=${actor_rollout_ref.model.path}", "actor_rollout_ref.model.path=my/policy")
+    assert prm_config(config.reward).model_path == "my/policy"
+    validate(config)
+
+
+ALGORITHM_MISTAKES = [
+    ({"max_anchor": 5}, "algorithm.prpo.max_anchor is not a setting; did you mean algorithm.prpo.max_anchors?"),
+    ({"outcome_wieght": 2.0}, "did you mean algorithm.prpo.outcome_weight?"),
+    ({"zzz": 1}, "algorithm.prpo.zzz is not a setting; its keys are credit, segmenter, max_anchors"),
+    ({"credit": "prm-avg"}, "algorithm.prpo.credit=prm-avg is not known; did you mean prm_avg?"),
+    ({"segmenter": "newline"}, "algorithm.prpo.segmenter=newline is not known"),
+    ({"anchor_rule": "gredy"}, "did you mean greedy?"),
+    ({"process_norm": "batch"}, "algorithm.prpo.process_norm=batch is not known (one of prior, group)"),
+    ({"outcome_norm": "std"}, "algorithm.prpo.outcome_norm=std is not known"),
+    ({"max_anchors": "five"}, "algorithm.prpo.max_anchors: Value 'five' of type 'str'"),
+    ({"max_anchors": 5.5}, "algorithm.prpo.max_anchors: Value '5.5' of type 'float'"),
+    ({"max_anchors": None}, "algorithm.prpo.max_anchors: Incompatible value 'None'"),
+    ({"max_anchors": -1}, "algorithm.prpo.max_anchors=-1 must be at least 0"),
+    ({"min_gap": -1}, "algorithm.prpo.min_gap=-1 must be at least 0"),
+    ({"num_segments": 0}, "algorithm.prpo.num_segments=0 must be at least 1"),
+    ({"prior_mean": float("nan")}, "algorithm.prpo.prior_mean=nan must be a finite number"),
+    ({"prior_std": 0.0}, "algorithm.prpo.prior_std=0.0 must be a positive number"),
+    ({"prior_std": float("nan")}, "algorithm.prpo.prior_std=nan must be a positive number"),
+    ({"outcome_weight": 0.0}, "algorithm.prpo.outcome_weight=0.0 must be a positive number"),
+    ({"outcome_weight": float("inf")}, "algorithm.prpo.outcome_weight=inf must be a positive number"),
+    ({"skip_all_equal_groups": "maybe"}, "algorithm.prpo.skip_all_equal_groups: Value 'maybe' is not a valid bool"),
+    ({"credit": "${nowhere}"}, "algorithm.prpo: Interpolation key 'nowhere' not found"),
+    (True, "algorithm.prpo must be a section with keys, got True"),
+]
+
+
+@pytest.mark.parametrize(("section", "message"), ALGORITHM_MISTAKES)
+def test_a_mistake_in_algorithm_prpo_is_named(section: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        prpo_config(OmegaConf.create({"prpo": section}))
+
+
+PRM_MISTAKES = [
+    ({"modelpath": "x"}, "reward.prm.modelpath is not a setting; did you mean reward.prm.model_path?"),
+    ({"custom_family": {"path": "f.py", "nam": "F"}}, "did you mean reward.prm.custom_family.name?"),
+    ({"custom_family": {"path": "f.py"}}, "reward.prm.custom_family needs both path (a Python file) and name"),
+    ({"custom_family": {"name": "F"}}, "reward.prm.custom_family needs both path"),
+    ({"custom_family": "f.py"}, "reward.prm.custom_family must be a section with path and name, got 'f.py'"),
+    ({"on_error": "ignore"}, "reward.prm.on_error=ignore is not known"),
+    ({"on_error": "outcome-only"}, "did you mean outcome_only?"),
+    ({"dtype": "bf16"}, "reward.prm.dtype=bf16 is not known"),
+    ({"num_replicas": 0}, "reward.prm.num_replicas=0 must be at least 1"),
+    ({"num_gpus_per_replica": -1}, "reward.prm.num_gpus_per_replica=-1.0 must be at least 0"),
+    ({"num_gpus_per_replica": 1.5}, "reward.prm.num_gpus_per_replica=1.5 must be at most 1"),
+    ({"num_cpus_per_replica": float("nan")}, "reward.prm.num_cpus_per_replica=nan must be at least 0"),
+    ({"max_tokens_per_forward": 0}, "reward.prm.max_tokens_per_forward=0 must be at least 1"),
+    ({"timeout": 0}, "reward.prm.timeout=0.0 must be a positive number"),
+    ({"timeout": "soon"}, "reward.prm.timeout: Value 'soon' of type 'str'"),
+    ({"startup_timeout": float("inf")}, "reward.prm.startup_timeout=inf must be a positive number"),
+]
+
+
+@pytest.mark.parametrize(("section", "message"), PRM_MISTAKES)
+def test_a_mistake_in_reward_prm_is_named(section: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        prm_config(OmegaConf.create({"prm": section}))
+
+
+@pytest.mark.parametrize("gpus", [0, 0.25, 1])
+def test_a_replica_takes_a_share_of_one_gpu(gpus: float) -> None:
+    assert prm_config({"prm": {"num_gpus_per_replica": gpus}}).num_gpus_per_replica == gpus
+
+
+RUN_MISTAKES = [
+    (
+        "+algorithm.prpo.segmentr=entropy",
+        "algorithm.prpo.segmentr is not a setting; did you mean algorithm.prpo.segmenter?",
+    ),
+    ("+reward.prm.on_eror=raise", "reward.prm.on_eror is not a setting; did you mean reward.prm.on_error?"),
+    ("reward.prm.model_path=null", "needs a process reward model: add +reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B"),
+    ("~reward.prm", "needs a process reward model"),
+    ("trainer.use_v1=False", "needs verl's v1 trainer; set trainer.use_v1=True"),
+    ("trainer.v1.trainer_mode=synch", "trainer.v1.trainer_mode=synch is not known; did you mean sync?"),
+    ("reward.reward_model.enable=True", "makes verl bypass every reward manager"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), RUN_MISTAKES)
+def test_a_run_that_cannot_work_stops_in_verls_validation_before_ray(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        validate(prpo(override))
+    assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+algorithm.prpo.segmentr=entropy",
+        "+algorithm.prpo=nonsense",
+        "+reward.prm.model_path=null",
+        "+reward.prm.on_eror=raise",
+        "trainer.use_v1=False",
+        "actor_rollout_ref.rollout.n=1",
+    ],
+)
+def test_other_estimators_never_notice_these_settings(override: str, recwarn: pytest.WarningsRecorder) -> None:
+    config = grpo(override)
+    assert not uses_prpo(config)
+    validate(config)
+    assert not [warning for warning in recwarn if "PRPO" in str(warning.message)]
+
+
+def test_a_good_configuration_passes_verls_validation() -> None:
+    validate(prpo())
+
+
+def test_the_outcome_only_arm_runs_without_a_prm() -> None:
+    config = prpo("~reward.prm", "+algorithm.prpo.credit=outcome")
+    assert not needs_prm(prpo_config(config.algorithm))
+    validate(config)
+
+
+@pytest.mark.parametrize("credit", ["prpo", "process", "prm_avg", "prm_avg_prpo", "pure"])
+def test_every_other_arm_needs_one(credit: str) -> None:
+    with pytest.raises(ConfigError, match=r"reward\.prm\.model_path"):
+        check_config(prpo("~reward.prm", f"+algorithm.prpo.credit={credit}"))
+
+
+def test_a_reward_model_behind_a_custom_reward_function_keeps_the_reward_manager() -> None:
+    check_config(prpo("reward.reward_model.enable=True", "reward.custom_reward_function.path=score.py"))
+
+
+BYPASS = "algorithm.rollout_correction.bypass_mode=True"
+NO_LOG_PROBS = "actor_rollout_ref.rollout.calculate_log_probs=False"
+
+
+@pytest.mark.parametrize("segmenter", ["entropy", "surprisal"])
+def test_bypass_mode_without_rollout_log_probs_leaves_no_signal_to_cut_at(segmenter: str) -> None:
+    config = prpo(BYPASS, NO_LOG_PROBS, f"+algorithm.prpo.segmenter={segmenter}")
+    with pytest.raises(ConfigError, match=r"actor_rollout_ref\.rollout\.calculate_log_probs=True"):
+        check_config(config)
+
+
+def test_bypass_mode_with_rollout_log_probs_cuts_at_surprisal_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    check_config(prpo(BYPASS))
+    assert "responses are cut at surprisal" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("segmenter", ["uniform", "random", "single"])
+def test_bypass_mode_suits_segmenters_that_need_no_signal(segmenter: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_config(prpo(BYPASS, NO_LOG_PROBS, f"+algorithm.prpo.segmenter={segmenter}"))
+    assert capsys.readouterr().out == ""
+
+
+def test_groups_of_one_are_allowed_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match=r"actor_rollout_ref\.rollout\.n=1 makes groups of one"):
+        check_config(prpo("actor_rollout_ref.rollout.n=1"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "outcome_class"),
+    [
+        ((), "NaiveRewardManager"),
+        (("reward.reward_manager.name=dapo",), "DAPORewardManager"),
+        (("reward.reward_manager.name=remote",), "RemoteRewardManager"),
+    ],
+)
+def test_the_configured_reward_manager_becomes_the_one_that_prm_wraps(
+    overrides: tuple[str, ...], outcome_class: str
+) -> None:
+    config = prpo(*overrides)
+    before = resolve_reward_manager_cls(config)
+
+    line = wire(config)
+
+    assert resolve_reward_manager_cls(config) is PrmRewardManager
+    assert resolve_reward_manager_cls(outcome_config(config)) is before
+    assert before.__name__ == outcome_class
+    assert "some/prm" in line
+    assert OmegaConf.select(config, "reward.prm.outcome_reward_manager.name") in line
+
+
+def test_a_reward_manager_from_a_file_becomes_the_one_that_prm_wraps(tmp_path: Any) -> None:
+    module = tmp_path / "own_manager.py"
+    module.write_text(
+        "from verl.experimental.reward_loop.reward_manager import NaiveRewardManager\n"
+        "class OwnRewardManager(NaiveRewardManager):\n    pass\n"
+    )
+    config = prpo(
+        "reward.reward_manager.source=importlib",
+        "reward.reward_manager.name=OwnRewardManager",
+        f"reward.reward_manager.module.path={module}",
+    )
+
+    wire(config)
+
+    assert resolve_reward_manager_cls(config) is PrmRewardManager
+    assert resolve_reward_manager_cls(outcome_config(config)).__name__ == "OwnRewardManager"
+
+
+def test_wiring_twice_is_wiring_once() -> None:
+    config = prpo("reward.reward_manager.name=dapo")
+    first = wire(config)
+    wired = OmegaConf.to_container(config.reward, resolve=False)
+
+    assert wire(config) == first
+    assert OmegaConf.to_container(config.reward, resolve=False) == wired
+    assert resolve_reward_manager_cls(outcome_config(config)) is DAPORewardManager
+
+
+def test_the_wired_configuration_is_still_valid_for_verl_and_the_plugin() -> None:
+    config = prpo("reward.reward_manager.name=remote")
+    wire(config)
+
+    validate(config)
+    assert prm_config(config.reward).outcome_reward_manager["name"] == "remote"
+    assert resolve_reward_manager_cls(outcome_config(config)) is RemoteRewardManager
+
+
+def test_prm_named_by_hand_wraps_verls_naive_manager() -> None:
+    config = prpo("reward.reward_manager.name=prm")
+    assert "'naive'" in wire(config)
+    assert resolve_reward_manager_cls(outcome_config(config)).__name__ == "NaiveRewardManager"
+
+
+def test_the_outcome_manager_sees_the_rest_of_the_configuration_unchanged() -> None:
+    config = prpo("reward.reward_manager.name=dapo", "reward.custom_reward_function.path=score.py")
+    before: DictConfig = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
+    wire(config)
+    inner = outcome_config(config)
+    assert inner.reward.reward_manager == before.reward.reward_manager
+    assert inner.reward.custom_reward_function == before.reward.custom_reward_function
+    assert inner.data == before.data
