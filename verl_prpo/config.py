@@ -8,6 +8,7 @@ the key.
 """
 
 import difflib
+import math
 import warnings
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
@@ -101,7 +102,8 @@ class PrmConfig:
     """Copies of the PRM, each a Ray actor; responses are spread over them."""
 
     num_gpus_per_replica: float = 1.0
-    """GPUs that Ray reserves for each copy, besides those of the trainer. Ignored with `trainer.device=cpu`."""
+    """Share of a GPU that Ray reserves for each copy, besides those of the trainer, at most 1; 0 puts it on the CPU.
+    Ignored with `trainer.device=cpu`."""
 
     num_cpus_per_replica: float = 1.0
     """CPUs that Ray reserves for each copy."""
@@ -151,6 +153,8 @@ def prpo_config(algorithm: DictConfig | dict | None) -> PrpoConfig:
     _at_least("algorithm.prpo.max_anchors", config.max_anchors, 0)
     _at_least("algorithm.prpo.min_gap", config.min_gap, 0)
     _at_least("algorithm.prpo.num_segments", config.num_segments, 1)
+    if config.prior_mean is not None and not math.isfinite(config.prior_mean):
+        raise ConfigError(f"algorithm.prpo.prior_mean={config.prior_mean} must be a finite number")
     if config.prior_std is not None:
         _positive("algorithm.prpo.prior_std", config.prior_std)
     _positive("algorithm.prpo.outcome_weight", config.outcome_weight)
@@ -169,6 +173,11 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
         _one_of("reward.prm.dtype", config.dtype, DTYPES)
     _at_least("reward.prm.num_replicas", config.num_replicas, 1)
     _at_least("reward.prm.num_gpus_per_replica", config.num_gpus_per_replica, 0)
+    if config.num_gpus_per_replica > 1:
+        raise ConfigError(
+            f"reward.prm.num_gpus_per_replica={config.num_gpus_per_replica} must be at most 1: a copy of the PRM lives "
+            "on one GPU. For more throughput raise reward.prm.num_replicas."
+        )
     _at_least("reward.prm.num_cpus_per_replica", config.num_cpus_per_replica, 0)
     _at_least("reward.prm.max_tokens_per_forward", config.max_tokens_per_forward, 1)
     _positive("reward.prm.timeout", config.timeout)
@@ -206,6 +215,12 @@ def check_config(config: DictConfig) -> None:
     _one_of("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, TRAINER_MODES)
     if needs_prm(prpo):
         _check_prm_is_reachable(config, prm)
+    if prpo.skip_all_equal_groups and config.algorithm.get("use_kl_in_reward", False):
+        raise ConfigError(
+            "algorithm.prpo.skip_all_equal_groups=True finds no group whose outcomes are all equal when "
+            "algorithm.use_kl_in_reward=True adds a KL penalty to each. Set algorithm.use_kl_in_reward=False (and "
+            "actor_rollout_ref.actor.use_kl_loss=True for the KL term), or skip_all_equal_groups=False."
+        )
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
     if bypass and prpo.segmenter in ("entropy", "surprisal"):
         if not config.actor_rollout_ref.rollout.get("calculate_log_probs", False):
@@ -235,9 +250,8 @@ def _check_prm_is_reachable(config: DictConfig, prm: PrmConfig) -> None:
             "+reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B (a hub name or a folder)"
         )
     reward_model = config.reward.get("reward_model") or {}
-    legacy = config.get("reward_model") or {}
     custom = (config.reward.get("custom_reward_function") or {}).get("path")
-    if (reward_model.get("enable") or legacy.get("enable")) and not custom:
+    if reward_model.get("enable") and not custom:
         raise ConfigError(
             "reward.reward_model.enable=True without reward.custom_reward_function.path makes verl bypass every reward "
             "manager, and with it the PRM. Set reward.reward_model.enable=False, or name a custom reward function that "
@@ -251,12 +265,18 @@ def _typed(section: str, cls: type[Section], given: Any) -> Section:
     if not isinstance(given, (DictConfig, dict)):
         raise ConfigError(f"{section} must be a section with keys, got {given!r}")
     _reject_unknown_keys(section, cls, given)
-    if given.get("custom_family") is not None and cls is PrmConfig:
-        _reject_unknown_keys(f"{section}.custom_family", CustomFamily, given["custom_family"])
+    custom_family = given.get("custom_family") if cls is PrmConfig else None
+    if isinstance(custom_family, (DictConfig, dict)):
+        _reject_unknown_keys(f"{section}.custom_family", CustomFamily, custom_family)
+    elif custom_family is not None:
+        raise ConfigError(f"{section}.custom_family must be a section with path and name, got {custom_family!r}")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(cls), given)
-        OmegaConf.resolve(merged)
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+        # Resolved where it stands: an interpolation may point to any key of the whole configuration.
+        values = OmegaConf.to_container(given, resolve=True) if isinstance(given, DictConfig) else given
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{section}: {str(error).splitlines()[0]}") from error
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), values))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         key = f"{section}.{error.full_key}" if error.full_key else section
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error

@@ -84,10 +84,17 @@ def advantage_metrics(
     """
     mask = response_mask.bool() & rows[:, None]
     judged = mask & scored[:, None]
+    names = np.asarray(index)[rows.numpy()].tolist()
+    equal = all_equal_groups(outcome_rewards[rows], names).tolist()
+    size = Counter(names)
+    # Where a group agrees, GRPO's advantage is 0 but for rounding, whose sign says nothing.
+    flat = torch.zeros_like(rows)
+    flat[rows] = torch.tensor([e and size[name] > 1 for name, e in zip(names, equal, strict=True)], dtype=torch.bool)
+    flips = (advantages * grpo_advantage < 0) & ~flat[:, None]
     metrics = {
         "prpo/outcome_advantage/mean": _mean(outcome_advantage[mask]),
         "prpo/outcome_advantage/std": _std(outcome_advantage[mask]),
-        "prpo/sign_flip": _mean((advantages[mask] * grpo_advantage[mask] < 0).float()),
+        "prpo/sign_flip": _mean(flips[mask].float()),
     }
     if judged.any():
         metrics["prpo/process_advantage/mean"] = _mean(process_advantage[judged])
@@ -97,9 +104,7 @@ def advantage_metrics(
         pair = torch.stack([mean_scores[both], outcome_rewards[both]]).double()
         if (pair.std(1) > 0).all():
             metrics["prpo/process_outcome_corr"] = torch.corrcoef(pair)[0, 1].item()
-    names = np.asarray(index)[rows.numpy()]
-    equal = all_equal_groups(outcome_rewards[rows], names).numpy()
-    agree = {name: bool(e) for name, e in zip(names.tolist(), equal.tolist(), strict=True)}
+    agree = dict(zip(names, equal, strict=True))
     if agree:
         metrics["prpo/group/all_equal"] = sum(agree.values()) / len(agree)
     return metrics

@@ -17,9 +17,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import wrapt
-from packaging.version import Version
-
 _TESTED_VERL = ("0.9.1", "0.10")
 
 
@@ -58,6 +55,8 @@ def _make_trainers_process_aware(trainers: ModuleType) -> None:
 
 
 def _check_settings_with_verl(config_module: ModuleType) -> None:
+    import wrapt
+
     def validate_config(wrapped: Callable[..., Any], instance: Any, args: tuple, kwargs: dict) -> Any:
         from verl_prpo.config import check_config
 
@@ -68,6 +67,8 @@ def _check_settings_with_verl(config_module: ModuleType) -> None:
 
 
 def _warn_of_untested_verl() -> None:
+    from packaging.version import Version
+
     verl = Version(sys.modules["verl"].__version__)
     if not Version(_TESTED_VERL[0]) <= verl < Version(_TESTED_VERL[1]):
         warnings.warn(
@@ -78,6 +79,9 @@ def _warn_of_untested_verl() -> None:
 
 
 def _install() -> None:
+    # Imported here rather than above, so that even its absence is the warning below.
+    import wrapt
+
     for part, module, action in (
         ("advantage estimator prpo", "verl.trainer.ppo.core_algos", _register_estimator),
         ("reward manager prm", "verl.experimental.reward_loop.reward_manager", _register_reward_manager),

@@ -79,6 +79,19 @@ class ScoredBatch:
         """Rows that have process scores, bool `[bs]`."""
         return torch.tensor([r is not None and r.scores is not None for r in self.results], dtype=torch.bool)
 
+    def failure_summary(self) -> str | None:
+        """A line for people on the responses whose scores failed, with the first one's cause; None when all went
+        well."""
+        asked = {key: r for key, r in zip(self.rows.keys, self.results, strict=True) if r is not None}
+        failed = {key: r for key, r in asked.items() if r.failure is not None}
+        if not failed:
+            return None
+        key, first = next(iter(failed.items()))
+        return (
+            f"{len(failed)} of {len(asked)} responses have no process scores and are trained on their outcome alone; "
+            f"the first is {key}: {first.failure}: {first.detail}"
+        )
+
     def token_scores(self) -> Tensor:
         """Each token's segment score, float32 `[bs, L]`; 0 in rows without scores.
 
@@ -142,7 +155,7 @@ def collect(pending: PendingScores, timeout: float) -> ScoredBatch:
         timeout: `reward.prm.timeout`, in seconds from the launch.
 
     Raises:
-        PrmError: the PRM failed under `reward.prm.on_error=raise`, or did not answer in time.
+        PrmError: the PRM failed under `reward.prm.on_error=raise` or did not answer in time, or a worker died.
     """
     began = time.monotonic()
     left = max(0.0, pending.launched + timeout + COLLECT_GRACE - began)
@@ -150,8 +163,13 @@ def collect(pending: PendingScores, timeout: float) -> ScoredBatch:
         answers = ray.get(pending.answers, timeout=left)
     except ray.exceptions.GetTimeoutError as error:
         raise PrmError(
-            f"no process scores for {sum(map(len, pending.positions))} responses within {timeout:.0f} s. Give the PRM "
+            f"no process scores for {sum(map(len, pending.positions))} responses within {timeout:g} s. Give the PRM "
             "more time (reward.prm.timeout) or more copies (reward.prm.num_replicas)."
+        ) from error
+    except ray.exceptions.RayActorError as error:
+        raise PrmError(
+            "a reward-loop worker died while process scores were due; did its node run out of memory? Fewer of them "
+            f"(reward.num_workers) need less: {error}"
         ) from error
     except ray.exceptions.RayTaskError as error:
         cause = getattr(error, "cause", None)

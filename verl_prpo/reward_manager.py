@@ -21,8 +21,8 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.trainer.ppo.reward import load_reward_manager
 
 from verl_prpo.config import prm_config
-from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.client import PrmClient
+from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import lookup_replicas
 from verl_prpo.prm.text import segment_texts
 

@@ -82,6 +82,8 @@ class ProcessAware:
         if pending is None or pending.rows.keys != list(batch.keys):
             raise PrmError("the batch whose advantage is due is not the one whose process scores were asked for")
         scored = process_pass.collect(pending, self._prm.timeout)
+        if failures := scored.failure_summary():
+            print(f"[verl-prpo] step {self.global_steps}: {failures}")
         metrics["timing_s/prm_wait"] = scored.wait_seconds
         metrics["timing_s/prm_busy"] = scored.busy_seconds
         rewards = ProcessRewards(

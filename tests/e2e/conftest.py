@@ -1,0 +1,146 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of `main_ppo` on the CPU with tiny random models: real verl, real vLLM, real Ray, killed when they hang."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from guarded_run import guarded_run
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RUN_TIMEOUT = 600.0
+"""Seconds after which a run counts as hung."""
+
+
+@dataclass
+class Assets:
+    """A tiny untrained policy, a tiny PRM of the Qwen2.5-Math-PRM architecture, and prompts."""
+
+    policy: Path
+    prm: Path
+    train: Path
+    val: Path
+
+    def overrides(self) -> list[str]:
+        """The overrides that put these in the place of a recipe's model, PRM, data and sizes."""
+        return [
+            f"actor_rollout_ref.model.path={self.policy}",
+            f"data.train_files={self.train}",
+            f"data.val_files={self.val}",
+            f"reward.custom_reward_function.path={ROOT / 'tests/e2e/reward.py'}",
+            "reward.custom_reward_function.name=compute_score",
+            "data.max_prompt_length=64",
+            "data.max_response_length=48",
+        ]
+
+    def prm_overrides(self) -> list[str]:
+        """The overrides that put the tiny PRM in the place of the laptop recipe's."""
+        return [
+            f"reward.prm.model_path={self.prm}",
+            "reward.prm.custom_family.path=null",
+            "reward.prm.custom_family.name=null",
+        ]
+
+
+@dataclass
+class Run:
+    """What a finished run left behind."""
+
+    folder: Path
+
+    @property
+    def log(self) -> str:
+        """Everything it printed."""
+        return (self.folder / "train.log").read_text(errors="replace")
+
+    def metrics(self) -> list[dict[str, float]]:
+        """The metrics of each training step, in order."""
+        lines = (self.folder / "metrics.jsonl").read_text().splitlines()
+        return [row["data"] for row in map(json.loads, lines) if "training/global_step" in row["data"]]
+
+    def dump(self, step: int) -> list[dict]:
+        """The rollout dump of a step, one entry per response."""
+        return [json.loads(line) for line in (self.folder / "rollouts" / f"{step}.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="session")
+def assets(tmp_path_factory: pytest.TempPathFactory) -> Assets:
+    import tiny_task
+    from tiny_models import qwen_math_prm
+
+    folder = tmp_path_factory.mktemp("assets")
+    rows = [
+        {
+            "data_source": "tiny",
+            "prompt": [{"role": "user", "content": f"What is {a} plus {a % 3}?"}],
+            "reward_model": {"style": "rule", "ground_truth": str(a + a % 3)},
+            "extra_info": {"index": a, "split": "train"},
+        }
+        for a in range(24)
+    ]
+    tiny_task.write(folder)
+    for name, part in (("train", rows[:16]), ("val", rows[16:])):
+        pd.DataFrame(part).to_parquet(folder / f"{name}.parquet")
+    return Assets(
+        folder / "policy",
+        qwen_math_prm(folder / "prm", context=512),
+        folder / "train.parquet",
+        folder / "val.parquet",
+    )
+
+
+@pytest.fixture
+def platform_overrides() -> list[str]:
+    """What a GPU recipe needs to run on the CPU platform, see docs/cpu.md."""
+    actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
+    return [
+        *("trainer.device=cpu", "trainer.n_gpus_per_node=1", "trainer.resume_mode=disable"),
+        "actor_rollout_ref.model.use_remove_padding=False",
+        "+actor_rollout_ref.model.override_config.attn_implementation=sdpa",
+        *(f"{actor}.use_torch_compile=False", f"{actor}.fsdp_config.use_torch_compile=False"),
+        f"{actor}.fsdp_config.dtype=float32",
+        *(f"+{actor}.fsdp_config.mixed_precision.{kind}_dtype=fp32" for kind in ("param", "reduce", "buffer")),
+        *(f"{rollout}.dtype=float32", f"{rollout}.enforce_eager=True", f"{rollout}.free_cache_engine=False"),
+        *(f"+{rollout}.enable_sleep_mode=False", f"{rollout}.max_model_len=128", f"{rollout}.agent.num_workers=1"),
+        f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes=32",
+        *("reward.num_workers=1", "reward.prm.num_replicas=1", "data.dataloader_num_workers=0"),
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
+        *("ray_kwargs.ray_init.num_cpus=32", "+ray_kwargs.ray_init.num_gpus=1"),
+        "+ray_kwargs.ray_init.include_dashboard=False",
+    ]
+
+
+@pytest.fixture
+def main_ppo(tmp_path: Path) -> Callable[..., Run]:
+    """Run `python -m verl.trainer.main_ppo` with a recipe and overrides; a failure shows the tail of its log."""
+
+    def run(config: str, *overrides: str, env: dict[str, str] | None = None) -> Run:
+        command = [
+            *(sys.executable, "-m", "verl.trainer.main_ppo"),
+            *("--config-dir", str(ROOT / "recipes"), "--config-name", config),
+            "trainer.logger=[console,file]",
+            "trainer.val_before_train=False",
+            "trainer.test_freq=-1",
+            "trainer.total_training_steps=2",
+            f"trainer.rollout_data_dir={tmp_path / 'rollouts'}",
+            f"hydra.run.dir={tmp_path / 'hydra'}",
+            *overrides,
+        ]
+        environment = {
+            **os.environ,
+            "VERL_PLATFORM": "cpu",
+            "VERL_FILE_LOGGER_PATH": str(tmp_path / "metrics.jsonl"),
+            "HYDRA_FULL_ERROR": "1",
+            "RAY_DEDUP_LOGS": "0",
+            **(env or {}),
+        }
+        guarded_run(command, tmp_path / "train.log", RUN_TIMEOUT, environment)
+        return Run(tmp_path)
+
+    return run

@@ -1,0 +1,219 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The `prpo/*` metrics: one batch worked out by hand, and what must never count or come out as NaN."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from verl_prpo.config import PrpoConfig
+from verl_prpo.estimator import ProcessRewards, advantages_of
+from verl_prpo.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
+from verl_prpo.process_pass import Rows, ScoredBatch
+from verl_prpo.reward_manager import ProcessResult
+from verl_prpo.step_report import StepReport
+
+NAMES = {
+    *(f"prpo/{what}/{how}" for what in ("segments", "segment_length") for how in ("mean", "min", "max")),
+    *(f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")),
+    *(f"prpo/{what}/{how}" for what in ("process_advantage", "outcome_advantage") for how in ("mean", "std")),
+    "prpo/process_outcome_corr",
+    "prpo/sign_flip",
+    "prpo/group/all_equal",
+    *(f"prpo/prm/{what}" for what in ("requests", "tokens", "failed", "overlong", "empty")),
+}
+
+
+@dataclasses.dataclass
+class Response:
+    """One row of a batch: its group, outcome, segments as (length, score) and what the PRM said besides."""
+
+    uid: str
+    outcome: float
+    segments: list[tuple[int, float]]
+    tokens: int = 0
+    failure: str | None = None
+    real: bool = True
+
+
+# Under a prior of 0.5 +- 0.25 z is 1.2 and -1.2 in the first row, 0.4 in the second, -0.4 in the last.
+BATCH = [
+    Response("a", 1.0, [(2, 0.8), (4, 0.2)], tokens=30),
+    Response("a", -1.0, [(4, 0.6)], tokens=20),
+    Response("b", 1.0, [(2, 0.0)], tokens=999, failure="overlong"),
+    Response("b", 1.0, [(2, 0.4)], tokens=10),
+]
+PADDING = Response("pad", 0.0, [], real=False)
+
+
+def report(rows: list[Response], **settings) -> StepReport:
+    width = max(1, *(sum(length for length, _ in row.segments) for row in rows))
+    starts = torch.zeros(len(rows), width, dtype=torch.bool)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    results: list[ProcessResult | None] = []
+    for i, row in enumerate(rows):
+        at = 0
+        for length, _ in row.segments:
+            starts[i, at] = True
+            mask[i, at : at + length] = 1
+            at += length
+        scores = None if row.failure else [score for _, score in row.segments]
+        texts = ["x" * length for length, _ in row.segments]
+        asked = row.real and row.segments
+        results.append(ProcessResult(texts, scores, row.failure, tokens=row.tokens) if asked else None)
+    given = Rows(
+        keys=[f"{row.uid}_{i}_0" for i, row in enumerate(rows)],
+        real=[row.real for row in rows],
+        messages=[[]] * len(rows),
+        response_ids=[[7] * int(n) for n in mask.sum(1)],
+        response_mask=mask,
+        signal=None,
+    )
+    scored = ScoredBatch(given, starts, results, 0.0, 0.0)
+    rewards = ProcessRewards(scored.token_scores(), starts, scored.scored, prior_mean=0.5, prior_std=0.25)
+    outcome = torch.tensor([row.outcome for row in rows])
+    index = np.array([row.uid for row in rows], dtype=object)
+    prpo = PrpoConfig(**settings)
+    return StepReport(scored, rewards, prpo, outcome, advantages_of(rewards, prpo, outcome, mask, index), mask, index)
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, float]:
+    return report(BATCH).metrics()
+
+
+class TestByHand:
+    def test_segments_are_counted_per_response(self, found):
+        spread = [found[f"prpo/segments/{how}"] for how in ("mean", "min", "max")]
+        assert spread == pytest.approx([5 / 4, 1, 2])
+
+    def test_segment_lengths_are_in_tokens_and_one_per_segment(self, found):
+        spread = [found[f"prpo/segment_length/{how}"] for how in ("mean", "min", "max")]
+        assert spread == pytest.approx([(2 + 4 + 4 + 2 + 2) / 5, 2, 4])
+
+    def test_process_scores_are_those_of_the_segments_that_have_one(self, found):
+        spread = [found[f"prpo/process_score/{how}"] for how in ("mean", "std", "min", "max")]
+        assert spread == pytest.approx([0.5, math.sqrt((0.3**2 + 0.3**2 + 0.1**2 + 0.1**2) / 4), 0.2, 0.8])
+
+    def test_process_advantage_is_z_over_the_tokens_that_have_one(self, found):
+        z = [1.2] * 2 + [-1.2] * 4 + [0.4] * 4 + [-0.4] * 2
+        assert found["prpo/process_advantage/mean"] == pytest.approx(np.mean(z))
+        assert found["prpo/process_advantage/std"] == pytest.approx(np.std(z))
+
+    def test_outcome_advantage_is_over_all_valid_tokens(self, found):
+        beta = [1.0] * 6 + [-1.0] * 4 + [0.0] * 4
+        assert found["prpo/outcome_advantage/mean"] == pytest.approx(np.mean(beta))
+        assert found["prpo/outcome_advantage/std"] == pytest.approx(np.std(beta))
+
+    def test_sign_flip_is_the_share_of_tokens_on_which_grpo_would_push_the_other_way(self, found):
+        # GRPO pushes row 0 up; its second segment has 1 - 1.2 < 0, 4 of 14 tokens. Group b has no GRPO signal.
+        assert found["prpo/sign_flip"] == pytest.approx(4 / 14)
+
+    def test_process_outcome_corr_is_pearsons_over_scored_responses(self, found):
+        expected = np.corrcoef([0.5, 0.6, 0.4], [1.0, -1.0, 1.0])[0, 1]
+        assert expected == pytest.approx(-0.8660254)
+        assert found["prpo/process_outcome_corr"] == pytest.approx(expected)
+
+    def test_all_equal_is_the_share_of_groups_whose_outcomes_agree(self, found):
+        assert found["prpo/group/all_equal"] == pytest.approx(1 / 2)
+
+    def test_the_prm_is_counted_in_requests_tokens_and_failures(self, found):
+        counts = {name: found[f"prpo/prm/{name}"] for name in ("requests", "tokens", "failed", "overlong", "empty")}
+        assert counts == {"requests": 4, "tokens": 1059, "failed": 1, "overlong": 1, "empty": 0}
+
+
+def test_the_names_are_these_and_no_others(found):
+    assert set(found) == NAMES
+
+
+def test_values_are_plain_numbers_as_verls_aggregator_takes_them(found):
+    assert all(type(value) in (int, float) for value in found.values())
+
+
+def test_padding_rows_count_nowhere(found):
+    assert report([PADDING, *BATCH[:2], PADDING, *BATCH[2:], PADDING]).metrics() == pytest.approx(found)
+
+
+def test_the_order_of_rows_changes_nothing(found):
+    assert report([BATCH[i] for i in (3, 0, 2, 1)]).metrics() == pytest.approx(found)
+
+
+def test_a_response_without_text_is_not_a_request():
+    metrics = report([*BATCH, Response("b", 1.0, [])]).metrics()
+    assert (metrics["prpo/prm/requests"], metrics["prpo/prm/empty"]) == (4, 1)
+
+
+def test_the_outcome_weight_is_in_the_outcome_advantage():
+    # The report gets outcomes that are weighted already, as the estimator used them.
+    doubled = report([dataclasses.replace(row, outcome=2 * row.outcome) for row in BATCH]).metrics()
+    name = "prpo/outcome_advantage/std"
+    assert doubled[name] == pytest.approx(2 * report(BATCH).metrics()[name])
+
+
+@pytest.mark.parametrize("value", [0.1, 0.7, 0.9, -0.35])
+def test_rounding_in_groups_that_agree_flips_no_sign(value):
+    # The mean of seven times 0.9 is not 0.9 in fp32: GRPO divides what is left by 1e-6, and its sign is noise.
+    rows = [Response("a", value, [(2, score)]) for score in (0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6)]
+    metrics = report(rows).metrics()
+    assert metrics["prpo/sign_flip"] == 0.0
+    assert metrics["prpo/group/all_equal"] == 1.0
+
+
+def test_a_group_of_one_has_a_grpo_signal_whose_sign_can_flip():
+    assert report([Response("a", 1.0, [(2, 0.0)])]).metrics()["prpo/sign_flip"] == 1.0
+
+
+class TestNothingToMeasure:
+    """A key is left out, or 0 where 0 is the truth; never NaN, which would spoil a run's plots without a word."""
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            pytest.param([dataclasses.replace(row, failure="timeout") for row in BATCH], id="nothing scored"),
+            pytest.param([PADDING, PADDING], id="padding alone"),
+            pytest.param([Response("a", 1.0, []), Response("a", -1.0, [])], id="empty responses alone"),
+            pytest.param(BATCH[:1], id="one response"),
+            pytest.param([BATCH[0], BATCH[0]], id="one outcome"),
+        ],
+    )
+    @pytest.mark.parametrize("process_norm", ["prior", "group"])
+    def test_every_value_is_finite(self, rows, process_norm):
+        metrics = report(rows, process_norm=process_norm).metrics()
+        assert set(metrics) <= NAMES
+        assert all(math.isfinite(value) for value in metrics.values())
+
+    def test_what_was_not_scored_has_no_score_z_or_correlation(self):
+        metrics = report([dataclasses.replace(row, failure="timeout") for row in BATCH]).metrics()
+        absent = ("prpo/process_score", "prpo/process_advantage", "prpo/process_outcome_corr")
+        assert not [name for name in metrics if name.startswith(absent)]
+        assert (metrics["prpo/prm/failed"], metrics["prpo/prm/overlong"]) == (4, 0)
+
+    def test_each_function_takes_an_empty_batch(self):
+        none, row = torch.zeros(0, 3), torch.zeros(0)
+        nobody = torch.zeros(0, dtype=torch.bool)
+        assert segment_metrics(none.bool(), none.long(), nobody) == {}
+        assert score_metrics([]) == {}
+        assert set(prm_metrics([], [], 0).values()) == {0}
+        metrics = advantage_metrics(
+            advantages=none,
+            process_advantage=none,
+            outcome_advantage=none,
+            grpo_advantage=none,
+            mean_scores=row,
+            outcome_rewards=row,
+            response_mask=none.long(),
+            index=np.array([], dtype=object),
+            scored=nobody,
+            rows=nobody,
+        )
+        assert set(metrics.values()) == {0.0}
+
+
+def test_tool_tokens_are_no_part_of_a_segments_length():
+    starts = torch.tensor([[1, 0, 0, 0, 1, 0]], dtype=torch.bool)
+    mask = torch.tensor([[1, 1, 0, 0, 1, 1]])
+    metrics = segment_metrics(starts, mask, torch.tensor([True]))
+    assert (metrics["prpo/segment_length/min"], metrics["prpo/segment_length/max"]) == (2, 2)

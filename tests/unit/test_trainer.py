@@ -1,0 +1,400 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""verl's trainer made process-aware: its own methods on a real TransferQueue, with real reward-loop workers and a real
+PRM. Only the model engines are left out: entropies and log-probs are given."""
+
+import copy
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+import ray
+import torch
+import transfer_queue as tq
+from plumbing import Parts, local_ray
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl.experimental.reward_loop import RewardLoopManager, RewardLoopWorker
+from verl.trainer.ppo.core_algos import FixedKLController
+from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
+from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils import hf_tokenizer
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+
+from verl_prpo.config import TRAINER_MODES, ConfigError
+from verl_prpo.prm.engine import PrmRequest
+from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.text import segment_texts
+from verl_prpo.segmentation import entropy_segments, segment_bounds
+from verl_prpo.trainer import ProcessAware, make_process_aware, require_gpus
+
+pytestmark = pytest.mark.ray
+
+PROMPT_LENGTH = 3
+QUESTION = [{"role": "user", "content": "1 + 1?"}]
+SETTINGS = ("algorithm.prpo.max_anchors=2", "algorithm.prpo.min_gap=3")
+TEXTS = ["First we add the numbers, then we divide by two.", "So the answer is 42.", "Yes, the sum is 17.", "No 😀."]
+OUTCOMES = [1.0, -1.0, 1.0, 1.0]
+UIDS = ["a", "a", "b", "b"]
+
+
+class Engines:
+    """Stands in for verl's worker group: `compute_log_prob` writes entropies and log-probs as the actor does."""
+
+    def __init__(self, entropy: dict[str, torch.Tensor]):
+        self.entropy = entropy
+
+    def compute_log_prob(self, batch: KVBatchMeta) -> KVBatchMeta:
+        rows = []
+        for key in batch.keys:
+            signal = self.entropy.get(key, torch.zeros(1))
+            prompt = SYNTHETIC if key.startswith("pad") else PROMPT_LENGTH
+            # What the model says of token t stands at t - 1: the last prompt token speaks of the first of the response.
+            rows.append(torch.cat([torch.zeros(prompt - 1), signal, torch.zeros(1)]))
+        nested = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+        fields = TensorDict({"entropy": nested, "log_probs": -nested}, batch_size=len(rows))
+        return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=fields)
+
+
+SYNTHETIC = 127
+"""Prompt length of verl's padding rows."""
+
+
+class WithoutEngines(PPOTrainerSync):
+    """verl's synchronous trainer whose `_setup` starts the reward loop and nothing that needs a model."""
+
+    def _setup(self) -> None:
+        self.tokenizer = hf_tokenizer(self.config.actor_rollout_ref.model.path)
+        self.reward_loop_manager = RewardLoopManager(self.config)
+        self._init_dump_executor()
+        self.global_steps = 1
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    return Parts.build(tmp_path_factory.mktemp("parts"))
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with local_ray("test_trainer"):
+        tq.init()
+        yield
+        tq.close()
+
+
+def aware(base: type = WithoutEngines) -> type:
+    registry = {"sync": base}
+    make_process_aware(registry)
+    return registry["sync"]
+
+
+@pytest.fixture(scope="module")
+def trainer(cluster, parts, tmp_path_factory):
+    """A process-aware trainer after `_setup`, with its PRM and reward-loop workers running."""
+    dump = tmp_path_factory.mktemp("dump")
+    config = parts.config(
+        "reward.num_workers=2", f"trainer.rollout_data_dir={dump}", *(f"+{setting}" for setting in SETTINGS)
+    )
+    trainer = aware()(config)
+    trainer._setup()
+    return trainer
+
+
+@pytest.fixture
+def mode(trainer):
+    """Changes settings of the running trainer for one test."""
+    config, prpo, prm = copy.deepcopy(trainer.config), copy.copy(trainer._prpo), copy.copy(trainer._prm)
+    yield trainer
+    trainer.config, trainer._prpo, trainer._prm = config, prpo, prm
+    trainer._reports, trainer._pending = {}, None
+
+
+@pytest.fixture
+def rollouts(trainer):
+    """Puts responses into the TransferQueue as the agent loop does."""
+    put: list[str] = []
+
+    def _put(texts=TEXTS, outcomes=OUTCOMES, uids=UIDS, **fields) -> tuple[KVBatchMeta, Engines, list[list[int]]]:
+        source = torch.Generator().manual_seed(0)
+        tokenizer = trainer.tokenizer
+        ids = [[*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id] for text in texts]
+        seen: dict[str, int] = {}
+        keys, rows, entropy = [], [], {}
+        for i, (response, outcome, uid) in enumerate(zip(ids, outcomes, uids, strict=True)):
+            keys.append(f"{uid}_{seen.setdefault(uid, 0)}_0")
+            seen[uid] += 1
+            scores = torch.zeros(len(response))
+            scores[-1] = outcome
+            entropy[keys[-1]] = torch.rand(len(response), generator=source)
+            rows.append(
+                {
+                    "prompts": torch.arange(PROMPT_LENGTH),
+                    "responses": torch.tensor(response),
+                    "response_mask": torch.ones(len(response), dtype=torch.long),
+                    "rm_scores": scores,
+                    "rollout_log_probs": -entropy[keys[-1]],
+                    "raw_prompt": QUESTION,
+                    "uid": uid,
+                    "reward_model": {"ground_truth": "42"},
+                    **{name: column[i][: len(response)] for name, column in fields.items()},
+                }
+            )
+        tags = [{"is_padding": False, "seq_len": PROMPT_LENGTH + len(response)} for response in ids]
+        batch = tq.kv_batch_put(keys=keys, partition_id="train", fields=list_of_dict_to_tensordict(rows), tags=tags)
+        put.extend(keys)
+        return batch, Engines(entropy), ids
+
+    yield _put
+    tq.kv_clear(keys=put, partition_id="train")
+
+
+def step(trainer, batch: KVBatchMeta) -> tuple[KVBatchMeta, dict]:
+    """The part of verl's `_step_once` from log-probs to advantages."""
+    metrics: dict = {}
+    batch = trainer._compute_old_log_prob(batch, metrics)
+    return trainer._compute_advantage(batch, metrics), metrics
+
+
+def read(batch: KVBatchMeta, field: str) -> list[list[float]]:
+    data = tq.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=[field])
+    return [row.tolist() for row in data[field].unbind()]
+
+
+def expected(parts, tokenizer, ids, signal) -> list[list[float]]:
+    """PRPO's advantages of TEXTS, from the engine called in this process: z + R - group mean of R."""
+    engine = parts.engine()
+    betas = [1.0, -1.0, 0.0, 0.0]
+    rows = []
+    for response, entropy, beta in zip(ids, signal, betas, strict=True):
+        starts = entropy_segments(entropy[None], torch.ones(1, len(entropy)), 2, 3)[0]
+        bounds = segment_bounds(starts, len(response))
+        (result,) = engine.score([PrmRequest(QUESTION, segment_texts(tokenizer, response, bounds))])
+        z = [(score - 0.5) * math.sqrt(12) for score in result.scores]
+        rows.append([z[i] + beta for i, (begin, end) in enumerate(bounds) for _ in range(begin, end)])
+    return rows
+
+
+class TestRegistry:
+    def test_the_plugin_makes_every_mode_process_aware(self):
+        assert set(TRAINER_MODES) <= set(TRAINER_REGISTRY)
+        assert all(issubclass(trainer, ProcessAware) for trainer in TRAINER_REGISTRY.values())
+
+    def test_a_second_time_changes_nothing(self):
+        registry = {"sync": PPOTrainerSync}
+        make_process_aware(registry)
+        once = dict(registry)
+        make_process_aware(registry)
+        assert registry == once
+        assert once["sync"].__mro__[1:3] == (ProcessAware, PPOTrainerSync)
+        assert once["sync"].__name__ == "ProcessAwarePPOTrainerSync"
+
+
+class TestOneStep:
+    def test_advantages_are_z_of_the_segments_plus_the_relative_outcome(self, mode, rollouts, parts):
+        batch, mode.actor_rollout_wg, ids = rollouts()
+        entropy = [mode.actor_rollout_wg.entropy[key] for key in batch.keys]
+        batch, metrics = step(mode, batch)
+        for found, wanted in zip(read(batch, "advantages"), expected(parts, mode.tokenizer, ids, entropy), strict=True):
+            assert found == pytest.approx(wanted, abs=1e-4)
+        assert metrics["prpo/prm/requests"] == 4 and metrics["prpo/group/all_equal"] == 0.5
+        assert {"timing_s/prm_submit", "timing_s/prm_wait", "timing_s/prm_busy", "actor/entropy"} <= set(metrics)
+
+    def test_row_order_and_verls_padding_rows_change_nothing(self, mode, rollouts, parts):
+        batch, mode.actor_rollout_wg, _ = rollouts()
+        plain, plain_metrics = step(mode, batch)
+        wanted = dict(zip(plain.keys, read(plain, "advantages"), strict=True))
+        parts.forget()
+        padded = upsample_batch_to_divisible_size(batch, 7, mode.tokenizer.eos_token_id)
+        padded.reorder([6, 3, 0, 5, 2, 1, 4])
+        padded, metrics = step(mode, padded)
+        assert [tag["is_padding"] for tag in padded.tags] == [True, False, False, True, False, False, True]
+        assert len(parts.asked()) == 4
+        for key, found in zip(padded.keys, read(padded, "advantages"), strict=True):
+            assert found == pytest.approx(wanted.get(key, [0.0]), abs=1e-4)
+        ours = {name: value for name, value in plain_metrics.items() if name.startswith("prpo/")}
+        assert {name: metrics[name] for name in ours} == pytest.approx(ours, abs=1e-4)
+        assert {name for name in metrics if name.startswith("prpo/")} == set(ours)
+        tq.kv_clear(keys=[key for key in padded.keys if key.startswith("pad")], partition_id="train")
+
+    def test_bypass_mode_cuts_at_surprisal_from_the_rollout(self, mode, rollouts, parts):
+        surprisal = [torch.rand(80, generator=torch.Generator().manual_seed(i)) for i in range(4)]
+        batch, mode.actor_rollout_wg, ids = rollouts(rollout_log_probs=[-row for row in surprisal])
+        mode.config.algorithm.rollout_correction.bypass_mode = True
+        assert mode._segmenter(mode.config) == "surprisal"
+        batch, _ = step(mode, batch)
+        signal = [row[: len(response)] for row, response in zip(surprisal, ids, strict=True)]
+        for found, wanted in zip(read(batch, "advantages"), expected(parts, mode.tokenizer, ids, signal), strict=True):
+            assert found == pytest.approx(wanted, abs=1e-4)
+
+    @pytest.mark.parametrize("segmenter", ["uniform", "random", "single"])
+    def test_bypass_mode_leaves_segmenters_that_need_no_signal(self, mode, segmenter):
+        mode.config.algorithm.rollout_correction.bypass_mode = True
+        mode._prpo.segmenter = segmenter
+        assert mode._segmenter(mode.config) == segmenter
+
+    def test_rejected_tokens_have_no_advantage_and_the_rest_keep_theirs(self, mode, rollouts, parts):
+        batch, mode.actor_rollout_wg, ids = rollouts()
+        entropy = [mode.actor_rollout_wg.entropy[key] for key in batch.keys]
+        far = [-row.clone() for row in entropy]
+        far[0][0] -= 5
+        far[1][:] -= 5
+        batch, mode.actor_rollout_wg, ids = rollouts(rollout_log_probs=far)
+        correction = mode.config.algorithm.rollout_correction
+        correction.rollout_rs, correction.rollout_rs_threshold = "token_k1", "0.5_2.0"
+        batch, metrics = step(mode, batch)
+        wanted = expected(parts, mode.tokenizer, ids, entropy)
+        wanted[0][0] = 0.0
+        wanted[1] = [0.0] * len(wanted[1])
+        for found, row in zip(read(batch, "advantages"), wanted, strict=True):
+            assert found == pytest.approx(row, abs=1e-4)
+        assert metrics["prpo/segments/min"] >= 1  # as the PRM was asked
+
+    def test_kl_in_reward_is_part_of_the_reported_outcome(self, mode, rollouts):
+        reference = [torch.full((80,), -3.0)] * 4
+        batch, mode.actor_rollout_wg, _ = rollouts(ref_log_prob=reference)
+        mode.config.algorithm.use_kl_in_reward = True
+        mode.kl_ctrl_in_reward = FixedKLController(0.1)
+        batch, metrics = step(mode, batch)
+        outcome = [sum(row) for row in read(batch, "token_level_rewards")]
+        assert outcome != pytest.approx(OUTCOMES)
+        tokens = [len(row) for row in read(batch, "token_level_rewards")]
+        means = [np.mean(outcome[:2])] * 2 + [np.mean(outcome[2:])] * 2
+        betas = np.repeat(np.array(outcome) - means, tokens)
+        assert metrics["prpo/outcome_advantage/mean"] == pytest.approx(betas.mean(), abs=1e-5)
+        assert metrics["prpo/outcome_advantage/std"] == pytest.approx(betas.std(), abs=1e-5)
+
+
+class TestFailures:
+    LONG = "We add the numbers and divide. " * 40
+
+    def test_outcome_only_says_who_failed_and_why(self, mode, rollouts, parts, capsys):
+        config = parts.config("reward.num_workers=1", *(f"+{setting}" for setting in SETTINGS), on_error="outcome_only")
+        lenient = aware()(config)
+        lenient._prm_description = mode._prm_description
+        lenient.global_steps = 1
+        batch, lenient.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], self.LONG])
+        worker = ray.remote(RewardLoopWorker).remote(config, None)
+        lenient.reward_loop_manager = type("Workers", (), {"reward_loop_workers": [worker]})()
+        batch, metrics = step(lenient, batch)
+        ray.kill(worker)
+        assert (metrics["prpo/prm/failed"], metrics["prpo/prm/overlong"]) == (1, 1)
+        assert set(read(batch, "advantages")[3]) == {0.0}  # beta alone, in a group that agrees
+        said = capsys.readouterr().out
+        assert "1 of 4 responses have no process scores" in said
+        assert "b_1_0: overlong: the dialogue has" in said
+
+    def test_raise_stops_the_step_with_the_row(self, mode, rollouts):
+        batch, mode.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], self.LONG])
+        with pytest.raises(PrmError, match=r"response b_1_0: overlong.*reward\.prm\.on_error=outcome_only"):
+            step(mode, batch)
+
+    def test_several_outputs_of_a_session_are_refused_with_what_to_set(self, mode):
+        batch = KVBatchMeta(keys=["a_0_0", "a_0_1", "a_1_0"], tags=[{}] * 3, partition_id="train")
+        with pytest.raises(NotImplementedError, match=r"several outputs for session a_0.*default_agent_loop"):
+            mode._compute_advantage(batch, {})
+
+    def test_scores_of_another_batch_are_never_used(self, mode, rollouts):
+        batch, mode.actor_rollout_wg, _ = rollouts()
+        batch = mode._compute_old_log_prob(batch, {})
+        batch.reorder([1, 0, 2, 3])
+        with pytest.raises(PrmError, match="not the one whose process scores were asked for"):
+            mode._compute_advantage(batch, {})
+        with pytest.raises(PrmError, match="not the one whose process scores were asked for"):
+            mode._compute_advantage(batch, {})
+
+
+class TestDump:
+    def test_training_rows_have_a_column_prpo_and_validation_rows_have_none(self, mode, rollouts):
+        batch, mode.actor_rollout_wg, ids = rollouts()
+        batch = upsample_batch_to_divisible_size(batch, 5, mode.tokenizer.eos_token_id)
+        batch, _ = step(mode, batch)
+        folder = mode.config.trainer.rollout_data_dir
+        mode._dump_generations(["q"], ["a"], ["42"], [1.0], {"uid": ["val_0_0"], "reward": [1.0]}, f"{folder}/val")
+        mode._log_rollout_data(batch, {}, folder)
+        mode._shutdown_dump_executor()
+        mode._init_dump_executor()
+        (validation,) = [json.loads(line) for line in open(f"{folder}/val/1.jsonl")]
+        assert "prpo" not in validation
+        training = {row["uid"]: row["prpo"] for row in map(json.loads, open(f"{folder}/1.jsonl"))}
+        assert len(training) == 5
+        assert [record is None for key, record in training.items() if key.startswith("pad")] == [True]
+        for key, response, advantages in zip(batch.keys[:4], ids, read(batch, "advantages"), strict=False):
+            record = training[key]
+            text = mode.tokenizer.decode(response, skip_special_tokens=True)
+            assert "".join(segment["text"] for segment in record["segments"]) == text
+            assert record["advantages"] == pytest.approx(advantages, rel=1e-5)
+            assert record["outcome_reward"] == OUTCOMES[batch.keys.index(key)]
+        assert mode._reports == {}
+        tq.kv_clear(keys=batch.keys[4:], partition_id="train")
+
+
+class TestOtherEstimators:
+    def test_grpo_is_verls_own_down_to_the_configuration(self, parts, mode, rollouts):
+        config = parts.config("algorithm.adv_estimator=grpo")
+        before = copy.deepcopy(config)
+        ours, verls = aware()(config), WithoutEngines(copy.deepcopy(config))
+        assert config == before  # nothing wired
+        found = []
+        for trainer in (ours, verls):
+            batch, trainer.actor_rollout_wg, _ = rollouts()
+            batch, metrics = step(trainer, batch)
+            found.append((read(batch, "advantages"), metrics))
+        assert found[0] == found[1]
+        assert not [name for name in found[0][1] if "prpo" in name or "prm" in name]
+
+    def test_credit_outcome_is_grpo_and_starts_no_prm(self, parts, mode, rollouts):
+        config = parts.config("+algorithm.prpo.credit=outcome", "+algorithm.prpo.outcome_norm=mean_std")
+        before = copy.deepcopy(config.reward)
+        ours = aware()(config)
+        assert config.reward == before and not ours._asks_prm()
+        verls = WithoutEngines(parts.config("algorithm.adv_estimator=grpo"))
+        parts.forget()
+        found = []
+        for trainer in (ours, verls):
+            batch, trainer.actor_rollout_wg, _ = rollouts()
+            batch, _ = step(trainer, batch)
+            found.append(torch.tensor([value for row in read(batch, "advantages") for value in row]))
+        torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=0)
+        assert parts.asked() == []
+
+    def test_a_mistyped_key_stops_before_anything_starts(self, parts):
+        with pytest.raises(ConfigError, match=r"algorithm\.prpo\.max_anchor is not a setting"):
+            aware()(parts.config("+algorithm.prpo.max_anchor=3"))
+
+
+class TestRequireGpus:
+    """On a local Ray with one logical GPU."""
+
+    def config(self, parts, *overrides, **settings):
+        base = ("trainer.nnodes=1", "trainer.n_gpus_per_node=1", "trainer.device=cuda")
+        config = parts.config(*base, *overrides, **settings)
+        return config, parts.prm_config(**settings)
+
+    def test_no_room_is_told_at_once_with_the_counts_and_the_keys(self, cluster, parts):
+        began = time.monotonic()
+        with pytest.raises(PrmError) as caught:
+            require_gpus(*self.config(parts, num_replicas=2, num_gpus_per_replica=0.5))
+        assert time.monotonic() - began < 2
+        message = str(caught.value)
+        assert "Ray has 1 GPU, of which the trainer takes 1" in message
+        assert "asks for 1 more (2 x 0.5)" in message
+        assert "trainer.n_gpus_per_node" in message and "reward.prm.num_gpus_per_replica" in message
+
+    def test_the_gpus_of_a_standalone_rollout_are_counted(self, cluster, parts):
+        overrides = (
+            "trainer.n_gpus_per_node=0",
+            "trainer.v1.trainer_mode=separate_async",
+            "actor_rollout_ref.rollout.nnodes=1",
+            "actor_rollout_ref.rollout.n_gpus_per_node=1",
+        )
+        with pytest.raises(PrmError, match="standalone rollout 1"):
+            require_gpus(*self.config(parts, *overrides))
+
+    def test_what_fits_passes(self, cluster, parts):
+        require_gpus(*self.config(parts, "trainer.n_gpus_per_node=0"))
+        require_gpus(*self.config(parts, num_gpus_per_replica=0))
+        require_gpus(*self.config(parts, "trainer.device=cpu", num_replicas=8))
