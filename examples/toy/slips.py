@@ -34,6 +34,8 @@ def single_slip(problem: Problem, rng: random.Random, kind: str) -> dict[int, st
     count = len(problem.operations)
     if kind == "skipped_step":
         return {rng.randrange(count - 1): kind}
+    if kind == "repeated_step":
+        return {rng.randrange(1, count): kind}
     if kind in ("extra_step", "wrong_box", "ran_on"):
         return {count: kind}
     return {rng.randrange(count): kind}
@@ -45,12 +47,12 @@ def slipped_solution(problem: Problem, rng: random.Random, plan: dict[int, str])
     Args:
         problem: what to solve.
         rng: chooses the connectives and how each slip comes out.
-        plan: kind of slip (one of `SLIPS`) by index of the line it happens on; a kind of `LAST_SLIPS` ends the solution,
-            and `extra_step`, `wrong_box` and `ran_on` belong on the answer's line, index `len(problem.operations)`, or
-            any later one that the answer comes to stand on.
+        plan: kind of slip (one of `SLIPS`) by index of its line. `extra_step`, `wrong_box` and `ran_on` concern the
+            answer and have an index of `len(problem.operations)`, wherever the answer comes to stand.
     """
     count = len(problem.operations)
-    due, value, lines = 1, problem.start, []
+    due, value = 1, problem.start
+    lines: list[str] = []
     while due <= count:
         slip = plan.get(len(lines))
         if slip == "stopped_early":

@@ -16,11 +16,11 @@ else is determined. That makes the task small enough for a laptop and still one 
 something: each character of a response can be checked exactly.
 
 `check` judges a response line by line and *locally*: a line is held against the text before it as it stands, so a
-faithful step after a wrong one is right, and only the place of the slip is at fault. The rules for text that has already
-gone wrong:
+faithful step after a wrong one is right, and only the place of the slip is at fault. The rules for text that has
+already gone wrong:
 
 * the left operand of a step must be the result on the line before, right or wrong;
-* after step (j), whichever it should have been, step (j + 1) is due;
+* after step (j), whichever it should have been, step (j + 1) is due, and after the last step nothing but the answer;
 * the result must follow from the equation as written;
 * stopping is right only after the answer line, and the answer line only once the last step has been written.
 """
@@ -89,20 +89,23 @@ def apply(value: int, operation: Operation) -> int:
     return {"+": value + n, "-": value - n, "*": value * n}[op] % MODULUS
 
 
-def make_problem(rng: random.Random) -> Problem:
-    """A random problem: 3 to 5 operations, terms from 1 to 9, factors 2 and 3."""
-    operations = []
-    for _ in range(rng.randint(MIN_STEPS, MAX_STEPS)):
-        op = rng.choices("+-*", weights=(4, 4, 2))[0]
-        operations.append((op, rng.choice((2, 3)) if op == "*" else rng.randint(1, 9)))
-    return Problem(rng.randint(0, 9), tuple(operations))
+def make_problem(rng: random.Random, exclude: frozenset[str] = frozenset()) -> Problem:
+    """A random problem whose question is not in `exclude`: 3 to 5 operations, terms from 1 to 9, factors 2 and 3."""
+    while True:
+        operations = []
+        for _ in range(rng.randint(MIN_STEPS, MAX_STEPS)):
+            op = rng.choices("+-*", weights=(4, 4, 2))[0]
+            operations.append((op, rng.choice((2, 3)) if op == "*" else rng.randint(1, 9)))
+        problem = Problem(rng.randint(0, 9), tuple(operations))
+        if problem.question not in exclude:
+            return problem
 
 
 def distinct_problems(rng: random.Random, exclude: frozenset[str] = frozenset()) -> Iterator[Problem]:
     """Endless problems whose questions differ from one another and from those in `exclude`."""
-    seen = set(exclude)
+    seen: set[str] = set()
     while True:
-        problem = make_problem(rng)
+        problem = make_problem(rng, exclude)
         if problem.question not in seen:
             seen.add(problem.question)
             yield problem
@@ -177,7 +180,7 @@ def check(problem: Problem, response: str) -> list[Line]:
 
 
 def faults(problem: Problem, response: str) -> list[int]:
-    """Offsets of all wrong characters of a response, ascending; `len(response)` stands for stopping where one must not."""
+    """Offsets of all wrong characters of a response, ascending; `len(response)` stands for stopping too early."""
     return [fault for line in check(problem, response) for fault in line.faults]
 
 
@@ -196,7 +199,7 @@ def _check_step(problem: Problem, step: re.Match[str], due: int, value: int) -> 
         (n == want_n, at(4)),
         (result == apply(left, (op, n)), at(5)),
     )
-    return faults + [offset for right, offset in verdicts if not right], result, number + 1
+    return faults + [offset for right, offset in verdicts if not right], result, due if due > count else number + 1
 
 
 def _first_difference(problem: Problem, text: str, due: int, value: int) -> int:

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The toy models' tokenizer: one token per byte, plus the words of the task.
 
-It is a `Qwen2Tokenizer` without merges. transformers rebuilds whatever tokenizer lies beside a Qwen2 model as a
-`Qwen2Tokenizer` and with Qwen2's own pre-tokenizer, so a tokenizer of another make would come back different from how it
-was saved; one without merges comes back the same, since a pre-tokenizer can only keep merges from happening.
+It is a `Qwen2Tokenizer` without merges. transformers 5 rebuilds whatever tokenizer lies beside a Qwen2 model as a
+`Qwen2Tokenizer` and with Qwen2's own pre-tokenizer, so a tokenizer of another make would come back different from how
+it was saved; one without merges comes back the same, since a pre-tokenizer can only keep merges from happening.
 `check_reload` makes sure of it.
 
-A newline is one token, which verl's agent loop needs, and `<extra_0>`, the step separator of Qwen2.5-Math-PRM, is there.
+A newline is one token, which verl's agent loop needs, and `<extra_0>`, the step separator of Qwen2.5-Math-PRM, is
+there.
 """
 
 from pathlib import Path
@@ -71,6 +72,6 @@ def check_reload(path: str | Path, tokenizer: PreTrainedTokenizerBase, texts: li
         ids = tokenizer(text, add_special_tokens=False).input_ids
         if reloaded(text, add_special_tokens=False).input_ids != ids or reloaded.decode(ids) != text:
             raise RuntimeError(
-                f"the tokenizer saved in {path} reloads as a {type(reloaded).__name__} that reads {text!r} differently; "
-                "this transformers version changes the tokenizer's parts on loading, use the version verl pins"
+                f"the tokenizer saved in {path} reloads as a {type(reloaded).__name__} that reads {text!r} otherwise: "
+                "this transformers version changes the tokenizer's parts on loading, install the one verl asks for"
             )
