@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The whole test suite on a CPU, from nothing: environment, style, types, tests. Arguments go to pytest.
+#
+#   bash tests/run.sh                       # everything, about 30 minutes on 2 cores
+#   bash tests/run.sh -m "not e2e"          # without the runs of main_ppo, some minutes
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+source examples/setup_env.sh
+export RAY_USAGE_STATS_ENABLED=0 HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
+
+ruff check .
+ruff format --check .
+mypy
+exec python -m pytest "$@"
