@@ -91,6 +91,29 @@ def test_the_prm_of_the_run_is_the_prm_on_disk(main_ppo, assets):
         assert result.scores == pytest.approx([s["score"] for s in segments], abs=1e-4)
 
 
+def test_separate_async_updates_twice_between_weight_syncs(main_ppo, assets):
+    """The rollout has a vLLM of its own; each step makes two updates, each with a process pass of its own."""
+    run = main_ppo(
+        "prpo_laptop",
+        *assets.overrides(),
+        *assets.prm_overrides(),
+        "data.train_batch_size=4",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=2",
+        "actor_rollout_ref.rollout.n=4",
+        "trainer.v1.trainer_mode=separate_async",
+        "trainer.v1.separate_async.parameter_sync_step=2",
+        "actor_rollout_ref.rollout.nnodes=1",
+        "actor_rollout_ref.rollout.n_gpus_per_node=1",
+        "actor_rollout_ref.rollout.checkpoint_engine.backend=local_socket",
+        "actor_rollout_ref.rollout.checkpoint_engine.custom_backend_module=verl_prpo.cpu.weight_transfer",
+        "ray_kwargs.ray_init.num_gpus=2",
+    )
+    entries = run.dump(1)
+    assert len(entries) == 16
+    check_dump(entries, min_gap=6)
+    assert run.metrics()[0]["prpo/prm/requests"] == 8  # verl averages what is logged by each of the two updates
+
+
 def test_the_gpu_recipe_runs_with_only_model_data_and_size_overridden(main_ppo, assets, platform_overrides):
     run = main_ppo(
         "prpo_qwen2.5_math_1.5b",

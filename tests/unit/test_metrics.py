@@ -133,8 +133,10 @@ def test_values_are_plain_numbers_as_verls_aggregator_takes_them(found):
     assert all(type(value) in (int, float) for value in found.values())
 
 
-def test_padding_rows_count_nowhere(found):
-    assert report([PADDING, *BATCH[:2], PADDING, *BATCH[2:], PADDING]).metrics() == pytest.approx(found)
+@pytest.mark.parametrize("segments", [[], [(3, 0.9), (1, 0.1)]], ids=["empty, as verl makes them", "with tokens"])
+def test_padding_rows_count_nowhere(found, segments):
+    padding = dataclasses.replace(PADDING, outcome=5.0, segments=segments)
+    assert report([padding, *BATCH[:2], padding, *BATCH[2:], padding]).metrics() == pytest.approx(found)
 
 
 def test_the_order_of_rows_changes_nothing(found):
