@@ -365,6 +365,11 @@ class TestOtherEstimators:
         with pytest.raises(ConfigError, match=r"algorithm\.prpo\.max_anchor is not a setting"):
             aware()(parts.config("+algorithm.prpo.max_anchor=3"))
 
+    def test_skipping_groups_that_agree_is_refused_where_a_kl_penalty_keeps_any_from_agreeing(self, parts):
+        settings = ("+algorithm.prpo.skip_all_equal_groups=True", "algorithm.use_kl_in_reward=True")
+        with pytest.raises(ConfigError, match=r"skip_all_equal_groups=True finds no group.*use_kl_in_reward=False"):
+            aware()(parts.config(*settings))
+
 
 class TestRequireGpus:
     """On a local Ray with one logical GPU."""
