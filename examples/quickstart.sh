@@ -3,7 +3,7 @@
 #
 #   bash examples/quickstart.sh                     # PRPO
 #   bash examples/quickstart.sh --estimator grpo    # the same run with GRPO, drawn into the same figure
-#   bash examples/quickstart.sh --steps 5 algorithm.prpo.segmenter=uniform     # fewer steps, any verl override
+#   bash examples/quickstart.sh --steps 5 ++algorithm.prpo.segmenter=uniform     # fewer steps, any verl override
 #
 # It makes .venv here (reused when present), a toy task with its policy and PRM under .quickstart/toy (no download beyond packages), runs
 # `python -m verl.trainer.main_ppo` with recipes/prpo_laptop.yaml, and prints where it stands. Run again it reuses what it built.

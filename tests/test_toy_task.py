@@ -308,7 +308,7 @@ class TestPrm:
     def test_a_model_of_another_kind_is_refused_with_the_setting_to_change(self, tokenizer, tmp_path):
         make_policy(tokenizer).save_pretrained(tmp_path)
         tokenizer.save_pretrained(tmp_path)
-        with pytest.raises(PrmError, match="reward.prm.model_path"):
+        with pytest.raises(PrmError, match=r"reward\.prm\.model_path"):
             ToyLikelihoodFamily.load(str(tmp_path), device=torch.device("cpu"), dtype=torch.float32)
 
     def test_cutting_keeps_the_text_and_labels_the_segment_that_holds_the_fault(self, tokenizer):

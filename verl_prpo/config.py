@@ -2,14 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings: the method under `algorithm.prpo.*`, the process reward model under `reward.prm.*`.
 
-Both sections may be absent: the defaults are the paper's (arXiv 2601.07182, section 4). `check_config` holds a whole
-verl configuration against them before Ray starts; a mistyped key or an impossible value is a `ConfigError` that names
-the key.
+Both sections may be absent: the defaults are the paper's (arXiv 2601.07182, section 4). A mistyped key or an impossible
+value is a `ConfigError` that names the key. `verl_prpo.config_check` holds a whole verl configuration against them.
 """
 
 import difflib
 import math
-import warnings
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -23,7 +21,6 @@ ADV_ESTIMATOR = "prpo"
 SEGMENTERS = ("entropy", "surprisal", "uniform", "random", "single")
 ON_ERROR = ("raise", "outcome_only")
 DTYPES = ("bfloat16", "float16", "float32")
-TRAINER_MODES = ("sync", "colocate_async", "separate_async")
 
 
 class ConfigError(ValueError):
@@ -149,7 +146,7 @@ def prpo_config(algorithm: DictConfig | dict | None) -> PrpoConfig:
         ("process_norm", PROCESS_NORMS),
         ("outcome_norm", OUTCOME_NORMS),
     ):
-        _one_of(f"algorithm.prpo.{name}", getattr(config, name), allowed)
+        one_of(f"algorithm.prpo.{name}", getattr(config, name), allowed)
     _at_least("algorithm.prpo.max_anchors", config.max_anchors, 0)
     _at_least("algorithm.prpo.min_gap", config.min_gap, 0)
     _at_least("algorithm.prpo.num_segments", config.num_segments, 1)
@@ -168,9 +165,9 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
         ConfigError: an unknown key, a value of the wrong type or out of range.
     """
     config = _typed("reward.prm", PrmConfig, reward.get("prm") if reward is not None else None)
-    _one_of("reward.prm.on_error", config.on_error, ON_ERROR)
+    one_of("reward.prm.on_error", config.on_error, ON_ERROR)
     if config.dtype is not None:
-        _one_of("reward.prm.dtype", config.dtype, DTYPES)
+        one_of("reward.prm.dtype", config.dtype, DTYPES)
     _at_least("reward.prm.num_replicas", config.num_replicas, 1)
     _at_least("reward.prm.num_gpus_per_replica", config.num_gpus_per_replica, 0)
     if config.num_gpus_per_replica > 1:
@@ -195,68 +192,6 @@ def uses_prpo(config: DictConfig) -> bool:
 def needs_prm(prpo: PrpoConfig) -> bool:
     """Whether the credit uses process scores at all."""
     return prpo.credit != "outcome"
-
-
-def check_config(config: DictConfig) -> None:
-    """Hold a verl configuration against what PRPO needs; does nothing unless `algorithm.adv_estimator=prpo`.
-
-    Args:
-        config: the whole configuration, as `main_ppo` gets it.
-
-    Raises:
-        ConfigError: the first thing that cannot work, with the key to change.
-    """
-    if not uses_prpo(config):
-        return
-    prpo = prpo_config(config.algorithm)
-    prm = prm_config(config.reward)
-    if not config.trainer.get("use_v1", True):
-        raise ConfigError("algorithm.adv_estimator=prpo needs verl's v1 trainer; set trainer.use_v1=True")
-    _one_of("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, TRAINER_MODES)
-    if needs_prm(prpo):
-        _check_prm_is_reachable(config, prm)
-    if prpo.skip_all_equal_groups and config.algorithm.get("use_kl_in_reward", False):
-        raise ConfigError(
-            "algorithm.prpo.skip_all_equal_groups=True finds no group whose outcomes are all equal when "
-            "algorithm.use_kl_in_reward=True adds a KL penalty to each. Set algorithm.use_kl_in_reward=False (and "
-            "actor_rollout_ref.actor.use_kl_loss=True for the KL term), or skip_all_equal_groups=False."
-        )
-    bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-    if bypass and prpo.segmenter in ("entropy", "surprisal"):
-        if not config.actor_rollout_ref.rollout.get("calculate_log_probs", False):
-            raise ConfigError(
-                f"algorithm.prpo.segmenter={prpo.segmenter} finds no signal: "
-                "algorithm.rollout_correction.bypass_mode=True skips the entropy and the rollout keeps no log-probs. "
-                "Set actor_rollout_ref.rollout.calculate_log_probs=True (surprisal takes the entropy's place), or "
-                "bypass_mode=False, or algorithm.prpo.segmenter=uniform."
-            )
-        if prpo.segmenter == "entropy":
-            print(
-                "[verl-prpo] rollout_correction.bypass_mode computes no entropy: responses are cut at surprisal "
-                "(rollout log-probs)"
-            )
-    if config.actor_rollout_ref.rollout.n < 2:
-        warnings.warn(
-            "actor_rollout_ref.rollout.n=1 makes groups of one, in which the outcome advantage is 0 "
-            "(outcome_norm=mean): PRPO then learns from the PRM alone. Set actor_rollout_ref.rollout.n to 4 or more.",
-            stacklevel=2,
-        )
-
-
-def _check_prm_is_reachable(config: DictConfig, prm: PrmConfig) -> None:
-    if not prm.model_path:
-        raise ConfigError(
-            "algorithm.adv_estimator=prpo needs a process reward model: add "
-            "+reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B (a hub name or a folder)"
-        )
-    reward_model = config.reward.get("reward_model") or {}
-    custom = (config.reward.get("custom_reward_function") or {}).get("path")
-    if reward_model.get("enable") and not custom:
-        raise ConfigError(
-            "reward.reward_model.enable=True without reward.custom_reward_function.path makes verl bypass every reward "
-            "manager, and with it the PRM. Set reward.reward_model.enable=False, or name a custom reward function that "
-            "calls the reward model."
-        )
 
 
 def _typed(section: str, cls: type[Section], given: Any) -> Section:
@@ -291,7 +226,8 @@ def _reject_unknown_keys(section: str, cls: type, given: DictConfig | dict) -> N
             raise ConfigError(f"{section}.{key} is not a setting; {hint}")
 
 
-def _one_of(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+def one_of(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise a `ConfigError` with the key and the nearest of the allowed values unless the value is one of them."""
     if value not in allowed:
         near = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""

@@ -96,16 +96,15 @@ def advantages_of(
     outcome_rewards: Tensor,
     response_mask: Tensor,
     index: np.ndarray,
-    credit: str | None = None,
 ) -> Tensor:
-    """`prpo_advantage` under the user's settings; `credit` stands in for the configured one where a part is wanted."""
+    """`prpo_advantage` under the user's settings."""
     advantages = prpo_advantage(
         given.process_scores,
         restrict_segments(given.segment_starts, response_mask),
         outcome_rewards,
         response_mask,
         index,
-        credit=credit or settings.credit,  # type: ignore[arg-type]
+        credit=settings.credit,  # type: ignore[arg-type]
         process_norm=settings.process_norm,  # type: ignore[arg-type]
         prior_mean=given.prior_mean if settings.prior_mean is None else settings.prior_mean,
         prior_std=given.prior_std if settings.prior_std is None else settings.prior_std,

@@ -58,9 +58,12 @@ def _check_settings_with_verl(config_module: ModuleType) -> None:
     import wrapt
 
     def validate_config(wrapped: Callable[..., Any], instance: Any, args: tuple, kwargs: dict) -> Any:
-        from verl_prpo.config import check_config
+        from verl_prpo.config_check import check_config, notices
 
-        check_config(kwargs["config"] if "config" in kwargs else args[0])
+        config = kwargs["config"] if "config" in kwargs else args[0]
+        check_config(config)
+        for notice in notices(config):
+            print(f"[verl-prpo] {notice}")
         return wrapped(*args, **kwargs)
 
     wrapt.wrap_function_wrapper(config_module, "validate_config", validate_config)

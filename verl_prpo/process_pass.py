@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from verl_prpo.config import PrpoConfig
+from verl_prpo.prm.engine import PrmFailure
 from verl_prpo.prm.family import PrmError
 from verl_prpo.reward_manager import PROCESS_RESULT, ProcessRequest, ProcessResult, process_request_batch
 from verl_prpo.segmentation import AnchorRule, entropy_segments, random_segments, segment_bounds, uniform_segments
@@ -78,6 +79,17 @@ class ScoredBatch:
     def scored(self) -> Tensor:
         """Rows that have process scores, bool `[bs]`."""
         return torch.tensor([r is not None and r.scores is not None for r in self.results], dtype=torch.bool)
+
+    def require_a_living_prm(self) -> None:
+        """Stop when nobody answered for any response: `outcome_only` forgives single responses, not a PRM that is gone.
+
+        Raises:
+            PrmError: how many responses, and what the first one met.
+        """
+        asked = [r for r in self.results if r is not None and (r.scores is not None or r.failure is not None)]
+        gone = (PrmFailure.TIMEOUT.value, PrmFailure.REPLICA_DIED.value)
+        if asked and all(r.failure in gone for r in asked):
+            raise PrmError(f"the PRM is gone: {self.failure_summary()}")
 
     def failure_summary(self) -> str | None:
         """A line for people on the responses whose scores failed, with the first one's cause; None when all went

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one batch's training signal was made of: as metrics for the logger, as records for the rollout dump."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,10 @@ class StepReport:
     index: np.ndarray
 
     def __post_init__(self) -> None:
-        self.process_advantage = self._part("process")
-        self.outcome_advantage = self._part("outcome")
+        # The same credit without process scores, and what the scores add to it: under the paper's credit beta and z.
+        unscored = replace(self.rewards, scored=torch.zeros_like(self.rewards.scored))
+        self.outcome_advantage = self._advantages(unscored, self.settings)
+        self.process_advantage = self.advantages - self.outcome_advantage
 
     def metrics(self) -> dict[str, float]:
         """All `prpo/*` metrics of the batch; padding rows count nowhere."""
@@ -61,7 +63,7 @@ class StepReport:
                 advantages=self.advantages,
                 process_advantage=self.process_advantage,
                 outcome_advantage=self.outcome_advantage,
-                grpo_advantage=advantages_of(self.rewards, grpo, self.outcome_rewards, self.response_mask, self.index),
+                grpo_advantage=self._advantages(self.rewards, grpo),
                 mean_scores=mean_scores,
                 outcome_rewards=self.outcome_rewards,
                 response_mask=self.response_mask,
@@ -100,10 +102,8 @@ class StepReport:
             "advantages": _rounded(self.advantages[row, :length]),
         }
 
-    def _part(self, credit: str) -> Tensor:
-        return advantages_of(
-            self.rewards, self.settings, self.outcome_rewards, self.response_mask, self.index, credit=credit
-        )
+    def _advantages(self, rewards: ProcessRewards, settings: PrpoConfig) -> Tensor:
+        return advantages_of(rewards, settings, self.outcome_rewards, self.response_mask, self.index)
 
 
 def _rounded(values: Tensor) -> list[float]:

@@ -17,14 +17,16 @@ import transfer_queue as tq
 from omegaconf import DictConfig
 from torch import Tensor
 from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.reward import resolve_reward_manager_cls
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
 from verl_prpo import process_pass
-from verl_prpo.config import PrmConfig, PrpoConfig, check_config, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.config import PrmConfig, PrpoConfig, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.config_check import check_config
 from verl_prpo.estimator import ProcessRewards, handed_over
 from verl_prpo.prm.family import PrmError
-from verl_prpo.prm.replicas import start_replicas
-from verl_prpo.reward_manager import wire
+from verl_prpo.prm.replicas import PrmDescription, start_replicas
+from verl_prpo.reward_manager import outcome_config, wire
 from verl_prpo.step_report import StepReport
 
 DESCRIBE_TIMEOUT = 60.0
@@ -57,8 +59,11 @@ class ProcessAware:
             require_gpus(self.config, self._prm)
         super()._setup()  # type: ignore[misc]
         if self._asks_prm():
+            # verl assembles the scores of a colocated reward model by a class method of the manager the user chose.
+            self.reward_loop_manager.reward_manager_cls = resolve_reward_manager_cls(outcome_config(self.config))
             self._prm_replicas = start_replicas(self._prm, self.config.trainer.device)
             self._prm_description = ray.get(self._prm_replicas[0].describe.remote(), timeout=DESCRIBE_TIMEOUT)
+            require_score_range(self._prm_description, prpo_config(self.config.algorithm))
             print(f"[verl-prpo] PRM ready: {self._prm_description}")
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
@@ -82,6 +87,7 @@ class ProcessAware:
         if pending is None or pending.rows.keys != list(batch.keys):
             raise PrmError("the batch whose advantage is due is not the one whose process scores were asked for")
         scored = process_pass.collect(pending, self._prm.timeout)
+        scored.require_a_living_prm()
         if failures := scored.failure_summary():
             print(f"[verl-prpo] step {self.global_steps}: {failures}")
         metrics["timing_s/prm_wait"] = scored.wait_seconds
@@ -168,7 +174,9 @@ class ProcessAware:
         return "surprisal" if bypass and self._prpo.segmenter == "entropy" else self._prpo.segmenter
 
     def _asks_prm(self) -> bool:
-        return self._prpo is not None and needs_prm(self._prpo)
+        if self._prpo is None or self.config.trainer.get("val_only", False):
+            return False
+        return needs_prm(self._prpo)
 
 
 def make_process_aware(registry: dict[str, type[PPOTrainer]]) -> None:
@@ -193,6 +201,9 @@ def require_gpus(config: DictConfig, prm: PrmConfig) -> None:
         rollout = config.actor_rollout_ref.rollout.nnodes * config.actor_rollout_ref.rollout.n_gpus_per_node
     reward_model = config.reward.reward_model
     pool = reward_model.nnodes * reward_model.n_gpus_per_node if reward_model.enable_resource_pool else 0
+    distillation = config.get("distillation") or {}
+    if distillation.get("enabled", False):
+        pool += distillation.get("nnodes", 0) * distillation.get("n_gpus_per_node", 0)
     from verl.plugin.platform import get_platform
 
     resource = get_platform().ray_resource_name()
@@ -200,9 +211,22 @@ def require_gpus(config: DictConfig, prm: PrmConfig) -> None:
     if trainer + rollout + pool + wanted > there:
         raise PrmError(
             f"the PRM cannot be placed: Ray has {there:g} {resource}, of which the trainer takes {trainer}, standalone "
-            f"rollout {rollout} and the reward model {pool}; reward.prm asks for {wanted:g} more ({prm.num_replicas} x "
-            f"{prm.num_gpus_per_replica:g}). Lower trainer.n_gpus_per_node or reward.prm.num_gpus_per_replica, or add "
+            f"rollout {rollout} and reward model or teacher {pool}; reward.prm asks for {wanted:g} more "
+            f"({prm.num_replicas} x {prm.num_gpus_per_replica:g}). Lower trainer.n_gpus_per_node or reward.prm.num_gpus_per_replica, or add "
             "GPUs."
+        )
+
+
+def require_score_range(description: PrmDescription, prpo: PrpoConfig) -> None:
+    """Stop when the credit reads scores on another scale than the PRM gives.
+
+    Raises:
+        PrmError: the PRM's range and the setting to change.
+    """
+    if prpo.credit == "pure" and tuple(description.score_range) != (0.0, 1.0):
+        raise PrmError(
+            f"algorithm.prpo.credit=pure reads scores on [0, 1], but the PRM family {description.family} gives "
+            f"{list(description.score_range)}. Set algorithm.prpo.credit=prpo, or give the family scores on [0, 1]."
         )
 
 

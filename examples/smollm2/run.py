@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run `main_ppo` with the SmolLM2 recipe and print the figures of each step as it ends.
 
-python examples/smollm2/run.py --out .smollm2/run --steps 2 algorithm.prpo.segmenter=uniform
+python examples/smollm2/run.py --out .smollm2/run --steps 2 ++algorithm.prpo.segmenter=uniform
 """
 
 import argparse

@@ -17,12 +17,12 @@ from verl_prpo.config import (
     ConfigError,
     PrmConfig,
     PrpoConfig,
-    check_config,
     needs_prm,
     prm_config,
     prpo_config,
     uses_prpo,
 )
+from verl_prpo.config_check import check_config, notices
 from verl_prpo.reward_manager import PrmRewardManager, outcome_config, wire
 from verl_prpo.segmentation import entropy_segments
 
@@ -204,19 +204,33 @@ def test_bypass_mode_without_rollout_log_probs_leaves_no_signal_to_cut_at(segmen
 
 
 def test_bypass_mode_with_rollout_log_probs_cuts_at_surprisal_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    check_config(prpo(BYPASS))
+    validate(prpo(BYPASS))
     assert "responses are cut at surprisal" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("segmenter", ["uniform", "random", "single"])
-def test_bypass_mode_suits_segmenters_that_need_no_signal(segmenter: str, capsys: pytest.CaptureFixture[str]) -> None:
-    check_config(prpo(BYPASS, NO_LOG_PROBS, f"+algorithm.prpo.segmenter={segmenter}"))
-    assert capsys.readouterr().out == ""
+def test_bypass_mode_suits_segmenters_that_need_no_signal(segmenter: str) -> None:
+    config = prpo(BYPASS, NO_LOG_PROBS, f"+algorithm.prpo.segmenter={segmenter}")
+    check_config(config)
+    assert notices(config) == []
 
 
-def test_groups_of_one_are_allowed_with_a_warning() -> None:
-    with pytest.warns(UserWarning, match=r"actor_rollout_ref\.rollout\.n=1 makes groups of one"):
-        check_config(prpo("actor_rollout_ref.rollout.n=1"))
+def test_groups_of_one_are_allowed_and_said() -> None:
+    config = prpo("actor_rollout_ref.rollout.n=1")
+    check_config(config)
+    (notice,) = notices(config)
+    assert "actor_rollout_ref.rollout.n=1 makes groups of one" in notice
+
+
+def test_pure_with_an_outcome_weight_is_said() -> None:
+    config = prpo("+algorithm.prpo.credit=pure", "+algorithm.prpo.outcome_weight=2.0")
+    (notice,) = notices(config)
+    assert "set algorithm.prpo.outcome_weight=1.0" in notice
+
+
+def test_an_unknown_family_is_named_with_the_nearest_before_ray_starts() -> None:
+    with pytest.raises(ConfigError, match=r"reward\.prm\.family=qwen_math is not known; did you mean qwen_math_prm\?"):
+        check_config(prpo("+reward.prm.family=qwen_math"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from verl_prpo.config import TRAINER_MODES
+from verl_prpo.config_check import TRAINER_MODES
 
 TIMEOUT = 300
 
@@ -46,7 +46,7 @@ print(json.dumps({
 
 IN_A_RAY_WORKER = """
 import json, ray
-ray.init(num_cpus=1, include_dashboard=False)
+ray.init(address="local", num_cpus=1, include_dashboard=False)
 
 @ray.remote
 def registered():

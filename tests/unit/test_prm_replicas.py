@@ -164,9 +164,10 @@ class TestRunningReplicas:
         assert good.failure is None
         assert long.failure is PrmFailure.OVERLONG
 
-    def test_a_fault_of_the_family_is_raised_with_its_message(self, config):
-        with pytest.raises(PrmError, match="prm_replica_0: ZeroDivisionError: a fault of this family"):
-            score_all(config, [["break"]])
+    def test_a_fault_of_the_family_comes_back_with_its_message(self, config):
+        (broken,) = score_all(config, [["break"]])
+        assert broken.failure is PrmFailure.ENGINE_ERROR
+        assert "prm_replica_0: ZeroDivisionError: a fault of this family" in broken.detail
 
     def test_a_cancelled_request_disturbs_no_other(self, config):
         config = one_of(config)

@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
 from verl_configs import RUNNABLE, compose, validate
 
-from verl_prpo.config import CustomFamily, PrmConfig, PrpoConfig, check_config, prm_config, prpo_config, uses_prpo
+from verl_prpo.config import CustomFamily, PrmConfig, PrpoConfig, prm_config, prpo_config, uses_prpo
+from verl_prpo.config_check import check_config
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"

@@ -147,7 +147,7 @@ class PrmClient:
         else:
             cause = fault.cause if isinstance(fault, RayTaskError) else fault
             named = cause if isinstance(cause, PrmError) else f"{type(cause).__name__}: {cause}"
-            _fail(chunk, PrmError(f"{replica.name}: {named}"))
+            _answer(chunk, [PrmResult(None, PrmFailure.ENGINE_ERROR, f"{replica.name}: {named}")] * len(chunk))
 
     def _settle(self, replica: _Replica, requests: int, answer: asyncio.Future) -> None:
         replica.calls -= 1

@@ -28,6 +28,7 @@ class PrmFailure(str, Enum):
     TIMEOUT = "timeout"
     REPLICA_DIED = "replica_died"
     BAD_INPUT = "bad_input"
+    ENGINE_ERROR = "engine_error"
 
 
 @dataclass(frozen=True)

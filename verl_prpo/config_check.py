@@ -1,0 +1,87 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""A whole verl configuration held against what PRPO needs, on the driver and before Ray starts."""
+
+from omegaconf import DictConfig
+
+from verl_prpo.config import ConfigError, PrmConfig, needs_prm, one_of, prm_config, prpo_config, uses_prpo
+from verl_prpo.prm.families import family_names
+
+TRAINER_MODES = ("sync", "colocate_async", "separate_async")
+
+
+def check_config(config: DictConfig) -> None:
+    """Hold a verl configuration against what PRPO needs; does nothing unless `algorithm.adv_estimator=prpo`.
+
+    Args:
+        config: the whole configuration, as `main_ppo` gets it.
+
+    Raises:
+        ConfigError: the first thing that cannot work, with the key to change.
+    """
+    if not uses_prpo(config):
+        return
+    prpo = prpo_config(config.algorithm)
+    prm = prm_config(config.reward)
+    if not config.trainer.get("use_v1", True):
+        raise ConfigError("algorithm.adv_estimator=prpo needs verl's v1 trainer; set trainer.use_v1=True")
+    one_of("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, TRAINER_MODES)
+    if needs_prm(prpo):
+        _check_prm(config, prm)
+    if prpo.skip_all_equal_groups and config.algorithm.get("use_kl_in_reward", False):
+        raise ConfigError(
+            "algorithm.prpo.skip_all_equal_groups=True finds no group whose outcomes are all equal when "
+            "algorithm.use_kl_in_reward=True adds a KL penalty to each. Set algorithm.use_kl_in_reward=False (and "
+            "actor_rollout_ref.actor.use_kl_loss=True for the KL term), or skip_all_equal_groups=False."
+        )
+    bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
+    if bypass and prpo.segmenter in ("entropy", "surprisal"):
+        if not config.actor_rollout_ref.rollout.get("calculate_log_probs", False):
+            raise ConfigError(
+                f"algorithm.prpo.segmenter={prpo.segmenter} finds no signal: "
+                "algorithm.rollout_correction.bypass_mode=True skips the entropy and the rollout keeps no log-probs. "
+                "Set actor_rollout_ref.rollout.calculate_log_probs=True (surprisal takes the entropy's place), or "
+                "bypass_mode=False, or algorithm.prpo.segmenter=uniform."
+            )
+
+
+def notices(config: DictConfig) -> list[str]:
+    """What a checked configuration does that its user may not expect; said once, on the driver."""
+    if not uses_prpo(config):
+        return []
+    prpo, said = prpo_config(config.algorithm), []
+    bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
+    if bypass and prpo.segmenter == "entropy":
+        said.append(
+            "algorithm.rollout_correction.bypass_mode=True computes no entropy: responses are cut at surprisal "
+            "(rollout log-probs)"
+        )
+    if config.actor_rollout_ref.rollout.n < 2:
+        said.append(
+            "actor_rollout_ref.rollout.n=1 makes groups of one, in which the outcome advantage is 0 "
+            "(outcome_norm=mean): PRPO then learns from the PRM alone. Set actor_rollout_ref.rollout.n to 4 or more."
+        )
+    if prpo.credit == "pure" and prpo.outcome_weight != 1:
+        said.append(
+            f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} with credit=pure: PURE takes the outcome reward as "
+            "it is; set algorithm.prpo.outcome_weight=1.0 for the published method"
+        )
+    return said
+
+
+def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
+    if not prm.model_path:
+        raise ConfigError(
+            "algorithm.adv_estimator=prpo needs a process reward model: add "
+            "+reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B (a hub name or a folder)"
+        )
+    reward_model = config.reward.get("reward_model") or {}
+    custom = (config.reward.get("custom_reward_function") or {}).get("path")
+    if reward_model.get("enable") and not custom:
+        raise ConfigError(
+            "reward.reward_model.enable=True without reward.custom_reward_function.path makes verl bypass every reward "
+            "manager, and with it the PRM. Set reward.reward_model.enable=False, or name a custom reward function that "
+            "calls the reward model."
+        )
+    if prm.custom_family.path is None and prm.family is not None:
+        one_of("reward.prm.family", prm.family, tuple(family_names()))
