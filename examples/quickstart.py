@@ -28,7 +28,7 @@ def main() -> int:
     """Build, train, report; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--estimator", choices=("prpo", "grpo"), default="prpo")
-    parser.add_argument("--steps", type=int, default=30, help="training steps (default 30)")
+    parser.add_argument("--steps", type=int, default=40, help="training steps (default 40)")
     parser.add_argument("overrides", nargs="*", help="overrides for verl, such as ++algorithm.prpo.segmenter=uniform")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -18,6 +18,7 @@ from verl_prpo.advantage import CREDITS, OUTCOME_NORMS, PROCESS_NORMS
 from verl_prpo.segmentation import ANCHOR_RULES
 
 ADV_ESTIMATOR = "prpo"
+MANAGER = "prm"
 SEGMENTERS = ("entropy", "surprisal", "uniform", "random", "single")
 ON_ERROR = ("raise", "outcome_only")
 DTYPES = ("bfloat16", "float16", "float32")
@@ -176,6 +177,10 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
             "on one GPU. For more throughput raise reward.prm.num_replicas."
         )
     _at_least("reward.prm.num_cpus_per_replica", config.num_cpus_per_replica, 0)
+    if 0 < config.num_cpus_per_replica < 0.001 or math.isinf(config.num_cpus_per_replica):
+        raise ConfigError(
+            f"reward.prm.num_cpus_per_replica={config.num_cpus_per_replica} must be 0 or a finite number from 0.001 on"
+        )
     _at_least("reward.prm.max_tokens_per_forward", config.max_tokens_per_forward, 1)
     _positive("reward.prm.timeout", config.timeout)
     _positive("reward.prm.startup_timeout", config.startup_timeout)

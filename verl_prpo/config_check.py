@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole verl configuration held against what PRPO needs, on the driver and before Ray starts."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
-from verl_prpo.config import ConfigError, PrmConfig, needs_prm, one_of, prm_config, prpo_config, uses_prpo
+from verl_prpo.config import MANAGER, ConfigError, PrmConfig, needs_prm, one_of, prm_config, prpo_config, uses_prpo
 from verl_prpo.prm.families import family_names
 
 TRAINER_MODES = ("sync", "colocate_async", "separate_async")
@@ -35,7 +37,7 @@ def check_config(config: DictConfig) -> None:
             "actor_rollout_ref.actor.use_kl_loss=True for the KL term), or skip_all_equal_groups=False."
         )
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-    if bypass and prpo.segmenter in ("entropy", "surprisal"):
+    if bypass and needs_prm(prpo) and prpo.segmenter in ("entropy", "surprisal"):
         if not config.actor_rollout_ref.rollout.get("calculate_log_probs", False):
             raise ConfigError(
                 f"algorithm.prpo.segmenter={prpo.segmenter} finds no signal: "
@@ -47,7 +49,7 @@ def check_config(config: DictConfig) -> None:
 
 def notices(config: DictConfig) -> list[str]:
     """What a checked configuration does that its user may not expect; said once, on the driver."""
-    if not uses_prpo(config):
+    if not uses_prpo(config) or not needs_prm(prpo_config(config.algorithm)):
         return []
     prpo, said = prpo_config(config.algorithm), []
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
@@ -83,5 +85,25 @@ def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
             "manager, and with it the PRM. Set reward.reward_model.enable=False, or name a custom reward function that "
             "calls the reward model."
         )
-    if prm.custom_family.path is None and prm.family is not None:
+    path = prm.custom_family.path
+    if path is not None and not Path(path).expanduser().is_file():
+        raise ConfigError(f"reward.prm.custom_family.path={path} is not a file (looked for from {Path.cwd()})")
+    if path is None and prm.family is not None:
         one_of("reward.prm.family", prm.family, tuple(family_names()))
+    _check_outcome_manager(config, prm)
+
+
+def _check_outcome_manager(config: DictConfig, prm: PrmConfig) -> None:
+    outcome = prm.outcome_reward_manager
+    if outcome is None:
+        return
+    if config.reward.reward_manager.name != MANAGER:
+        raise ConfigError(
+            "reward.prm.outcome_reward_manager is filled in from reward.reward_manager: set that one instead, "
+            "reward.reward_manager.name=... and so on"
+        )
+    if not isinstance(outcome, dict) or outcome.get("name") in (None, MANAGER):
+        raise ConfigError(
+            f"reward.prm.outcome_reward_manager={outcome} must be a section like reward.reward_manager, with the name "
+            "of the manager that gives the outcome reward"
+        )

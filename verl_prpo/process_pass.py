@@ -170,7 +170,8 @@ def collect(pending: PendingScores, timeout: float) -> ScoredBatch:
         PrmError: the PRM failed under `reward.prm.on_error=raise` or did not answer in time, or a worker died.
     """
     began = time.monotonic()
-    left = max(0.0, pending.launched + timeout + COLLECT_GRACE - began)
+    # Workers bound their own waits; what they have answered may still have to come from another node.
+    left = max(COLLECT_GRACE, pending.launched + timeout + COLLECT_GRACE - began)
     try:
         answers = ray.get(pending.answers, timeout=left)
     except ray.exceptions.GetTimeoutError as error:

@@ -20,13 +20,12 @@ from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.trainer.ppo.reward import load_reward_manager
 
-from verl_prpo.config import prm_config
+from verl_prpo.config import MANAGER, prm_config
 from verl_prpo.prm.client import PrmClient
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import lookup_replicas
 from verl_prpo.prm.text import segment_texts
 
-MANAGER = "prm"
 PROCESS_REQUEST = "process_request"
 PROCESS_RESULT = "process_result"
 NAIVE = {"source": "register", "name": "naive", "module": {"path": None, "name": None}}
@@ -143,7 +142,7 @@ def wire(config: DictConfig) -> str:
 def outcome_config(config: DictConfig) -> DictConfig:
     """The configuration as the wrapped outcome manager is to see it: with the reward manager the user named."""
     inner = copy.deepcopy(config)
-    outcome = (config.reward.get("prm") or {}).get("outcome_reward_manager") or OmegaConf.create(NAIVE)
+    outcome = (config.reward.get("prm") or {}).get("outcome_reward_manager") or {}
     with open_dict(inner.reward):
-        inner.reward.reward_manager = outcome
+        inner.reward.reward_manager = OmegaConf.merge(OmegaConf.create(NAIVE), outcome)
     return inner

@@ -54,6 +54,7 @@ def entropy_segments(
         raise ValueError(f"max_anchors and min_gap must not be negative, got {max_anchors} and {min_gap}")
     if mask.numel() == 0:
         return torch.zeros_like(mask)
+    min_gap = min(min_gap, mask.shape[1])  # beyond the length of the row it changes nothing
     with torch.no_grad():
         _require_above_minus_infinity(entropy, mask)
         spikes = torch.where(mask, entropy.float(), float("-inf"))

@@ -212,8 +212,8 @@ def require_gpus(config: DictConfig, prm: PrmConfig) -> None:
         raise PrmError(
             f"the PRM cannot be placed: Ray has {there:g} {resource}, of which the trainer takes {trainer}, standalone "
             f"rollout {rollout} and reward model or teacher {pool}; reward.prm asks for {wanted:g} more "
-            f"({prm.num_replicas} x {prm.num_gpus_per_replica:g}). Lower trainer.n_gpus_per_node or reward.prm.num_gpus_per_replica, or add "
-            "GPUs."
+            f"({prm.num_replicas} x {prm.num_gpus_per_replica:g}). Lower trainer.n_gpus_per_node or "
+            "reward.prm.num_gpus_per_replica, or add GPUs."
         )
 
 

@@ -57,9 +57,9 @@ class Settings:
     """Of everything random."""
     train_problems: int = 4096
     """Rows of train.parquet."""
-    val_problems: int = 160
+    val_problems: int = 320
     """Rows of val.parquet."""
-    target: float = 0.27
+    target: float = 0.23
     """Accuracy at temperature 1 at which the policy's training stops."""
     max_policy_steps: int = 1200
     """Steps after which the policy's training gives up on the target."""
