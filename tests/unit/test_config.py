@@ -228,6 +228,24 @@ def test_pure_with_an_outcome_weight_is_said() -> None:
     assert "set algorithm.prpo.outcome_weight=1.0" in notice
 
 
+def test_a_custom_family_that_is_no_file_is_named_before_ray_starts() -> None:
+    path = "+reward.prm.custom_family.path=nowhere/family.py"
+    with pytest.raises(ConfigError, match=r"reward\.prm\.custom_family\.path=nowhere/family\.py is not a file"):
+        check_config(prpo(path, "+reward.prm.custom_family.name=Mine"))
+
+
+def test_an_outcome_manager_set_in_the_wrong_place_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"set that one instead, reward\.reward_manager\.name"):
+        check_config(prpo("+reward.prm.outcome_reward_manager.name=dapo"))
+
+
+@pytest.mark.parametrize("outcome", ["dapo", "{name:prm}", "{source:register}"])
+def test_an_outcome_manager_that_cannot_be_wrapped_is_refused(outcome: str) -> None:
+    overrides = ("reward.reward_manager.name=prm", f"+reward.prm.outcome_reward_manager={outcome}")
+    with pytest.raises(ConfigError, match=r"must be a section like reward\.reward_manager"):
+        check_config(prpo(*overrides))
+
+
 def test_an_unknown_family_is_named_with_the_nearest_before_ray_starts() -> None:
     with pytest.raises(ConfigError, match=r"reward\.prm\.family=qwen_math is not known; did you mean qwen_math_prm\?"):
         check_config(prpo("+reward.prm.family=qwen_math"))

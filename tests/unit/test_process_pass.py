@@ -241,6 +241,13 @@ class TestFailures:
     def test_a_hanging_prm_under_outcome_only_is_a_failure_of_each_row(self, here):
         scored = score(rows_of([f"wait {HASTY + 3};"], here.tokenizer), here.lenient, WHOLE, timeout=HASTY)
         assert [(result.scores, result.failure) for result in scored.results] == [(None, "timeout")]
+        with pytest.raises(PrmError, match=r"the PRM is gone: 1 of 1 responses have no process scores.*timeout"):
+            scored.require_a_living_prm()
+
+    def test_one_response_without_scores_does_not_condemn_the_prm(self, here):
+        scored = score(rows_of([TEXTS[0], f"wait {HASTY + 3};"], here.tokenizer), here.workers, WHOLE)
+        scored.results[0].scores, scored.results[0].failure = None, "timeout"
+        scored.require_a_living_prm()
 
     def test_a_worker_that_hangs_itself_is_bounded_by_the_step(self, here, monkeypatch):
         monkeypatch.setattr(process_pass, "COLLECT_GRACE", 0.0)

@@ -7,6 +7,7 @@ import copy
 import json
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from plumbing import Parts, local_ray
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.experimental.reward_loop import RewardLoopManager, RewardLoopWorker
+from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
 from verl.trainer.ppo.core_algos import FixedKLController
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY
@@ -24,12 +26,13 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import hf_tokenizer
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-from verl_prpo.config import TRAINER_MODES, ConfigError
+from verl_prpo.config import ConfigError, PrpoConfig
+from verl_prpo.config_check import TRAINER_MODES
 from verl_prpo.prm.engine import PrmRequest
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.text import segment_texts
 from verl_prpo.segmentation import entropy_segments, segment_bounds
-from verl_prpo.trainer import ProcessAware, make_process_aware, require_gpus
+from verl_prpo.trainer import ProcessAware, make_process_aware, require_gpus, require_score_range
 
 pytestmark = pytest.mark.ray
 
@@ -191,6 +194,23 @@ class TestRegistry:
         assert registry == once
         assert once["sync"].__mro__[1:3] == (ProcessAware, PPOTrainerSync)
         assert once["sync"].__name__ == "ProcessAwarePPOTrainerSync"
+
+
+class TestSetup:
+    def test_verl_assembles_scores_by_the_manager_the_user_chose(self, mode):
+        assert mode.reward_loop_manager.reward_manager_cls is NaiveRewardManager
+
+    def test_pure_asks_for_scores_between_0_and_1(self, mode):
+        signed = replace(mode._prm_description, score_range=(-1.0, 1.0))
+        require_score_range(signed, PrpoConfig(credit="prpo"))
+        require_score_range(mode._prm_description, PrpoConfig(credit="pure"))
+        with pytest.raises(PrmError, match=r"credit=pure reads scores on \[0, 1\].*gives \[-1\.0, 1\.0\]"):
+            require_score_range(signed, PrpoConfig(credit="pure"))
+
+    def test_a_validation_run_asks_no_prm(self, mode):
+        assert mode._asks_prm()
+        mode.config.trainer.val_only = True
+        assert not mode._asks_prm()
 
 
 class TestOneStep:
