@@ -28,7 +28,7 @@ def main() -> int:
     """Build, train, report; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--estimator", choices=("prpo", "grpo"), default="prpo")
-    parser.add_argument("--steps", type=int, default=40, help="training steps (default 40)")
+    parser.add_argument("--steps", type=int, default=30, help="training steps (default 30)")
     parser.add_argument("overrides", nargs="*", help="overrides for verl, such as ++algorithm.prpo.segmenter=uniform")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -90,9 +90,10 @@ def report(estimator: str, run: Path) -> None:
     exposed = statistics.median(
         step.get("timing_s/prm_wait", 0.0) + step.get("timing_s/prm_submit", 0.0) for step in steady
     )
-    (_, before), (last, after) = accuracy[0], accuracy[-1]
     other = "grpo" if estimator == "prpo" else "prpo"
-    print(f"  held-out accuracy (greedy)  {before:.3f} before, {after:.3f} after {last} steps")
+    if accuracy:  # overrides may turn validation off
+        (_, before), (last, after) = accuracy[0], accuracy[-1]
+        print(f"  held-out accuracy (greedy)  {before:.3f} before, {after:.3f} after {last} steps")
     print(f"  seconds per step (median)   {seconds:.2f}, of it for the PRM {exposed:.2f} ({exposed / seconds:.0%})")
     print(f"  training curve              {draw()}")
     if estimator == "prpo":
@@ -116,7 +117,8 @@ def draw() -> Path:
             continue
         name = estimator.upper()
         axes.plot(*zip(*steps, strict=True), color=colour, alpha=0.35, label=f"{name}, training rollouts")
-        axes.plot(*zip(*held_out(rows), strict=True), color=colour, marker="o", label=f"{name}, held out (greedy)")
+        if held_out(rows):
+            axes.plot(*zip(*held_out(rows), strict=True), color=colour, marker="o", label=f"{name}, held out (greedy)")
     axes.set(xlabel="training step", ylabel="accuracy", ylim=(0, 1), title="Toy arithmetic, one seed")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

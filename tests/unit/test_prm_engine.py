@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine: packing, order, and a failure of its own for each response that cannot be scored."""
 
+import numpy as np
 import pytest
 import torch
 from tiny_models import qwen_math_prm
 
 from verl_prpo.prm.engine import InProcessEngine, PrmFailure, PrmRequest
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.family import Encoded, PrmError
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 
@@ -123,6 +124,104 @@ def test_messages_the_family_cannot_read_are_bad_input_and_spare_the_others(fami
     bad, good = InProcessEngine(family, 16384).score([PrmRequest(image, ["a cat"]), *requests(1)])
     assert bad.failure is PrmFailure.BAD_INPUT and "image" in bad.detail
     assert good.failure is None
+
+
+def failing(family, monkeypatch, **methods):
+    """The family with methods in place of its own."""
+    for name, method in methods.items():
+        monkeypatch.setattr(family, name, method)
+    return InProcessEngine(family, 16384)
+
+
+MARKED = PrmRequest(QUESTION, ["marked"])
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ZeroDivisionError, AssertionError, OSError, ValueError])
+def test_whatever_encode_raises_on_one_response_spares_the_others(family, monkeypatch, error):
+    def encode(messages, segments, whole=family.encode):
+        if segments == ["marked"]:
+            raise error("not this one")
+        return whole(messages, segments)
+
+    bad, good = failing(family, monkeypatch, encode=encode).score([MARKED, *requests(1)])
+    assert bad.failure is PrmFailure.BAD_INPUT and f"{error.__name__}: not this one" in bad.detail
+    assert good.failure is None
+
+
+def test_a_fault_that_the_family_calls_its_own_fails_the_call(family, monkeypatch):
+    def encode(messages, segments):
+        raise PrmError("set reward.prm.model_path to another model")
+
+    with pytest.raises(PrmError, match="set reward"):
+        failing(family, monkeypatch, encode=encode).score(requests(1))
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        None,
+        ([1, 2], [1]),
+        Encoded([], []),
+        Encoded(None, [0]),
+        Encoded([1, None], [0]),
+        Encoded([1.5], [0]),
+        Encoded([-1, 2], [0]),
+        Encoded("ids", [0]),
+        Encoded([1, 2], None),
+    ],
+    ids=repr,
+)
+def test_an_encoding_that_is_none_is_bad_input_and_spares_the_others(family, monkeypatch, encoded):
+    def encode(messages, segments, whole=family.encode):
+        return encoded if segments == ["marked"] else whole(messages, segments)
+
+    bad, good = failing(family, monkeypatch, encode=encode).score([MARKED, *requests(1)])
+    assert (bad.scores, bad.failure) == (None, PrmFailure.BAD_INPUT) and bad.detail
+    assert good.failure is None
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, torch.tensor], ids=["tuple", "numpy", "torch"])
+def test_token_ids_of_any_integer_sequence_are_read_alike(family, monkeypatch, kind):
+    asked = requests(1, 3)
+    expected = [result.scores for result in InProcessEngine(family, 16384).score(asked)]
+
+    def encode(messages, segments, whole=family.encode):
+        encoded = whole(messages, segments)
+        return Encoded(kind(encoded.input_ids), encoded.reads)
+
+    results = failing(family, monkeypatch, encode=encode).score(asked)
+    assert [result.scores for result in results] == expected
+
+
+@pytest.mark.parametrize("output", [None, 0.5, ["no", "number"], [None, 0.5], [[0.1, 0.2], [0.3, 0.4]], [1j, 0.5]])
+def test_an_output_that_is_no_row_of_numbers_fails_alone(family, monkeypatch, output):
+    def forward(batch, whole=family.forward):
+        shortest = min(len(row.input_ids) for row in batch)
+        pairs = zip(batch, whole(batch), strict=True)
+        return [output if len(row.input_ids) == shortest else scores for row, scores in pairs]
+
+    good, bad, other = failing(family, monkeypatch, forward=forward).score(requests(5, 1, 3))
+    assert (bad.scores, bad.failure) == (None, PrmFailure.BAD_OUTPUT) and "qwen_math_prm gave" in bad.detail
+    assert (good.failure, other.failure) == (None, None)
+
+
+@pytest.mark.parametrize("output", [None, 0.5, torch.tensor(0.5), [], [[0.5, 0.5]] * 3])
+def test_an_output_without_a_row_for_each_dialogue_fails_its_forward_pass_alone(family, monkeypatch, output):
+    def forward(batch, whole=family.forward):
+        return output if len(batch) == 2 else whole(batch)
+
+    engine = failing(family, monkeypatch, forward=forward)
+    engine.max_tokens_per_forward = 200
+    long, *pair = engine.score(requests(20, 1, 1))
+    assert [(bad.scores, bad.failure) for bad in pair] == [(None, PrmFailure.BAD_OUTPUT)] * 2
+    assert all("for 2 dialogues" in bad.detail for bad in pair)
+    assert long.failure is None
+
+
+def test_scores_are_plain_numbers_whatever_the_family_gives(family, monkeypatch):
+    monkeypatch.setattr(family, "spoil", np.array)
+    (result,) = InProcessEngine(family, 16384).score(requests(1))
+    assert [type(score) for score in result.scores] == [float, float]
 
 
 def test_running_out_of_memory_names_the_setting(family, monkeypatch):

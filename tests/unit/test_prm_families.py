@@ -5,6 +5,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from tiny_models import instruct_model, qwen_math_prm
 
@@ -12,7 +13,7 @@ from verl_prpo.config import CustomFamily, PrmConfig
 from verl_prpo.prm.families import resolve_family
 from verl_prpo.prm.families.judge import ZeroShotJudge
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.family import PrmError, checked_family, detect_family
 
 CUSTOM = """
 from verl_prpo.prm.family import Encoded, PrmFamily
@@ -65,6 +66,8 @@ def test_a_custom_family_comes_first(tmp_path):
         ("Mine = 3", "Mine", "not a subclass"),
         (CUSTOM, "Mine", "defines no Mine"),
         ("import no_such_module_anywhere", "Mine", "ModuleNotFoundError"),
+        (CUSTOM.replace("def forward", "def forwards"), "Constant", "Constant does not define forward"),
+        (CUSTOM.replace("def load", "def loads"), "Constant", "Constant does not define load"),
     ],
 )
 def test_a_custom_family_that_cannot_be_used_says_why(tmp_path, code, name, message):
@@ -79,6 +82,87 @@ def test_a_model_path_that_leads_nowhere_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(PrmError, match=r"reward\.prm\.model_path"):
         resolve_family(PrmConfig(model_path=str(tmp_path / "nowhere")))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (None, "is a folder without a config.json"),
+        (b'{"architectures": [', "cannot be read: JSONDecodeError"),
+        (b"\xff\xfe\x00", "cannot be read: UnicodeDecodeError"),
+        (b'["Qwen2ForProcessRewardModel"]', "holds a list where an object belongs"),
+    ],
+)
+def test_a_folder_whose_config_cannot_be_used_says_why(tmp_path, config, message):
+    if config is not None:
+        (tmp_path / "config.json").write_bytes(config)
+    with pytest.raises(PrmError, match=rf"reward\.prm\.model_path={tmp_path}.*{message}"):
+        detect_family(str(tmp_path))
+
+
+@pytest.mark.parametrize("path", ["/nowhere/prm", "./nowhere/prm", "../nowhere", "~/nowhere"])
+def test_a_folder_that_is_not_there_is_no_name_on_the_hub(path):
+    with pytest.raises(PrmError, match=rf"reward\.prm\.model_path={path}: there is no such folder on this node"):
+        detect_family(path)
+
+
+def test_a_file_of_weights_is_no_folder(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(PrmError, match="is a file; give the folder"):
+        detect_family(str(tmp_path / "model.safetensors"))
+
+
+class TestWhatAFamilyDeclares:
+    @pytest.fixture
+    def family(self, tmp_path):
+        (tmp_path / "mine.py").write_text(CUSTOM)
+        config = PrmConfig(custom_family=CustomFamily(str(tmp_path / "mine.py"), "Constant"))
+        return resolve_family(config).load("x", device=None, dtype=None)
+
+    def test_passes_as_it_is_when_it_makes_sense(self, family):
+        family.score_range, family.prior_mean, family.prior_std = [-1, np.float32(1)], 0, np.float64(0.5)
+        assert checked_family(family, "reward.prm.custom_family") is family
+
+    @pytest.mark.parametrize(
+        ("attribute", "value"),
+        [
+            ("name", None),
+            ("name", 3),
+            ("name", ""),
+            ("max_context", None),
+            ("max_context", 0),
+            ("max_context", -1),
+            ("max_context", 512.0),
+            ("max_context", "512"),
+            ("max_context", True),
+            ("score_range", None),
+            ("score_range", (1.0, 0.0)),
+            ("score_range", (0.5, 0.5)),
+            ("score_range", (0.0, float("inf"))),
+            ("score_range", (float("nan"), 1.0)),
+            ("score_range", (0.0, 0.5, 1.0)),
+            ("score_range", "01"),
+            ("prior_mean", float("nan")),
+            ("prior_mean", None),
+            ("prior_std", 0.0),
+            ("prior_std", -1.0),
+            ("prior_std", float("inf")),
+            ("prior_std", "0.3"),
+        ],
+    )
+    def test_is_refused_with_the_attribute_and_the_setting_when_it_does_not(self, family, attribute, value):
+        setattr(family, attribute, value)
+        with pytest.raises(PrmError, match=rf"^reward\.prm\.custom_family: Constant\.{attribute} must be .*, and is "):
+            checked_family(family, "reward.prm.custom_family")
+
+    def test_is_refused_when_it_is_missing(self, family):
+        del type(family).name
+        with pytest.raises(PrmError, match=r"Constant\.name must be"):
+            checked_family(family, "reward.prm.custom_family")
+
+    def test_counts_only_on_a_family(self, family):
+        with pytest.raises(PrmError, match="load returned ABCMeta where a PrmFamily belongs"):
+            checked_family(type(family), "reward.prm.custom_family")
 
 
 def test_the_interface_is_light():

@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The family `zero_shot_judge`: slots, answer tokens and one forward pass."""
 
+import json
+
 import pytest
 import torch
-from tiny_models import instruct_model
+from safetensors.torch import load_file, save_file
+from tiny_models import SEPARATOR, instruct_model, qwen_math_prm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from verl_prpo.prm.families.judge import ZeroShotJudge
@@ -72,3 +75,49 @@ def test_a_tokenizer_that_splits_the_answers_is_refused(tmp_path):
     path = instruct_model(tmp_path, answers=False)
     with pytest.raises(PrmError, match=r"' Yes' and ' No' are not one distinct token.*reward\.prm\.model_path"):
         load(path)
+
+
+def test_a_process_reward_model_is_no_judge_although_it_has_an_lm_head(tmp_path):
+    with pytest.raises(PrmError, match=r"is a process reward model \(qwen_math_prm\).*leave reward\.prm\.family unset"):
+        load(qwen_math_prm(tmp_path))
+
+
+@pytest.mark.parametrize("head", ["score.0.weight", "score.weight", "v_head.summary.weight", "classifier.weight"])
+def test_a_model_with_the_head_of_a_reward_model_is_no_judge(tmp_path, head):
+    path = instruct_model(tmp_path)
+    weights = load_file(path / "model.safetensors")
+    save_file(weights | {head: torch.ones(2, 32)}, path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(PrmError, match=rf"has a head \({head}\).*reward\.prm\.family"):
+        load(path)
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path):
+    path = instruct_model(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer.add_tokens(["first", "second"])
+    tokenizer.save_pretrained(path)
+    size = len(tokenizer)
+    with pytest.raises(PrmError, match=rf"token ids up to {size - 1}, but the weights have {size - 2} embeddings"):
+        load(path)
+
+
+@pytest.mark.parametrize("spoken", [False, True], ids=["unused", "in_the_template"])
+def test_a_special_token_past_the_embeddings_matters_if_the_template_speaks_it(tmp_path, spoken):
+    path = instruct_model(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer.add_tokens(["<image>"], special_tokens=True)
+    tokenizer.chat_template = ("<image>" if spoken else "") + tokenizer.chat_template
+    tokenizer.save_pretrained(path)
+    if spoken:
+        with pytest.raises(PrmError, match="are not of one model"):
+            load(path)
+    else:
+        judge = load(path)
+        evil = judge.encode([{"role": "user", "content": "<image>"}], ["<image>" + SEPARATOR])
+        assert max(evil.input_ids) < judge.model.get_input_embeddings().num_embeddings
+
+
+def test_a_folder_that_holds_no_model_is_told_before_anything_is_loaded(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(["no", "object"]))
+    with pytest.raises(PrmError, match=r"reward\.prm\.model_path=.*holds a list where an object belongs"):
+        load(tmp_path)

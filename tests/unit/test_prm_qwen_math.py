@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import SEPARATOR, instruct_model, qwen_math_prm
+from tiny_models import SEPARATOR, instruct_model, qwen_math_prm, qwen_tokenizer
 from transformers import AutoTokenizer, Qwen2Config, Qwen2Model
 
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
@@ -135,3 +135,21 @@ def test_a_tokenizer_without_a_chat_template_is_refused(tmp_path):
 def test_content_that_is_not_text_is_refused(prm):
     with pytest.raises(ValueError, match="'image'"):
         prm.encode([{"role": "user", "content": [{"type": "image", "image": "cat.png"}]}], ["a cat"])
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path):
+    path = qwen_math_prm(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer.add_tokens(["first", "second"])
+    tokenizer.save_pretrained(path)
+    with pytest.raises(
+        PrmError, match=r"token ids up to \d+, but the weights have \d+ embeddings.*reward\.prm\.family"
+    ):
+        load(path)
+
+
+def test_a_separator_past_the_embeddings_is_refused(tmp_path):
+    path = qwen_math_prm(tmp_path, separator=None)
+    qwen_tokenizer(separator="special").save_pretrained(path)
+    with pytest.raises(PrmError, match=r"embeddings: the two are not of one model"):
+        load(path)

@@ -4,6 +4,7 @@
 
 import asyncio
 import dataclasses
+import threading
 import time
 
 import pytest
@@ -14,6 +15,7 @@ from tiny_models import instruct_model, qwen_math_prm
 
 from verl_prpo.config import CustomFamily, PrmConfig
 from verl_prpo.prm import replicas as replicas_module
+from verl_prpo.prm.actor import PrmReplica
 from verl_prpo.prm.client import PrmClient
 from verl_prpo.prm.engine import InProcessEngine, PrmFailure, PrmRequest
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
@@ -31,6 +33,14 @@ import time
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 
 
+class Unknown(Exception):
+    def __str__(self):
+        return self.args[0]()
+
+    def __reduce__(self):
+        raise TypeError("not to be sent")
+
+
 class Slow(QwenMathPrm):
     name = "slow"
 
@@ -41,6 +51,8 @@ class Slow(QwenMathPrm):
                 time.sleep(float(text.split("wait ")[1].split(";")[0]))
             if "break" in text:
                 raise ZeroDivisionError("a fault of this family")
+            if "unknown" in text:
+                raise Unknown(lambda: "a fault that only this process knows")
         return super().forward(batch)
 """
 
@@ -84,6 +96,17 @@ def one_of(config: PrmConfig, **changes) -> PrmConfig:
 
 def groups_left() -> list[str]:
     return [group["state"] for group in placement_group_table().values() if group["state"] != "REMOVED"]
+
+
+def wait_until_gone(name: str) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            ray.get_actor(name)
+        except ValueError:
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"{name} is still there")
 
 
 def score_all(config, segment_lists):
@@ -169,6 +192,16 @@ class TestRunningReplicas:
         assert broken.failure is PrmFailure.ENGINE_ERROR
         assert "prm_replica_0: ZeroDivisionError: a fault of this family" in broken.detail
 
+    def test_a_fault_that_cannot_be_sent_comes_back_as_text(self, config):
+        (broken,) = score_all(config, [["unknown"]])
+        assert broken.failure is PrmFailure.ENGINE_ERROR
+        assert broken.detail == "prm_replica_0: Unknown: a fault that only this process knows"
+
+    def test_a_replica_that_is_not_there_leaves_its_share_to_the_others(self, config):
+        config = dataclasses.replace(config, num_replicas=3)
+        assert [replica is None for replica in lookup_replicas(config)] == [False, False, True]
+        assert [result.failure for result in score_all(config, [["So 2."]] * 9)] == [None] * 9
+
     def test_a_cancelled_request_disturbs_no_other(self, config):
         config = one_of(config)
 
@@ -237,6 +270,34 @@ def test_a_replica_killed_during_a_call_is_a_failure_not_a_hang(config):
     assert seconds < 20
 
 
+def test_a_client_that_comes_late_counts_a_missing_replica_among_the_dead(config):
+    first, second = start_replicas(config, "cpu")
+    ray.kill(first)
+    wait_until_gone("prm_replica_0")
+
+    async def main():
+        client = PrmClient(config, lambda: lookup_replicas(config))
+        alive = await client.score(QUESTION, ["So 2."])
+        ray.kill(second)
+        await client.score(QUESTION, ["So 2."])
+        return alive, await client.score(QUESTION, ["So 2."])
+
+    alive, nobody = asyncio.run(main())
+    stop_replicas()
+    assert alive.failure is None
+    assert nobody.failure is PrmFailure.REPLICA_DIED
+    assert "prm_replica_0: it is not there: it died or was never started; prm_replica_1: " in nobody.detail
+
+
+def test_with_all_replicas_gone_a_late_client_says_so(config):
+    for i, replica in enumerate(start_replicas(config, "cpu")):
+        ray.kill(replica)
+        wait_until_gone(f"prm_replica_{i}")
+    with pytest.raises(PrmError, match=r"none of its replicas \(reward\.prm\.num_replicas=2\) is there\. They died"):
+        score_all(config, [["So 2."]])
+    stop_replicas()
+
+
 def test_too_many_gpus_are_refused_in_time_with_the_keys(config, monkeypatch):
     assert replicas_module.PLACEMENT_TIMEOUT < 60
     monkeypatch.setattr(replicas_module, "PLACEMENT_TIMEOUT", 2.0)
@@ -255,6 +316,51 @@ def test_a_model_that_is_no_prm_is_told_in_its_own_words(config, tmp_path):
     with pytest.raises(PrmError, match="no process-reward head") as caught:
         start_replicas(config, "cpu")
     assert "Traceback" not in str(caught.value) and caught.value.__suppress_context__
+    assert groups_left() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise KeyError('hidden_size')", "KeyError: 'hidden_size'"),
+        ("raise type('Own', (PrmError,), {})('in its own words')", "in its own words"),
+        ("return None", "load returned NoneType"),
+        ("loaded = super().load(*args, **kw); loaded.prior_std = 0; return loaded", "Slow.prior_std must be"),
+    ],
+)
+def test_a_custom_family_that_fails_to_load_is_told_as_text_with_its_setting(config, tmp_path, body, message):
+    load = f"    @classmethod\n    def load(cls, *args, **kw):\n        {body}\n"
+    (tmp_path / "mine.py").write_text(f"from verl_prpo.prm.family import PrmError\n{SLOW}\n{load}")
+    config = one_of(config, custom_family=CustomFamily(str(tmp_path / "mine.py"), "Slow"))
+    with pytest.raises(PrmError) as caught:
+        PrmReplica().load(config, "cpu")
+    assert type(caught.value) is PrmError and message in str(caught.value)
+    assert "own words" in message or "reward.prm.custom_family (path=" in str(caught.value)
+
+
+def test_a_fault_of_loading_that_cannot_be_sent_comes_back_as_text(config, tmp_path):
+    load = "    @classmethod\n    def load(cls, *args, **kw):\n        raise Unknown(lambda: 'only here')\n"
+    (tmp_path / "mine.py").write_text(f"{SLOW}\n{load}")
+    config = one_of(config, custom_family=CustomFamily(str(tmp_path / "mine.py"), "Slow"))
+    with pytest.raises(PrmError, match=r"reward\.prm\.custom_family.*: Unknown: only here$"):
+        start_replicas(config, "cpu")
+    assert groups_left() == []
+
+
+def test_a_fault_of_ray_itself_while_loading_is_told_as_such(config, monkeypatch):
+    class Sealed:
+        def load(self, config, device_type):
+            raise RuntimeError(threading.Lock())  # cannot be serialised
+
+    monkeypatch.setattr(replicas_module, "PrmReplica", Sealed)
+    with pytest.raises(PrmError, match=r"prm_replica_0 failed to load reward\.prm\.model_path="):
+        start_replicas(one_of(config), "cpu")
+    assert groups_left() == []
+
+
+def test_an_amount_below_rays_precision_is_refused_with_the_keys(config):
+    with pytest.raises(PrmError, match=r"Ray cannot reserve 1e-05 CPU.*reward\.prm\.num_cpus_per_replica"):
+        start_replicas(one_of(config, num_cpus_per_replica=1e-5), "cpu")
     assert groups_left() == []
 
 

@@ -35,6 +35,7 @@ class Dialogue:
                 "choose an instruct model, or set reward.prm.custom_family to a family that formats dialogues itself"
             )
         self.tokenizer = tokenizer
+        self.model_path = model_path
         special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
         longest_first = sorted(special, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first))) if special else None
@@ -79,6 +80,34 @@ class Dialogue:
         if not texts:
             return []
         return self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True).input_ids
+
+    def require_embeddings(self, rows: int, mend: str, also: Sequence[int] = ()) -> None:
+        """Check that every token a dialogue can hold has an embedding.
+
+        Special tokens count when the template or `also` names them: text never becomes one, and some sound models
+        have others (for images, say) past their embeddings.
+
+        Args:
+            rows: of the model's input embeddings.
+            mend: the setting to change, for the message.
+            also: ids of tokens that the family puts into answers itself.
+
+        Raises:
+            PrmError: tokenizer and weights are not of one model.
+        """
+        tokenizer = self.tokenizer
+        template = str(tokenizer.chat_template)
+        unused = {
+            i
+            for i, token in tokenizer.added_tokens_decoder.items()
+            if token.special and token.content not in template and i not in (tokenizer.bos_token_id, *also)
+        }
+        largest = max({*tokenizer.get_vocab().values(), *also} - unused)
+        if largest >= rows:
+            raise PrmError(
+                f"the tokenizer of reward.prm.model_path={self.model_path} has token ids up to {largest}, but the "
+                f"weights have {rows} embeddings: the two are not of one model. {mend}"
+            )
 
     def _render(self, messages: Sequence[Mapping[str, Any]], end_turn: bool) -> tuple[list[str | int], list[str | int]]:
         """The template before and after the answer: strings of plain text (contents included) and special token ids."""

@@ -32,11 +32,13 @@ MAX_REQUESTS_PER_CALL = 32
 MAX_CALLS_PER_REPLICA = 2
 """One that runs and one that waits, so that a replica is never idle between two."""
 
+NOT_THERE = "it is not there: it died or was never started"
+
 
 @dataclass
 class _Replica:
     name: str
-    handle: ActorHandle
+    handle: ActorHandle | None
     calls: int = 0
     requests: int = 0
     death: str = ""
@@ -50,15 +52,16 @@ class _Replica:
 class PrmClient:
     """Scores through replicas; belongs to the event loop that first calls `score`.
 
-    A replica that died gets no more requests, one that let a call run out of time gets none until that call is back.
-    With no replica left, requests fail at once instead of waiting their turn to fail. Nothing is tried twice: the same
-    weights give the same result.
+    A replica that died or was not found gets no more requests, one that let a call run out of time gets none until that
+    call is back. With no replica left, requests fail at once instead of waiting their turn to fail. Nothing is tried
+    twice: the same weights give the same result.
     """
 
-    def __init__(self, config: "PrmConfig", get_replicas: Callable[[], Sequence[ActorHandle]]):
+    def __init__(self, config: "PrmConfig", get_replicas: Callable[[], Sequence[ActorHandle | None]]):
         """Args:
         config: `reward.prm`; its `timeout` bounds each request, from its arrival here to its scores.
-        get_replicas: gives the actors of `start_replicas`, in order; called once, at the first request.
+        get_replicas: gives the actors of `start_replicas`, in order, None for one that is not there; called once, at
+            the first request.
         """
         self._timeout = config.timeout
         self._get_replicas = get_replicas
@@ -97,8 +100,10 @@ class PrmClient:
             return
         try:
             if not self._replicas:
-                handles = self._get_replicas()
-                self._replicas = [_Replica(f"prm_replica_{i}", handle) for i, handle in enumerate(handles)]
+                self._replicas = [
+                    _Replica(f"prm_replica_{i}", handle, death=NOT_THERE if handle is None else "")
+                    for i, handle in enumerate(self._get_replicas())
+                ]
         except Exception as error:
             _fail(waiting, error)
             waiting.clear()
@@ -122,6 +127,7 @@ class PrmClient:
             call.add_done_callback(self._calls.discard)
 
     async def _call(self, replica: _Replica, chunk: list[tuple[PrmRequest, asyncio.Future[PrmResult]]]) -> None:
+        assert replica.handle is not None, replica.death
         try:
             ref = replica.handle.score.remote([request for request, _ in chunk])
             answer = asyncio.wrap_future(ref.future())

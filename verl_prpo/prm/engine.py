@@ -6,8 +6,10 @@ A response that cannot be scored gets a failure of its own and disturbs no other
 """
 
 import math
+import operator
+import reprlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -23,6 +25,7 @@ class PrmFailure(str, Enum):
 
     OVERLONG = "overlong"
     WRONG_COUNT = "wrong_count"
+    BAD_OUTPUT = "bad_output"
     NON_FINITE = "non_finite"
     OUT_OF_RANGE = "out_of_range"
     TIMEOUT = "timeout"
@@ -79,7 +82,7 @@ class InProcessEngine:
         or after it where there is none.
 
         Raises:
-            PrmError: the device ran out of memory.
+            PrmError: the device ran out of memory, or the family raises one.
         """
         results: list[PrmResult | None] = [None] * len(requests)
         encoded: dict[int, Encoded] = {}
@@ -91,9 +94,18 @@ class InProcessEngine:
                 results[i] = outcome
         for indices in self._micro_batches(encoded):
             batch = [encoded[i] for i in indices]
-            rows = self._forward(batch)
-            for i, row, scores in zip(indices, batch, rows, strict=True):
-                results[i] = self._checked(requests[i], row, scores)
+            output = self._forward(batch)
+            try:
+                rows = list(output)
+                fault = f"{len(rows)} rows of scores" if len(rows) != len(batch) else ""
+            except TypeError:
+                fault = _shown(output)
+            for n, i in enumerate(indices):
+                if fault:
+                    detail = f"{self.family.name} gave {fault} for {len(batch)} dialogues"
+                    results[i] = PrmResult(None, PrmFailure.BAD_OUTPUT, detail, len(batch[n].input_ids))
+                else:
+                    results[i] = self._checked(requests[i], batch[n], rows[n])
         return [result for result in results if result is not None]
 
     def _encode(self, request: PrmRequest) -> Encoded | PrmResult:
@@ -102,7 +114,12 @@ class InProcessEngine:
             return PrmResult(None, PrmFailure.BAD_INPUT, f"none of the {len(request.segments)} segments has text")
         try:
             encoded = self.family.encode(request.messages, texts)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            if not isinstance(encoded, Encoded) or not len(encoded.input_ids):
+                raise ValueError(f"encode must give an Encoded with token ids, and gave {_shown(encoded)}")
+            encoded = replace(encoded, input_ids=_token_ids(encoded.input_ids), reads=list(encoded.reads))
+        except PrmError:
+            raise
+        except Exception as error:  # whatever a family or tokenizer raises on a text it cannot take
             return PrmResult(None, PrmFailure.BAD_INPUT, f"{self.family.name}: {type(error).__name__}: {error}")
         length = len(encoded.input_ids)
         if length > self.family.max_context:
@@ -127,10 +144,10 @@ class InProcessEngine:
         if batch:
             yield batch
 
-    def _forward(self, batch: list[Encoded]) -> list[list[float]]:
+    def _forward(self, batch: list[Encoded]) -> Any:
         try:
             with torch.inference_mode():
-                rows = self.family.forward(batch)
+                return self.family.forward(batch)
         except torch.OutOfMemoryError as error:
             longest = max(len(row.input_ids) for row in batch)
             raise PrmError(
@@ -138,14 +155,14 @@ class InProcessEngine:
                 f"reward.prm.max_tokens_per_forward (now {self.max_tokens_per_forward}) or give the PRM a device "
                 f"of its own: {error}"
             ) from error
-        if len(rows) != len(batch):
-            raise PrmError(
-                f"the PRM family {self.family.name} returned {len(rows)} rows of scores for {len(batch)} dialogues"
-            )
-        return rows
 
-    def _checked(self, request: PrmRequest, encoded: Encoded, scores: list[float]) -> PrmResult:
+    def _checked(self, request: PrmRequest, encoded: Encoded, output: Any) -> PrmResult:
         tokens = len(encoded.input_ids)
+        try:
+            scores = [float(score) for score in output]
+        except Exception as error:  # no sequence at all, or of what is no number
+            detail = f"{self.family.name} gave {_shown(output)} for scores: {type(error).__name__}: {error}"
+            return PrmResult(None, PrmFailure.BAD_OUTPUT, detail, tokens)
         if len(scores) != len(encoded.reads):
             detail = f"{self.family.name} gave {len(scores)} scores for {len(encoded.reads)} segments"
             return PrmResult(None, PrmFailure.WRONG_COUNT, detail, tokens)
@@ -157,6 +174,18 @@ class InProcessEngine:
             detail = f"scores {scores} leave the range [{low}, {high}] that {self.family.name} declares"
             return PrmResult(None, PrmFailure.OUT_OF_RANGE, detail, tokens)
         return PrmResult(_spread(request.segments, scores), tokens=tokens)
+
+
+def _token_ids(ids: Sequence[Any]) -> list[int]:
+    plain = [operator.index(token) for token in ids]
+    if min(plain) < 0:
+        raise ValueError(f"{min(plain)} is no token id")
+    return plain
+
+
+def _shown(value: Any) -> str:
+    """A value of any kind and size, for a message."""
+    return f"{type(value).__name__} {reprlib.repr(value)}"
 
 
 def _spread(segments: Sequence[str], scores: list[float]) -> list[float]:

@@ -8,8 +8,10 @@ Only text comes in: the policy's tokenizer stays outside.
 """
 
 import json
+import math
+import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -100,14 +102,20 @@ def register_family(cls: type[PrmFamily]) -> type[PrmFamily]:
     return cls
 
 
+def claiming_families(model_config: dict[str, Any]) -> list[str]:
+    """Names of the registered families that claim a model's `config.json`, sorted."""
+    return sorted(name for name, family in FAMILIES.items() if family.detects(model_config))
+
+
 def detect_family(model_path: str) -> str:
     """The registered family that claims the model by its `config.json`.
 
     Raises:
-        PrmError: none or several claim it; the message lists the names `reward.prm.family` takes.
+        PrmError: there is no such model, or none or several claim it; then the message lists the names
+            `reward.prm.family` takes.
     """
-    config = _read_model_config(model_path)
-    claims = sorted(name for name, family in FAMILIES.items() if family.detects(config))
+    config = read_model_config(model_path)
+    claims = claiming_families(config)
     if len(claims) == 1:
         return claims[0]
     found = f"architectures={config.get('architectures')}, model_type={config.get('model_type')!r}"
@@ -118,16 +126,76 @@ def detect_family(model_path: str) -> str:
     )
 
 
-def _read_model_config(model_path: str) -> dict[str, Any]:
-    path = Path(model_path) / "config.json"
-    if not path.is_file():
+def read_model_config(model_path: str) -> dict[str, Any]:
+    """A model's `config.json`, from its folder or the hub.
+
+    Raises:
+        PrmError: there is none, or it holds no JSON object.
+    """
+    where = f"reward.prm.model_path={model_path}"
+    folder = Path(model_path)
+    if folder.is_dir():
+        path = folder / "config.json"
+        if not path.is_file():
+            raise PrmError(f"{where} is a folder without a config.json; give the one that holds config and weights")
+    elif folder.exists():
+        raise PrmError(f"{where} is a file; give the folder in Hugging Face format that it belongs to")
+    elif model_path.startswith(("/", ".", "~")):
+        raise PrmError(
+            f"{where}: there is no such folder on this node; give the absolute path of one that every node can read, "
+            "or a name on the hub"
+        )
+    else:
         from transformers.utils import cached_file
 
         try:
             path = Path(cached_file(model_path, "config.json"))
-        except (OSError, ValueError) as error:
-            raise PrmError(
-                f"reward.prm.model_path={model_path!r} is neither a folder with a config.json nor a model on the hub: "
-                f"{error}"
-            ) from error
-    return json.loads(path.read_text())
+        except Exception as error:  # of the file system, the hub's client, or the network beneath it
+            raise PrmError(f"{where} is neither a folder nor a model on the hub with a config.json: {error}") from error
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PrmError(f"the config.json of {where} cannot be read: {type(error).__name__}: {error}") from error
+    if not isinstance(config, dict):
+        raise PrmError(f"the config.json of {where} holds a {type(config).__name__} where an object belongs")
+    return config
+
+
+def checked_family(family: Any, setting: str) -> PrmFamily:
+    """A loaded family, once what it declares makes sense.
+
+    Args:
+        family: what its `load` returned.
+        setting: that names the family, for messages.
+
+    Raises:
+        PrmError: the attribute that is missing or cannot be, and its value.
+    """
+    if not isinstance(family, PrmFamily):
+        raise PrmError(f"{setting}: load returned {type(family).__name__} where a PrmFamily belongs")
+
+    def require(attribute: str, wanted: str, fits: Callable[[Any], bool]) -> None:
+        value = getattr(family, attribute, None)
+        if not fits(value):
+            raise PrmError(f"{setting}: {type(family).__name__}.{attribute} must be {wanted}, and is {value!r}")
+
+    require("name", "a string that is not empty", lambda name: isinstance(name, str) and name != "")
+    require(
+        "max_context",
+        "a positive whole number of tokens",
+        lambda tokens: isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0,
+    )
+    require(
+        "score_range",
+        "two finite numbers, the lesser first",
+        lambda pair: (
+            isinstance(pair, tuple | list) and len(pair) == 2 and all(map(_is_finite, pair)) and pair[0] < pair[1]
+        ),
+    )
+    require("prior_mean", "a finite number", _is_finite)
+    require("prior_std", "a positive finite number", lambda std: _is_finite(std) and std > 0)
+    return family
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -8,6 +8,7 @@ Their modules import transformers, so each is imported when it is first needed.
 import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -39,12 +40,12 @@ def resolve_family(config: "PrmConfig") -> type[PrmFamily]:
     """The family of the configured PRM: `custom_family` if given, else `family`, else what config.json tells.
 
     Raises:
-        PrmError: a name that is not known (with the nearest that is), a custom family that cannot be loaded, or a
-            model that no family claims.
+        PrmError: a name that is not known (with the nearest that is), a custom family that cannot be loaded, a model
+            that no family claims, or a family that leaves methods out.
     """
     custom = config.custom_family
     if custom.path is not None and custom.name is not None:
-        return _load_custom_family(custom.path, custom.name)
+        return _concrete(_load_custom_family(custom.path, custom.name), family_setting(config))
     if config.family is not None and config.family not in family_names():
         near = difflib.get_close_matches(config.family, family_names(), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -53,7 +54,22 @@ def resolve_family(config: "PrmConfig") -> type[PrmFamily]:
             "a family of your own goes under reward.prm.custom_family.path and .name."
         )
     register_built_in_families()
-    return FAMILIES[config.family or detect_family(config.model_path or "")]
+    return _concrete(FAMILIES[config.family or detect_family(config.model_path or "")], family_setting(config))
+
+
+def family_setting(config: "PrmConfig") -> str:
+    """The setting that chose the family, with its value, as messages name it."""
+    custom = config.custom_family
+    if custom.path is not None and custom.name is not None:
+        return f"reward.prm.custom_family (path={custom.path}, name={custom.name})"
+    return f"reward.prm.family={config.family or 'null'}"
+
+
+def _concrete(family: type[PrmFamily], setting: str) -> type[PrmFamily]:
+    if inspect.isabstract(family):
+        missing = ", ".join(sorted(family.__abstractmethods__))
+        raise PrmError(f"{setting}: {family.__name__} does not define {missing}, which every PrmFamily must")
+    return family
 
 
 def _load_custom_family(path: str, name: str) -> type[PrmFamily]:

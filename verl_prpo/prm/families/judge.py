@@ -27,7 +27,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from verl_prpo.prm.batching import padded_ids, per_row, read_index
 from verl_prpo.prm.chat import Dialogue, message_text
-from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.families import register_built_in_families
+from verl_prpo.prm.family import Encoded, PrmError, PrmFamily, claiming_families, read_model_config
 
 ANSWERS = (" Yes", " No")
 SLOT = "\n[Is this step right? Answer:"
@@ -37,6 +38,9 @@ INSTRUCTION = (
     "Go through the solution. After each step answer Yes if the step is right given the problem and the steps before "
     "it, and No if it holds a mistake."
 )
+
+_HEADS = ("score.", "v_head.", "value_head.", "reward_head.", "classifier")
+"""Of reward models, in the names of weights; a causal language model loads without them."""
 
 
 class ZeroShotJudge(PrmFamily):
@@ -57,6 +61,7 @@ class ZeroShotJudge(PrmFamily):
     def load(
         cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
     ) -> "ZeroShotJudge":
+        cls._refuse_known_prm(model_path)
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
         dialogue = Dialogue(tokenizer, model_path)
         slot_ids, answer_ids = _slot_and_answers(dialogue, model_path)
@@ -69,6 +74,16 @@ class ZeroShotJudge(PrmFamily):
                 f"({', '.join(sorted(loading['missing_keys'])[:4])}), so it cannot answer as a judge; choose an "
                 "instruct model, or set reward.prm.family to the family of this model"
             )
+        heads = sorted(key for key in loading["unexpected_keys"] if key.startswith(_HEADS))
+        if heads:
+            raise PrmError(
+                f"reward.prm.model_path={model_path} is a reward model or classifier: it has a head ({heads[0]}) which "
+                "the family zero_shot_judge would not read; set reward.prm.family or reward.prm.custom_family to the "
+                "family of this model, or choose an instruct model"
+            )
+        dialogue.require_embeddings(
+            model.get_input_embeddings().weight.shape[0], "Choose an instruct model with the tokenizer it came with."
+        )
         context = model.config.get_text_config().to_dict().get("max_position_embeddings")
         if context is None:
             raise PrmError(
@@ -76,6 +91,16 @@ class ZeroShotJudge(PrmFamily):
                 "dialogue it can read is unknown; choose another judge, or set reward.prm.custom_family"
             )
         return cls(model.to(device).eval(), dialogue, slot_ids, answer_ids, context)
+
+    @classmethod
+    def _refuse_known_prm(cls, model_path: str) -> None:
+        register_built_in_families()
+        others = [name for name in claiming_families(read_model_config(model_path)) if name != cls.name]
+        if others:
+            raise PrmError(
+                f"reward.prm.model_path={model_path} is a process reward model ({', '.join(others)}), not a language "
+                "model that could answer as a judge; leave reward.prm.family unset"
+            )
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
         question = {"role": "user", "content": INSTRUCTION.format(problem=_problem(messages))}

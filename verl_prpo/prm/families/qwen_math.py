@@ -61,12 +61,9 @@ class QwenMathPrm(PrmFamily):
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
         separator_id = _separator_id(tokenizer, model_path)
         model = _load_weights(model_path, dtype).to(device).eval()
-        if max(len(tokenizer), separator_id + 1) > model.config.vocab_size:
-            raise PrmError(
-                f"the tokenizer of reward.prm.model_path={model_path} has {len(tokenizer)} tokens, but the weights "
-                f"have {model.config.vocab_size} embeddings: the two are not of one model. {_OTHER_FAMILY}"
-            )
-        return cls(model, Dialogue(tokenizer, model_path), separator_id)
+        dialogue = Dialogue(tokenizer, model_path)
+        dialogue.require_embeddings(model.get_input_embeddings().weight.shape[0], _OTHER_FAMILY, [separator_id])
+        return cls(model, dialogue, separator_id)
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
         if not any(message["role"] == "system" for message in messages):

@@ -1,0 +1,129 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""One copy of the PRM in a Ray actor.
+
+What leaves it is plain: results, a description, and faults as a `PrmError` of text, for a family's own types need not
+be known where they arrive. The actor's log has their traceback.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ray
+import torch
+
+from verl_prpo.prm.engine import InProcessEngine, PrmRequest, PrmResult
+from verl_prpo.prm.families import family_setting, resolve_family
+from verl_prpo.prm.family import PrmError, PrmFamily, checked_family
+
+if TYPE_CHECKING:
+    from verl_prpo.config import PrmConfig
+
+RAY_RESOURCE = {"npu": "NPU"}
+"""By device type; everything else that is not a CPU counts as GPU in Ray."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PrmDescription:
+    """What the trainer needs to know of the PRM that was loaded.
+
+    Attributes:
+        family: its name.
+        score_range: least and greatest score.
+        prior_mean, prior_std: of the prior on the scores, in their units.
+        max_context: longest dialogue, in tokens.
+        model_path: where it was loaded from.
+        device, dtype: as torch names them.
+    """
+
+    family: str
+    score_range: tuple[float, float]
+    prior_mean: float
+    prior_std: float
+    max_context: int
+    model_path: str
+    device: str
+    dtype: str
+
+
+class PrmReplica:
+    """One copy of the PRM in an actor of its own; `load` comes first."""
+
+    def load(self, config: "PrmConfig", device_type: str) -> PrmDescription:
+        """Load the configured PRM.
+
+        Args:
+            config: `reward.prm`.
+            device_type: "cuda", "npu", "cpu": where the weights go.
+
+        Raises:
+            PrmError: it cannot be used as configured.
+        """
+        if not config.model_path:
+            raise PrmError("reward.prm.model_path is not set; give the hub name or folder of a process reward model")
+        setting = family_setting(config)
+        with _faults_as_text(f"reward.prm.model_path={config.model_path} cannot be loaded with {setting}: "):
+            device = _own_device(device_type)
+            dtype_name = config.dtype or ("float32" if device_type == "cpu" else "bfloat16")
+            family: PrmFamily = checked_family(
+                resolve_family(config).load(
+                    config.model_path,
+                    device=device,
+                    dtype=getattr(torch, dtype_name),
+                    trust_remote_code=config.trust_remote_code,
+                ),
+                setting,
+            )
+            low, high = family.score_range
+            self._description = PrmDescription(
+                family=family.name,
+                score_range=(float(low), float(high)),
+                prior_mean=float(family.prior_mean),
+                prior_std=float(family.prior_std),
+                max_context=family.max_context,
+                model_path=config.model_path,
+                device=str(device),
+                dtype=dtype_name,
+            )
+            self._engine = InProcessEngine(family, config.max_tokens_per_forward)
+        return self._description
+
+    def describe(self) -> PrmDescription:
+        """What was loaded."""
+        return self._description
+
+    def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
+        """One result per request, see `InProcessEngine.score`.
+
+        Raises:
+            PrmError: the device ran out of memory, or the family's forward pass fails.
+        """
+        with _faults_as_text(""):
+            return self._engine.score(requests)
+
+
+@contextmanager
+def _faults_as_text(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except PrmError as error:
+        raise PrmError(str(error)) from None  # without a subclass, or arguments, that only this process knows
+    except Exception as error:
+        _log.exception("the PRM replica failed")
+        raise PrmError(f"{doing}{type(error).__name__}: {error}") from None
+
+
+def _own_device(device_type: str) -> torch.device:
+    if device_type == "cpu":
+        return torch.device("cpu")
+    module = torch.get_device_module(device_type)
+    resource = RAY_RESOURCE.get(device_type, "GPU")
+    assigned = ray.get_runtime_context().get_accelerator_ids().get(resource, [])
+    # Ray hides the other devices, unless RAY_EXPERIMENTAL_NOSET_*_VISIBLE_DEVICES tells it not to.
+    hidden = not assigned or module.device_count() <= len(assigned)
+    return torch.device(device_type, 0 if hidden else int(assigned[0]))
