@@ -171,6 +171,8 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
         one_of("reward.prm.dtype", config.dtype, DTYPES)
     _at_least("reward.prm.num_replicas", config.num_replicas, 1)
     _at_least("reward.prm.num_gpus_per_replica", config.num_gpus_per_replica, 0)
+    if 0 < config.num_gpus_per_replica < 0.001:
+        raise ConfigError(f"reward.prm.num_gpus_per_replica={config.num_gpus_per_replica} must be 0 or from 0.001 to 1")
     if config.num_gpus_per_replica > 1:
         raise ConfigError(
             f"reward.prm.num_gpus_per_replica={config.num_gpus_per_replica} must be at most 1: a copy of the PRM lives "

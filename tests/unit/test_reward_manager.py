@@ -260,9 +260,13 @@ class TestProcessRequest:
         assert "".join(result.texts) == self.LONG
 
     @pytest.mark.parametrize("on_error", ["raise", "outcome_only"])
-    def test_a_prm_that_was_never_started_is_told_in_either_case(self, ask, on_error):
+    def test_a_prm_that_was_never_started_is_told_in_either_case(self, ask, on_error, monkeypatch):
+        def missing(name: str) -> None:
+            raise ValueError(f"no actor {name}")
+
+        monkeypatch.setattr(ray, "get_actor", missing)
         with pytest.raises(PrmError, match=r"not running.*trainer\.use_v1=True"):
-            ask(RIGHT, num_replicas=2, on_error=on_error)
+            ask(RIGHT, on_error=on_error)
 
     def test_bounds_that_do_not_tile_the_response_are_refused(self, ask):
         with pytest.raises(ValueError, match="do not tile the response"):
