@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -72,6 +74,23 @@ def test_engines_can_be_used_again_after_finalize():
             receiver.finalize()
 
     asyncio.run(asyncio.wait_for(update_twice(), 30))
+
+
+def test_an_engine_that_was_never_finalized_does_not_hold_up_its_process():
+    """In a process of its own, since what is to be ruled out is a hang."""
+    code = (
+        "import asyncio, gc, verl\n"
+        "from verl_prpo.cpu.weight_transfer import LocalSocketCheckpointEngine as Engine\n"
+        "async def connect():\n"
+        "    receiver, sender = Engine(1), Engine(1, is_master=True)\n"
+        "    sender.init_process_group([receiver.prepare()])\n"
+        "    await sender._outboxes[0].send(b'never received')\n"
+        "asyncio.run(connect())\n"
+        "gc.collect()\n"
+        "print('collected')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "collected" in done.stdout, done.stderr
 
 
 def test_a_silent_trainer_is_an_error_that_names_the_setting():

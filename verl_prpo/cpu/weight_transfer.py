@@ -41,7 +41,9 @@ class LocalSocketCheckpointEngine(CheckpointEngine):
 
     def __init__(self, bucket_size: int, is_master: bool = False, timeout_s: float = 300.0) -> None:
         self._timeout_s = timeout_s
-        self._context = zmq.asyncio.Context()
+        # The process's own context: one of this engine would wait for its sockets when it is collected, for good if a
+        # failed update left one open.
+        self._context = zmq.asyncio.Context.instance()
         self._inbox: zmq.asyncio.Socket | None = None
         self._outboxes: list[zmq.asyncio.Socket] = []
 
