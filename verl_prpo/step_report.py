@@ -16,8 +16,8 @@ from verl_prpo.process_pass import ScoredBatch
 from verl_prpo.reward_manager import ProcessResult
 from verl_prpo.segmentation import segment_bounds
 
-DUMP_DIGITS = 6
-"""Significant digits of the numbers in a record."""
+DUMP_DIGITS = 9
+"""Significant digits of the numbers in a record: as many as bring a float32 back exactly."""
 
 
 @dataclass

@@ -104,7 +104,7 @@ def platform_overrides() -> list[str]:
         "actor_rollout_ref.model.use_remove_padding=False",
         "+actor_rollout_ref.model.override_config.attn_implementation=sdpa",
         *(f"{actor}.use_torch_compile=False", f"{actor}.fsdp_config.use_torch_compile=False"),
-        f"{actor}.fsdp_config.dtype=float32",
+        *(f"{actor}.fsdp_config.dtype=float32", "actor_rollout_ref.ref.fsdp_config.dtype=float32"),
         *(f"+{actor}.fsdp_config.mixed_precision.{kind}_dtype=fp32" for kind in ("param", "reduce", "buffer")),
         *(f"{rollout}.dtype=float32", f"{rollout}.enforce_eager=True", f"{rollout}.free_cache_engine=False"),
         *(f"+{rollout}.enable_sleep_mode=False", f"{rollout}.max_model_len=128", f"{rollout}.agent.num_workers=1"),
