@@ -19,8 +19,11 @@ from verl_prpo.segmentation import ANCHOR_RULES
 
 ADV_ESTIMATOR = "prpo"
 MANAGER = "prm"
-SEGMENTERS = ("entropy", "surprisal", "uniform", "random", "single")
+SEGMENTERS = ("entropy", "surprisal", "text", "tokens", "uniform", "random", "single")
 ON_ERROR = ("raise", "outcome_only")
+ENGINES = ("in_process", "server", "reward_model")
+OVERLONG = ("neutral", "truncate", "raise")
+SCHEDULES = ("auto", "stream", "batch")
 DTYPES = ("bfloat16", "float16", "float32")
 
 
@@ -36,8 +39,9 @@ class PrpoConfig:
     """prpo | process | outcome | prm_avg | prm_avg_prpo | pure; see `verl_prpo.advantage.prpo_advantage`."""
 
     segmenter: str = "entropy"
-    """entropy (of the policy, the paper's) | surprisal (minus the log-probability of the sampled token) | uniform |
-    random | single. With `algorithm.rollout_correction.bypass_mode` no entropy exists and surprisal takes its place."""
+    """entropy (of the policy, the paper's) | surprisal (minus the log-probability of the sampled token) | text (after
+    each of `delimiters`) | tokens (after each of `delimiter_token_ids`) | uniform | random | single. With
+    `algorithm.rollout_correction.bypass_mode` no entropy exists and surprisal takes its place."""
 
     max_anchors: int = 5
     """Entropy spikes considered per response (the paper's k)."""
@@ -50,6 +54,12 @@ class PrpoConfig:
 
     num_segments: int = 6
     """Segments per response of the segmenters uniform and random."""
+
+    delimiters: list[str] = field(default_factory=lambda: ["\n\n"])
+    """Texts that end a segment of the segmenter text; a segment without other text joins the one before it."""
+
+    delimiter_token_ids: list[int] = field(default_factory=list)
+    """Token ids, in the policy's tokenizer, that end a segment of the segmenter tokens."""
 
     process_norm: str = "prior"
     """prior (z = (r - prior_mean) / prior_std) | group (mean and std over the group's tokens, the relative
@@ -88,13 +98,62 @@ class PrmConfig:
     """`reward.prm`: the process reward model and where it runs."""
 
     model_path: str | None = None
-    """Folder or hub name of the PRM in Hugging Face format. Required unless `algorithm.prpo.credit=outcome`."""
+    """Folder or hub name of the PRM in Hugging Face format. Required unless `algorithm.prpo.credit=outcome`. With a
+    server its tokenizer and config are read, its weights are not."""
 
     family: str | None = None
-    """How the PRM reads a dialogue: qwen_math_prm | zero_shot_judge; told from the model's config.json when null."""
+    """How the PRM reads a dialogue: qwen_math_prm | skywork_prm | math_shepherd | rlhflow_prm | token_classification |
+    implicit_prm | zero_shot_judge; told from the model's config.json where that is certain, when null."""
+
+    family_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the family's own, such as beta and reference_model_path of implicit_prm."""
 
     custom_family: CustomFamily = field(default_factory=CustomFamily)
     """A family defined outside this package."""
+
+    engine: str | None = None
+    """in_process (transformers in Ray actors) | server (vLLM servers at `server_urls`) | reward_model (the one that
+    verl launches from `reward.reward_model`); when null server if `server_urls` are given, else in_process."""
+
+    schedule: str = "auto"
+    """When responses are scored: stream (each as it finishes, while others are generated) | batch (all after
+    old_log_prob, behind ref_log_prob) | auto (stream where the segmenter needs no entropy)."""
+
+    overlong: str = "neutral"
+    """What becomes of a response longer than the PRM's context, counted in `prpo/prm/overlong`: neutral (segments that
+    do not fit get the prior mean, so z=0) | truncate (the PRM reads what fits; segments past it get the last score) |
+    raise (a failure, see `on_error`)."""
+
+    cache_size: int = 100_000
+    """Most dialogues whose scores a copy of the PRM remembers; equal ones are scored once. 0 remembers none."""
+
+    server_urls: list[str] = field(default_factory=list)
+    """Base URLs of the vLLM servers that hold the PRM, such as http://prm-0:8000; responses go to the least busy."""
+
+    server_model: str | None = None
+    """The model's name at the servers (`--served-model-name`); when null the only one that they serve."""
+
+    server_api_key_env: str | None = None
+    """Environment variable that holds the servers' API key, on the nodes that run the PRM's actors."""
+
+    server_ca_file: str | None = None
+    """File of the certificate authority of https servers, when it is not a public one. TLS is always verified."""
+
+    server_concurrency: int = 8
+    """Most requests in flight at each server."""
+
+    server_prompts_per_request: int = 16
+    """Most dialogues in one request."""
+
+    server_request_timeout: float = 120.0
+    """Longest wait for one request's answer, in seconds; then it counts as failed and may be tried again."""
+
+    server_retries: int = 3
+    """How often a request is tried again, with growing pauses, after a fault that can pass: refused, timed out, 5xx."""
+
+    prompt_logprobs: int = 20
+    """Log-probabilities per token asked of a server for families of causal language models; at most its
+    `--max-logprobs`."""
 
     num_replicas: int = 1
     """Copies of the PRM, each a Ray actor; responses are spread over them."""
@@ -109,6 +168,9 @@ class PrmConfig:
     dtype: str | None = None
     """bfloat16 | float16 | float32; when null bfloat16 on accelerators and float32 on the CPU."""
 
+    compile: bool = False
+    """Put the in-process PRM through torch.compile."""
+
     max_tokens_per_forward: int = 16384
     """Most tokens, padding included, in one forward pass of a copy."""
 
@@ -119,8 +181,11 @@ class PrmConfig:
     """Longest wait for the weights to load, in seconds."""
 
     on_error: str = "raise"
-    """What a response without scores does (overlong, timed out, non-finite, ...): raise stops the run; outcome_only
+    """What a response without scores does (timed out, refused, non-finite, ...): raise stops the run; outcome_only
     gives it the outcome advantage alone and counts it in `prpo/prm/failed`."""
+
+    max_failed_fraction: float = 0.5
+    """With `on_error=outcome_only`: the run stops when more than this share of a step's responses failed."""
 
     trust_remote_code: bool = False
     """Passed on to transformers when the PRM's tokenizer and weights are loaded."""
@@ -167,6 +232,11 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
     """
     config = _typed("reward.prm", PrmConfig, reward.get("prm") if reward is not None else None)
     one_of("reward.prm.on_error", config.on_error, ON_ERROR)
+    one_of("reward.prm.overlong", config.overlong, OVERLONG)
+    one_of("reward.prm.schedule", config.schedule, SCHEDULES)
+    if config.engine is not None:
+        one_of("reward.prm.engine", config.engine, ENGINES)
+    _check_servers(config)
     if config.dtype is not None:
         one_of("reward.prm.dtype", config.dtype, DTYPES)
     _at_least("reward.prm.num_replicas", config.num_replicas, 1)
@@ -184,11 +254,19 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
             f"reward.prm.num_cpus_per_replica={config.num_cpus_per_replica} must be 0 or a finite number from 0.001 on"
         )
     _at_least("reward.prm.max_tokens_per_forward", config.max_tokens_per_forward, 1)
+    _at_least("reward.prm.cache_size", config.cache_size, 0)
+    if not 0 <= config.max_failed_fraction <= 1:
+        raise ConfigError(f"reward.prm.max_failed_fraction={config.max_failed_fraction} must be from 0 to 1")
     _positive("reward.prm.timeout", config.timeout)
     _positive("reward.prm.startup_timeout", config.startup_timeout)
     if (config.custom_family.path is None) != (config.custom_family.name is None):
         raise ConfigError("reward.prm.custom_family needs both path (a Python file) and name (the class in it)")
     return config
+
+
+def engine_of(prm: PrmConfig) -> str:
+    """The engine that scores: as set, else told from `server_urls`."""
+    return prm.engine or ("server" if prm.server_urls else "in_process")
 
 
 def uses_prpo(config: DictConfig) -> bool:
@@ -222,6 +300,21 @@ def _typed(section: str, cls: type[Section], given: Any) -> Section:
     except OmegaConfBaseException as error:
         key = f"{section}.{error.full_key}" if error.full_key else section
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
+
+
+def _check_servers(config: PrmConfig) -> None:
+    if config.engine == "server" and not config.server_urls:
+        raise ConfigError("reward.prm.engine=server needs reward.prm.server_urls, such as [http://prm-0:8000]")
+    if config.server_urls and engine_of(config) != "server":
+        raise ConfigError(f"reward.prm.server_urls is not read with reward.prm.engine={config.engine}; unset one")
+    for url in config.server_urls:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"reward.prm.server_urls: {url} must begin with http:// or https://")
+    _at_least("reward.prm.server_concurrency", config.server_concurrency, 1)
+    _at_least("reward.prm.server_prompts_per_request", config.server_prompts_per_request, 1)
+    _positive("reward.prm.server_request_timeout", config.server_request_timeout)
+    _at_least("reward.prm.server_retries", config.server_retries, 0)
+    _at_least("reward.prm.prompt_logprobs", config.prompt_logprobs, -1)
 
 
 def _reject_unknown_keys(section: str, cls: type, given: DictConfig | dict) -> None:

@@ -6,6 +6,7 @@ tokens.
 `launch` returns as soon as the requests are out; `collect` waits for them, as late as the caller can afford.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ import torch
 from torch import Tensor
 
 from verl_prpo.config import PrpoConfig
-from verl_prpo.prm.engine import PrmFailure
 from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.results import PrmFailure
 from verl_prpo.reward_manager import PROCESS_RESULT, ProcessRequest, ProcessResult, process_request_batch
 from verl_prpo.segmentation import AnchorRule, entropy_segments, random_segments, segment_bounds, uniform_segments
 
@@ -104,8 +105,11 @@ class ScoredBatch:
             f"the first is {key}: {first.failure}: {first.detail}"
         )
 
-    def token_scores(self) -> Tensor:
+    def token_scores(self, unread: float = math.nan) -> Tensor:
         """Each token's segment score, float32 `[bs, L]`; 0 in rows without scores.
+
+        Args:
+            unread: what stands for the score of a segment that the PRM did not read: the prior mean, so that z is 0.
 
         Raises:
             PrmError: a row with another number of scores than segments.
@@ -121,7 +125,8 @@ class ScoredBatch:
                     f"response {self.rows.keys[row]} (row {row}) has {counts[row]} segments but the PRM gave "
                     f"{len(result.scores)} scores"
                 )
-            table[row, 1 : counts[row] + 1] = torch.tensor(result.scores)
+            scores = [unread if score is None else score for score in result.scores]
+            table[row, 1 : counts[row] + 1] = torch.tensor(scores)
         return table.gather(1, segments)
 
 

@@ -62,7 +62,7 @@ class ProcessResult:
     """
 
     texts: list[str]
-    scores: list[float] | None = None
+    scores: list[float | None] | None = None
     failure: str | None = None
     detail: str = ""
     tokens: int = 0

@@ -53,11 +53,12 @@ class StepReport:
         real = torch.tensor(self.scored.rows.real)
         results = self.scored.results
         asked = [r for r in results if r is not None and (r.scores is not None or r.failure is not None)]
-        mean_scores = torch.tensor([float(np.mean(r.scores)) if r is not None and r.scores else 0.0 for r in results])
+        known = [[s for s in r.scores if s is not None] if r is not None and r.scores else [] for r in results]
+        mean_scores = torch.tensor([float(np.mean(scores)) if scores else 0.0 for scores in known])
         grpo = PrpoConfig(credit="outcome", outcome_norm="mean_std")
         return {
             **segment_metrics(self.scored.segment_starts, self.scored.rows.response_mask, real),
-            **score_metrics([r.scores for r in asked if r.scores is not None]),
+            **score_metrics([scores for scores in known if scores]),
             **prm_metrics([r.failure for r in asked], [r.tokens for r in asked], int(real.sum()) - len(asked)),
             **advantage_metrics(
                 advantages=self.advantages,

@@ -92,8 +92,9 @@ class ProcessAware:
             print(f"[verl-prpo] step {self.global_steps}: {failures}")
         metrics["timing_s/prm_wait"] = scored.wait_seconds
         metrics["timing_s/prm_busy"] = scored.busy_seconds
+        prior_mean = self._prm_description.prior_mean if self._prpo.prior_mean is None else self._prpo.prior_mean
         rewards = ProcessRewards(
-            scored.token_scores(),
+            scored.token_scores(unread=prior_mean),
             scored.segment_starts,
             scored.scored,
             self._prm_description.prior_mean,

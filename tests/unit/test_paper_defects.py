@@ -16,9 +16,10 @@ from verl import DataProto
 from verl_prpo import process_pass
 from verl_prpo.advantage import CREDITS, prpo_advantage
 from verl_prpo.config import ConfigError, PrmConfig, PrpoConfig, prm_config
-from verl_prpo.prm.engine import InProcessEngine, PrmFailure, PrmRequest
+from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.results import PrmFailure, PrmRequest
 from verl_prpo.reward_manager import PROCESS_REQUEST, PrmRewardManager, ProcessResult, wire
 from verl_prpo.segmentation import entropy_segments
 

@@ -17,10 +17,11 @@ from verl_prpo.config import CustomFamily, PrmConfig
 from verl_prpo.prm import replicas as replicas_module
 from verl_prpo.prm.actor import PrmReplica
 from verl_prpo.prm.client import PrmClient
-from verl_prpo.prm.engine import InProcessEngine, PrmFailure, PrmRequest
+from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import lookup_replicas, start_replicas, stop_replicas
+from verl_prpo.prm.results import PrmFailure, PrmRequest
 
 pytestmark = pytest.mark.ray
 

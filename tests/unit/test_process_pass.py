@@ -15,9 +15,9 @@ from verl.utils import hf_tokenizer
 
 from verl_prpo import process_pass
 from verl_prpo.config import PrpoConfig
-from verl_prpo.prm.engine import PrmRequest
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import start_replicas
+from verl_prpo.prm.results import PrmRequest
 from verl_prpo.prm.text import segment_texts
 from verl_prpo.process_pass import Rows, ScoredBatch, collect, launch, segment
 from verl_prpo.reward_manager import ProcessResult, wire

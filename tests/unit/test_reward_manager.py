@@ -15,9 +15,9 @@ from verl.trainer.ppo.reward import load_reward_manager
 from verl.utils import hf_tokenizer
 from verl.utils.ray_utils import get_event_loop
 
-from verl_prpo.prm.engine import PrmRequest
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import start_replicas
+from verl_prpo.prm.results import PrmRequest
 from verl_prpo.reward_manager import (
     PROCESS_RESULT,
     PrmRewardManager,

@@ -28,8 +28,8 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from verl_prpo.config import ConfigError, PrpoConfig
 from verl_prpo.config_check import TRAINER_MODES
-from verl_prpo.prm.engine import PrmRequest
 from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.results import PrmRequest
 from verl_prpo.prm.text import segment_texts
 from verl_prpo.segmentation import entropy_segments, segment_bounds
 from verl_prpo.trainer import ProcessAware, make_process_aware, require_gpus, require_score_range

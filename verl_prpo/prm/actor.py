@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import ray
 import torch
 
-from verl_prpo.prm.engine import InProcessEngine, PrmRequest, PrmResult
+from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families import family_setting, resolve_family
 from verl_prpo.prm.family import PrmError, PrmFamily, checked_family
+from verl_prpo.prm.results import PrmRequest, PrmResult
 
 if TYPE_CHECKING:
     from verl_prpo.config import PrmConfig
@@ -76,6 +77,7 @@ class PrmReplica:
                     device=device,
                     dtype=getattr(torch, dtype_name),
                     trust_remote_code=config.trust_remote_code,
+                    **config.family_options,
                 ),
                 setting,
             )
@@ -90,7 +92,7 @@ class PrmReplica:
                 device=str(device),
                 dtype=dtype_name,
             )
-            self._engine = InProcessEngine(family, config.max_tokens_per_forward)
+            self._engine = InProcessEngine(family, config.max_tokens_per_forward, config.overlong, config.cache_size)
         return self._description
 
     def describe(self) -> PrmDescription:

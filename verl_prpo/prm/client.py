@@ -17,8 +17,8 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, RayActorError, RayTaskError
 
-from verl_prpo.prm.engine import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 
 if TYPE_CHECKING:
     from verl_prpo.config import PrmConfig

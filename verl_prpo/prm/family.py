@@ -51,6 +51,9 @@ class PrmFamily(ABC):
     prior_mean: ClassVar[float] = 0.5
     prior_std: ClassVar[float] = 12**-0.5
     max_context: int
+    serving: ClassVar[str | None] = None
+    """How a vLLM server gives this family's scores: "pooling" (`/pooling`, `token_classify`), "prompt_logprobs"
+    (`/v1/completions` with `prompt_logprobs`), or None when it cannot."""
 
     @classmethod
     def detects(cls, model_config: dict[str, Any]) -> bool:
@@ -64,6 +67,9 @@ class PrmFamily(ABC):
     ) -> "PrmFamily":
         """Load tokenizer and weights, and check that they are of this family.
 
+        A family with options of its own takes them as further keyword arguments, here and in `open`; they are
+        `reward.prm.family_options`.
+
         Args:
             model_path: a local folder or hub name in Hugging Face format.
             device: where the weights go.
@@ -73,6 +79,18 @@ class PrmFamily(ABC):
         Raises:
             PrmError: what is missing (a head, a special token), and which setting to change.
         """
+
+    @classmethod
+    def open(cls, model_path: str, *, trust_remote_code: bool = False) -> "PrmFamily":
+        """Load what `encode` needs, tokenizer and config, and no weights: a server holds those.
+
+        Raises:
+            PrmError: what is missing, or that a server cannot give this family's scores.
+        """
+        raise PrmError(
+            f"the PRM family {cls.name} cannot be read from a server; unset reward.prm.server_urls to load its weights "
+            "in process (reward.prm.engine=in_process)"
+        )
 
     @abstractmethod
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
@@ -84,6 +102,24 @@ class PrmFamily(ABC):
     @abstractmethod
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
         """One padded forward pass; for each row one score per segment, in `score_range`."""
+
+    def served_ids(self, encoded: Encoded) -> list[int]:
+        """Token ids to send to a server for a dialogue."""
+        return encoded.input_ids
+
+    def served_scores(self, encoded: Encoded, output: Any) -> list[float]:
+        """Scores of one dialogue from what a server answered, one per segment.
+
+        Args:
+            encoded: the dialogue.
+            output: with `serving` "pooling" the rows of numbers in `data`, as JSON gives them; with
+                "prompt_logprobs" for each token of `served_ids` a dict from token id to its log-probability given the
+                tokens before (None for the first).
+
+        Raises:
+            ValueError: an output that holds no scores for this dialogue; the message says what it holds.
+        """
+        raise NotImplementedError
 
 
 FAMILIES: dict[str, type[PrmFamily]] = {}

@@ -23,12 +23,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from verl_prpo.prm.batching import padded_ids, per_row, read_index
 from verl_prpo.prm.chat import Dialogue, message_text
 from verl_prpo.prm.families import register_built_in_families
-from verl_prpo.prm.family import Encoded, PrmError, PrmFamily, claiming_families, read_model_config
+from verl_prpo.prm.families.labels import LabelTokenPrm
+from verl_prpo.prm.family import Encoded, PrmError, claiming_families, read_model_config
 
 ANSWERS = (" Yes", " No")
 SLOT = "\n[Is this step right? Answer:"
@@ -43,28 +43,25 @@ _HEADS = ("score.", "v_head.", "value_head.", "reward_head.", "classifier")
 """Of reward models, in the names of weights; a causal language model loads without them."""
 
 
-class ZeroShotJudge(PrmFamily):
+class ZeroShotJudge(LabelTokenPrm):
     """Scores in [0, 1], the judge's probability of " Yes" against " No"."""
 
     name: ClassVar[str] = "zero_shot_judge"
 
     def __init__(
-        self, model: Any, dialogue: Dialogue, slot_ids: list[int], answer_ids: tuple[int, int], max_context: int
+        self, model: Any, dialogue: Dialogue, slot_ids: list[int], label_ids: tuple[int, int], max_context: int
     ):
         self.model = model
         self.dialogue = dialogue
         self.slot_ids = slot_ids
-        self.answer_ids = answer_ids
+        self.label_ids = label_ids
         self.max_context = max_context
 
     @classmethod
     def load(
         cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
     ) -> "ZeroShotJudge":
-        cls._refuse_known_prm(model_path)
-        tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
-        dialogue = Dialogue(tokenizer, model_path)
-        slot_ids, answer_ids = _slot_and_answers(dialogue, model_path)
+        family = cls.open(model_path, trust_remote_code=trust_remote_code)
         model, loading = AutoModelForCausalLM.from_pretrained(
             model_path, dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
         )
@@ -81,16 +78,26 @@ class ZeroShotJudge(PrmFamily):
                 "the family zero_shot_judge would not read; set reward.prm.family or reward.prm.custom_family to the "
                 "family of this model, or choose an instruct model"
             )
-        dialogue.require_embeddings(
+        family.dialogue.require_embeddings(
             model.get_input_embeddings().weight.shape[0], "Choose an instruct model with the tokenizer it came with."
         )
-        context = model.config.get_text_config().to_dict().get("max_position_embeddings")
+        family.model = model.to(device).eval()
+        return family
+
+    @classmethod
+    def open(cls, model_path: str, *, trust_remote_code: bool = False) -> "ZeroShotJudge":
+        cls._refuse_known_prm(model_path)
+        tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
+        dialogue = Dialogue(tokenizer, model_path)
+        slot_ids, label_ids = _slot_and_answers(dialogue, model_path)
+        config = AutoConfig.from_pretrained(model_path, trust_remote_code=trust_remote_code)
+        context = config.get_text_config().to_dict().get("max_position_embeddings")
         if context is None:
             raise PrmError(
                 f"the config.json of reward.prm.model_path={model_path} has no max_position_embeddings, so the longest "
                 "dialogue it can read is unknown; choose another judge, or set reward.prm.custom_family"
             )
-        return cls(model.to(device).eval(), dialogue, slot_ids, answer_ids, context)
+        return cls(None, dialogue, slot_ids, label_ids, context)
 
     @classmethod
     def _refuse_known_prm(cls, model_path: str) -> None:
@@ -110,27 +117,6 @@ class ZeroShotJudge(PrmFamily):
         ids, positions = self.dialogue.encode([question], answer, end_turn=False)
         width = len(self.slot_ids)
         return Encoded(ids, positions[width - 1 :: width])
-
-    def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
-        device = self.model.device
-        reads = read_index(batch, device)
-
-        def only_reads(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-            return (args[0][reads], *args[1:])  # [rows, longest, hidden] -> [reads, hidden]
-
-        # Logits over the vocabulary at every position would outweigh the model; the hook leaves what models do to their
-        # logits (scaling, soft caps) in place, which reading the hidden states would not.
-        hook = self.model.get_output_embeddings().register_forward_pre_hook(only_reads)
-        try:
-            logits = self.model(input_ids=padded_ids(batch, device), use_cache=False).logits
-        finally:
-            hook.remove()
-        if logits.shape[:-1] != reads[0].shape:
-            raise PrmError(
-                f"{type(self.model).__name__} does not put its hidden states through its output embeddings, which the "
-                f"family {self.name} relies on; choose another model for reward.prm.model_path"
-            )
-        return per_row(logits[:, list(self.answer_ids)].float().softmax(-1)[:, 0], batch)
 
 
 def _slot_and_answers(dialogue: Dialogue, model_path: str) -> tuple[list[int], tuple[int, int]]:

@@ -44,11 +44,13 @@ class QwenMathPrm(PrmFamily):
 
     name: ClassVar[str] = "qwen_math_prm"
 
-    def __init__(self, model: ProcessRewardModel, dialogue: Dialogue, separator_id: int):
+    serving: ClassVar[str | None] = "pooling"
+
+    def __init__(self, model: ProcessRewardModel | None, dialogue: Dialogue, separator_id: int, max_context: int):
         self.model = model
         self.dialogue = dialogue
         self.separator_id = separator_id
-        self.max_context = model.config.max_position_embeddings
+        self.max_context = max_context
 
     @classmethod
     def detects(cls, model_config: dict[str, Any]) -> bool:
@@ -58,12 +60,18 @@ class QwenMathPrm(PrmFamily):
     def load(
         cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
     ) -> "QwenMathPrm":
+        family = cls.open(model_path, trust_remote_code=trust_remote_code)
+        family.model = _load_weights(model_path, dtype).to(device).eval()
+        rows = family.model.get_input_embeddings().weight.shape[0]
+        family.dialogue.require_embeddings(rows, _OTHER_FAMILY, [family.separator_id])
+        return family
+
+    @classmethod
+    def open(cls, model_path: str, *, trust_remote_code: bool = False) -> "QwenMathPrm":
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
         separator_id = _separator_id(tokenizer, model_path)
-        model = _load_weights(model_path, dtype).to(device).eval()
-        dialogue = Dialogue(tokenizer, model_path)
-        dialogue.require_embeddings(model.get_input_embeddings().weight.shape[0], _OTHER_FAMILY, [separator_id])
-        return cls(model, dialogue, separator_id)
+        config = Qwen2Config.from_pretrained(model_path)
+        return cls(None, Dialogue(tokenizer, model_path), separator_id, config.max_position_embeddings)
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
         if not any(message["role"] == "system" for message in messages):
@@ -72,10 +80,18 @@ class QwenMathPrm(PrmFamily):
         return Encoded(*self.dialogue.encode(messages, answer, end_turn=True))
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
+        assert self.model is not None, "opened without weights"
         device = self.model.device
         hidden = self.model.model(input_ids=padded_ids(batch, device), use_cache=False).last_hidden_state
         logits = self.model.score(hidden[read_index(batch, device)])  # [reads, 2]
         return per_row(logits.float().softmax(-1)[:, 1], batch)
+
+    def served_scores(self, encoded: Encoded, output: Any) -> list[float]:
+        # vLLM pools this architecture at the separators ("STEP") and applies the softmax.
+        if len(output) != len(encoded.reads) or any(len(classes) != 2 for classes in output):
+            shape = f"{len(output)} rows of {sorted({len(classes) for classes in output})} numbers"
+            raise ValueError(f"{shape} for {len(encoded.reads)} separators, where rows of 2 belong")
+        return [float(classes[1]) for classes in output]
 
 
 def _separator_id(tokenizer: Any, model_path: str) -> int:

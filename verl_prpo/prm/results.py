@@ -1,0 +1,59 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked of a PRM and what comes back: plain data that every engine speaks and any process can read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class PrmFailure(str, Enum):
+    """Why a response has no process scores; each kind has a counter `prpo/prm/{kind}`."""
+
+    OVERLONG = "overlong"
+    WRONG_COUNT = "wrong_count"
+    BAD_OUTPUT = "bad_output"
+    NON_FINITE = "non_finite"
+    OUT_OF_RANGE = "out_of_range"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    SERVER_ERROR = "server_error"
+    REPLICA_DIED = "replica_died"
+    BAD_INPUT = "bad_input"
+    ENGINE_ERROR = "engine_error"
+
+
+@dataclass(frozen=True)
+class PrmRequest:
+    """One response to score.
+
+    Attributes:
+        messages: the prompt as chat messages.
+        segments: texts whose concatenation is the response; "" for a segment without text.
+    """
+
+    messages: Sequence[dict[str, Any]]
+    segments: Sequence[str]
+
+
+@dataclass(frozen=True)
+class PrmResult:
+    """Either one score per segment or a failure.
+
+    Attributes:
+        scores: in the family's range, as many as segments; None for a segment past the PRM's context
+            (`reward.prm.overlong=neutral`), which is given the prior mean. None altogether on a failure.
+        failure: its kind; None when there are scores.
+        detail: what was found, and which setting mends it.
+        tokens: length of the dialogue as the PRM read it, 0 when it was not encoded.
+        overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
+        cached: whether the scores were remembered from an equal dialogue.
+    """
+
+    scores: list[float | None] | None
+    failure: PrmFailure | None = None
+    detail: str = ""
+    tokens: int = 0
+    overlong: bool = False
+    cached: bool = False
