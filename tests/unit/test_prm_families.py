@@ -1,19 +1,47 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which family a configuration asks for."""
+"""Which family a configuration asks for, and what holds for every family that comes with the package."""
 
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from tiny_causal_prms import implicit_pair, math_shepherd, rlhflow_prm
+from tiny_head_prms import skywork_prm, token_classification_prm
 from tiny_models import instruct_model, qwen_math_prm
+from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from verl_prpo.config import CustomFamily, PrmConfig
-from verl_prpo.prm.families import resolve_family
+from verl_prpo.prm.engine import InProcessEngine
+from verl_prpo.prm.families import BUILT_IN, ENTRY_POINTS, family_names, register_built_in_families, resolve_family
 from verl_prpo.prm.families.judge import ZeroShotJudge
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import PrmError, checked_family, detect_family
+from verl_prpo.prm.family import FAMILIES, PrmError, PrmFamily, checked_family, detect_family
+from verl_prpo.prm.results import PrmRequest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+TINY = {
+    "qwen_math_prm": qwen_math_prm,
+    "skywork_prm": skywork_prm,
+    "token_classification": token_classification_prm,
+    "math_shepherd": math_shepherd,
+    "rlhflow_prm": rlhflow_prm,
+    "implicit_prm": lambda path: implicit_pair(path)[0],
+    "zero_shot_judge": instruct_model,
+}
+"""A tiny model of each family, by its name."""
+
+MARKED = {"qwen_math_prm", "skywork_prm", "token_classification"}
+"""Families whose models say so in their config."""
+
+TALKERS = {"rlhflow_prm", "implicit_prm", "zero_shot_judge"}
+"""Families that read an ordinary chat model in different ways; nothing in the model tells which is meant."""
 
 CUSTOM = """
 from verl_prpo.prm.family import Encoded, PrmFamily
@@ -57,6 +85,36 @@ def test_a_custom_family_comes_first(tmp_path):
     (tmp_path / "mine.py").write_text(CUSTOM)
     config = PrmConfig(family="qwen_math_prm", custom_family=CustomFamily(str(tmp_path / "mine.py"), "Constant"))
     assert resolve_family(config).name == "constant"
+
+
+@pytest.mark.parametrize(
+    ("family", "option", "message"),
+    [
+        ("token_classification", "seperator", r"did you mean separator\? It takes separator, score, chat_template"),
+        ("implicit_prm", "temperature", r"It takes reference_model_path, beta"),
+        ("qwen_math_prm", "separator", "It takes none"),
+    ],
+)
+def test_an_option_that_the_family_does_not_take_is_named(family, option, message):
+    with pytest.raises(PrmError, match=rf"reward\.prm\.family_options\.{option} is no option.*{family}; {message}"):
+        resolve_family(PrmConfig(model_path="x", family=family, family_options={option: "\n"}))
+
+
+def test_options_go_to_a_custom_family_that_takes_them(tmp_path):
+    taking = "def load(cls, model_path, *, device, dtype, trust_remote_code=False"
+    for code, option, refused in (
+        (CUSTOM.replace(taking, f"{taking}, weight=1.0"), "weight", False),
+        (CUSTOM.replace(taking, f"{taking}, **options"), "anything", False),
+        (CUSTOM, "weight", True),
+    ):
+        (tmp_path / "mine.py").write_text(code)
+        custom = CustomFamily(str(tmp_path / "mine.py"), "Constant")
+        config = PrmConfig(custom_family=custom, family_options={option: 2.0})
+        if refused:
+            with pytest.raises(PrmError, match=r"family_options\.weight is no option"):
+                resolve_family(config)
+        else:
+            assert resolve_family(config).name == "constant"
 
 
 @pytest.mark.parametrize(
@@ -163,6 +221,168 @@ class TestWhatAFamilyDeclares:
     def test_counts_only_on_a_family(self, family):
         with pytest.raises(PrmError, match="load returned ABCMeta where a PrmFamily belongs"):
             checked_family(type(family), "reward.prm.custom_family")
+
+
+class TestEveryFamily:
+    QUESTION = ({"role": "user", "content": "What is (17 + 60) / 7?"},)
+    STEPS = ("First we add: 77.\n", "Then we divide by 7.\n", "It is 首先 11 😀.\n", "So the answer is 11.")
+
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        made = {}
+
+        def folder(name):
+            if name not in made:
+                made[name] = TINY[name](tmp_path_factory.mktemp(name))
+            return made[name]
+
+        return folder
+
+    @pytest.fixture(scope="class")
+    def load(self, folder):
+        loaded = {}
+
+        def load(name, model=None) -> PrmFamily:
+            path = folder(model or name)
+            if (name, path) not in loaded:
+                reference = folder("implicit_prm").parent / "reference"
+                options = {"reference_model_path": str(reference)} if name == "implicit_prm" else {}
+                family = resolve_family(PrmConfig(model_path=str(path), family=name))
+                loaded[name, path] = family.load(str(path), device=torch.device("cpu"), dtype=torch.float32, **options)
+            return loaded[name, path]
+
+        return load
+
+    def test_has_a_tiny_model_here(self):
+        assert set(TINY) == set(BUILT_IN)
+
+    @pytest.mark.parametrize("name", sorted(TINY))
+    def test_declares_what_makes_sense_and_scores_within_it(self, load, name):
+        family = checked_family(load(name), "reward.prm.family")
+        assert family.name == name
+        low, high = family.score_range
+        scores = family.forward([family.encode(self.QUESTION, self.STEPS)])[0]
+        assert len(scores) == len(self.STEPS)
+        assert all(low <= score <= high for score in scores)
+
+    @pytest.mark.parametrize("name", sorted(TINY))
+    def test_scores_a_step_by_what_it_says_and_what_came_before(self, load, name):
+        family = load(name)
+        scores = family.forward([family.encode(self.QUESTION, self.STEPS)])[0]
+        for k in range(len(self.STEPS)):
+            corrupted = list(self.STEPS)
+            corrupted[k] = "Therefore it is right and the product is 42.\n"
+            moved = family.forward([family.encode(self.QUESTION, corrupted)])[0]
+            assert moved[:k] == pytest.approx(scores[:k], abs=1e-5)
+            assert abs(moved[k] - scores[k]) > 1e-4
+
+    @pytest.mark.parametrize("name", sorted(TINY))
+    def test_scores_steps_out_of_order_otherwise(self, load, name):
+        family = load(name)
+        first, second, third, last = self.STEPS
+        scores = family.forward([family.encode(self.QUESTION, self.STEPS)])[0]
+        shuffled = family.forward([family.encode(self.QUESTION, [first, third, second, last])])[0]
+        assert shuffled[0] == pytest.approx(scores[0], abs=1e-5)
+        for k in range(1, 4):
+            assert abs(shuffled[k] - scores[k]) > 1e-4
+
+    @pytest.mark.parametrize("name", sorted(TINY))
+    def test_is_told_by_the_config_of_its_models_where_that_is_certain(self, folder, name):
+        if name in MARKED:
+            assert detect_family(str(folder(name))) == name
+        else:
+            with pytest.raises(PrmError, match=r"no PRM family is known for it.*reward\.prm\.family"):
+                detect_family(str(folder(name)))
+
+    @pytest.mark.parametrize(
+        ("name", "model"), [(a, b) for a in sorted(TINY) for b in sorted(TINY) if a != b and not {a, b} <= TALKERS]
+    )
+    def test_refuses_the_models_of_every_other(self, load, name, model):
+        with pytest.raises(PrmError, match=r"reward\.prm\."):
+            load(name, model)
+
+
+class TestTheFamilyInTheDocumentation:
+    @pytest.fixture
+    def example(self, tmp_path):
+        (code,) = re.findall(r"^```python\n(.*?)^```$", (DOCS / "prm.md").read_text(), re.DOTALL | re.MULTILINE)
+        file = tmp_path / "three_class_prm.py"
+        file.write_text(code)
+        model = token_classification_prm(tmp_path / "model", labels=3)
+        config = PrmConfig(model_path=str(model), custom_family=CustomFamily(str(file), "ThreeClassPrm"))
+        return resolve_family(config), model
+
+    def test_scores_as_it_says(self, example):
+        family, path = example
+        prm = family.load(str(path), device=torch.device("cpu"), dtype=torch.float32, neutral=0.8)
+        assert checked_family(prm, "reward.prm.custom_family").name == "three_class_prm"
+        segments = ["First we add: 77.", " So it is 首先 11 😀."]
+        request = PrmRequest([{"role": "user", "content": "What is (17 + 60) / 7?"}], segments)
+        (result,) = InProcessEngine(prm, max_tokens_per_forward=1024).score([request])
+
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForTokenClassification.from_pretrained(path, dtype=torch.float32).eval()
+        newline = tokenizer("\n").input_ids
+        problem, *steps = [tokenizer(text).input_ids + newline for text in ("What is (17 + 60) / 7?", *segments)]
+        ends = [len(problem + steps[0]) - 1, len(problem + steps[0] + steps[1]) - 1]
+        with torch.no_grad():
+            logits = model(torch.tensor([problem + steps[0] + steps[1]])).logits[0, ends]
+        wrong, neutral, right = logits.exp().unbind(-1)
+        assert result.scores == pytest.approx(((0.8 * neutral + right) / (wrong + neutral + right)).tolist(), abs=1e-5)
+
+    def test_refuses_a_classifier_of_two_classes(self, example, tmp_path):
+        path = token_classification_prm(tmp_path / "two")
+        with pytest.raises(PrmError, match="has 2 classes, not 3"):
+            example[0].load(str(path), device=torch.device("cpu"), dtype=torch.float32)
+
+    def test_stands_beside_every_family_of_the_package_in_the_table(self):
+        table = (DOCS / "prm.md").read_text().split("## The table")[1].split("##")[0]
+        assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(BUILT_IN)
+
+
+class TestAnotherPackage:
+    @pytest.fixture
+    def install(self, tmp_path, monkeypatch):
+        def install(code: str, entry_point: str) -> None:
+            (tmp_path / "their_prms.py").write_text(code)
+            metadata = tmp_path / "their_prms-1.0.dist-info"
+            metadata.mkdir()
+            (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-prms\nVersion: 1.0\n")
+            (metadata / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\n{entry_point}\n")
+            monkeypatch.syspath_prepend(tmp_path)
+
+        before = dict(FAMILIES)
+        yield install
+        FAMILIES.clear()
+        FAMILIES.update(before)
+        sys.modules.pop("their_prms", None)
+
+    def test_offers_a_family_by_an_entry_point(self, install):
+        install(CUSTOM, "constant = their_prms:Constant")
+        assert "constant" in family_names()
+        assert "their_prms" not in sys.modules  # a list of names imports nothing
+        assert resolve_family(PrmConfig(model_path="x", family="constant")).name == "constant"
+
+    def test_offers_one_that_is_told_by_a_config(self, install, tmp_path):
+        claim = "    @classmethod\n    def detects(cls, config):\n        return config.get('model_type') == 'theirs'\n"
+        install(CUSTOM + "\n" + claim, "constant = their_prms:Constant")
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": "theirs"}))
+        assert resolve_family(PrmConfig(model_path=str(tmp_path))).name == "constant"
+
+    @pytest.mark.parametrize(
+        ("code", "entry_point", "message"),
+        [
+            ("import no_such_module_anywhere", "constant = their_prms:Constant", "ModuleNotFoundError"),
+            (CUSTOM, "constant = their_prms:Missing", "AttributeError"),
+            ("Constant = 3", "constant = their_prms:Constant", "not a subclass of"),
+            (CUSTOM, "other = their_prms:Constant", "calls itself 'constant'"),
+            (CUSTOM.replace('"constant"', '"skywork_prm"'), "skywork_prm = their_prms:Constant", "already registered"),
+        ],
+    )
+    def test_that_offers_what_cannot_be_used_is_named(self, install, code, entry_point, message):
+        install(code, entry_point)
+        with pytest.raises(PrmError, match=f"that their-prms offers .*{message}"):
+            register_built_in_families()
 
 
 def test_the_interface_is_light():

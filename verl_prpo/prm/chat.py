@@ -14,6 +14,8 @@ from typing import Any
 
 from verl_prpo.prm.family import PrmError
 
+_NUMBERED = re.compile(r"Step \d+:")
+
 
 class Dialogue:
     """A tokenizer's chat template with plain-text contents.
@@ -56,64 +58,72 @@ class Dialogue:
         Raises:
             ValueError: a content that is not text, or a template that refuses or drops a message.
         """
-        before, after = self._render(messages, end_turn)
-        spoken = [(piece, False) for piece in before] + [(piece, True) for piece in answer]
+        contents: list[Sequence[str | int]] = [[message_text(message)] for message in messages]
+        return self._ids(self._render(messages, [*contents, answer], end_turn))
+
+    def encode_turns(self, turns: Sequence[tuple[str, Sequence[str | int]]]) -> tuple[list[int], list[int]]:
+        """Token ids of turns that the template closes, the last one an assistant's.
+
+        Args:
+            turns: role and content of each; in a content strings are plain text, integers are token ids taken as
+                they are.
+
+        Returns:
+            The token ids, and the position in them of each integer, in order.
+
+        Raises:
+            ValueError: a template that refuses, drops or reorders turns.
+        """
+        messages = [{"role": role} for role, _ in turns[:-1]]
+        return self._ids(self._render(messages, [content for _, content in turns], end_turn=True))
+
+    def _ids(self, rendered: Sequence[tuple[str | int, bool]]) -> tuple[list[int], list[int]]:
         pieces: list[tuple[str | int, bool]] = []  # adjacent texts joined, for they are tokenised as one
-        for piece, of_answer in spoken + [(piece, False) for piece in after]:
+        for piece, counted in rendered:
             if isinstance(piece, str) and pieces and isinstance(pieces[-1][0], str):
                 pieces[-1] = (pieces[-1][0] + piece, False)
             elif piece != "":
-                pieces.append((piece, of_answer))
+                pieces.append((piece, counted))
         text_ids = iter(self.plain_ids([piece for piece, _ in pieces if isinstance(piece, str)]))
         ids: list[int] = []
         positions: list[int] = []
-        for piece, of_answer in pieces:
+        for piece, counted in pieces:
             if isinstance(piece, str):
                 ids += next(text_ids)
             else:
-                positions += [len(ids)] if of_answer else []
+                positions += [len(ids)] if counted else []
                 ids.append(piece)
         return ids, positions
 
     def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, in which the text of a special token is text."""
-        if not texts:
-            return []
-        return self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True).input_ids
+        return plain_ids(self.tokenizer, texts)
+
+    def continuation_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text as one that follows another, not as the beginning of one.
+
+        Llama's tokenizers, and others from sentencepiece, put a space before a text; that one is not wanted here.
+        """
+        begin, inside = self.plain_ids(["a", "\na"])
+        if inside[-1:] == begin:
+            return self.plain_ids(texts)
+        guard = self.plain_ids(["\n"])[0]
+        guarded = self.plain_ids(["\n" + text for text in texts])
+        if any(ids[: len(guard)] != guard for ids in guarded):
+            raise ValueError("the PRM's tokenizer joins a new line with what follows it, so steps cannot be told apart")
+        return [ids[len(guard) :] for ids in guarded]
 
     def require_embeddings(self, rows: int, mend: str, also: Sequence[int] = ()) -> None:
-        """Check that every token a dialogue can hold has an embedding.
+        """`verl_prpo.prm.chat.require_embeddings` for this tokenizer."""
+        require_embeddings(self.tokenizer, self.model_path, rows, mend, also)
 
-        Special tokens count when the template or `also` names them: text never becomes one, and some sound models
-        have others (for images, say) past their embeddings.
-
-        Args:
-            rows: of the model's input embeddings.
-            mend: the setting to change, for the message.
-            also: ids of tokens that the family puts into answers itself.
-
-        Raises:
-            PrmError: tokenizer and weights are not of one model.
-        """
-        tokenizer = self.tokenizer
-        template = str(tokenizer.chat_template)
-        unused = {
-            i
-            for i, token in tokenizer.added_tokens_decoder.items()
-            if token.special and token.content not in template and i not in (tokenizer.bos_token_id, *also)
-        }
-        largest = max({*tokenizer.get_vocab().values(), *also} - unused)
-        if largest >= rows:
-            raise PrmError(
-                f"the tokenizer of reward.prm.model_path={self.model_path} has token ids up to {largest}, but the "
-                f"weights have {rows} embeddings: the two are not of one model. {mend}"
-            )
-
-    def _render(self, messages: Sequence[Mapping[str, Any]], end_turn: bool) -> tuple[list[str | int], list[str | int]]:
-        """The template before and after the answer: strings of plain text (contents included) and special token ids."""
-        contents = [message_text(message) for message in messages]
+    def _render(
+        self, messages: Sequence[Mapping[str, Any]], contents: Sequence[Sequence[str | int]], end_turn: bool
+    ) -> list[tuple[str | int, bool]]:
+        """The rendered template with `contents` in it, the last of them an assistant's answer: plain text and token
+        ids, and whether a piece is of a content."""
         marker = uuid.uuid4().hex
-        slots = [f"{marker}-{i}-" for i in range(len(contents) + 1)]
+        slots = [f"{marker}-{i}-" for i in range(len(contents))]
         turns = [{**message, "content": slot} for message, slot in zip(messages, slots, strict=False)]
         if end_turn:
             turns.append({"role": "assistant", "content": slots[-1]})
@@ -123,20 +133,24 @@ class Dialogue:
             raise ValueError(f"the PRM's chat template refuses the messages: {error}") from error
         if not end_turn:
             rendered += slots[-1]
-        lost = [i for i, slot in enumerate(slots) if slot not in rendered]
-        if lost or rendered.count(slots[-1]) != 1:
-            raise ValueError(f"the PRM's chat template drops or repeats messages (lost: {lost}, of {len(slots)})")
-        before: list[str | int] = []
-        after: list[str | int] = []
-        side = before
-        for part in re.split(f"({marker}-[0-9]+-)", rendered):
-            if not part.startswith(marker):
-                side.extend(self._split_special(part))
-            elif part == slots[-1]:
-                side = after
+        parts = re.split(f"({marker}-[0-9]+-)", rendered)
+        number = {slot: i for i, slot in enumerate(slots)}
+        found = [number[part] for part in parts if part in number]
+        lost = sorted({*number.values()} - {*found})
+        # What holds token ids must stand where it was put: their positions are told by their order.
+        fixed = [i for i, content in enumerate(contents) if not all(isinstance(piece, str) for piece in content)]
+        held = {*fixed}
+        ordered = [i for i in found if i in held] == fixed
+        if lost or not ordered or found.count(len(slots) - 1) != 1:
+            what = f"drops, repeats or reorders messages (lost: {lost}, of {len(slots)})"
+            raise ValueError(f"the PRM's chat template {what}")
+        pieces: list[tuple[str | int, bool]] = []
+        for part in parts:
+            if part in number:
+                pieces += [(piece, True) for piece in contents[number[part]]]
             else:
-                side.append(contents[slots.index(part)])
-        return before, after
+                pieces += [(piece, False) for piece in self._split_special(part)]
+        return pieces
 
     def _split_special(self, text: str) -> list[str | int]:
         if self._special is None:
@@ -149,6 +163,67 @@ class Dialogue:
             at = match.end()
         pieces.append(text[at:])
         return pieces
+
+
+def plain_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, without those that begin or end a sequence; the text of a special token is text."""
+    if not texts:
+        return []
+    return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True).input_ids
+
+
+def vocabulary(tokenizer: Any, also: Sequence[int] = ()) -> dict[str, int]:
+    """Tokens that a dialogue can hold, with their ids.
+
+    Special tokens count when the chat template or `also` names them: text never becomes one, and some sound models have
+    others (for images, say) past their embeddings.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer.
+        also: ids of tokens that a family puts into dialogues itself.
+    """
+    template = str(tokenizer.chat_template)
+    unused = {
+        i
+        for i, token in tokenizer.added_tokens_decoder.items()
+        if token.special and token.content not in template and i not in (tokenizer.bos_token_id, *also)
+    }
+    return {token: i for token, i in tokenizer.get_vocab().items() if i not in unused}
+
+
+def require_embeddings(tokenizer: Any, model_path: str, rows: int, mend: str, also: Sequence[int] = ()) -> None:
+    """Check that every token of `vocabulary` has an embedding.
+
+    Args:
+        tokenizer: the PRM's.
+        model_path: where it comes from, for the message.
+        rows: of the model's input embeddings.
+        mend: the setting to change, for the message.
+        also: ids of tokens that the family puts into dialogues itself.
+
+    Raises:
+        PrmError: tokenizer and weights are not of one model.
+    """
+    largest = max([*vocabulary(tokenizer, also).values(), *also])
+    if largest >= rows:
+        raise PrmError(
+            f"the tokenizer of reward.prm.model_path={model_path} has token ids up to {largest}, but the "
+            f"weights have {rows} embeddings: the two are not of one model. {mend}"
+        )
+
+
+def numbered_step(segment: str, number: int, prefix: str = "Step {k}: ") -> str:
+    """A segment without the white space around it, behind its number unless it begins with one of its own."""
+    step = segment.strip()
+    return step if _NUMBERED.match(step) else prefix.replace("{k}", str(number)) + step
+
+
+def problem_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """What was asked: the one user message, or the turns with their roles. System messages concern the solver."""
+    turns = [message for message in messages if message["role"] != "system"] or list(messages)
+    if len(turns) == 1:
+        return message_text(turns[0])
+    return "\n\n".join(f"{message['role']}: {message_text(message)}" for message in turns)
 
 
 def message_text(message: Mapping[str, Any]) -> str:

@@ -44,12 +44,14 @@ class PrmFamily(ABC):
         score_range: least and greatest score it can give.
         prior_mean, prior_std: of the prior that turns its scores into z (PRPO's step 3), in units of the score.
         max_context: longest dialogue it can read, in tokens.
+
+    Range and prior are those of the class, unless options of the family change them for an instance.
     """
 
     name: ClassVar[str]
-    score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    prior_mean: ClassVar[float] = 0.5
-    prior_std: ClassVar[float] = 12**-0.5
+    score_range: tuple[float, float] = (0.0, 1.0)
+    prior_mean: float = 0.5
+    prior_std: float = 12**-0.5
     max_context: int
     serving: ClassVar[str | None] = None
     """How a vLLM server gives this family's scores: "pooling" (`/pooling`, `token_classify`), "prompt_logprobs"

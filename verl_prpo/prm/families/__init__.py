@@ -1,8 +1,10 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The families that come with the package, by name, and which one a configuration asks for.
+"""The families that come with this package and with other installed ones, by name, and which one a configuration asks
+for.
 
-Their modules import transformers, so each is imported when it is first needed.
+Another package offers a family by an entry point in the group `verl_prpo.prm_families` that is named as the family and
+leads to its class. The modules of families import transformers, so each is imported when it is first needed.
 """
 
 import difflib
@@ -10,6 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -21,19 +24,36 @@ if TYPE_CHECKING:
 
 BUILT_IN = {
     "qwen_math_prm": ("verl_prpo.prm.families.qwen_math", "QwenMathPrm"),
+    "skywork_prm": ("verl_prpo.prm.families.skywork", "SkyworkPrm"),
+    "token_classification": ("verl_prpo.prm.families.token_classification", "TokenClassificationPrm"),
+    "math_shepherd": ("verl_prpo.prm.families.math_shepherd", "MathShepherd"),
+    "rlhflow_prm": ("verl_prpo.prm.families.rlhflow", "RlhflowPrm"),
+    "implicit_prm": ("verl_prpo.prm.families.implicit", "ImplicitPrm"),
     "zero_shot_judge": ("verl_prpo.prm.families.judge", "ZeroShotJudge"),
 }
 
 
+_NO_OPTIONS = ("model_path", "device", "dtype", "trust_remote_code")
+
+ENTRY_POINTS = "verl_prpo.prm_families"
+"""Group of entry points by which an installed package offers families."""
+
+
 def register_built_in_families() -> None:
-    """Import every family of the package and make it known under its name; idempotent."""
+    """Import every family of this package and of other installed ones and make it known under its name; idempotent.
+
+    Raises:
+        PrmError: another package offers what is no family, or one under a name that is taken.
+    """
     for module, attribute in BUILT_IN.values():
         register_family(getattr(importlib.import_module(module), attribute))
+    for offered in entry_points(group=ENTRY_POINTS):
+        _register_offered(offered)
 
 
 def family_names() -> list[str]:
-    """What `reward.prm.family` takes: the names of the package's families and of those registered so far."""
-    return sorted({*BUILT_IN, *FAMILIES})
+    """What `reward.prm.family` takes: the families of this package, of other installed ones, and those registered."""
+    return sorted({*BUILT_IN, *FAMILIES, *(offered.name for offered in entry_points(group=ENTRY_POINTS))})
 
 
 def resolve_family(config: "PrmConfig") -> type[PrmFamily]:
@@ -41,11 +61,11 @@ def resolve_family(config: "PrmConfig") -> type[PrmFamily]:
 
     Raises:
         PrmError: a name that is not known (with the nearest that is), a custom family that cannot be loaded, a model
-            that no family claims, or a family that leaves methods out.
+            that no family claims, a family that leaves methods out, or an option that it does not take.
     """
     custom = config.custom_family
     if custom.path is not None and custom.name is not None:
-        return _concrete(_load_custom_family(custom.path, custom.name), family_setting(config))
+        return _usable(_load_custom_family(custom.path, custom.name), config)
     if config.family is not None and config.family not in family_names():
         near = difflib.get_close_matches(config.family, family_names(), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -54,7 +74,7 @@ def resolve_family(config: "PrmConfig") -> type[PrmFamily]:
             "a family of your own goes under reward.prm.custom_family.path and .name."
         )
     register_built_in_families()
-    return _concrete(FAMILIES[config.family or detect_family(config.model_path or "")], family_setting(config))
+    return _usable(FAMILIES[config.family or detect_family(config.model_path or "")], config)
 
 
 def family_setting(config: "PrmConfig") -> str:
@@ -65,10 +85,43 @@ def family_setting(config: "PrmConfig") -> str:
     return f"reward.prm.family={config.family or 'null'}"
 
 
-def _concrete(family: type[PrmFamily], setting: str) -> type[PrmFamily]:
+def _register_offered(offered: EntryPoint) -> None:
+    package = offered.dist.name if offered.dist is not None else "an installed package"
+    where = f"the PRM family {offered.name} that {package} offers ({offered.value})"
+    try:
+        family = offered.load()
+    except Exception as error:  # whatever importing a module raises
+        raise PrmError(
+            f"{where} cannot be imported: {type(error).__name__}: {error}. Mend or uninstall {package}"
+        ) from error
+    if not (isinstance(family, type) and issubclass(family, PrmFamily)):
+        raise PrmError(f"{where} is not a subclass of verl_prpo.prm.family.PrmFamily. Mend or uninstall {package}")
+    name = getattr(family, "name", None)
+    if name != offered.name:
+        raise PrmError(f"{where} calls itself {name!r}: its entry point must have the same name. Mend {package}")
+    try:
+        register_family(family)
+    except ValueError as error:
+        raise PrmError(f"{where}: {error}. Rename it, or uninstall {package}") from error
+
+
+def _usable(family: type[PrmFamily], config: "PrmConfig") -> type[PrmFamily]:
     if inspect.isabstract(family):
         missing = ", ".join(sorted(family.__abstractmethods__))
-        raise PrmError(f"{setting}: {family.__name__} does not define {missing}, which every PrmFamily must")
+        raise PrmError(
+            f"{family_setting(config)}: {family.__name__} does not define {missing}, which every PrmFamily must"
+        )
+    taken = inspect.signature(family.load).parameters.values()
+    options = [each.name for each in taken if each.name not in _NO_OPTIONS]
+    if not any(each.kind is each.VAR_KEYWORD for each in taken):
+        for key in map(str, config.family_options):
+            if key not in options:
+                near = difflib.get_close_matches(key, options, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise PrmError(
+                    f"reward.prm.family_options.{key} is no option of the family {family.name}; {hint}"
+                    + (f"It takes {', '.join(options)}." if options else "It takes none.")
+                )
     return family
 
 

@@ -10,10 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
-
-from verl_prpo.prm.batching import padded_ids, per_row, read_index
-from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.batching import per_row, read_index
+from verl_prpo.prm.families.causal_lm import logits_at
+from verl_prpo.prm.family import Encoded, PrmFamily
 
 UNSURE = 1e-3
 """Greatest error of a score for which a label outside the server's top log-probabilities may count as 0."""
@@ -31,24 +30,7 @@ class LabelTokenPrm(PrmFamily):
     """Token ids of the good and the bad label."""
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
-        device = self.model.device
-        reads = read_index(batch, device)
-
-        def only_reads(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-            return (args[0][reads], *args[1:])  # [rows, longest, hidden] -> [reads, hidden]
-
-        # Logits over the vocabulary at every position would outweigh the model; the hook leaves what models do to their
-        # logits (scaling, soft caps) in place, which reading the hidden states would not.
-        hook = self.model.get_output_embeddings().register_forward_pre_hook(only_reads)
-        try:
-            logits = self.model(input_ids=padded_ids(batch, device), use_cache=False).logits
-        finally:
-            hook.remove()
-        if logits.shape[:-1] != reads[0].shape:
-            raise PrmError(
-                f"{type(self.model).__name__} does not put its hidden states through its output embeddings, which the "
-                f"family {self.name} relies on; choose another model for reward.prm.model_path"
-            )
+        logits = logits_at(self.model, batch, read_index(batch, self.model.device), self.name)
         return per_row(logits[:, list(self.label_ids)].float().softmax(-1)[:, 0], batch)
 
     def served_ids(self, encoded: Encoded) -> list[int]:

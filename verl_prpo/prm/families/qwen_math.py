@@ -18,6 +18,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 
 from verl_prpo.prm.batching import padded_ids, per_row, read_index
 from verl_prpo.prm.chat import Dialogue
+from verl_prpo.prm.families.heads import require_complete
 from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
 
 ARCHITECTURE = "Qwen2ForProcessRewardModel"
@@ -117,17 +118,6 @@ def _load_weights(model_path: str, dtype: torch.dtype) -> ProcessRewardModel:
             f"the weights in reward.prm.model_path={model_path} do not fit {ARCHITECTURE} (a Qwen2 trunk and a head "
             f"with two classes): {error}. {_OTHER_FAMILY}"
         ) from error
-    missing = sorted(loading["missing_keys"])
-    unexpected = sorted(loading["unexpected_keys"])
-    if missing or unexpected:
-        head = any(key.startswith("score.") for key in missing)
-        what = "has no process-reward head with two classes" if head else f"is not a complete {ARCHITECTURE}"
-        raise PrmError(
-            f"reward.prm.model_path={model_path} {what} (missing: {_some(missing)}; not known: {_some(unexpected)}). "
-            f"With random weights in their place its scores would mean nothing. {_OTHER_FAMILY}"
-        )
+    wanted = f"{ARCHITECTURE} (a Qwen2 trunk and a head with two classes)"
+    require_complete(loading, model_path, "score.", wanted, _OTHER_FAMILY)
     return model
-
-
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "") if keys else "none"

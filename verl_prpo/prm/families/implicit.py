@@ -1,0 +1,178 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Implicit process rewards: PRIME-RL/EurusPRM-Stage1 and -Stage2, and the reward models that PRIME trains (2412.01981,
+2502.01456).
+
+Two causal language models with one tokenizer read the dialogue: the PRM and the reference that its training began with.
+The score of a segment y is
+
+    beta * sum over its tokens of (log pi_prm(token | tokens before) - log pi_ref(token | tokens before))
+
+which is what the segment adds to the expected outcome reward, q after it minus q before it. Scores add up over
+segments and have no bound; how large they are depends on the models, so the prior's mean 0 and standard deviation are a
+beginning, to be replaced by what `verl-prpo calibrate` finds (`algorithm.prpo.prior_mean`, `prior_std`).
+
+Options (`reward.prm.family_options`):
+    reference_model_path: folder or hub name of the reference, required; Qwen/Qwen2.5-Math-7B-Instruct for EurusPRM.
+    beta: 0.05 as in PRIME; EurusPRM has 0.001.
+    step_prefix: what is written before a segment, with {k} for its number. null writes the response as it is. EurusPRM
+        is made for "Step {k}: ": then each segment is stripped of white space, has a number unless it begins with one
+        of its own, and an empty line divides it from the next; all that is of the segment it stands with.
+
+The tokens that end the assistant's turn belong to no segment. Any two models with the same tokenizer would give
+numbers: the family must be asked for by name.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from transformers import AutoTokenizer
+
+from verl_prpo.prm.batching import per_row
+from verl_prpo.prm.chat import Dialogue, numbered_step, vocabulary
+from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, logits_at, refuse_known_prm
+from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
+
+DIVIDER = "\n\n"
+STD_NATS = 5.0
+"""Prior standard deviation of a segment's log-ratio: a segment is some dozens of tokens, of some tenths each."""
+
+MOST_NATS = 20.0
+"""Bound of the log-ratio per token, averaged over the longest dialogue: past it two models have nothing in common."""
+
+_CHUNK = 512
+_OPTIONS = "reward.prm.family_options"
+
+
+class ImplicitPrm(PrmFamily):
+    """Scores are differences of log-likelihoods, times beta; `score_range` is a bound that only damage breaks.
+
+    A read is the first position of a segment's tokens and the one after its last.
+    """
+
+    name: ClassVar[str] = "implicit_prm"
+    serving: ClassVar[str | None] = None
+
+    def __init__(
+        self, dialogue: Dialogue, max_context: int, *, beta: float, step_prefix: str | None, model: Any, reference: Any
+    ):
+        self.dialogue = dialogue
+        self.max_context = max_context
+        self.beta = beta
+        self.step_prefix = step_prefix
+        self.model = model
+        self.reference = reference
+        bound = beta * MOST_NATS * max_context
+        self.score_range = (-bound, bound)
+        self.prior_mean = 0.0
+        self.prior_std = beta * STD_NATS
+
+    @classmethod
+    def load(
+        cls,
+        model_path: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trust_remote_code: bool = False,
+        reference_model_path: str | None = None,
+        beta: float = 0.05,
+        step_prefix: str | None = None,
+    ) -> "ImplicitPrm":
+        reference_path = _checked_options(model_path, reference_model_path, beta, step_prefix)
+        setting = f"{_OPTIONS}.reference_model_path"
+        refuse_known_prm(model_path, cls.name)
+        refuse_known_prm(reference_path, cls.name, setting)
+        dialogue = Dialogue(AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code), model_path)
+        reference_tokenizer = AutoTokenizer.from_pretrained(reference_path, trust_remote_code=trust_remote_code)
+        _require_same_vocabulary(dialogue.tokenizer, reference_tokenizer, model_path, reference_path)
+        context = min(context_length(path, trust_remote_code) for path in (model_path, reference_path))
+        model, reference = (
+            load_causal_lm(
+                path, cls.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code, setting=named
+            )
+            for path, named in ((model_path, "reward.prm.model_path"), (reference_path, setting))
+        )
+        for each in (model, reference):
+            rows = each.get_input_embeddings().weight.shape[0]
+            dialogue.require_embeddings(
+                rows, f"Choose models with the tokenizer they came with, there and in {setting}."
+            )
+        return cls(dialogue, context, beta=beta, step_prefix=step_prefix, model=model, reference=reference)
+
+    @classmethod
+    def open(cls, model_path: str, *, trust_remote_code: bool = False, **options: Any) -> "ImplicitPrm":
+        raise PrmError(
+            f"the PRM family {cls.name} compares two models on every token of a response, which no server gives; unset "
+            "reward.prm.server_urls to load both in process (reward.prm.engine=in_process)"
+        )
+
+    def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
+        texts = list(segments)
+        if self.step_prefix is not None:
+            texts = [numbered_step(segment, k, self.step_prefix) for k, segment in enumerate(segments, 1)]
+            texts = [text + DIVIDER for text in texts[:-1]] + texts[-1:]
+        # A token belongs to one segment: each is tokenised on its own, behind what the template puts before an answer.
+        tokens = self.dialogue.continuation_ids(texts)
+        ids, positions = self.dialogue.encode(messages, [i for segment in tokens for i in segment], end_turn=False)
+        reads: list[tuple[int, int]] = []
+        at = positions[0]
+        if at == 0:
+            raise ValueError("the PRM's chat template puts nothing before the answer, so its first token has no odds")
+        for segment in tokens:
+            reads.append((at, at + len(segment)))
+            at += len(segment)
+        return Encoded(ids, reads)
+
+    def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
+        rows = [row for row, encoded in enumerate(batch) for begin, end in encoded.reads for _ in range(begin, end)]
+        columns = [at for encoded in batch for begin, end in encoded.reads for at in range(begin, end)]
+        said = [batch[row].input_ids[at] for row, at in zip(rows, columns, strict=True)]
+        ratio = self._log_probs(self.model, batch, rows, columns, said)
+        ratio -= self._log_probs(self.reference, batch, rows, columns, said)
+        lengths = [end - begin for encoded in batch for begin, end in encoded.reads]
+        scores = [self.beta * part.sum() for part in ratio.split(lengths)]
+        return per_row(torch.stack(scores), batch)
+
+    def _log_probs(
+        self, model: Any, batch: Sequence[Encoded], rows: list[int], columns: list[int], said: list[int]
+    ) -> torch.Tensor:
+        """Log-probabilities of the tokens `said` at `rows` and `columns`, float64 `[tokens]` on the CPU."""
+        device = model.device
+        before = (torch.tensor(rows, device=device), torch.tensor(columns, device=device) - 1)
+        logits = logits_at(model, batch, before, self.name)
+        labels = torch.tensor(said, device=device)
+        parts = zip(logits.split(_CHUNK), labels.split(_CHUNK), strict=True)  # float32 of all would outweigh the model
+        log_probs = [part.float().log_softmax(-1).gather(-1, label[:, None])[:, 0] for part, label in parts]
+        return torch.cat(log_probs).cpu().double()
+
+
+def _checked_options(model_path: str, reference: str | None, beta: float, step_prefix: str | None) -> str:
+    if not isinstance(reference, str) or not reference:
+        raise PrmError(
+            f"{_OPTIONS}.reference_model_path is {reference!r}: the family implicit_prm needs the folder or hub name "
+            "of the model that the PRM's training began with (Qwen/Qwen2.5-Math-7B-Instruct for EurusPRM)"
+        )
+    if reference.rstrip("/") == model_path.rstrip("/"):
+        raise PrmError(
+            f"{_OPTIONS}.reference_model_path={reference} is reward.prm.model_path itself, so every score would be 0; "
+            "give the model that the PRM's training began with"
+        )
+    if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 < beta < math.inf:
+        raise PrmError(f"{_OPTIONS}.beta={beta!r} must be a positive number; 0.05 in PRIME, 0.001 for EurusPRM")
+    if step_prefix is not None and not isinstance(step_prefix, str):
+        raise PrmError(f"{_OPTIONS}.step_prefix={step_prefix!r} must be a text such as 'Step {{k}}: ', or null")
+    return reference
+
+
+def _require_same_vocabulary(tokenizer: Any, reference: Any, model_path: str, reference_path: str) -> None:
+    ids, known = vocabulary(tokenizer), reference.get_vocab()
+    other = sorted(token for token, i in ids.items() if known.get(token) != i)
+    if other:
+        raise PrmError(
+            f"{_OPTIONS}.reference_model_path={reference_path} has another tokenizer than "
+            f"reward.prm.model_path={model_path}: {len(other)} of {len(ids)} tokens differ, such as {other[0]!r}. Give "
+            "the model that the PRM's training began with"
+        )

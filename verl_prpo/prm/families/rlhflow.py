@@ -1,0 +1,90 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""RLHFlow/Llama3.1-8B-PRM-Mistral-Data and -Deepseek-Data (github.com/RLHFlow/RLHF-Reward-Modeling, math-rm).
+
+An instruct model trained to answer every step of a solution with "+" or "-". The dialogue has a turn per step:
+
+    user: <problem> <segment 1>
+    assistant: +
+    user: <segment 2>
+    assistant: +
+
+The score of a segment is the probability of "+" against "-" where the assistant answers it. All answers are written as
+"+", as in the published evaluation, so one forward pass reads them all; the last one is not written, for nothing
+follows it. A segment is written without the white space around it.
+
+Nothing in the config tells the model from the instruct model it was trained from: it must be asked for by name.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from transformers import AutoTokenizer
+
+from verl_prpo.prm.chat import Dialogue, problem_text
+from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, refuse_known_prm
+from verl_prpo.prm.families.labels import LabelTokenPrm
+from verl_prpo.prm.family import Encoded, PrmError
+
+LABELS = ("+", "-")
+_OTHER_FAMILY = "Set reward.prm.model_path to a PRM of RLHFlow, or reward.prm.family to the family of this model."
+
+
+class RlhflowPrm(LabelTokenPrm):
+    """Scores in [0, 1], the probability that the assistant answers a step with "+" and not "-"."""
+
+    name: ClassVar[str] = "rlhflow_prm"
+
+    def __init__(self, model: Any, dialogue: Dialogue, label_ids: tuple[int, int], max_context: int):
+        self.model = model
+        self.dialogue = dialogue
+        self.label_ids = label_ids
+        self.max_context = max_context
+
+    @classmethod
+    def load(
+        cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
+    ) -> "RlhflowPrm":
+        family = cls.open(model_path, trust_remote_code=trust_remote_code)
+        family.model = load_causal_lm(
+            model_path, cls.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+        )
+        rows = family.model.get_input_embeddings().weight.shape[0]
+        family.dialogue.require_embeddings(rows, _OTHER_FAMILY, family.label_ids)
+        return family
+
+    @classmethod
+    def open(cls, model_path: str, *, trust_remote_code: bool = False) -> "RlhflowPrm":
+        refuse_known_prm(model_path, cls.name)
+        tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
+        dialogue = Dialogue(tokenizer, model_path)
+        label_ids = _label_ids(dialogue, model_path)
+        family = cls(None, dialogue, label_ids, context_length(model_path, trust_remote_code))
+        try:
+            family.encode([{"role": "user", "content": "1 + 1?"}], ["1 + 1", "= 2"])
+        except ValueError as error:
+            raise PrmError(
+                f"the chat template of reward.prm.model_path={model_path} cannot hold a turn per step: {error}. "
+                f"{_OTHER_FAMILY}"
+            ) from error
+        return family
+
+    def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
+        steps = [segment.strip() for segment in segments]
+        steps[0] = f"{problem_text(messages)} {steps[0]}".strip()
+        turns: list[tuple[str, list[str | int]]] = []
+        for step in steps:
+            turns += [("user", [step]), ("assistant", [self.label_ids[0]])]
+        ids, answers = self.dialogue.encode_turns(turns)
+        return Encoded(ids[: answers[-1]], [position - 1 for position in answers])
+
+
+def _label_ids(dialogue: Dialogue, model_path: str) -> tuple[int, int]:
+    good, bad = dialogue.plain_ids(LABELS)
+    if len(good) != 1 or len(bad) != 1 or good == bad or dialogue.tokenizer.unk_token_id in (*good, *bad):
+        raise PrmError(
+            f"{' and '.join(map(repr, LABELS))} are not one distinct token each in the tokenizer of "
+            f"reward.prm.model_path={model_path}. {_OTHER_FAMILY}"
+        )
+    return good[0], bad[0]

@@ -1,0 +1,200 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Token classifiers with a wrong and a right class: what TRL's PRMTrainer makes, and PURE-PRM-7B (2504.15275).
+
+The dialogue is the prompt and the steps, each followed by a separator and judged at the separator's last token. Prompt,
+steps and separator are tokenised on their own, and the beginning-of-sequence token comes first where the tokenizer has
+one, as in training. Newlines that end a segment give way to the separator, for the steps of the training data have
+none there. PURE-PRM-7B takes the same form with score="p1-p0"; its own reinforcement learning shows it the prompt in
+the chat template, which is chat_template=true.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+from verl_prpo.prm.batching import padded_ids, per_row, read_index
+from verl_prpo.prm.chat import Dialogue, plain_ids, problem_text, require_embeddings
+from verl_prpo.prm.families.causal_lm import context_length
+from verl_prpo.prm.families.heads import require_complete
+from verl_prpo.prm.family import Encoded, PrmError, PrmFamily, read_model_config
+
+ARCHITECTURE_SUFFIX = "ForTokenClassification"
+SCORES = {"p1": ((0.0, 1.0), 0.5, 12**-0.5), "p1-p0": ((-1.0, 1.0), 0.0, 3**-0.5)}
+"""By the option `score`: range, and mean and standard deviation of the uniform prior on it."""
+
+_OTHER_FAMILY = (
+    "Set reward.prm.model_path to a token classifier of two classes (wrong, right), or reward.prm.family to the family "
+    "of this model."
+)
+
+
+class TokenClassificationPrm(PrmFamily):
+    """Scores from the probabilities of the classes wrong (0) and right (1) at each separator."""
+
+    name: ClassVar[str] = "token_classification"
+
+    serving: ClassVar[str | None] = "pooling"
+
+    def __init__(
+        self, model: Any, tokenizer: Any, dialogue: Dialogue | None, separator_ids: list[int], score: str, context: int
+    ):
+        self.model = model
+        self.tokenizer = tokenizer
+        self.dialogue = dialogue
+        self.separator_ids = separator_ids
+        self.score = score
+        self.score_range, self.prior_mean, self.prior_std = SCORES[score]
+        self.max_context = context
+
+    @classmethod
+    def detects(cls, model_config: dict[str, Any]) -> bool:
+        architectures = model_config.get("architectures")
+        return (
+            isinstance(architectures, list)
+            and len(architectures) == 1
+            and str(architectures[0]).endswith(ARCHITECTURE_SUFFIX)
+            and _labels(model_config) == 2
+        )
+
+    @classmethod
+    def load(
+        cls,
+        model_path: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trust_remote_code: bool = False,
+        separator: str = "\n",
+        score: str = "p1",
+        chat_template: bool = False,
+    ) -> "TokenClassificationPrm":
+        """See `PrmFamily.load`.
+
+        Args:
+            separator: the text put after each step.
+            score: "p1", the probability of class 1, in [0, 1]; or "p1-p0", that minus the one of class 0, in [-1, 1].
+            chat_template: whether the prompt is written in the tokenizer's chat template.
+        """
+        family = cls.open(model_path, separator=separator, score=score, chat_template=chat_template)
+        try:
+            model, loading = AutoModelForTokenClassification.from_pretrained(
+                model_path, dtype=dtype, output_loading_info=True
+            )
+        except RuntimeError as error:
+            raise PrmError(
+                f"the weights in reward.prm.model_path={model_path} do not fit a token classifier: {error}. "
+                f"{_OTHER_FAMILY}"
+            ) from error
+        wanted = f"{type(model).__name__} of two classes"
+        require_complete(loading, model_path, "score.", wanted, _OTHER_FAMILY)
+        attention = [module.is_causal for module in model.modules() if hasattr(module, "is_causal")]
+        if not attention or not all(attention):
+            raise PrmError(
+                f"reward.prm.model_path={model_path} ({type(model).__name__}) is not known to read from left to right, "
+                f"so a step's score could come from the steps after it. {_OTHER_FAMILY}"
+            )
+        rows = model.get_input_embeddings().weight.shape[0]
+        if family.dialogue is not None:
+            family.dialogue.require_embeddings(rows, _OTHER_FAMILY, family.separator_ids)
+        else:
+            require_embeddings(family.tokenizer, model_path, rows, _OTHER_FAMILY, family.separator_ids)
+        family.model = model.to(device).eval()
+        return family
+
+    @classmethod
+    def open(
+        cls,
+        model_path: str,
+        *,
+        trust_remote_code: bool = False,
+        separator: str = "\n",
+        score: str = "p1",
+        chat_template: bool = False,
+    ) -> "TokenClassificationPrm":
+        """See `PrmFamily.open`, and `load` for the options. No code of the model's is ever run."""
+        if score not in SCORES:
+            raise PrmError(f"reward.prm.family_options.score={score!r} is not known; it takes {' or '.join(SCORES)}")
+        if not isinstance(chat_template, bool):
+            raise PrmError(f"reward.prm.family_options.chat_template={chat_template!r} must be true or false")
+        if not isinstance(separator, str) or not separator:
+            raise PrmError(f"reward.prm.family_options.separator={separator!r} must be a text that is not empty")
+        _require_classifier(model_path)
+        tokenizer = AutoTokenizer.from_pretrained(model_path)
+        context = context_length(model_path, trust_remote_code=False)
+        separator_ids = tokenizer(separator, add_special_tokens=False).input_ids
+        dialogue = Dialogue(tokenizer, model_path) if chat_template else None
+        return cls(None, tokenizer, dialogue, separator_ids, score, context)
+
+    @property
+    def bos_ids(self) -> list[int]:
+        """What comes before a plain prompt: the beginning-of-sequence token, or nothing."""
+        return [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
+
+    def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
+        steps = [segment.rstrip("\n") for segment in segments]
+        if self.dialogue is not None:
+            answer: list[str | int] = []
+            for step in steps:
+                answer += [step, *self.separator_ids]
+            ids, positions = self.dialogue.encode(messages, answer, end_turn=False)
+            width = len(self.separator_ids)
+            return Encoded(ids, positions[width - 1 :: width])
+        prompt, *spoken = plain_ids(self.tokenizer, [problem_text(messages), *steps])
+        ids = self.bos_ids + prompt
+        reads = []
+        for ids_of_step in spoken:
+            ids += ids_of_step + self.separator_ids
+            reads.append(len(ids) - 1)
+        return Encoded(ids, reads)
+
+    def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
+        device = self.model.device
+        logits = self.model(input_ids=padded_ids(batch, device), use_cache=False).logits  # [rows, longest, 2]
+        return per_row(self._score(logits[read_index(batch, device)].float().softmax(-1)), batch)
+
+    def served_scores(self, encoded: Encoded, output: Any) -> list[float]:
+        # vLLM gives the probabilities of both classes at every token of the dialogue.
+        if len(output) != len(encoded.input_ids) or any(len(classes) != 2 for classes in output):
+            shape = f"{len(output)} rows of {sorted({len(classes) for classes in output})} numbers"
+            raise ValueError(
+                f"{shape} for {len(encoded.input_ids)} tokens, where one row of 2 per token belongs; serve the PRM "
+                "with --runner pooling and no --pooler-config"
+            )
+        read = torch.tensor([output[position] for position in encoded.reads], dtype=torch.float64).reshape(-1, 2)
+        if ((read.sum(-1) - 1).abs() > 1e-2).any():
+            raise ValueError(
+                "the two classes' numbers do not add up to 1, so they are no probabilities; remove problem_type from "
+                "the config.json that is served, and use_activation from --pooler-config"
+            )
+        return self._score(read).tolist()
+
+    def _score(self, probabilities: torch.Tensor) -> torch.Tensor:
+        wrong, right = probabilities.unbind(-1)
+        return right if self.score == "p1" else right - wrong
+
+
+def _labels(model_config: dict[str, Any]) -> int:
+    """Number of classes; transformers leaves its default of two out of a config.json."""
+    if isinstance(model_config.get("id2label"), dict):
+        return len(model_config["id2label"])
+    return model_config.get("num_labels", 2)
+
+
+def _require_classifier(model_path: str) -> None:
+    model_config = read_model_config(model_path)
+    architectures = model_config.get("architectures") or []
+    if not any(str(name).endswith(ARCHITECTURE_SUFFIX) for name in architectures):
+        raise PrmError(
+            f"reward.prm.model_path={model_path} (architectures={architectures}) is no token classifier, so it has no "
+            f"process-reward head for the family {TokenClassificationPrm.name}. {_OTHER_FAMILY}"
+        )
+    labels = _labels(model_config)
+    if labels != 2:
+        raise PrmError(
+            f"reward.prm.model_path={model_path} sorts tokens into {labels} classes; which of them is right the family "
+            f"{TokenClassificationPrm.name} knows of two only. {_OTHER_FAMILY} A family of your own goes under "
+            "reward.prm.custom_family.path and .name."
+        )
