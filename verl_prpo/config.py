@@ -216,6 +216,16 @@ def prpo_config(algorithm: DictConfig | dict | None) -> PrpoConfig:
     _at_least("algorithm.prpo.max_anchors", config.max_anchors, 0)
     _at_least("algorithm.prpo.min_gap", config.min_gap, 0)
     _at_least("algorithm.prpo.num_segments", config.num_segments, 1)
+    if config.segmenter == "text" and not (config.delimiters and all(config.delimiters)):
+        raise ConfigError(
+            f"algorithm.prpo.delimiters={config.delimiters} must name at least one text, none of them empty, with "
+            "algorithm.prpo.segmenter=text"
+        )
+    if config.segmenter == "tokens" and not (config.delimiter_token_ids and min(config.delimiter_token_ids) >= 0):
+        raise ConfigError(
+            f"algorithm.prpo.delimiter_token_ids={config.delimiter_token_ids} must name at least one token id, from 0 "
+            "on, with algorithm.prpo.segmenter=tokens"
+        )
     if config.prior_mean is not None and not math.isfinite(config.prior_mean):
         raise ConfigError(f"algorithm.prpo.prior_mean={config.prior_mean} must be a finite number")
     if config.prior_std is not None:
@@ -310,6 +320,8 @@ def _check_servers(config: PrmConfig) -> None:
     for url in config.server_urls:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"reward.prm.server_urls: {url} must begin with http:// or https://")
+    if len(set(config.server_urls)) != len(config.server_urls):
+        raise ConfigError(f"reward.prm.server_urls={config.server_urls} names a server twice")
     _at_least("reward.prm.server_concurrency", config.server_concurrency, 1)
     _at_least("reward.prm.server_prompts_per_request", config.server_prompts_per_request, 1)
     _positive("reward.prm.server_request_timeout", config.server_request_timeout)

@@ -17,6 +17,7 @@ from verl_prpo.config import (
     ConfigError,
     PrmConfig,
     PrpoConfig,
+    engine_of,
     needs_prm,
     prm_config,
     prpo_config,
@@ -54,6 +55,23 @@ def test_a_prm_needs_nothing_but_its_path() -> None:
     assert (config.on_error, config.num_replicas, config.trust_remote_code) == ("raise", 1, False)
 
 
+@pytest.mark.parametrize(
+    ("section", "engine"),
+    [
+        ({}, "in_process"),
+        ({"server_urls": ["http://prm:8000"]}, "server"),
+        ({"engine": "reward_model"}, "reward_model"),
+    ],
+)
+def test_the_engine_is_told_from_the_servers_where_it_is_not_set(section: Any, engine: str) -> None:
+    assert engine_of(prm_config({"prm": section})) == engine
+
+
+def test_a_familys_options_are_its_own() -> None:
+    options = {"beta": 0.05, "reference_model_path": "some/lm"}
+    assert prm_config({"prm": {"family_options": options}}).family_options == options
+
+
 @pytest.mark.parametrize("section", [None, {}, {"prpo": None}, {"prpo": {}}])
 def test_an_absent_or_empty_section_is_all_defaults(section: Any) -> None:
     assert prpo_config(OmegaConf.create(section) if section is not None else None) == PrpoConfig()
@@ -88,6 +106,10 @@ ALGORITHM_MISTAKES = [
     ({"prior_mean": float("nan")}, "algorithm.prpo.prior_mean=nan must be a finite number"),
     ({"prior_std": 0.0}, "algorithm.prpo.prior_std=0.0 must be a positive number"),
     ({"prior_std": float("nan")}, "algorithm.prpo.prior_std=nan must be a positive number"),
+    ({"segmenter": "text", "delimiters": []}, "algorithm.prpo.delimiters=[] must name at least one text"),
+    ({"segmenter": "text", "delimiters": [""]}, "algorithm.prpo.delimiters=[''] must name at least one text"),
+    ({"segmenter": "tokens"}, "algorithm.prpo.delimiter_token_ids=[] must name at least one token id"),
+    ({"segmenter": "tokens", "delimiter_token_ids": [-1]}, "algorithm.prpo.delimiter_token_ids=[-1] must name"),
     ({"outcome_weight": 0.0}, "algorithm.prpo.outcome_weight=0.0 must be a positive number"),
     ({"outcome_weight": float("inf")}, "algorithm.prpo.outcome_weight=inf must be a positive number"),
     ({"skip_all_equal_groups": "maybe"}, "algorithm.prpo.skip_all_equal_groups: Value 'maybe' is not a valid bool"),
@@ -122,6 +144,24 @@ PRM_MISTAKES = [
     ({"timeout": 0}, "reward.prm.timeout=0.0 must be a positive number"),
     ({"timeout": "soon"}, "reward.prm.timeout: Value 'soon' of type 'str'"),
     ({"startup_timeout": float("inf")}, "reward.prm.startup_timeout=inf must be a positive number"),
+    ({"engine": "vllm"}, "reward.prm.engine=vllm is not known (one of in_process, server, reward_model)"),
+    ({"engine": "server"}, "reward.prm.engine=server needs reward.prm.server_urls"),
+    (
+        {"engine": "in_process", "server_urls": ["http://prm:8000"]},
+        "reward.prm.server_urls is not read with reward.prm.engine=in_process",
+    ),
+    ({"server_urls": ["prm:8000"]}, "prm:8000 must begin with http:// or https://"),
+    ({"server_urls": ["http://a", "http://a"]}, "names a server twice"),
+    ({"server_concurrency": 0}, "reward.prm.server_concurrency=0 must be at least 1"),
+    ({"server_prompts_per_request": 0}, "reward.prm.server_prompts_per_request=0 must be at least 1"),
+    ({"server_request_timeout": 0}, "reward.prm.server_request_timeout=0.0 must be a positive number"),
+    ({"server_retries": -1}, "reward.prm.server_retries=-1 must be at least 0"),
+    ({"prompt_logprobs": -2}, "reward.prm.prompt_logprobs=-2 must be at least -1"),
+    ({"schedule": "streaming"}, "reward.prm.schedule=streaming is not known; did you mean stream?"),
+    ({"overlong": "cut"}, "reward.prm.overlong=cut is not known"),
+    ({"cache_size": -1}, "reward.prm.cache_size=-1 must be at least 0"),
+    ({"max_failed_fraction": 1.5}, "reward.prm.max_failed_fraction=1.5 must be from 0 to 1"),
+    ({"max_failed_fraction": float("nan")}, "reward.prm.max_failed_fraction=nan must be from 0 to 1"),
 ]
 
 
