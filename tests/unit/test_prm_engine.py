@@ -2,15 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine: packing, order, and a failure of its own for each response that cannot be scored."""
 
+from collections import Counter
+from itertools import pairwise
+from random import Random
+
 import numpy as np
 import pytest
 import torch
-from tiny_models import qwen_math_prm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import SEPARATOR, qwen_math_prm, qwen_tokenizer
 
+from verl_prpo.prm.batching import PASS_COST, forward_passes
 from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.family import Encoded, PrmError
 from verl_prpo.prm.results import PrmFailure, PrmRequest
+from verl_prpo.prm.text import segment_texts
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 
@@ -61,7 +69,7 @@ def test_rows_times_the_longest_stay_within_the_limit_and_each_response_is_read_
     assert all(rows * longest <= limit or rows == 1 for rows, longest in family.shapes)
     assert sum(rows for rows, _ in family.shapes) == len(asked) - 1  # two of them are equal
     assert all(len(result.scores) == 2 for result in results)
-    assert [longest for _, longest in family.shapes] == sorted(longest for _, longest in family.shapes)
+    assert [longest for _, longest in family.shapes] == sorted((longest for _, longest in family.shapes), reverse=True)
 
 
 def test_an_overlong_response_fails_alone_with_its_numbers(family):
@@ -213,7 +221,7 @@ def test_an_output_without_a_row_for_each_dialogue_fails_its_forward_pass_alone(
 
     engine = failing(family, monkeypatch, forward=forward)
     engine.max_tokens_per_forward = 200
-    long, *pair = engine.score(requests(20, 1, 1))
+    long, *pair = engine.score(requests(20, 1, 2))
     assert [(bad.scores, bad.failure) for bad in pair] == [(None, PrmFailure.BAD_OUTPUT)] * 2
     assert all("for 2 dialogues" in bad.detail for bad in pair)
     assert long.failure is None
@@ -225,10 +233,194 @@ def test_scores_are_plain_numbers_whatever_the_family_gives(family, monkeypatch)
     assert [type(score) for score in result.scores] == [float, float]
 
 
-def test_running_out_of_memory_names_the_setting(family, monkeypatch):
-    def out_of_memory(batch):
-        raise torch.OutOfMemoryError("out of memory")
+def test_equal_requests_of_one_call_are_read_once(family):
+    first, second, third = InProcessEngine(family, 16384).score(requests(1, 1, 2))
+    assert [rows for rows, _ in family.shapes] == [2]
+    assert (first.cached, second.cached, third.cached) == (False, True, False)
+    assert first.scores == second.scores != third.scores
 
-    monkeypatch.setattr(family, "forward", out_of_memory)
-    with pytest.raises(PrmError, match=r"reward\.prm\.max_tokens_per_forward"):
-        InProcessEngine(family, 16384).score(requests(1))
+
+def test_a_response_scored_before_is_remembered(family):
+    engine = InProcessEngine(family, 16384, cache_size=10)
+    (before,) = engine.score(requests(1))
+    again, new = engine.score(requests(1, 2))
+    assert (before.cached, again.cached, new.cached) == (False, True, False)
+    assert again.scores == before.scores and again.tokens == before.tokens
+    assert [rows for rows, _ in family.shapes] == [1, 1]
+
+
+def forward_failing(family, calls, raised):
+    """A forward pass that notes how many dialogues it was given, and raises the error that `raised` gives for them."""
+
+    def forward(batch, whole=family.forward):
+        calls.append(len(batch))
+        error = raised(batch)
+        if error is not None:
+            raise error
+        return whole(batch)
+
+    return forward
+
+
+def longest_of(batch) -> int:
+    return max(len(row.input_ids) for row in batch)
+
+
+def test_a_dialogue_on_which_the_forward_pass_fails_fails_alone(family, monkeypatch):
+    asked = requests(1, 2, 3, 4, 5, 6, 7)
+    lengths = [result.tokens for result in InProcessEngine(family, 16384).score(asked)]
+    calls = []
+
+    def raised(batch):
+        return ZeroDivisionError("not this one") if any(len(row.input_ids) == lengths[3] for row in batch) else None
+
+    results = failing(family, monkeypatch, forward=forward_failing(family, calls, raised)).score(asked)
+    assert [result.failure for result in results] == [None] * 3 + [PrmFailure.ENGINE_ERROR] + [None] * 3
+    assert results[3].detail == "ZeroDivisionError: not this one" and results[3].tokens == lengths[3]
+    assert len(calls) <= 7
+
+
+def test_a_forward_pass_that_always_fails_ends_with_a_failure_for_each(family, monkeypatch):
+    calls = []
+    forward = forward_failing(family, calls, lambda batch: RuntimeError("the device is lost"))
+    results = failing(family, monkeypatch, forward=forward).score(requests(*range(1, 9)))
+    assert {result.failure for result in results} == {PrmFailure.ENGINE_ERROR}
+    assert len(calls) == 15  # each half once
+
+
+def test_an_output_that_fails_while_it_is_read_fails_as_the_pass(family, monkeypatch):
+    def forward(batch):
+        yield [0.5, 0.5]
+        raise ZeroDivisionError("too late")
+
+    results = failing(family, monkeypatch, forward=forward).score(requests(1, 2))
+    assert [result.failure for result in results] == [PrmFailure.ENGINE_ERROR] * 2
+    assert "too late" in results[0].detail
+
+
+def test_a_fault_that_the_family_calls_its_own_in_a_forward_pass_fails_the_call(family, monkeypatch):
+    forward = forward_failing(family, [], lambda batch: PrmError("set reward.prm.model_path to another model"))
+    with pytest.raises(PrmError, match="set reward"):
+        failing(family, monkeypatch, forward=forward).score(requests(1))
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    MemoryError(),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    RuntimeError("NPU out of memory."),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=repr)
+def test_out_of_memory_makes_passes_smaller_and_says_so(family, monkeypatch, caplog, error):
+    asked = requests(9, 1, 20, 3, 12, 5)
+    expected = InProcessEngine(family, 16384).score(asked)
+    calls = []
+    forward = forward_failing(family, calls, lambda batch: error if len(batch) * longest_of(batch) > 250 else None)
+    engine = failing(family, monkeypatch, forward=forward)
+    for result, wanted in zip(engine.score(asked), expected, strict=True):
+        assert result.failure is None and result.scores == pytest.approx(wanted.scores, abs=1e-5)
+    assert 125 < engine.max_tokens_per_forward and len(calls) <= 12
+    assert "reward.prm.max_tokens_per_forward" in caplog.text and type(error).__name__ in caplog.text
+    calls.clear()
+    caplog.clear()
+    engine.score(asked)
+    assert caplog.text == "" and sum(calls) == len(asked)  # it has learnt what fits
+
+
+def test_a_dialogue_too_long_for_the_memory_fails_alone_and_names_the_settings(family, monkeypatch):
+    forward = forward_failing(family, [], lambda batch: OUT_OF_MEMORY[0] if longest_of(batch) > 150 else None)
+    engine = failing(family, monkeypatch, forward=forward)
+    fine, long, other = engine.score(requests(1, 20, 3))
+    assert (fine.failure, long.failure, other.failure) == (None, PrmFailure.ENGINE_ERROR, None)
+    for setting in ("reward.prm.max_tokens_per_forward", "reward.prm.dtype", "data.max_response_length"):
+        assert setting in long.detail
+
+
+class TestForwardPasses:
+    @settings(max_examples=200, deadline=None)
+    @given(lengths=st.lists(st.integers(1, 700), max_size=7), limit=st.integers(1, 2000))
+    def test_no_other_partition_reads_fewer_tokens(self, lengths, limit):
+        passes = forward_passes(lengths, limit)
+        assert sorted(i for members in passes for i in members) == list(range(len(lengths)))
+        assert all(len(p) == 1 or len(p) * max(lengths[i] for i in p) <= limit for p in passes)
+        assert cost(lengths, passes) == min(
+            cost(lengths, partition)
+            for partition in partitions(list(range(len(lengths))))
+            if all(len(p) == 1 or len(p) * max(lengths[i] for i in p) <= limit for p in partition)
+        )
+
+    def test_one_long_dialogue_does_not_pad_many_short_ones(self):
+        assert forward_passes([100] * 8 + [2000], 20_000) == [[8], list(range(8))]
+
+    def test_dialogues_of_like_length_share_a_pass(self):
+        assert forward_passes([100, 110, 90], 20_000) == [[1, 0, 2]]
+
+
+def cost(lengths, passes) -> int:
+    return sum(len(members) * max(lengths[i] for i in members) + PASS_COST for members in passes)
+
+
+def partitions(items):
+    if not items:
+        yield []
+        return
+    first, *others = items
+    for partition in partitions(others):
+        yield [[first], *partition]
+        for n, members in enumerate(partition):
+            yield [*partition[:n], [first, *members], *partition[n + 1 :]]
+
+
+# Lone bytes, halves of characters, special tokens' texts, a separator, and scripts of all directions.
+ODDITIES = [
+    "<|im_end|>", "<|im_start|>assistant\n", "<|endoftext|>", SEPARATOR, "[CLS]", "\x00", "\u202e", "\u200d", "\ufeff",
+    "😀", "👩🏽", "首先我们", "مرحبا", "שלום", "e\u0301", "\n\n", " ", "\r", "\ufffd", "\U0010ffff", "Yes",
+]  # fmt: skip
+
+
+def random_ids(tokenizer, random: Random) -> list[int]:
+    """Token ids of a response such as a policy that has lost its mind would give."""
+    kind = random.randrange(3)
+    if kind == 0:
+        return [random.randrange(len(tokenizer)) for _ in range(random.randrange(40))]
+    if kind == 1:
+        text = random.randbytes(random.randrange(30)).decode("utf-8", random.choice(["ignore", "replace"]))
+    else:
+        text = "".join(random.choices(ODDITIES, k=random.randrange(8)))
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=random.random() < 0.5).input_ids
+
+
+def random_bounds(length: int, random: Random) -> list[tuple[int, int]]:
+    """Spans that tile the response; often at every token, so that characters are broken at every edge."""
+    inner = range(1, length) if random.random() < 0.3 else random.choices(range(length + 1), k=random.randrange(6))
+    return list(pairwise([0, *sorted(inner), length]))
+
+
+@pytest.mark.parametrize("overlong", ["neutral", "truncate", "raise"])
+def test_ten_thousand_random_responses_get_a_score_for_each_segment_or_one_failure(tmp_path, overlong):
+    random = Random(overlong)
+    tokenizer = qwen_tokenizer()
+    engine = InProcessEngine(load(qwen_math_prm(tmp_path, context=160)), 16384, overlong, cache_size=2000)
+    count = 3334
+    asked, wholes = [], []
+    for _ in range(count):
+        ids = random_ids(tokenizer, random)
+        bounds = random_bounds(len(ids), random)
+        asked.append(PrmRequest(QUESTION, segment_texts(tokenizer, ids, bounds)))
+        wholes.append((tokenizer.decode(ids, skip_special_tokens=True), len(bounds)))
+    results = [result for at in range(0, count, 256) for result in engine.score(asked[at : at + 256])]
+    kinds = Counter()
+    for request, (whole, segments), result in zip(asked, wholes, results, strict=True):
+        assert "".join(request.segments) == whole and len(request.segments) == segments
+        kinds[result.failure, result.overlong] += 1
+        if result.failure is None:
+            assert len(result.scores) == segments
+            assert all(score is None or 0 <= score <= 1 for score in result.scores)
+            assert (None in result.scores) <= (overlong == "neutral" and result.overlong)
+        else:
+            assert result.scores is None and result.detail
+            assert result.failure is (PrmFailure.BAD_INPUT if whole == "" else PrmFailure.OVERLONG)
+    assert kinds[None, False] > count / 2 and kinds[PrmFailure.BAD_INPUT, False] > 0
+    assert kinds[PrmFailure.OVERLONG if overlong == "raise" else None, True] > 0

@@ -9,12 +9,14 @@ is never made up: a segment that the PRM did not read has None.
 import math
 import operator
 import reprlib
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from verl_prpo.prm.cache import ScoreCache, dialogue_key
 from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.fitting import part_that_fits, segments_that_fit
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 
 RANGE_TOLERANCE = 1e-3
@@ -120,15 +122,17 @@ def read(family: PrmFamily, request: PrmRequest, overlong: str) -> Reading | Prm
     length = len(encoded.input_ids)
     if overlong == "raise":
         return _overlong(family, length)
-    fits = _longest(len(texts) - 1, lambda count: _fits(family, request.messages, texts[:count]))
+
+    def tokens(texts: list[str]) -> float:
+        encoded = _encode(family, request.messages, texts)
+        return len(encoded.input_ids) if isinstance(encoded, Encoded) else math.inf
+
+    fit = segments_that_fit(tokens, texts, length, family.max_context)
+    shown = texts[: fit.count]
     beyond: int | None = None
-    shown = texts[:fits]
     if overlong == "truncate":
-        straddling = texts[fits]
-        chars = _longest(
-            len(straddling) - 1, lambda count: _fits(family, request.messages, [*shown, straddling[:count]])
-        )
-        shown = [*shown, straddling[:chars]] if chars else shown
+        part = part_that_fits(tokens, texts, fit, family.max_context)
+        shown = [*shown, part] if part else shown
         beyond = len(shown) - 1
     if not shown:
         unread = PrmResult([None] * len(request.segments), tokens=length, overlong=True)
@@ -146,7 +150,7 @@ def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> list[flo
     try:
         scores = [float(score) for score in output]
     except Exception as error:  # no sequence at all, or of what is no number
-        detail = f"{family.name} gave {shown_value(output)} for scores: {type(error).__name__}: {error}"
+        detail = f"{family.name} gave {shown_value(output)} for scores: {shown_error(error)}"
         return PrmResult(None, PrmFailure.BAD_OUTPUT, detail, tokens)
     if len(scores) != len(encoded.reads):
         detail = f"{family.name} gave {len(scores)} scores for {len(encoded.reads)} segments"
@@ -166,6 +170,14 @@ def shown_value(value: Any) -> str:
     return f"{type(value).__name__} {reprlib.repr(value)}"
 
 
+def shown_error(error: BaseException) -> str:
+    """An error's kind and text, even of one that cannot write itself."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
+
+
 def _encode(family: PrmFamily, messages: Sequence[dict[str, Any]], texts: list[str]) -> Encoded | PrmResult:
     try:
         encoded = family.encode(messages, texts)
@@ -175,28 +187,11 @@ def _encode(family: PrmFamily, messages: Sequence[dict[str, Any]], texts: list[s
     except PrmError:
         raise
     except Exception as error:  # whatever a family or tokenizer raises on a text it cannot take
-        return PrmResult(None, PrmFailure.BAD_INPUT, f"{family.name}: {type(error).__name__}: {error}")
+        return PrmResult(None, PrmFailure.BAD_INPUT, f"{family.name}: {shown_error(error)}")
     if len(encoded.reads) != len(texts):
         detail = f"{family.name} reads {len(encoded.reads)} scores for {len(texts)} segments"
         return PrmResult(None, PrmFailure.WRONG_COUNT, detail, len(encoded.input_ids))
     return encoded
-
-
-def _fits(family: PrmFamily, messages: Sequence[dict[str, Any]], texts: list[str]) -> bool:
-    encoded = _encode(family, messages, texts)
-    return isinstance(encoded, Encoded) and len(encoded.input_ids) <= family.max_context
-
-
-def _longest(most: int, fits: Callable[[int], bool]) -> int:
-    """The greatest count from 1 to `most` that fits, by bisection; 0 when none does."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _overlong(family: PrmFamily, length: int) -> PrmResult:
@@ -220,7 +215,7 @@ def _places(segments: Sequence[str], shown: int, beyond: int | None) -> list[int
 
 
 def _token_ids(ids: Sequence[Any]) -> list[int]:
-    plain = [operator.index(token) for token in ids]
+    plain = list(array("q", map(operator.index, ids)))
     if min(plain) < 0:
         raise ValueError(f"{min(plain)} is no token id")
     return plain
