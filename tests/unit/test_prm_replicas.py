@@ -10,12 +10,13 @@ import time
 import pytest
 import ray
 import torch
+from fault_server import FaultServer, rows
 from ray.util.placement_group import placement_group_table
 from tiny_models import instruct_model, qwen_math_prm
 
 from verl_prpo.config import CustomFamily, PrmConfig
 from verl_prpo.prm import replicas as replicas_module
-from verl_prpo.prm.actor import PrmReplica
+from verl_prpo.prm.actor import PrmReplica, compile_models
 from verl_prpo.prm.client import PrmClient
 from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
@@ -80,6 +81,7 @@ def config(folder):
         num_cpus_per_replica=0.5,
         timeout=60,
         startup_timeout=400,
+        overlong="raise",
     )
 
 
@@ -133,6 +135,8 @@ class TestRunningReplicas:
                 "model_path": str(folder),
                 "device": "cpu",
                 "dtype": "float32",
+                "engine": "in_process",
+                "servers": (),
             }
 
     def test_many_responses_get_the_scores_of_one_process(self, config, folder):
@@ -153,8 +157,9 @@ class TestRunningReplicas:
             await whole_call(self, replica, chunk)
 
         monkeypatch.setattr(PrmClient, "_call", noted)
-        assert all(result.failure is None for result in score_all(config, [["So 2."]] * 40))
-        assert sorted(calls) == [("prm_replica_0", 20), ("prm_replica_1", 20)]
+        assert all(result.failure is None for result in score_all(config, [[f"So {i}."] for i in range(40)]))
+        assert sum(count for _, count in calls) == 40 and len(calls) <= 4
+        assert {name for name, _ in calls} == {"prm_replica_0", "prm_replica_1"}
 
     def test_a_slow_call_leaves_the_rest_to_the_other_replica(self, config):
         async def main():
@@ -191,12 +196,12 @@ class TestRunningReplicas:
     def test_a_fault_of_the_family_comes_back_with_its_message(self, config):
         (broken,) = score_all(config, [["break"]])
         assert broken.failure is PrmFailure.ENGINE_ERROR
-        assert "prm_replica_0: ZeroDivisionError: a fault of this family" in broken.detail
+        assert "ZeroDivisionError: a fault of this family" in broken.detail and "prm_replica_" in broken.detail
 
     def test_a_fault_that_cannot_be_sent_comes_back_as_text(self, config):
         (broken,) = score_all(config, [["unknown"]])
         assert broken.failure is PrmFailure.ENGINE_ERROR
-        assert broken.detail == "prm_replica_0: Unknown: a fault that only this process knows"
+        assert broken.detail.endswith("Unknown: a fault that only this process knows")
 
     def test_a_replica_that_is_not_there_leaves_its_share_to_the_others(self, config):
         config = dataclasses.replace(config, num_replicas=3)
@@ -245,30 +250,33 @@ class TestRunningReplicas:
         assert score_all(config, [["So 2."]])[0].failure is None
 
 
-def test_a_replica_killed_during_a_call_is_a_failure_not_a_hang(config):
-    first, second = start_replicas(config, "cpu")
+def test_the_only_replica_killed_during_a_call_is_a_failure_not_a_hang(config):
+    config = one_of(config)
+    (replica,) = start_replicas(config, "cpu")
 
     async def main():
         client = PrmClient(config, lambda: lookup_replicas(config))
         call = asyncio.create_task(client.score(QUESTION, ["wait 50; So 2."]))
         await asyncio.sleep(1)
-        ray.kill(first)
+        ray.kill(replica)
         began = time.monotonic()
         during = await call
-        others = [await client.score(QUESTION, ["So 2."]) for _ in range(4)]
-        ray.kill(second)
-        call = await client.score(QUESTION, ["So 2."])
         nobody = await client.score(QUESTION, ["So 2."])
-        return during, others, call, nobody, time.monotonic() - began
+        return during, nobody, time.monotonic() - began
 
-    during, others, call, nobody, seconds = asyncio.run(main())
+    during, nobody, seconds = asyncio.run(main())
     stop_replicas()
     assert (during.scores, during.failure) == (None, PrmFailure.REPLICA_DIED)
     assert "prm_replica_0" in during.detail
-    assert [result.failure for result in others] == [None] * 4
-    assert call.failure is PrmFailure.REPLICA_DIED
     assert nobody.failure is PrmFailure.REPLICA_DIED and "no replica is left" in nobody.detail
     assert seconds < 20
+
+
+def test_a_prm_can_be_started_as_soon_as_another_was_stopped(config):
+    for _ in range(2):
+        (replica,) = start_replicas(one_of(config), "cpu")
+        assert ray.get(replica.describe.remote(), timeout=30).family == "slow"
+        stop_replicas()
 
 
 def test_a_client_that_comes_late_counts_a_missing_replica_among_the_dead(config):
@@ -280,8 +288,8 @@ def test_a_client_that_comes_late_counts_a_missing_replica_among_the_dead(config
         client = PrmClient(config, lambda: lookup_replicas(config))
         alive = await client.score(QUESTION, ["So 2."])
         ray.kill(second)
-        await client.score(QUESTION, ["So 2."])
-        return alive, await client.score(QUESTION, ["So 2."])
+        await client.score(QUESTION, ["So 3."])
+        return alive, await client.score(QUESTION, ["So 4."])
 
     alive, nobody = asyncio.run(main())
     stop_replicas()
@@ -376,3 +384,87 @@ def test_weights_that_do_not_load_in_time_are_told_apart_from_no_room(config, tm
 def test_replicas_that_were_never_started_are_named_with_what_starts_them(config):
     with pytest.raises(PrmError, match=r"not running.*trainer\.use_v1"):
         score_all(config, [["So 2."]])
+
+
+class TestServedReplicas:
+    """Replicas that hold no weights and ask servers."""
+
+    @pytest.fixture(scope="class")
+    def family(self, folder):
+        return QwenMathPrm.open(str(folder))
+
+    @pytest.fixture
+    def served(self, config):
+        yield dataclasses.replace(config, custom_family=CustomFamily(), server_retries=1)
+        stop_replicas()
+
+    def test_they_take_no_gpu_and_give_the_servers_scores(self, served, family):
+        segment_lists = [[f"We add {i}. ", "So 2."] for i in range(60)]
+        with FaultServer(family.separator_id, lambda number, ids: "slow") as server:
+            config = dataclasses.replace(served, server_urls=[server.url], num_gpus_per_replica=1)
+            replicas = start_replicas(config, "cuda")
+            assert ray.available_resources()["GPU"] == 1
+            described = ray.get([replica.describe.remote() for replica in replicas], timeout=30)
+            results = score_all(config, segment_lists)
+        assert [(d.engine, d.servers, d.device) for d in described] == [("server", (server.url,), "")] * 2
+        for texts, result in zip(segment_lists, results, strict=True):
+            ids = family.encode(QUESTION, texts).input_ids
+            assert result.scores == [right for _, right in rows(ids, family.separator_id)]
+        assert server.most_in_flight > 1
+
+    def test_the_reward_models_router_is_handed_in(self, served, family):
+        with FaultServer(family.separator_id, health=404) as server:
+            config = one_of(served, engine="reward_model")
+            (replica,) = start_replicas(config, "cpu", server_urls=[server.url])
+            described = ray.get(replica.describe.remote(), timeout=30)
+        stop_replicas()
+        assert (described.engine, described.servers) == ("reward_model", (server.url,))
+        with pytest.raises(PrmError, match="no server of the PRM is known"):
+            start_replicas(config, "cpu")
+
+    def test_a_dead_server_stops_the_start_with_its_url_and_the_reason(self, served, family):
+        with FaultServer(family.separator_id) as server:
+            pass
+        began = time.monotonic()
+        with pytest.raises(PrmError, match=f"{server.url}/health: connection refused.*server_urls") as caught:
+            start_replicas(dataclasses.replace(served, server_urls=[server.url]), "cpu")
+        assert time.monotonic() - began < 30
+        assert str(caught.value).startswith("1 of the PRM's 1 servers cannot be used") and groups_left() == []
+
+    def test_a_server_that_dies_is_a_failure_of_each_response(self, served, family):
+        with FaultServer(family.separator_id) as server:
+            config = one_of(served, server_urls=[server.url])
+            replicas = start_replicas(config, "cpu")  # they live as long as somebody holds them
+        results = score_all(config, [["So 2."], ["We add."], ["So 2."]])
+        assert len(replicas) == 1
+        assert [result.failure for result in results] == [PrmFailure.REFUSED] * 3
+
+    def test_a_fault_of_opening_names_the_model_and_the_family(self, served, tmp_path):
+        with FaultServer(0) as server:
+            path = instruct_model(tmp_path / "lm")
+            config = one_of(served, model_path=str(path), server_urls=[server.url])
+            with pytest.raises(PrmError, match="cannot tell how to read the PRM"):
+                start_replicas(config, "cpu")
+        assert groups_left() == []
+
+
+class TestCompiling:
+    def test_a_compiled_prm_gives_the_same_scores(self, folder, monkeypatch):
+        def load():
+            return QwenMathPrm.load(str(folder), device=torch.device("cpu"), dtype=torch.float32)
+
+        compiled = []
+        monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: compiled.append((self, options)))
+        family = load()
+        compile_models(family)
+        assert compiled == [(family.model.model, {"dynamic": True})]
+        monkeypatch.undo()
+        family.model.model.compile(dynamic=True, backend="eager")
+        requests = [PrmRequest(QUESTION, ["We add. " * i, "So 2."]) for i in (1, 4, 9)]
+        results, expected = (InProcessEngine(prm, 256).score(requests) for prm in (family, load()))
+        for result, wanted in zip(results, expected, strict=True):
+            assert result.scores == pytest.approx(wanted.scores, abs=1e-5)
+
+    def test_a_family_without_a_transformers_model_is_refused(self, folder):
+        with pytest.raises(PrmError, match=r"reward\.prm\.compile=true.*qwen_math_prm.*unset"):
+            compile_models(QwenMathPrm.open(str(folder)))

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""One copy of the PRM in a Ray actor.
+"""One copy of the PRM in a Ray actor, or the one door to the servers that hold it.
 
 What leaves it is plain: results, a description, and faults as a `PrmError` of text, for a family's own types need not
 be known where they arrive. The actor's log has their traceback.
@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 import ray
 import torch
+from transformers import PreTrainedModel
 
+from verl_prpo.config import engine_of
 from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families import family_setting, resolve_family
 from verl_prpo.prm.family import PrmError, PrmFamily, checked_family
 from verl_prpo.prm.results import PrmRequest, PrmResult
+from verl_prpo.prm.served import ServedEngine, open_served_engine
 
 if TYPE_CHECKING:
     from verl_prpo.config import PrmConfig
@@ -39,7 +42,9 @@ class PrmDescription:
         prior_mean, prior_std: of the prior on the scores, in their units.
         max_context: longest dialogue, in tokens.
         model_path: where it was loaded from.
-        device, dtype: as torch names them.
+        device, dtype: as torch names them; "" with a server, which has its own.
+        engine: in_process, server or reward_model.
+        servers: base URLs, without passwords; none in process.
     """
 
     family: str
@@ -50,6 +55,8 @@ class PrmDescription:
     model_path: str
     device: str
     dtype: str
+    engine: str = "in_process"
+    servers: tuple[str, ...] = ()
 
 
 class PrmReplica:
@@ -81,17 +88,9 @@ class PrmReplica:
                 ),
                 setting,
             )
-            low, high = family.score_range
-            self._description = PrmDescription(
-                family=family.name,
-                score_range=(float(low), float(high)),
-                prior_mean=float(family.prior_mean),
-                prior_std=float(family.prior_std),
-                max_context=family.max_context,
-                model_path=config.model_path,
-                device=str(device),
-                dtype=dtype_name,
-            )
+            if config.compile:
+                compile_models(family)
+            self._description = _description(family, config, device=str(device), dtype=dtype_name)
             self._engine = InProcessEngine(family, config.max_tokens_per_forward, config.overlong, config.cache_size)
         return self._description
 
@@ -107,6 +106,76 @@ class PrmReplica:
         """
         with _faults_as_text(""):
             return self._engine.score(requests)
+
+
+class ServedPrmReplica:
+    """The way to the servers that hold the PRM, in an async actor of its own; `load` comes first."""
+
+    async def load(self, config: "PrmConfig", urls: Sequence[str]) -> PrmDescription:
+        """Check the servers, and load the PRM's tokenizer and config.
+
+        Args:
+            config: `reward.prm`.
+            urls: base URLs of the servers.
+
+        Raises:
+            PrmError: a server is not up, or the PRM cannot be used as configured.
+        """
+        where = f"reward.prm.model_path={config.model_path} cannot be opened with {family_setting(config)}: "
+        with _faults_as_text(where):
+            self._engine: ServedEngine = await open_served_engine(config, urls)
+            servers = tuple(server.shown for server in self._engine.pool.servers)
+            self._description = _description(self._engine.family, config, device="", dtype="", servers=servers)
+        return self._description
+
+    async def describe(self) -> PrmDescription:
+        """What was opened."""
+        return self._description
+
+    async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
+        """One result per request, see `ServedEngine.score`; several calls run at once.
+
+        Raises:
+            PrmError: the family fails.
+        """
+        with _faults_as_text(""):
+            return await self._engine.score(requests)
+
+
+def compile_models(family: PrmFamily) -> None:
+    """Put the trunk of every transformers model that the family holds through torch.compile, in place.
+
+    Raises:
+        PrmError: it holds none.
+    """
+    held = [value for value in vars(family).values() if isinstance(value, torch.nn.Module)]
+    models = [m for module in held for m in module.modules() if isinstance(m, PreTrainedModel)]
+    trunks = {id(m): m for m in models if not any(isinstance(c, PreTrainedModel) for c in m.children())}
+    if not trunks:
+        raise PrmError(
+            f"reward.prm.compile=true: the PRM family {family.name} holds no transformers model that could be "
+            "compiled; unset it"
+        )
+    for trunk in trunks.values():
+        trunk.compile(dynamic=True)  # batches differ in rows and length
+
+
+def _description(
+    family: PrmFamily, config: "PrmConfig", device: str, dtype: str, servers: tuple[str, ...] = ()
+) -> PrmDescription:
+    low, high = family.score_range
+    return PrmDescription(
+        family=family.name,
+        score_range=(float(low), float(high)),
+        prior_mean=float(family.prior_mean),
+        prior_std=float(family.prior_std),
+        max_context=family.max_context,
+        model_path=config.model_path or "",
+        device=device,
+        dtype=dtype,
+        engine=engine_of(config),
+        servers=servers,
+    )
 
 
 @contextmanager

@@ -7,7 +7,8 @@ are still loading", and each has a deadline of its own.
 """
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.actor import ActorHandle
@@ -20,36 +21,57 @@ from ray.util.placement_group import (
 )
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from verl_prpo.prm.actor import RAY_RESOURCE, PrmDescription, PrmReplica
+from verl_prpo.config import engine_of
+from verl_prpo.prm.actor import RAY_RESOURCE, PrmDescription, PrmReplica, ServedPrmReplica
 from verl_prpo.prm.client import PrmClient
 from verl_prpo.prm.family import PrmError
 
 if TYPE_CHECKING:
     from verl_prpo.config import PrmConfig
 
-__all__ = ["PrmClient", "PrmDescription", "PrmReplica", "lookup_replicas", "start_replicas", "stop_replicas"]
+__all__ = [
+    "PrmClient",
+    "PrmDescription",
+    "PrmReplica",
+    "ServedPrmReplica",
+    "lookup_replicas",
+    "start_replicas",
+    "stop_replicas",
+]
 
 PLACEMENT_TIMEOUT = 45.0
 """Seconds in which the cluster must find room for the replicas."""
 
+NAMES_TIMEOUT = 20.0
+"""Seconds in which replicas that were stopped must be gone before others can take their names."""
+
 _GROUP = "prm_replicas"
 
 
-def start_replicas(config: "PrmConfig", device_type: str) -> list[ActorHandle]:
+def start_replicas(
+    config: "PrmConfig", device_type: str, server_urls: Sequence[str] | None = None
+) -> list[ActorHandle]:
     """Create the replicas, named `prm_replica_{i}`, and wait until each has loaded its weights.
+
+    With servers a replica holds no weights and no accelerator; it is ready once all servers have answered.
 
     Args:
         config: `reward.prm`.
         device_type: the trainer's device. On "cpu", or with no GPU asked for per replica, the PRM runs on the CPU.
+        server_urls: where the PRM is served, with `engine=reward_model`; None stands for `config.server_urls`.
 
     Returns:
         The actors' handles, in order.
 
     Raises:
         PrmError: amounts that Ray refuses, no room in the cluster within `PLACEMENT_TIMEOUT`, weights that cannot be
-            loaded, or not within `startup_timeout`. Nothing is left running.
+            loaded, or not within `startup_timeout`, or a server that is not up. Nothing is left running.
     """
-    if config.num_gpus_per_replica == 0:
+    served = engine_of(config) != "in_process"
+    urls = list(config.server_urls if server_urls is None else server_urls)
+    if served and not urls:
+        raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known; set reward.prm.server_urls")
+    if served or config.num_gpus_per_replica == 0:
         device_type = "cpu"
     resources = {"CPU": config.num_cpus_per_replica}
     if device_type != "cpu":
@@ -57,19 +79,21 @@ def start_replicas(config: "PrmConfig", device_type: str) -> list[ActorHandle]:
     resources = {name: amount for name, amount in resources.items() if amount > 0} or {"CPU": 0.001}
     if _running_group() is not None:
         raise PrmError("another PRM of this Ray job is still running; stop_replicas() ends it")
+    _wait_for_names(config.num_replicas)
     group = placement_group([resources] * config.num_replicas, strategy="PACK", name=_GROUP)
     replicas: list[ActorHandle] = []
     try:
         if not group.wait(PLACEMENT_TIMEOUT):
             raise PrmError(_no_room(config, resources))
         try:
-            replicas += [_create(i, group, resources) for i in range(config.num_replicas)]
+            kind = ServedPrmReplica if served else PrmReplica
+            replicas += [_create(kind, i, group, resources) for i in range(config.num_replicas)]
         except (ValueError, OverflowError) as error:
             raise PrmError(
                 f"Ray cannot reserve {_amounts(resources)} for a replica: {error}. Set reward.prm.num_gpus_per_replica "
                 "and reward.prm.num_cpus_per_replica to 0 or to at least 0.001"
             ) from error
-        _load(replicas, config, device_type)
+        _load(replicas, config, urls if served else device_type)
     except BaseException:
         for replica in replicas:
             ray.kill(replica)
@@ -106,9 +130,15 @@ def stop_replicas() -> None:
 
     They end by themselves with the process that started them.
     """
+    for name in ray.util.list_named_actors():
+        if name.startswith(_name("")):
+            try:
+                ray.kill(ray.get_actor(name))
+            except ValueError:
+                continue  # it ended by itself
     group = _running_group()
     if group is not None:
-        remove_placement_group(group)  # and the actors in it
+        remove_placement_group(group)
 
 
 def _running_group() -> PlacementGroup | None:
@@ -118,13 +148,27 @@ def _running_group() -> PlacementGroup | None:
         return None
 
 
-def _name(index: int) -> str:
+def _wait_for_names(count: int) -> None:
+    """Ray frees the names of stopped replicas a while after they were stopped."""
+    deadline = time.monotonic() + NAMES_TIMEOUT
+    for name in map(_name, range(count)):
+        while time.monotonic() < deadline:
+            try:
+                ray.get_actor(name)
+            except ValueError:
+                break
+            time.sleep(0.05)
+        else:
+            raise PrmError(f"an actor named {name} is still running {NAMES_TIMEOUT:g} s after its PRM was stopped")
+
+
+def _name(index: int | str) -> str:
     return f"prm_replica_{index}"
 
 
-def _create(index: int, group: PlacementGroup, resources: dict[str, float]) -> ActorHandle:
+def _create(kind: type, index: int, group: PlacementGroup, resources: dict[str, float]) -> ActorHandle:
     others = {name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")}
-    actor = ray.remote(PrmReplica).options(
+    actor = ray.remote(kind).options(
         name=_name(index),
         num_cpus=resources.get("CPU", 0),
         num_gpus=resources.get("GPU", 0),
@@ -134,9 +178,10 @@ def _create(index: int, group: PlacementGroup, resources: dict[str, float]) -> A
     return actor.remote()
 
 
-def _load(replicas: list[ActorHandle], config: "PrmConfig", device_type: str) -> None:
+def _load(replicas: list[ActorHandle], config: "PrmConfig", where: Any) -> None:
+    """Call `load(config, where)` of each; `where` is a device type or the servers' URLs."""
     deadline = time.monotonic() + config.startup_timeout
-    loading = {replica.load.remote(config, device_type): _name(i) for i, replica in enumerate(replicas)}
+    loading = {replica.load.remote(config, where): _name(i) for i, replica in enumerate(replicas)}
     pending = list(loading)
     while pending:
         ready, pending = ray.wait(pending, timeout=max(0.0, deadline - time.monotonic()))
