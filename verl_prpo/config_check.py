@@ -7,7 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from verl_prpo.config import MANAGER, ConfigError, PrmConfig, needs_prm, one_of, prm_config, prpo_config, uses_prpo
+from verl_prpo.managed_reward_model import check_reward_model, uses_reward_model
 from verl_prpo.prm.families import family_names
+from verl_prpo.schedule import schedule_of
 
 TRAINER_MODES = ("sync", "colocate_async", "separate_async")
 
@@ -30,6 +32,11 @@ def check_config(config: DictConfig) -> None:
     one_of("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, TRAINER_MODES)
     if needs_prm(prpo):
         _check_prm(config, prm)
+    elif uses_reward_model(prm) and (config.reward.get("reward_model") or {}).get("enable"):
+        raise ConfigError(
+            f"algorithm.prpo.credit={prpo.credit} asks no PRM, and verl would take the reward model for the outcome; "
+            "set reward.reward_model.enable=False"
+        )
     if prpo.skip_all_equal_groups and config.algorithm.get("use_kl_in_reward", False):
         raise ConfigError(
             "algorithm.prpo.skip_all_equal_groups=True finds no group whose outcomes are all equal when "
@@ -45,6 +52,8 @@ def check_config(config: DictConfig) -> None:
                 "Set actor_rollout_ref.rollout.calculate_log_probs=True (surprisal takes the entropy's place), or "
                 "bypass_mode=False, or algorithm.prpo.segmenter=uniform."
             )
+    if needs_prm(prpo):
+        schedule_of(config)
 
 
 def notices(config: DictConfig) -> list[str]:
@@ -72,18 +81,20 @@ def notices(config: DictConfig) -> list[str]:
 
 
 def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
-    if not prm.model_path:
+    if uses_reward_model(prm):
+        check_reward_model(config, prm)
+    elif not prm.model_path:
         raise ConfigError(
             "algorithm.adv_estimator=prpo needs a process reward model: add "
             "+reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B (a hub name or a folder)"
         )
     reward_model = config.reward.get("reward_model") or {}
     custom = (config.reward.get("custom_reward_function") or {}).get("path")
-    if reward_model.get("enable") and not custom:
+    if reward_model.get("enable") and not custom and not uses_reward_model(prm):
         raise ConfigError(
             "reward.reward_model.enable=True without reward.custom_reward_function.path makes verl bypass every reward "
-            "manager, and with it the PRM. Set reward.reward_model.enable=False, or name a custom reward function that "
-            "calls the reward model."
+            "manager, and with it the PRM. Set reward.prm.engine=reward_model if that model is the PRM, "
+            "reward.reward_model.enable=False if it is not needed, or name a custom reward function that calls it."
         )
     path = prm.custom_family.path
     if path is not None and not Path(path).expanduser().is_file():

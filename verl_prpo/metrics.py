@@ -5,12 +5,24 @@ functions."""
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from verl_prpo.advantage import all_equal_groups
+from verl_prpo.prm.results import PrmFailure
+
+
+class PrmOutcome(Protocol):
+    """What the metrics read of a result, see `verl_prpo.reward_manager.ProcessResult`."""
+
+    scores: list[float | None] | None
+    failure: str | None
+    tokens: int
+    overlong: bool
+    cached: bool
 
 
 def segment_metrics(segment_starts: Tensor, response_mask: Tensor, rows: Tensor) -> dict[str, float]:
@@ -37,22 +49,32 @@ def score_metrics(scores: Sequence[Sequence[float]]) -> dict[str, float]:
     return {"prpo/process_score/std": flat.std(correction=0).item(), **_spread("prpo/process_score", flat)}
 
 
-def prm_metrics(failures: Sequence[str | None], tokens: Sequence[int], unjudged: int) -> dict[str, float]:
-    """What was asked of the PRM: one entry per request in `failures` (None where it went well) and `tokens`.
+def prm_metrics(results: Sequence[PrmOutcome], unjudged: int) -> dict[str, float]:
+    """What was asked of the PRM and what came of it.
+
+    Every request is either scored or failed: `requests` is the number of both, and of requests and `empty` the rollouts
+    of the batch. The kinds of failure add up to `failed`, but for `overlong`, which counts every dialogue longer than
+    the PRM's context, whatever was done about it. `unread` counts segments that were given the prior mean, `cache_hit`
+    is the share of requests whose scores were remembered.
 
     Args:
-        failures: kind of failure of each request, or None.
-        tokens: length of each dialogue as the PRM read it.
+        results: one per request.
         unjudged: rollouts without text, which are not sent.
     """
-    counted = Counter(f for f in failures if f is not None)
-    return {
-        "prpo/prm/requests": len(failures),
-        "prpo/prm/tokens": sum(tokens),
-        "prpo/prm/failed": sum(counted.values()),
-        "prpo/prm/overlong": counted.get("overlong", 0),
+    failures = Counter(r.failure for r in results if r.failure is not None)
+    kinds = {f"prpo/prm/{kind.value}": failures.get(kind.value, 0) for kind in PrmFailure}
+    metrics: dict[str, float] = {
+        **kinds,
+        "prpo/prm/requests": len(results),
+        "prpo/prm/tokens": sum(r.tokens for r in results),
+        "prpo/prm/failed": sum(failures.values()),
+        "prpo/prm/overlong": sum(r.overlong for r in results),
+        "prpo/prm/unread": sum(score is None for r in results for score in r.scores or ()),
         "prpo/prm/empty": unjudged,
     }
+    if results:
+        metrics["prpo/prm/cache_hit"] = sum(r.cached for r in results) / len(results)
+    return metrics
 
 
 def advantage_metrics(
@@ -79,7 +101,7 @@ def advantage_metrics(
         outcome_rewards: float `[bs]`.
         response_mask: int `[bs, L]`.
         index: `[bs]`, uids.
-        scored: bool `[bs]`, rows with process scores.
+        scored: bool `[bs]`, rows of which the PRM read at least one segment.
         rows: bool `[bs]`, rows to count (rollouts, not padding).
     """
     mask = response_mask.bool() & rows[:, None]

@@ -1,34 +1,63 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The reward manager `prm`: the outcome reward of the manager it wraps, and process scores on request.
+"""The reward manager `prm`: the outcome reward of the manager it wraps, and process scores.
 
 It runs in verl's reward-loop workers. A response that comes as it finishes gets its outcome reward, as if the wrapped
-manager stood alone; so validation is outcome-only. A request of the trainer, marked by segment bounds, gets the PRM's
-scores.
+manager stood alone; so validation is outcome-only. One of training that says where its own tokens are
+(`verl_prpo.streaming`) is cut and scored meanwhile. A request of the trainer, marked by segment bounds, gets the PRM's
+scores alone. A PRM that fails is told in the result, never by an exception: the trainer decides what becomes of it.
 """
 
+import asyncio
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.trainer.ppo.reward import load_reward_manager
 
-from verl_prpo.config import MANAGER, prm_config
+from verl_prpo.config import MANAGER, prm_config, prpo_config
+from verl_prpo.managed_reward_model import uses_reward_model, wire_reward_model, without_default_scorer
 from verl_prpo.prm.client import PrmClient
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import lookup_replicas
+from verl_prpo.prm.results import PrmFailure, PrmResult
 from verl_prpo.prm.text import segment_texts
+from verl_prpo.schedule import fingerprint
+from verl_prpo.segmentation import segment_bounds
+from verl_prpo.segmenters import cut
 
+FINISHED_RESPONSE = "finished_response"
 PROCESS_REQUEST = "process_request"
 PROCESS_RESULT = "process_result"
 NAIVE = {"source": "register", "name": "naive", "module": {"path": None, "name": None}}
+
+
+@dataclass(frozen=True)
+class FinishedResponse:
+    """A response of training, to be cut and scored while others are generated.
+
+    Attributes:
+        key: the row's TransferQueue key, `{uid}_{session}_{index}`.
+        messages: the prompt as chat messages (`raw_prompt`).
+        response_ids: token ids of the response, without padding.
+        response_mask: 1 on the policy's own tokens, one per token.
+        log_probs: of the sampled tokens under the rollout, one per token; None where the rollout keeps none.
+    """
+
+    key: str
+    messages: Sequence[dict[str, Any]]
+    response_ids: list[int]
+    response_mask: list[int]
+    log_probs: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,11 +83,14 @@ class ProcessResult:
 
     Attributes:
         texts: the text of each segment; together they are the decoded response.
-        scores: one per segment, or None where there are none.
+        scores: one per segment, None for a segment that the PRM did not read; or None where there are none at all.
         failure: the kind of failure, or None. A response without text has neither scores nor a failure.
         detail: what went wrong, for people.
         tokens: length of the dialogue as the PRM read it.
-        seconds: from request to result.
+        overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
+        cached: whether the scores were remembered from an equal dialogue.
+        arrived, asked, answered: when the response came, the PRM was asked and had answered, in seconds of the epoch;
+            the last two are equal where it was not asked.
     """
 
     texts: list[str]
@@ -66,7 +98,35 @@ class ProcessResult:
     failure: str | None = None
     detail: str = ""
     tokens: int = 0
-    seconds: float = field(default=0.0, compare=False)
+    overlong: bool = False
+    cached: bool = False
+    arrived: float = field(default=0.0, compare=False)
+    asked: float = field(default=0.0, compare=False)
+    answered: float = field(default=0.0, compare=False)
+
+
+@dataclass
+class StreamedResult:
+    """The result of a response that was cut and scored as it finished, on its way to the trainer.
+
+    Attributes:
+        starts: columns at which its segments start; None when it could not be cut.
+        result: what the PRM made of it.
+        fingerprint: of the settings it was cut and scored under, see `verl_prpo.schedule.fingerprint`.
+    """
+
+    starts: list[int] | None
+    result: ProcessResult
+    fingerprint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as verl's agent loop passes on."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "StreamedResult":
+        """Back from `as_dict`."""
+        return cls(data["starts"], ProcessResult(**data["result"]), data["fingerprint"])
 
 
 @register(MANAGER)
@@ -77,38 +137,87 @@ class PrmRewardManager(RewardManagerBase):
         super().__init__(config, tokenizer, compute_score)
         self.outcome_manager = load_reward_manager(outcome_config(config), tokenizer, **reward_kwargs)
         self.settings = prm_config(config.reward)
+        self.prpo = prpo_config(config.algorithm)
+        self._scissors = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prpo_segments")
+        self.fingerprint = fingerprint(self.prpo, self.settings)
         self.client = PrmClient(self.settings, lambda: lookup_replicas(self.settings))
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
-        """Score one response: the trainer's process request if it is one, else its outcome reward.
+        """Score one response: by process if the trainer asks for that, by outcome if not, by both as it finishes.
 
         Raises:
-            PrmError: the PRM gave no scores and `reward.prm.on_error=raise`.
+            Exception: what the wrapped manager raises; nothing of the PRM's.
         """
-        if PROCESS_REQUEST not in data.non_tensor_batch:
+        if PROCESS_REQUEST in data.non_tensor_batch:
+            request: ProcessRequest = data.non_tensor_batch[PROCESS_REQUEST][0]
+            arrived = time.time()
+            texts = segment_texts(self.tokenizer, request.response_ids, request.bounds)
+            result = await self._process_scores(request.messages, texts, arrived)
+            return {"reward_score": 0.0, "reward_extra_info": {}, PROCESS_RESULT: result}
+        finished = data.non_tensor_batch.pop(FINISHED_RESPONSE, None)
+        if finished is None:
             return await self.outcome_manager.run_single(data)
-        request: ProcessRequest = data.non_tensor_batch[PROCESS_REQUEST][0]
-        return {"reward_score": 0.0, "reward_extra_info": {}, PROCESS_RESULT: await self._process_scores(request)}
+        streamed = asyncio.create_task(self._streamed(finished[0]))
+        try:
+            outcome = await self.outcome_manager.run_single(data)
+            outcome["reward_extra_info"] = {
+                **outcome.get("reward_extra_info", {}),
+                PROCESS_RESULT: (await streamed).as_dict(),
+            }
+            return outcome
+        finally:
+            streamed.cancel()
 
-    async def _process_scores(self, request: ProcessRequest) -> ProcessResult:
-        began = time.monotonic()
-        texts = segment_texts(self.tokenizer, request.response_ids, request.bounds)
+    async def _streamed(self, response: FinishedResponse) -> StreamedResult:
+        arrived = time.time()
+        starts = None
+        try:
+            # Off the event loop, which other responses share: a long one takes a while to be cut. Not in the loop's own
+            # threads either, in which verifiers run.
+            starts, texts = await asyncio.get_running_loop().run_in_executor(self._scissors, self._cut, response)
+            result = await self._process_scores(response.messages, texts, arrived)
+        except Exception as error:  # verl would take it for a failed rollout and try that again
+            detail = f"{type(error).__name__}: {error}"
+            result = ProcessResult([], None, PrmFailure.BAD_INPUT.value, detail, arrived=arrived)
+            result.asked = result.answered = time.time()
+        return StreamedResult(starts, result, self.fingerprint)
+
+    def _cut(self, response: FinishedResponse) -> tuple[list[int], list[str]]:
+        """Columns at which the segments of a response start, and their texts."""
+        signal = None if response.log_probs is None else -torch.tensor([response.log_probs], dtype=torch.float32)
+        (row,) = cut(
+            self.prpo,
+            keys=[response.key],
+            response_ids=[response.response_ids],
+            response_mask=torch.tensor([response.response_mask], dtype=torch.long),
+            signal=signal,
+            tokenizer=self.tokenizer,
+        )
+        bounds = segment_bounds(row, len(response.response_ids))
+        texts = segment_texts(self.tokenizer, response.response_ids, bounds)
+        return row.nonzero()[:, 0].tolist(), texts
+
+    async def _process_scores(
+        self, messages: Sequence[dict[str, Any]], texts: list[str], arrived: float
+    ) -> ProcessResult:
+        asked = time.time()
         if not any(texts):
-            return ProcessResult(texts)
-        scored = await self.client.score(list(request.messages), texts)
-        if scored.failure is not None and self.settings.on_error == "raise":
-            raise PrmError(
-                f"the PRM gave no process scores for response {request.key}: {scored.failure.value}: {scored.detail}. "
-                "Mend the cause, or set reward.prm.on_error=outcome_only to train such responses on their outcome "
-                "alone."
-            )
+            return ProcessResult(texts, arrived=arrived, asked=asked, answered=asked)
+        try:
+            found = await self.client.score(list(messages), texts)
+        except PrmError as error:  # nobody there to ask, or a cluster that is gone
+            found = PrmResult(None, PrmFailure.ENGINE_ERROR, str(error))
         return ProcessResult(
             texts,
-            scored.scores,
-            scored.failure.value if scored.failure is not None else None,
-            scored.detail,
-            scored.tokens,
-            time.monotonic() - began,
+            found.scores,
+            found.failure.value if found.failure is not None else None,
+            found.detail,
+            found.tokens,
+            found.overlong,
+            found.cached,
+            arrived=arrived,
+            asked=asked,
+            answered=time.time(),
         )
 
 
@@ -134,6 +243,8 @@ def wire(config: DictConfig) -> str:
             config.reward.prm.outcome_reward_manager = copy.deepcopy(manager)
         manager.name = MANAGER
         manager.source = "register"
+    if uses_reward_model(prm_config(config.reward)):
+        wire_reward_model(config)
     outcome = config.reward.prm.get("outcome_reward_manager") or NAIVE
     prm = config.reward.prm.model_path
     return f"outcome reward from the reward manager {outcome['name']!r}, process rewards from the PRM {prm}"
@@ -145,4 +256,5 @@ def outcome_config(config: DictConfig) -> DictConfig:
     outcome = (config.reward.get("prm") or {}).get("outcome_reward_manager") or {}
     with open_dict(inner.reward):
         inner.reward.reward_manager = OmegaConf.merge(OmegaConf.create(NAIVE), outcome)
+    without_default_scorer(inner.reward)
     return inner

@@ -9,6 +9,10 @@ start to the next one, so the segments tile the row. Positions are columns of th
 device of its input.
 """
 
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -120,6 +124,75 @@ def random_segments(response_mask: Tensor, num_segments: int, generator: torch.G
         return _mark(starts, cuts, values >= 0, first, mask)
 
 
+def token_segments(response_ids: Tensor, response_mask: Tensor, delimiter_token_ids: Sequence[int]) -> Tensor:
+    """Cut each response after its delimiter tokens.
+
+    A run of delimiters ends one segment. Delimiters before any other token end none: they belong to the first segment.
+
+    Args:
+        response_ids: int `[bs, L]`, anything outside the response.
+        response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens. A delimiter among tool tokens counts;
+            the segment after it starts at the next token of the policy.
+        delimiter_token_ids: token ids that end a segment, at least one.
+
+    Returns:
+        BoolTensor `[bs, L]`, True at the first token of each segment.
+
+    Raises:
+        ValueError: shapes that differ, no delimiter.
+    """
+    mask = _checked_mask(response_mask)
+    if response_ids.shape != mask.shape:
+        raise ValueError(f"response_ids has shape {tuple(response_ids.shape)}, response_mask {tuple(mask.shape)}")
+    if not len(delimiter_token_ids):
+        raise ValueError("delimiter_token_ids must name at least one token id")
+    if mask.numel() == 0:
+        return torch.zeros_like(mask)
+    with torch.no_grad():
+        delimiter = torch.isin(response_ids, torch.tensor(list(delimiter_token_ids), device=mask.device))
+        body = mask & ~delimiter
+        ended = delimiter.cumsum(1, dtype=torch.int32)
+        seen = torch.where(body, ended, -1).cummax(1).values  # delimiters before the last body token up to here
+        before = torch.nn.functional.pad(seen[:, :-1], (1, 0), value=-1)
+        _, starts = _first_valid(mask)
+        return starts | (body & (before >= 0) & (ended != before))
+
+
+def text_segments(token_texts: Sequence[Sequence[str]], response_mask: Tensor, delimiters: Sequence[str]) -> Tensor:
+    """Cut each response after its delimiters; the token that holds the end of one belongs to the segment that ends.
+
+    A segment of nothing but delimiters and white space joins the one before it, and at the start of a response the one
+    after it; so a run of delimiters ends one segment.
+
+    Args:
+        token_texts: for each row the text that each of its tokens adds; together they are the response. A character
+            whose bytes are spread over tokens is in the text of the last of them.
+        response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens. A delimiter among tool tokens counts;
+            the segment after it starts at the next token of the policy.
+        delimiters: texts that end a segment, at least one and none empty.
+
+    Returns:
+        BoolTensor `[bs, L]`, True at the first token of each segment.
+
+    Raises:
+        ValueError: another number of rows, a row longer than the mask, no delimiter or an empty one.
+    """
+    mask = _checked_mask(response_mask)
+    if len(token_texts) != len(mask) or any(len(row) > mask.shape[1] for row in token_texts):
+        longest = max(map(len, token_texts), default=0)
+        raise ValueError(
+            f"{len(token_texts)} rows of at most {longest} token texts but response_mask has {tuple(mask.shape)}"
+        )
+    if not len(delimiters) or not all(delimiters):
+        raise ValueError(f"delimiters must be texts that are not empty, at least one; got {list(delimiters)}")
+    longest_first = sorted(delimiters, key=len, reverse=True)
+    ends = re.compile("|".join(map(re.escape, longest_first)))
+    starts = torch.zeros_like(mask)
+    for row, texts in enumerate(token_texts):
+        starts[row, _text_starts(texts, mask[row].tolist(), ends)] = True
+    return starts
+
+
 def restrict_segments(segment_starts: Tensor, response_mask: Tensor) -> Tensor:
     """Carry segments over to a mask that lost tokens (rollout correction rejects some after segmentation).
 
@@ -154,6 +227,27 @@ def segment_bounds(segment_starts: Tensor, length: int) -> list[tuple[int, int]]
         return []
     begins = [0, *cuts[1:]]
     return list(zip(begins, [*begins[1:], length], strict=True))
+
+
+def _text_starts(texts: Sequence[str], mask: Sequence[bool], ends: re.Pattern[str]) -> list[int]:
+    reach = list(accumulate(map(len, texts)))  # characters up to and with each token
+    valid = [t for t in range(len(texts)) if mask[t]]
+    if not valid:
+        return []
+    after = [bisect_left(reach, match.end()) + 1 for match in ends.finditer("".join(texts))]
+    candidates = {valid[i] for i in (bisect_left(valid, token) for token in after) if i < len(valid)}
+    begins = [0, *sorted(candidates - {valid[0]})]
+    kept: list[int] = []
+    for begin, end in zip(begins, [*begins[1:], len(texts)], strict=True):
+        says_more = bool(ends.sub("", "".join(texts[begin:end])).strip())
+        if not kept:
+            spoken = says_more
+            kept.append(begin)
+        elif says_more and spoken:
+            kept.append(begin)
+        else:
+            spoken = spoken or says_more
+    return [valid[0], *kept[1:]]
 
 
 def _paper_anchors(spikes: Tensor, first: Tensor, max_anchors: int, min_gap: int) -> tuple[Tensor, Tensor]:

@@ -59,7 +59,7 @@ class StepReport:
         return {
             **segment_metrics(self.scored.segment_starts, self.scored.rows.response_mask, real),
             **score_metrics([scores for scores in known if scores]),
-            **prm_metrics([r.failure for r in asked], [r.tokens for r in asked], int(real.sum()) - len(asked)),
+            **prm_metrics(asked, int(real.sum()) - len(asked)),
             **advantage_metrics(
                 advantages=self.advantages,
                 process_advantage=self.process_advantage,
@@ -69,7 +69,7 @@ class StepReport:
                 outcome_rewards=self.outcome_rewards,
                 response_mask=self.response_mask,
                 index=self.index,
-                scored=self.rewards.scored,
+                scored=self.rewards.scored & torch.tensor([bool(scores) for scores in known], dtype=torch.bool),
                 rows=real,
             ),
         }
@@ -96,6 +96,8 @@ class StepReport:
                 for (begin, end), score, text in zip(spans, scores, texts, strict=True)
             ],
             "failure": result.failure if result is not None else None,
+            "overlong": result.overlong if result is not None else False,
+            "cached": result.cached if result is not None else False,
             "response_mask": self.response_mask[row, :length].int().tolist(),
             "signal": _rounded(signal[row, :length]) if signal is not None else None,
             "process_advantage": _rounded(self.process_advantage[row, :length]),

@@ -3,11 +3,13 @@
 """verl's v1 trainer modes, made aware of process rewards. Plumbing only: the mathematics is in `verl_prpo.advantage`.
 
 Each mode's registry entry becomes a subclass that does nothing at all unless `algorithm.adv_estimator=prpo`. Then it
-wires the reward manager, starts the PRM's copies, launches the process pass when entropy is there and collects it when
-the advantage is due, so that the PRM works while the reference policy does.
+wires the reward manager, starts the PRM's copies and collects process scores when the advantage is due: those that came
+with the responses (`verl_prpo.streaming`), or those of a process pass launched when entropy is there, so that the PRM
+works while the reference policy does.
 """
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -21,12 +23,14 @@ from verl.trainer.ppo.reward import resolve_reward_manager_cls
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
 from verl_prpo import process_pass
-from verl_prpo.config import PrmConfig, PrpoConfig, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.config import PrmConfig, PrpoConfig, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.config_check import check_config
 from verl_prpo.estimator import ProcessRewards, handed_over
+from verl_prpo.managed_reward_model import awake, router_url, shares_gpus, uses_reward_model
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import PrmDescription, start_replicas
-from verl_prpo.reward_manager import outcome_config, wire
+from verl_prpo.reward_manager import PROCESS_RESULT, StreamedResult, outcome_config, wire
+from verl_prpo.schedule import fingerprint, keeps_log_probs, segmenter_of, start_streaming
 from verl_prpo.step_report import StepReport
 
 DESCRIBE_TIMEOUT = 60.0
@@ -40,17 +44,21 @@ class ProcessAware:
     global_steps: int
     reward_loop_manager: Any
 
+    tokenizer: Any
     _prpo: PrpoConfig | None = None
     _prm: PrmConfig
+    _streams: bool = False
 
     def __init__(self, config: DictConfig):
         if uses_prpo(config):
             check_config(config)
             self._prpo = prpo_config(config.algorithm)
             if needs_prm(self._prpo):
-                print(f"[verl-prpo] {wire(config)}; segments by {self._segmenter(config)}, credit {self._prpo.credit}")
+                print(f"[verl-prpo] {wire(config)}; segments by {segmenter_of(config)}, credit {self._prpo.credit}")
+                self._streams = start_streaming(config)
             self._prm = prm_config(config.reward)
-        self._pending: process_pass.PendingScores | None = None
+        self._passes: dict[frozenset[str], process_pass.PendingScores] = {}
+        self._passes_step: int | None = None
         self._reports: dict[str, dict[str, Any]] = {}
         super().__init__(config)  # type: ignore[call-arg]
 
@@ -61,21 +69,59 @@ class ProcessAware:
         if self._asks_prm():
             # verl assembles the scores of a colocated reward model by a class method of the manager the user chose.
             self.reward_loop_manager.reward_manager_cls = resolve_reward_manager_cls(outcome_config(self.config))
-            self._prm_replicas = start_replicas(self._prm, self.config.trainer.device)
+            urls = [router_url(self.reward_loop_manager)] if uses_reward_model(self._prm) else None
+            with self._prm_awake():
+                self._prm_replicas = start_replicas(self._prm, self.config.trainer.device, urls)
             self._prm_description = ray.get(self._prm_replicas[0].describe.remote(), timeout=DESCRIBE_TIMEOUT)
             require_score_range(self._prm_description, prpo_config(self.config.algorithm))
             print(f"[verl-prpo] PRM ready: {self._prm_description}")
+
+    def get_reward_handles(self) -> Any:
+        """Who gives outcome rewards as responses finish. A reward model on the trainer's GPUs could not; but one that
+        is the PRM has no part in the outcome."""
+        if self._prpo is not None and shares_gpus(self.config):
+            return self.reward_loop_manager.reward_loop_workers
+        return super().get_reward_handles()  # type: ignore[misc]
+
+    def _compute_reward_colocate(self, batch: KVBatchMeta, metrics: dict | None = None) -> KVBatchMeta:
+        if self._prpo is not None and shares_gpus(self.config):
+            return batch  # its outcome rewards came with it
+        return super()._compute_reward_colocate(batch, metrics)  # type: ignore[misc]
+
+    def _prm_awake(self) -> AbstractContextManager[None]:
+        return awake(self.reward_loop_manager, self._prm.timeout) if shares_gpus(self.config) else nullcontext()
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)  # type: ignore[misc]
         if self._asks_prm():
             began = time.monotonic()
-            assert self._prpo is not None
-            rows = self._fetch_rows(batch)
-            starts = process_pass.segment(rows, self._prpo, seed=self.global_steps)
-            self._pending = process_pass.launch(rows, starts, self.reward_loop_manager.reward_loop_workers)
+            if self._passes_step != self.global_steps:
+                self._passes, self._passes_step = {}, self.global_steps
+            # A batch that comes again, in whatever order, keeps its segments and scores.
+            if _rollouts(batch) not in self._passes:
+                with self._prm_awake():
+                    self._passes[_rollouts(batch)] = pending = self._launch(batch)
+                    if shares_gpus(self.config):  # it sleeps again before other work on the GPUs
+                        process_pass.collect(pending, self._prm.timeout)
             metrics["timing_s/prm_submit"] = time.monotonic() - began
         return batch
+
+    def _launch(self, batch: KVBatchMeta) -> process_pass.PendingScores:
+        """Cut and send out what was not scored as it finished."""
+        assert self._prpo is not None
+        rows = self._fetch_rows(batch)
+        workers = self.reward_loop_manager.reward_loop_workers
+        if not self._streams:
+            return process_pass.launch(rows, process_pass.segment(rows, self._prpo, self.tokenizer), workers)
+        settings = fingerprint(self._prpo, self._prm)
+        starts, streamed, lacking = process_pass.take_streamed(rows, self._fetch_streamed(batch), settings)
+        if lacking:
+            print(
+                f"[verl-prpo] step {self.global_steps}: {len(lacking)} of {sum(rows.real)} responses, the first "
+                f"{rows.keys[lacking[0]]}, came without the process scores of this run's settings and are scored now"
+            )
+            starts[lacking] = process_pass.segment(rows.select(lacking), self._prpo, self.tokenizer)
+        return process_pass.launch(rows, starts, workers, streamed)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         if self._prpo is None:
@@ -83,15 +129,20 @@ class ProcessAware:
         _require_one_output_per_session(batch)
         if not self._asks_prm():
             return super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        pending, self._pending = self._pending, None
-        if pending is None or pending.rows.keys != list(batch.keys):
-            raise PrmError("the batch whose advantage is due is not the one whose process scores were asked for")
+        pending = self._passes.get(_rollouts(batch))
+        if pending is None:
+            raise PrmError("the batch whose advantage is due is not one whose process scores were asked for")
         scored = process_pass.collect(pending, self._prm.timeout)
-        scored.require_a_living_prm()
-        if failures := scored.failure_summary():
-            print(f"[verl-prpo] step {self.global_steps}: {failures}")
+        if scored.rows.keys != list(batch.keys):
+            scored = scored.arranged(batch.keys)
+        scored.require(self._prm)
+        for summary in (scored.failure_summary(), scored.overlong_summary()):
+            if summary:
+                print(f"[verl-prpo] step {self.global_steps}: {summary}")
         metrics["timing_s/prm_wait"] = scored.wait_seconds
         metrics["timing_s/prm_busy"] = scored.busy_seconds
+        if self._streams:
+            metrics["prpo/prm/not_streamed"] = sum(map(len, pending.positions))
         prior_mean = self._prm_description.prior_mean if self._prpo.prior_mean is None else self._prpo.prior_mean
         rewards = ProcessRewards(
             scored.token_scores(unread=prior_mean),
@@ -153,13 +204,13 @@ class ProcessAware:
         )
 
     def _fetch_rows(self, batch: KVBatchMeta) -> process_pass.Rows:
-        signal = {"entropy": "entropy", "surprisal": "old_log_probs"}.get(self._segmenter(self.config))
+        signal = self._signal()
         fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else [])]
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
         values = None
         if signal:
             values = _padded(data[signal]).float()
-            values = -values if signal == "old_log_probs" else values
+            values = values if signal == "entropy" else -values
         return process_pass.Rows(
             keys=list(batch.keys),
             real=[not tag.get("is_padding", False) for tag in batch.tags],
@@ -169,10 +220,19 @@ class ProcessAware:
             signal=values,
         )
 
-    def _segmenter(self, config: DictConfig) -> str:
-        assert self._prpo is not None
-        bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-        return "surprisal" if bypass and self._prpo.segmenter == "entropy" else self._prpo.segmenter
+    def _fetch_streamed(self, batch: KVBatchMeta) -> list[StreamedResult | None]:
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
+        extra_fields = [getattr(extra, "data", extra) for extra in data["extra_fields"]]
+        brought = [extra.get(PROCESS_RESULT) if isinstance(extra, dict) else None for extra in extra_fields]
+        return [StreamedResult.from_dict(result) if result is not None else None for result in brought]
+
+    def _signal(self) -> str | None:
+        """The field that holds what the segmenter cuts at. The rollout's log-probs go before those of old_log_prob, so
+        that surprisal is the same whenever a response is cut."""
+        segmenter = segmenter_of(self.config)
+        if segmenter == "surprisal":
+            return "rollout_log_probs" if keeps_log_probs(self.config) else "old_log_probs"
+        return "entropy" if segmenter == "entropy" else None
 
     def _asks_prm(self) -> bool:
         if self._prpo is None or self.config.trainer.get("val_only", False):
@@ -193,7 +253,8 @@ def require_gpus(config: DictConfig, prm: PrmConfig) -> None:
     Raises:
         PrmError: how many GPUs are there, who asks for how many, and the settings to change.
     """
-    wanted = 0.0 if config.trainer.device == "cpu" else prm.num_replicas * prm.num_gpus_per_replica
+    on_gpus = config.trainer.device != "cpu" and engine_of(prm) == "in_process"
+    wanted = prm.num_replicas * prm.num_gpus_per_replica if on_gpus else 0.0
     if not wanted:
         return
     trainer = config.trainer.nnodes * config.trainer.n_gpus_per_node
@@ -229,6 +290,12 @@ def require_score_range(description: PrmDescription, prpo: PrpoConfig) -> None:
             f"algorithm.prpo.credit=pure reads scores on [0, 1], but the PRM family {description.family} gives "
             f"{list(description.score_range)}. Set algorithm.prpo.credit=prpo, or give the family scores on [0, 1]."
         )
+
+
+def _rollouts(batch: KVBatchMeta) -> frozenset[str]:
+    """Which rollouts a batch holds, whatever their order and padding."""
+    tags = zip(batch.keys, batch.tags, strict=True)
+    return frozenset(key for key, tag in tags if not tag.get("is_padding", False))
 
 
 def _require_one_output_per_session(batch: KVBatchMeta) -> None:

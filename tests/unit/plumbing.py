@@ -19,7 +19,7 @@ from verl_prpo.config import PrmConfig, prm_config
 from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 
-# A sound PRM that can be watched from another process, and made to hang by a text: no real one offers either.
+# A sound PRM that can be watched from another process, and made to hang or to refuse by a text: no real one offers it.
 OBSERVED = """
 import json
 import time
@@ -33,6 +33,8 @@ class Observed(QwenMathPrm):
     def encode(self, messages, segments):
         with open({log!r}, "a") as log:
             log.write(json.dumps("".join(segments)) + "\\n")
+        if "unreadable" in "".join(segments):
+            raise ValueError("this text cannot be read")
         return super().encode(messages, segments)
 
     def forward(self, batch):

@@ -12,6 +12,7 @@ import torch
 from verl_prpo.config import PrpoConfig
 from verl_prpo.estimator import ProcessRewards, advantages_of
 from verl_prpo.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
+from verl_prpo.prm.results import PrmFailure
 from verl_prpo.process_pass import Rows, ScoredBatch
 from verl_prpo.reward_manager import ProcessResult
 from verl_prpo.step_report import StepReport
@@ -23,7 +24,8 @@ NAMES = {
     "prpo/process_outcome_corr",
     "prpo/sign_flip",
     "prpo/group/all_equal",
-    *(f"prpo/prm/{what}" for what in ("requests", "tokens", "failed", "overlong", "empty")),
+    *(f"prpo/prm/{what}" for what in ("requests", "tokens", "failed", "unread", "cache_hit", "empty")),
+    *(f"prpo/prm/{kind.value}" for kind in PrmFailure),
 }
 
 
@@ -33,17 +35,19 @@ class Response:
 
     uid: str
     outcome: float
-    segments: list[tuple[int, float]]
+    segments: list[tuple[int, float | None]]
     tokens: int = 0
     failure: str | None = None
     real: bool = True
+    overlong: bool = False
+    cached: bool = False
 
 
 # Under a prior of 0.5 +- 0.25 z is 1.2 and -1.2 in the first row, 0.4 in the second, -0.4 in the last.
 BATCH = [
     Response("a", 1.0, [(2, 0.8), (4, 0.2)], tokens=30),
     Response("a", -1.0, [(4, 0.6)], tokens=20),
-    Response("b", 1.0, [(2, 0.0)], tokens=999, failure="overlong"),
+    Response("b", 1.0, [(2, 0.0)], tokens=999, failure="overlong", overlong=True),
     Response("b", 1.0, [(2, 0.4)], tokens=10),
 ]
 PADDING = Response("pad", 0.0, [], real=False)
@@ -63,7 +67,8 @@ def report(rows: list[Response], **settings) -> StepReport:
         scores = None if row.failure else [score for _, score in row.segments]
         texts = ["x" * length for length, _ in row.segments]
         asked = row.real and row.segments
-        results.append(ProcessResult(texts, scores, row.failure, tokens=row.tokens) if asked else None)
+        result = ProcessResult(texts, scores, row.failure, "", row.tokens, row.overlong, row.cached)
+        results.append(result if asked else None)
     given = Rows(
         keys=[f"{row.uid}_{i}_0" for i, row in enumerate(rows)],
         real=[row.real for row in rows],
@@ -73,7 +78,7 @@ def report(rows: list[Response], **settings) -> StepReport:
         signal=None,
     )
     scored = ScoredBatch(given, starts, results, 0.0, 0.0)
-    rewards = ProcessRewards(scored.token_scores(), starts, scored.scored, prior_mean=0.5, prior_std=0.25)
+    rewards = ProcessRewards(scored.token_scores(unread=0.5), starts, scored.scored, prior_mean=0.5, prior_std=0.25)
     outcome = torch.tensor([row.outcome for row in rows])
     index = np.array([row.uid for row in rows], dtype=object)
     prpo = PrpoConfig(**settings)
@@ -119,6 +124,35 @@ class TestByHand:
 
     def test_all_equal_is_the_share_of_groups_whose_outcomes_agree(self, found):
         assert found["prpo/group/all_equal"] == pytest.approx(1 / 2)
+
+    def test_every_request_is_scored_or_failed_and_every_rollout_asked_about_or_empty(self):
+        kinds = [kind.value for kind in PrmFailure]
+        failed = [Response("a", 1.0, [(2, 0.5)], failure=k, overlong=k == "overlong") for k in [*kinds, kinds[1]]]
+        scored = [*BATCH[:2], Response("c", 1.0, [(1, None)], overlong=True, cached=True)]
+        metrics = report([*failed, *scored, Response("c", 0.0, []), PADDING]).metrics()
+        named = {kind: metrics[f"prpo/prm/{kind}"] for kind in kinds}
+        assert named == {**dict.fromkeys(kinds, 1), kinds[1]: 2, "overlong": 2}
+        assert metrics["prpo/prm/failed"] == len(failed) == sum(named.values()) - 1  # one that was scored all the same
+        assert metrics["prpo/prm/requests"] == len(failed) + len(scored)
+        assert metrics["prpo/prm/requests"] + metrics["prpo/prm/empty"] == len(failed) + len(scored) + 1
+        assert metrics["prpo/prm/cache_hit"] == pytest.approx(1 / (len(failed) + len(scored)))
+
+    def test_unread_segments_are_counted_and_in_no_mean(self, found):
+        beyond = dataclasses.replace(BATCH[3], segments=[(2, 0.4), (5, None), (1, None)], overlong=True)
+        metrics = report([*BATCH[:3], beyond]).metrics()
+        assert (metrics["prpo/prm/unread"], metrics["prpo/prm/overlong"]) == (2, 2)
+        names = [*(f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")), "prpo/process_outcome_corr"]
+        assert {name: metrics[name] for name in names} == pytest.approx({name: found[name] for name in names})
+
+    def test_a_response_of_which_nothing_was_read_is_scored_but_in_no_mean_or_correlation(self, found):
+        nothing = Response("b", 1.0, [(3, None)], overlong=True)
+        metrics = report([*BATCH, nothing]).metrics()
+        assert (metrics["prpo/prm/requests"], metrics["prpo/prm/failed"], metrics["prpo/prm/unread"]) == (5, 1, 1)
+        names = [
+            *(f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")),
+            *("prpo/process_outcome_corr", "prpo/process_advantage/mean", "prpo/process_advantage/std"),
+        ]
+        assert {name: metrics[name] for name in names} == pytest.approx({name: found[name] for name in names})
 
     def test_the_prm_is_counted_in_requests_tokens_and_failures(self, found):
         counts = {name: found[f"prpo/prm/{name}"] for name in ("requests", "tokens", "failed", "overlong", "empty")}
@@ -191,14 +225,14 @@ class TestNothingToMeasure:
         metrics = report([dataclasses.replace(row, failure="timeout") for row in BATCH]).metrics()
         absent = ("prpo/process_score", "prpo/process_advantage", "prpo/process_outcome_corr")
         assert not [name for name in metrics if name.startswith(absent)]
-        assert (metrics["prpo/prm/failed"], metrics["prpo/prm/overlong"]) == (4, 0)
+        assert (metrics["prpo/prm/failed"], metrics["prpo/prm/timeout"]) == (4, 4)
 
     def test_each_function_takes_an_empty_batch(self):
         none, row = torch.zeros(0, 3), torch.zeros(0)
         nobody = torch.zeros(0, dtype=torch.bool)
         assert segment_metrics(none.bool(), none.long(), nobody) == {}
         assert score_metrics([]) == {}
-        assert set(prm_metrics([], [], 0).values()) == {0}
+        assert set(prm_metrics([], 0).values()) == {0}
         metrics = advantage_metrics(
             advantages=none,
             process_advantage=none,

@@ -114,7 +114,7 @@ class TestDefect02AnchorsSkippedAndDuplicatedAndSettingsIgnored:
         rows = rows_of(1, 100)
         rows.signal = self.ENTROPY
         settings = PrpoConfig(max_anchors=max_anchors, min_gap=min_gap)
-        assert torch.equal(process_pass.segment(rows, settings, seed=0), starts)
+        assert torch.equal(process_pass.segment(rows, settings), starts)
 
 
 class TestDefect03LastTokenKeepsItsRawScoreAndPaddingCarriesBeta:
@@ -226,8 +226,11 @@ class TestDefect09FixedEndpointsUnboundedRetriesAndDayLongTimeouts:
                 with pytest.raises(ConfigError, match=f"reward.prm.{key}"):
                     prm_config({"prm": {key: value}})
 
-    def test_no_address_and_no_key_is_a_setting(self):
-        assert not {name for name in vars(PrmConfig()) if "url" in name or "key" in name or "address" in name}
+    def test_no_address_comes_with_the_package_and_a_key_only_from_the_environment(self):
+        defaults = vars(PrmConfig())
+        assert not any(defaults[name] for name in defaults if "url" in name or "address" in name)
+        keys = [name for name in defaults if "key" in name.split("_") or "token" in name.split("_")]
+        assert keys == ["server_api_key_env"] and defaults["server_api_key_env"] is None
 
     def test_a_collect_that_gets_no_answer_ends_in_time_and_says_what_to_change(self, monkeypatch):
         asked = []

@@ -15,14 +15,17 @@ from verl.trainer.ppo.reward import load_reward_manager
 from verl.utils import hf_tokenizer
 from verl.utils.ray_utils import get_event_loop
 
-from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import start_replicas
 from verl_prpo.prm.results import PrmRequest
+from verl_prpo.process_pass import Rows, segment
 from verl_prpo.reward_manager import (
+    FINISHED_RESPONSE,
     PROCESS_RESULT,
+    FinishedResponse,
     PrmRewardManager,
     ProcessRequest,
     ProcessResult,
+    StreamedResult,
     outcome_config,
     process_request_batch,
     wire,
@@ -228,7 +231,7 @@ class TestProcessRequest:
         (direct,) = parts.engine().score([PrmRequest(QUESTION, result.texts)])
         assert result.scores == pytest.approx(direct.scores, abs=1e-5)
         assert (result.failure, result.tokens) == (None, direct.tokens)
-        assert 0 < result.seconds < 120
+        assert result.arrived <= result.asked < result.answered < result.asked + 120
 
     def test_a_cut_inside_a_character_breaks_none(self, ask, parts, tokenizer):
         text = "so 😀🎉é 四十二"
@@ -246,27 +249,31 @@ class TestProcessRequest:
         assert (result.scores, result.failure) == (None, None)
         assert "".join(result.texts) == "" and parts.asked() == []
 
-    def test_raise_names_the_rows_key_what_was_found_and_the_setting(self, ask):
-        with pytest.raises(PrmError) as caught:
-            ask(self.LONG)
-        message = str(caught.value)
-        assert "for response u7_2_0: overlong: the dialogue has" in message
-        assert "reward.prm.on_error=outcome_only" in message
+    @pytest.mark.parametrize("on_error", ["raise", "outcome_only"])
+    def test_a_failure_is_told_by_its_kind_and_raises_nothing(self, ask, on_error):
+        """What becomes of it is the trainer's to decide."""
+        result = ask("an unreadable text", cuts=(5,), on_error=on_error)
+        assert (result.scores, result.failure) == (None, "bad_input")
+        assert "this text cannot be read" in result.detail and "".join(result.texts) == "an unreadable text"
 
-    def test_outcome_only_gives_the_kind_of_failure_and_no_scores(self, ask):
-        result = ask(self.LONG, cuts=(5,), on_error="outcome_only")
-        assert (result.scores, result.failure) == (None, "overlong")
-        assert "reads at most 256" in result.detail and result.tokens > 256
+    def test_segments_past_the_context_have_no_score(self, ask):
+        result = ask(self.LONG, cuts=(5,))
+        assert result.failure is None and result.overlong
+        assert result.scores[0] is not None and result.scores[1] is None
         assert "".join(result.texts) == self.LONG
 
-    @pytest.mark.parametrize("on_error", ["raise", "outcome_only"])
-    def test_a_prm_that_was_never_started_is_told_in_either_case(self, ask, on_error, monkeypatch):
+    def test_a_dialogue_seen_before_is_remembered(self, ask):
+        text = "This was never said before."
+        assert [ask(text).cached for _ in range(2)] == [False, True]
+
+    def test_a_prm_that_was_never_started_is_told(self, ask, monkeypatch):
         def missing(name: str) -> None:
             raise ValueError(f"no actor {name}")
 
         monkeypatch.setattr(ray, "get_actor", missing)
-        with pytest.raises(PrmError, match=r"not running.*trainer\.use_v1=True"):
-            ask(RIGHT, on_error=on_error)
+        result = ask("nobody there to read this")
+        assert (result.scores, result.failure) == (None, "engine_error")
+        assert "not running" in result.detail and "trainer.use_v1=True" in result.detail
 
     def test_bounds_that_do_not_tile_the_response_are_refused(self, ask):
         with pytest.raises(ValueError, match="do not tile the response"):
@@ -277,3 +284,109 @@ class TestProcessRequest:
         arrived = ray.get(ray.put(process_request_batch(requests)))
         assert len(arrived) == 3
         assert [arrived[i : i + 1].non_tensor_batch["process_request"][0] for i in range(3)] == requests
+
+
+def finished(tokenizer, text: str, **columns) -> tuple[DataProto, FinishedResponse]:
+    """One finished response of training, as `verl_prpo.streaming` hands it over."""
+    data = rollout(tokenizer, text)
+    ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+    response = FinishedResponse("u7_2_0", QUESTION, ids, **{"response_mask": [1] * len(ids), **columns})
+    data.non_tensor_batch[FINISHED_RESPONSE] = np.empty(1, dtype=object)
+    data.non_tensor_batch[FINISHED_RESPONSE][0] = response
+    return data, response
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("cluster")
+class TestFinishedResponse:
+    """Cut and scored as it finishes, beside its outcome reward."""
+
+    STEPS = "First six.\n\nThen seven.\n\n\n\nSo 42.\n#### 42"
+
+    @pytest.fixture
+    def manager(self, parts, tokenizer):
+        def _manager(*overrides, **settings):
+            config = parts.config(*overrides, **settings)
+            wire(config)
+            return load_reward_manager(config, tokenizer)
+
+        return _manager
+
+    def score(self, manager, data) -> tuple[dict, StreamedResult]:
+        answer = run(manager, data)
+        return answer, StreamedResult.from_dict(answer["reward_extra_info"].pop(PROCESS_RESULT))
+
+    def test_outcome_and_scores_are_those_of_each_alone(self, manager, parts, tokenizer):
+        data, _ = finished(tokenizer, self.STEPS)
+        answer, streamed = self.score(manager("+algorithm.prpo.segmenter=text"), data)
+        assert answer == run(manager("+algorithm.prpo.segmenter=text"), rollout(tokenizer, self.STEPS))
+        assert streamed.result.texts == ["First six.\n\n", "Then seven.\n\n\n\n", "So 42.\n#### 42"]
+        (direct,) = parts.engine().score([PrmRequest(QUESTION, streamed.result.texts)])
+        assert streamed.result.scores == pytest.approx(direct.scores, abs=1e-5)
+        assert streamed.starts[0] == 0 and len(streamed.starts) == 3
+        assert streamed.result.arrived <= streamed.result.asked < streamed.result.answered
+
+    @pytest.mark.parametrize("segmenter", ["text", "tokens", "uniform", "random", "single", "surprisal"])
+    def test_segments_are_those_of_the_batch_schedule(self, manager, parts, tokenizer, segmenter):
+        overrides = (f"+algorithm.prpo.segmenter={segmenter}", "+algorithm.prpo.delimiter_token_ids=[266,65]")
+        length = len(tokenizer.encode(self.STEPS, add_special_tokens=False)) + 1
+        log_probs = (-torch.rand(length, generator=torch.Generator().manual_seed(3))).tolist()
+        mask = [1] * 8 + [0] * 6 + [1] * (length - 14)
+        data, response = finished(tokenizer, self.STEPS, response_mask=mask, log_probs=log_probs)
+        prm = manager(*overrides, "+algorithm.prpo.min_gap=4")
+        _, streamed = self.score(prm, data)
+        pad = torch.zeros(1, 7)
+        rows = Rows(
+            keys=[response.key],
+            real=[True],
+            messages=[QUESTION],
+            response_ids=[response.response_ids],
+            response_mask=torch.cat([torch.tensor([mask]), pad.long()], 1),
+            signal=torch.cat([-torch.tensor([log_probs]), pad], 1),
+        )
+        assert streamed.starts == segment(rows, prm.prpo, tokenizer)[0].nonzero()[:, 0].tolist()
+        assert len(streamed.result.scores) == len(streamed.starts)
+
+    def test_the_prm_works_while_the_outcome_is_computed(self, manager, tokenizer, tmp_path):
+        (tmp_path / "slow.py").write_text(
+            "import time\n\n\ndef score(data_source, solution_str, ground_truth, extra_info):\n"
+            "    began = time.time()\n    time.sleep(2)\n"
+            "    return {'score': 1.0, 'began': began, 'ended': time.time()}\n"
+        )
+        data, _ = finished(tokenizer, "wait 0.1; a slow verifier beside a slow PRM")
+        function = ("reward.custom_reward_function.path", "reward.custom_reward_function.name")
+        slow = manager(
+            "+algorithm.prpo.segmenter=single", f"{function[0]}={tmp_path / 'slow.py'}", f"{function[1]}=score"
+        )
+        answer, streamed = self.score(slow, data)
+        assert streamed.result.asked < answer["reward_extra_info"]["ended"]
+        assert streamed.result.answered > answer["reward_extra_info"]["began"]
+
+    def test_failures_never_raise(self, manager, tokenizer, monkeypatch):
+        single = manager("+algorithm.prpo.segmenter=single")
+        answer, streamed = self.score(single, finished(tokenizer, "an unreadable text")[0])
+        assert (answer["reward_score"], streamed.result.failure, streamed.starts) == (0.0, "bad_input", [0])
+        surprisal = manager("+algorithm.prpo.segmenter=surprisal")
+        answer, streamed = self.score(surprisal, finished(tokenizer, RIGHT)[0])
+        assert (answer["reward_score"], streamed.starts) == (1.0, None)
+        assert "needs a signal" in streamed.result.detail
+
+        def missing(name: str) -> None:
+            raise ValueError(f"no actor {name}")
+
+        monkeypatch.setattr(ray, "get_actor", missing)
+        answer, streamed = self.score(manager("+algorithm.prpo.segmenter=single"), finished(tokenizer, RIGHT)[0])
+        assert (answer["reward_score"], streamed.result.failure) == (1.0, "engine_error")
+
+    @pytest.mark.parametrize("mask", [[1], [0]])
+    def test_nothing_but_eos_has_neither_scores_nor_a_failure(self, manager, tokenizer, mask):
+        data, _ = finished(tokenizer, "", response_mask=mask)
+        _, streamed = self.score(manager("+algorithm.prpo.segmenter=text"), data)
+        assert streamed.starts == [0] * sum(mask)
+        assert (streamed.result.scores, streamed.result.failure) == (None, None)
+
+    def test_a_verifier_that_fails_fails_as_it_would_alone(self, manager, tokenizer):
+        data, _ = finished(tokenizer, RIGHT)
+        data.non_tensor_batch["data_source"][0] = "of no known kind"
+        with pytest.raises(NotImplementedError, match="of no known kind"):
+            run(manager("+algorithm.prpo.segmenter=single"), data)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where segments begin: worked examples of each rule, agreement with the naive reference, errors."""
 
+import itertools
 import random
 
 import pytest
@@ -13,6 +14,8 @@ from verl_prpo.segmentation import (
     random_segments,
     restrict_segments,
     segment_bounds,
+    text_segments,
+    token_segments,
     uniform_segments,
 )
 
@@ -308,3 +311,118 @@ class TestErrors:
         for segmenter in (uniform_segments, random_segments):
             with pytest.raises(ValueError, match=f"num_segments must be at least 1, got {segments}"):
                 segmenter(torch.ones(1, 5), segments)
+
+
+def pieces(*texts: str, mask: list[int] | None = None, delimiters=("\n\n",)) -> list[int]:
+    """Columns at which one row of token texts is cut."""
+    return columns(text_segments([texts], torch.tensor([mask or [1] * len(texts)]), delimiters))
+
+
+class TestText:
+    """A segment ends after a delimiter."""
+
+    def test_the_token_with_the_end_of_the_delimiter_belongs_to_the_segment_that_ends(self):
+        assert pieces("We", " add", ".\n\n", "So", " 3") == [0, 3]
+        assert pieces("We", "\n", "\n", "So") == [0, 3]
+        assert pieces("We", ".\n\nSo", " then", "\n\n", "3") == [0, 2, 4]
+
+    def test_a_run_of_delimiters_stays_with_the_segment_before(self):
+        assert pieces("We", "\n\n", "\n\n", " ", "\n\n", "So") == [0, 5]
+        assert pieces("We", "\n\n\n\n\n\n", "So") == [0, 2]
+
+    def test_delimiters_before_any_text_end_nothing(self):
+        assert pieces("\n\n", "\n\n", "We", "\n\n", "So") == [0, 4]
+
+    def test_what_follows_the_last_delimiter_without_text_joins_the_segment_before(self):
+        assert pieces("We", "\n\n", "") == [0]
+        assert pieces("We", "\n\n", "So", "\n\n", "  ", "") == [0, 2]
+
+    def test_no_delimiter_means_one_segment(self):
+        assert pieces("We", "\n", "add") == [0]
+        assert pieces("", "") == [0]
+
+    def test_several_delimiters_and_characters_of_regular_expressions(self):
+        assert pieces("a", ".", "b", "。", "c", "d", delimiters=(".", "。")) == [0, 2, 4]
+
+    def test_the_longest_delimiter_is_found_first(self):
+        assert pieces("a", "\n", "b", "\n", "\n", "c", delimiters=("\n", "\n\n")) == [0, 2, 5]
+
+    def test_tool_tokens_never_start_a_segment(self):
+        assert pieces("call", "\n\n", "tool", "\n\n", "So", "\n\n", "3", mask=[1, 1, 0, 0, 1, 1, 1]) == [0, 4, 6]
+        assert pieces("a", "\n\n", "tool", mask=[1, 1, 0]) == [0]
+
+    def test_the_first_token_of_the_policy_starts_a_segment_whatever_comes_before(self):
+        assert pieces("tool", "\n\n", "We", "\n\n", "So", mask=[0, 0, 1, 1, 1]) == [2, 4]
+
+    def test_rows_are_cut_by_themselves_and_padding_never_starts_one(self):
+        mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]])
+        starts = text_segments([["a", "\n\n", "b", "c"], ["a", "\n\n"], []], mask, ["\n\n"])
+        assert [columns(starts, row) for row in range(3)] == [[0, 2], [0], []]
+
+    @pytest.mark.parametrize("delimiters", [[], [""], ["\n", ""]])
+    def test_delimiters_that_are_none_are_refused(self, delimiters):
+        with pytest.raises(ValueError, match="delimiters must be texts"):
+            text_segments([["a"]], torch.ones(1, 1), delimiters)
+
+    def test_rows_that_do_not_match_the_mask_are_refused(self):
+        with pytest.raises(ValueError, match=r"1 rows of at most 3 token texts.*\(1, 2\)"):
+            text_segments([["a", "b", "c"]], torch.ones(1, 2), ["."])
+
+    def test_random_rows_obey_the_rule(self):
+        source = random.Random(0)
+        for _ in range(300):
+            texts = [source.choice(["a", "b ", ".", ". ", "x.y", " ", ""]) for _ in range(source.randint(1, 12))]
+            mask = [source.choice([0, 1, 1, 1]) for _ in texts]
+            starts = pieces(*texts, mask=mask, delimiters=(".",))
+            assert all(mask[t] for t in starts)
+            assert (starts[0] == mask.index(1)) if any(mask) else not starts
+            bounds = [0, *starts[1:], len(texts)]
+            whole = ["".join(texts[a:b]) for a, b in itertools.pairwise(bounds)]
+            if len(whole) > 1:
+                assert all(text.replace(".", "").strip() for text in whole)
+            for start in starts[1:]:  # between the policy's last token that says more and this one a segment ended
+                spoken = [t for t in range(start) if mask[t] and texts[t].replace(".", "").strip()]
+                before = spoken[-1] if spoken else 0
+                assert "." in "".join(texts[before:start])
+
+
+class TestTokens:
+    """A segment ends after a delimiter token."""
+
+    def cut(self, ids: list[int], mask: list[int] | None = None, delimiters=(9,)) -> list[int]:
+        return columns(token_segments(torch.tensor([ids]), torch.tensor([mask or [1] * len(ids)]), delimiters))
+
+    def test_a_run_of_delimiters_stays_with_the_segment_before(self):
+        assert self.cut([1, 2, 9, 3, 9, 8, 4], delimiters=(9, 8)) == [0, 3, 6]
+
+    def test_delimiters_at_either_end_end_nothing(self):
+        assert self.cut([9, 9, 1, 9, 2, 9]) == [0, 4]
+        assert self.cut([9, 9]) == [0]
+
+    def test_tool_tokens_never_start_a_segment_but_their_delimiters_count(self):
+        assert self.cut([1, 9, 5, 5, 2], [1, 1, 0, 0, 1]) == [0, 4]
+        assert self.cut([1, 5, 9, 5, 2, 3], [1, 0, 0, 0, 1, 1]) == [0, 4]
+        assert self.cut([5, 9, 1, 2], [0, 0, 1, 1]) == [2]
+
+    def test_padding_is_no_delimiter(self):
+        starts = token_segments(
+            torch.tensor([[1, 9, 2, 9], [1, 2, 9, 9]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]), [9]
+        )
+        assert [columns(starts, row) for row in range(2)] == [[0, 2], [0]]
+
+    def test_agrees_with_the_segmenter_text_where_tokens_are_delimiters(self):
+        source = random.Random(1)
+        for _ in range(300):
+            ids = [source.choice([1, 2, 9]) for _ in range(source.randint(1, 12))]
+            mask = [source.choice([0, 1, 1, 1]) for _ in ids]
+            if any(m == 0 and i != 9 for m, i in zip(mask, ids, strict=True)):
+                continue  # a tool's words count as text, its tokens do not
+            texts = [{1: "a", 2: "b", 9: "."}[i] for i in ids]
+            assert self.cut(ids, mask) == pieces(*texts, mask=mask, delimiters=(".",))
+
+    def test_no_delimiter_and_other_shapes_are_refused(self):
+        with pytest.raises(ValueError, match="at least one token id"):
+            self.cut([1], delimiters=())
+        with pytest.raises(ValueError, match="response_ids has shape"):
+            token_segments(torch.ones(1, 2), torch.ones(1, 3), [9])
+        assert token_segments(torch.ones(0, 0), torch.ones(0, 0), [9]).shape == (0, 0)

@@ -20,7 +20,7 @@ KEYS = ["a_0_0", "a_1_0", "b_0_0", "b_1_0", "pad_0_0"]
 RESULTS = [
     ProcessResult(["We add. ", "So 3."], [0.75, 0.25], tokens=20),
     ProcessResult(["call(", "tool said 4) so 4"], [1.0, 0.5], tokens=20),
-    ProcessResult(["long"], None, "overlong", "300 tokens", tokens=300),
+    ProcessResult(["long"], None, "overlong", "300 tokens", tokens=300, overlong=True),
     None,
     None,
 ]
@@ -39,7 +39,7 @@ def report(mask=MASK, signal: torch.Tensor | None = SIGNAL) -> StepReport:
         response_mask=torch.tensor(MASK),
         signal=signal,
     )
-    scored = ScoredBatch(rows, torch.tensor(STARTS, dtype=torch.bool), RESULTS, 0.1, 0.2)
+    scored = ScoredBatch(rows, torch.tensor(STARTS, dtype=torch.bool), list(RESULTS), 0.1, 0.2)
     given = ProcessRewards(scored.token_scores(), scored.segment_starts, scored.scored, prior_mean=0.5, prior_std=0.25)
     index = np.array(["a", "a", "b", "b", "pad"], dtype=object)
     outcome, mask = torch.tensor([1.0, -1.0, 1.0, 0.0, 0.0]), torch.tensor(mask)
@@ -88,6 +88,14 @@ def test_a_failure_has_its_kind_and_no_score(records):
     assert [segment["score"] for segment in record["segments"]] == [None]
     assert record["process_advantage"] == [0.0] * 3
     assert record["advantages"] == record["outcome_advantage"] == [0.5] * 3
+
+
+def test_a_segment_that_the_prm_did_not_read_has_no_score():
+    found = report()
+    found.scored.results[0] = ProcessResult(["We add. ", "So 3."], [0.75, None], overlong=True, cached=True)
+    record = found.records()["a_0_0"]
+    assert [segment["score"] for segment in record["segments"]] == [0.75, None]
+    assert (record["overlong"], record["cached"], record["failure"]) == (True, True, None)
 
 
 def test_an_empty_response_has_an_empty_record(records):

@@ -14,23 +14,28 @@ import pytest
 import ray
 import torch
 import transfer_queue as tq
+from omegaconf import open_dict
 from plumbing import Parts, local_ray
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
-from verl.experimental.reward_loop import RewardLoopManager, RewardLoopWorker
+from verl.experimental.reward_loop import RewardLoopManager
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
 from verl.trainer.ppo.core_algos import FixedKLController
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import hf_tokenizer
+from verl.utils.ray_utils import get_event_loop
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from verl_prpo import process_pass
 from verl_prpo.config import ConfigError, PrpoConfig
 from verl_prpo.config_check import TRAINER_MODES
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.results import PrmRequest
 from verl_prpo.prm.text import segment_texts
+from verl_prpo.process_pass import PendingScores
+from verl_prpo.reward_manager import PROCESS_RESULT, FinishedResponse, PrmRewardManager
 from verl_prpo.segmentation import entropy_segments, segment_bounds
 from verl_prpo.trainer import ProcessAware, make_process_aware, require_gpus, require_score_range
 
@@ -38,7 +43,7 @@ pytestmark = pytest.mark.ray
 
 PROMPT_LENGTH = 3
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
-SETTINGS = ("algorithm.prpo.max_anchors=2", "algorithm.prpo.min_gap=3")
+SETTINGS = ("algorithm.prpo.segmenter=entropy", "algorithm.prpo.max_anchors=2", "algorithm.prpo.min_gap=3")
 TEXTS = ["First we add the numbers, then we divide by two.", "So the answer is 42.", "Yes, the sum is 17.", "No 😀."]
 OUTCOMES = [1.0, -1.0, 1.0, 1.0]
 UIDS = ["a", "a", "b", "b"]
@@ -113,7 +118,7 @@ def mode(trainer):
     config, prpo, prm = copy.deepcopy(trainer.config), copy.copy(trainer._prpo), copy.copy(trainer._prm)
     yield trainer
     trainer.config, trainer._prpo, trainer._prm = config, prpo, prm
-    trainer._reports, trainer._pending = {}, None
+    trainer._reports, trainer._passes, trainer._streams = {}, {}, False
 
 
 @pytest.fixture
@@ -143,7 +148,7 @@ def rollouts(trainer):
                     "raw_prompt": QUESTION,
                     "uid": uid,
                     "reward_model": {"ground_truth": "42"},
-                    **{name: column[i][: len(response)] for name, column in fields.items()},
+                    **{name: whole_or_as_long(column[i], len(response)) for name, column in fields.items()},
                 }
             )
         tags = [{"is_padding": False, "seq_len": PROMPT_LENGTH + len(response)} for response in ids]
@@ -153,6 +158,10 @@ def rollouts(trainer):
 
     yield _put
     tq.kv_clear(keys=put, partition_id="train")
+
+
+def whole_or_as_long(value, length: int):
+    return value[:length] if isinstance(value, torch.Tensor) else value
 
 
 def step(trainer, batch: KVBatchMeta) -> tuple[KVBatchMeta, dict]:
@@ -228,6 +237,7 @@ class TestOneStep:
         plain, plain_metrics = step(mode, batch)
         wanted = dict(zip(plain.keys, read(plain, "advantages"), strict=True))
         parts.forget()
+        mode._passes = {}  # as if the batch had never been there
         padded = upsample_batch_to_divisible_size(batch, 7, mode.tokenizer.eos_token_id)
         padded.reorder([6, 3, 0, 5, 2, 1, 4])
         padded, metrics = step(mode, padded)
@@ -235,6 +245,8 @@ class TestOneStep:
         assert len(parts.asked()) == 4
         for key, found in zip(padded.keys, read(padded, "advantages"), strict=True):
             assert found == pytest.approx(wanted.get(key, [0.0]), abs=1e-4)
+        assert metrics.pop("prpo/prm/cache_hit") == 1
+        plain_metrics.pop("prpo/prm/cache_hit")
         ours = {name: value for name, value in plain_metrics.items() if name.startswith("prpo/")}
         assert {name: metrics[name] for name in ours} == pytest.approx(ours, abs=1e-4)
         assert {name for name in metrics if name.startswith("prpo/")} == set(ours)
@@ -244,17 +256,22 @@ class TestOneStep:
         surprisal = [torch.rand(80, generator=torch.Generator().manual_seed(i)) for i in range(4)]
         batch, mode.actor_rollout_wg, ids = rollouts(rollout_log_probs=[-row for row in surprisal])
         mode.config.algorithm.rollout_correction.bypass_mode = True
-        assert mode._segmenter(mode.config) == "surprisal"
         batch, _ = step(mode, batch)
         signal = [row[: len(response)] for row, response in zip(surprisal, ids, strict=True)]
         for found, wanted in zip(read(batch, "advantages"), expected(parts, mode.tokenizer, ids, signal), strict=True):
             assert found == pytest.approx(wanted, abs=1e-4)
 
-    @pytest.mark.parametrize("segmenter", ["uniform", "random", "single"])
+    def test_surprisal_is_read_from_the_rollouts_log_probs_where_it_keeps_them(self, mode):
+        mode.config.algorithm.prpo.segmenter = "surprisal"
+        assert mode._signal() == "rollout_log_probs"
+        mode.config.actor_rollout_ref.rollout.calculate_log_probs = False
+        assert mode._signal() == "old_log_probs"
+
+    @pytest.mark.parametrize("segmenter", ["uniform", "random", "single", "text"])
     def test_bypass_mode_leaves_segmenters_that_need_no_signal(self, mode, segmenter):
         mode.config.algorithm.rollout_correction.bypass_mode = True
-        mode._prpo.segmenter = segmenter
-        assert mode._segmenter(mode.config) == segmenter
+        mode.config.algorithm.prpo.segmenter = segmenter
+        assert mode._signal() is None
 
     def test_rejected_tokens_have_no_advantage_and_the_rest_keep_theirs(self, mode, rollouts, parts):
         batch, mode.actor_rollout_wg, ids = rollouts()
@@ -289,28 +306,50 @@ class TestOneStep:
 
 
 class TestFailures:
+    UNREADABLE = "an unreadable text"
     LONG = "We add the numbers and divide. " * 40
 
-    def test_outcome_only_says_who_failed_and_why(self, mode, rollouts, parts, capsys):
-        config = parts.config("reward.num_workers=1", *(f"+{setting}" for setting in SETTINGS), on_error="outcome_only")
-        lenient = aware()(config)
-        lenient._prm_description = mode._prm_description
-        lenient.global_steps = 1
-        batch, lenient.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], self.LONG])
-        worker = ray.remote(RewardLoopWorker).remote(config, None)
-        lenient.reward_loop_manager = type("Workers", (), {"reward_loop_workers": [worker]})()
-        batch, metrics = step(lenient, batch)
-        ray.kill(worker)
-        assert (metrics["prpo/prm/failed"], metrics["prpo/prm/overlong"]) == (1, 1)
+    def test_outcome_only_says_who_failed_and_why(self, mode, rollouts, capsys):
+        mode._prm.on_error = "outcome_only"
+        batch, mode.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], self.UNREADABLE])
+        batch, metrics = step(mode, batch)
+        assert (metrics["prpo/prm/failed"], metrics["prpo/prm/bad_input"]) == (1, 1)
         assert set(read(batch, "advantages")[3]) == {0.0}  # beta alone, in a group that agrees
-        said = capsys.readouterr().out
-        assert "1 of 4 responses have no process scores" in said
-        assert "b_1_0: overlong: the dialogue has" in said
+        (said,) = [line for line in capsys.readouterr().out.splitlines() if "no process scores" in line]
+        assert "step 1: 1 of 4 responses" in said and "b_1_0: bad_input: " in said
+
+    def test_outcome_only_puts_up_with_a_share_of_failures_and_no_more(self, mode, rollouts):
+        mode._prm.on_error, mode._prm.max_failed_fraction = "outcome_only", 0.2
+        batch, mode.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], self.UNREADABLE])
+        with pytest.raises(PrmError, match=r"1 of 4 responses.*max_failed_fraction=0\.2.*b_1_0: bad_input"):
+            step(mode, batch)
 
     def test_raise_stops_the_step_with_the_row(self, mode, rollouts):
-        batch, mode.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], self.LONG])
-        with pytest.raises(PrmError, match=r"response b_1_0: overlong.*reward\.prm\.on_error=outcome_only"):
+        batch, mode.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], self.UNREADABLE])
+        with pytest.raises(PrmError, match=r"response b_1_0: bad_input.*reward\.prm\.on_error=outcome_only"):
             step(mode, batch)
+
+    def test_segments_past_the_context_get_z_0_and_are_counted(self, mode, rollouts, capsys):
+        batch, mode.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], self.LONG])
+        entropy = mode.actor_rollout_wg.entropy["b_1_0"]
+        entropy[20], entropy[-4] = 2.0, 3.0  # where it is cut; only the first segment fits into 256 tokens
+        batch, metrics = step(mode, batch)
+        counted = {name: metrics[f"prpo/prm/{name}"] for name in ("requests", "failed", "overlong", "unread")}
+        assert counted == {"requests": 4, "failed": 0, "overlong": 1, "unread": 2}
+        advantages = read(batch, "advantages")[3]
+        assert advantages[0] != 0 and set(advantages[-4:]) == {0.0}  # beta is 0 in a group that agrees
+        said = capsys.readouterr().out
+        assert said.count("2 segments of 1 responses lie past the PRM's context") == 1
+
+    def test_the_prm_gives_up_in_time_and_the_step_with_it(self, mode):
+        """Every wait of the step has a bound of `reward.prm.timeout`."""
+        pending = PendingScores(mode_rows(), torch.ones(1, 1).bool(), [[0]], [never.remote()], time.monotonic())
+        began = time.monotonic()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(process_pass, "COLLECT_GRACE", 0.5)
+            with pytest.raises(PrmError, match=r"within 1 s.*reward\.prm\.timeout"):
+                process_pass.collect(pending, 1.0)
+        assert time.monotonic() - began < 30
 
     def test_several_outputs_of_a_session_are_refused_with_what_to_set(self, mode):
         batch = KVBatchMeta(keys=["a_0_0", "a_0_1", "a_1_0"], tags=[{}] * 3, partition_id="train")
@@ -320,11 +359,131 @@ class TestFailures:
     def test_scores_of_another_batch_are_never_used(self, mode, rollouts):
         batch, mode.actor_rollout_wg, _ = rollouts()
         batch = mode._compute_old_log_prob(batch, {})
-        batch.reorder([1, 0, 2, 3])
-        with pytest.raises(PrmError, match="not the one whose process scores were asked for"):
-            mode._compute_advantage(batch, {})
-        with pytest.raises(PrmError, match="not the one whose process scores were asked for"):
-            mode._compute_advantage(batch, {})
+        other = KVBatchMeta(keys=["a_0_0", "a_1_0", "b_0_0", "b_7_0"], tags=batch.tags, partition_id="train")
+        with pytest.raises(PrmError, match="not one whose process scores were asked for"):
+            mode._compute_advantage(other, {})
+
+
+class TestRetry:
+    """A trainer that does a batch again asks the PRM nothing again."""
+
+    def test_the_same_batch_in_another_order_keeps_segments_and_scores(self, mode, rollouts, parts):
+        batch, mode.actor_rollout_wg, _ = rollouts()
+        first, metrics = step(mode, batch)
+        wanted = dict(zip(first.keys, read(first, "advantages"), strict=True))
+        parts.forget()
+        again, once_more = step(mode, first)
+        assert read(again, "advantages") == list(wanted.values())
+        assert {name: value for name, value in once_more.items() if "prpo" in name} == {
+            name: value for name, value in metrics.items() if "prpo" in name
+        }
+        padded = upsample_batch_to_divisible_size(again, 5, mode.tokenizer.eos_token_id)
+        padded.reorder([4, 2, 0, 3, 1])
+        padded, _ = step(mode, padded)
+        for key, found in zip(padded.keys, read(padded, "advantages"), strict=True):
+            assert found == pytest.approx(wanted.get(key, [0.0]), abs=1e-6)
+        assert parts.asked() == []
+        tq.kv_clear(keys=[key for key in padded.keys if key.startswith("pad")], partition_id="train")
+
+    def test_a_retry_after_a_failed_advantage_asks_nothing_again(self, mode, rollouts, parts):
+        batch, mode.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], TestFailures.UNREADABLE])
+        batch = mode._compute_old_log_prob(batch, {})
+        for _ in range(2):
+            with pytest.raises(PrmError, match="b_1_0: bad_input"):
+                mode._compute_advantage(batch, {})
+        assert len(parts.asked()) >= 4
+        parts.forget()
+        mode._prm.on_error = "outcome_only"
+        batch, metrics = step(mode, batch)
+        assert metrics["prpo/prm/failed"] == 1 and parts.asked() == []
+
+    def test_the_updates_of_one_step_are_kept_and_no_more(self, mode, rollouts, parts):
+        updates = [rollouts(uids=[f"{name}{uid}" for uid in UIDS]) for name in ("x", "y")]
+        for batch, mode.actor_rollout_wg, _ in updates:
+            step(mode, batch)
+        assert len(mode._passes) == 2
+        parts.forget()
+        batch, mode.actor_rollout_wg, _ = updates[0]
+        step(mode, batch)
+        assert parts.asked() == []
+        mode.global_steps += 1
+        try:
+            batch, mode.actor_rollout_wg, _ = rollouts()
+            step(mode, batch)
+            assert len(mode._passes) == 1
+        finally:
+            mode.global_steps -= 1
+
+
+class TestStreamed:
+    """Scores that came with the responses, as `verl_prpo.streaming` puts them into the TransferQueue."""
+
+    @pytest.fixture
+    def streaming(self, mode):
+        mode._streams = True
+        mode._prpo.segmenter, mode._prpo.num_segments = "uniform", 3
+        mode.config.algorithm.prpo.segmenter = "uniform"
+        return mode
+
+    def brought(self, trainer, texts, keys) -> list[dict]:
+        """What the reward manager makes of these responses."""
+        config = copy.deepcopy(trainer.config)
+        with open_dict(config.algorithm.prpo):
+            config.algorithm.prpo.num_segments = 3
+        manager = PrmRewardManager(config, trainer.tokenizer)
+        ids = [[*trainer.tokenizer.encode(t, add_special_tokens=False), trainer.tokenizer.eos_token_id] for t in texts]
+        loop = get_event_loop()
+        done = [
+            loop.run_until_complete(manager._streamed(FinishedResponse(key, QUESTION, row, [1] * len(row))))
+            for key, row in zip(keys, ids, strict=True)
+        ]
+        return [{"reward_extra_info": {}, PROCESS_RESULT: streamed.as_dict()} for streamed in done]
+
+    KEYS = ("a_0_0", "a_1_0", "b_0_0", "b_1_0")
+
+    def test_advantages_are_those_of_the_batch_schedule_and_nobody_is_asked_again(self, streaming, rollouts, parts):
+        extra = self.brought(streaming, TEXTS, self.KEYS)
+        parts.forget()
+        batch, streaming.actor_rollout_wg, _ = rollouts(extra_fields=extra)
+        batch = upsample_batch_to_divisible_size(batch, 5, streaming.tokenizer.eos_token_id)
+        batch, metrics = step(streaming, batch)
+        assert parts.asked() == []
+        streamed = dict(zip(batch.keys, read(batch, "advantages"), strict=True))
+        assert metrics["prpo/prm/not_streamed"] == 0 and metrics["prpo/prm/requests"] == 4
+        assert metrics["timing_s/prm_busy"] > 0 and metrics["timing_s/prm_wait"] >= 0
+        tq.kv_clear(keys=batch.keys[4:], partition_id="train")
+        streaming._streams, streaming._passes = False, {}
+        batch, streaming.actor_rollout_wg, _ = rollouts()
+        batch, metrics = step(streaming, batch)
+        assert "prpo/prm/not_streamed" not in metrics
+        for key, found in zip(batch.keys, read(batch, "advantages"), strict=True):
+            assert found == pytest.approx(streamed[key], abs=1e-5)
+
+    def test_rows_that_lack_scores_are_scored_now_counted_and_told(self, streaming, rollouts, parts, capsys):
+        extra = self.brought(streaming, TEXTS, self.KEYS)
+        del extra[1][PROCESS_RESULT]  # as a resumed queue may hold
+        extra[2][PROCESS_RESULT]["fingerprint"] = "other settings"
+        parts.forget()
+        batch, streaming.actor_rollout_wg, _ = rollouts(extra_fields=extra)
+        batch, metrics = step(streaming, batch)
+        assert sorted(parts.asked()) == sorted(TEXTS[1:3])
+        assert (metrics["prpo/prm/not_streamed"], metrics["prpo/prm/requests"]) == (2, 4)
+        assert "2 of 4 responses, the first a_1_0, came without the process scores" in capsys.readouterr().out
+
+    def test_a_failure_in_a_worker_stops_the_step_here(self, streaming, rollouts):
+        extra = self.brought(streaming, [*TEXTS[:3], TestFailures.UNREADABLE], self.KEYS)
+        batch, streaming.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], TestFailures.UNREADABLE], extra_fields=extra)
+        with pytest.raises(PrmError, match=r"response b_1_0: bad_input.*reward\.prm\.on_error=outcome_only"):
+            step(streaming, batch)
+
+
+@ray.remote(num_cpus=0)
+def never():
+    time.sleep(60)
+
+
+def mode_rows() -> process_pass.Rows:
+    return process_pass.Rows(["a_0_0"], [True], [QUESTION], [[1]], torch.ones(1, 1).long(), None)
 
 
 class TestDump:

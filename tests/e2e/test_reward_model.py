@@ -1,0 +1,136 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The reward model that verl itself launches gives the process scores, while the outcome stays verl's own."""
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tiny_models
+import torch
+from transformers import AutoTokenizer, Qwen2Config
+
+from verl_prpo.prm.engine import InProcessEngine
+from verl_prpo.prm.families.qwen_math import QwenMathPrm
+from verl_prpo.prm.results import PrmRequest
+
+pytestmark = pytest.mark.e2e
+
+VERL_SCORES_A_WRONG_ANSWER = -1.0
+"""What `verl.utils.reward_score.default_compute_score` gives for the data source math_dapo."""
+
+
+@pytest.fixture
+def served_prm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny Qwen2.5-Math-PRM with attention heads of 32 dimensions, the least that vLLM takes on a CPU."""
+
+    def config(vocab_size: int, context: int) -> Qwen2Config:
+        return Qwen2Config(
+            vocab_size=vocab_size,
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=context,
+            initializer_range=0.1,
+            tie_word_embeddings=False,
+        )
+
+    monkeypatch.setattr(tiny_models, "tiny_config", config)
+    return tiny_models.qwen_math_prm(tmp_path / "served_prm", context=512, seed=7)
+
+
+@pytest.fixture
+def own_outcome(assets, tmp_path: Path) -> list[str]:
+    """Prompts of a data source that verl itself scores, and no reward function of the user's."""
+    rows = pd.read_parquet(assets.train)
+    rows["data_source"] = "math_dapo"
+    rows.to_parquet(tmp_path / "train.parquet")
+    return [
+        f"data.train_files={tmp_path / 'train.parquet'}",
+        "reward.custom_reward_function.path=null",
+        "reward.custom_reward_function.name=compute_score",
+    ]
+
+
+def launched_by_verl(prm: Path) -> list[str]:
+    """The overrides that make a PRM the reward model that verl launches."""
+    rollout = "reward.reward_model.rollout"
+    separator = AutoTokenizer.from_pretrained(prm).convert_tokens_to_ids(tiny_models.SEPARATOR)
+    return [
+        "+reward.prm.engine=reward_model",
+        "reward.prm.model_path=null",
+        "reward.prm.custom_family.path=null",
+        "reward.prm.custom_family.name=null",
+        "reward.reward_model.enable=True",
+        f"reward.reward_model.model_path={prm}",
+        f"{rollout}.name=vllm",
+        f"{rollout}.dtype=float32",
+        f"{rollout}.tensor_model_parallel_size=1",
+        f"+{rollout}.engine_kwargs.vllm.distributed_executor_backend=uni",
+        # Qwen2.5-Math-PRM's own separator is vLLM's default; a tiny vocabulary has it elsewhere.
+        f"+{rollout}.engine_kwargs.vllm.pooler_config={{tok_pooling_type:STEP,step_tag_id:{separator}}}",
+    ]
+
+
+OWN_SLOT = [
+    "reward.reward_model.enable_resource_pool=True",
+    "reward.reward_model.nnodes=1",
+    "reward.reward_model.n_gpus_per_node=1",
+    "ray_kwargs.ray_init.num_gpus=2",
+]
+TRAINERS_SLOT = [
+    "reward.reward_model.enable_resource_pool=False",
+    # vLLM's sleep mode needs an accelerator: here the server is woken and put to sleep, but frees nothing.
+    "reward.reward_model.rollout.free_cache_engine=False",
+    "+reward.reward_model.rollout.enable_sleep_mode=False",
+]
+
+
+def scores_in_process(prm: Path) -> Callable[[dict], list[float]]:
+    """Scores of an entry of the dump, from the PRM loaded here in float32."""
+    family = QwenMathPrm.load(str(prm), device=torch.device("cpu"), dtype=torch.float32)
+    engine = InProcessEngine(family, max_tokens_per_forward=4096)
+
+    def scores(entry: dict) -> list[float]:
+        messages = [{"role": "user", "content": entry["input"].split("\n")[1]}]
+        (result,) = engine.score([PrmRequest(messages, [s["text"] for s in entry["prpo"]["segments"]])])
+        assert result.scores is not None, result.detail
+        return result.scores
+
+    return scores
+
+
+@pytest.mark.parametrize("place", [OWN_SLOT, TRAINERS_SLOT], ids=["standalone", "colocated"])
+def test_its_scores_are_those_of_the_prm_in_process_and_the_outcome_is_verls_own(
+    main_ppo, assets, served_prm, own_outcome, place
+):
+    run = main_ppo(
+        "prpo_laptop",
+        *assets.overrides(),
+        *own_outcome,
+        *launched_by_verl(served_prm),
+        *place,
+        "data.train_batch_size=3",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=3",
+        "actor_rollout_ref.rollout.n=4",
+    )
+    scores = scores_in_process(served_prm)
+    compared: list[float] = []
+    for entry in [*run.dump(1), *run.dump(2)]:
+        record = entry["prpo"]
+        assert record["failure"] is None
+        # A policy this small may say nothing but special tokens; such a response is never sent.
+        if any(segment["text"] for segment in record["segments"]):
+            served = [segment["score"] for segment in record["segments"]]
+            assert served == pytest.approx(scores(entry), abs=1e-3)
+            compared += served
+        assert entry["score"] == VERL_SCORES_A_WRONG_ANSWER
+        assert record["outcome_reward"] == 2.0 * VERL_SCORES_A_WRONG_ANSWER
+    assert statistics.stdev(compared) > 0.05, "scores too much alike to tell one segment's from another's"
+    for metrics in run.metrics():
+        assert metrics["prpo/prm/failed"] == 0
+        assert metrics["prpo/prm/requests"] + metrics["prpo/prm/empty"] == 12

@@ -1,0 +1,109 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The configured segmenter: the same cuts for a response alone, as it streams, and in any batch."""
+
+import random
+
+import pytest
+import torch
+from tiny_models import qwen_tokenizer, sentencepiece_tokenizer
+
+from verl_prpo.config import PrpoConfig
+from verl_prpo.segmenters import cut, token_texts
+
+TEXTS = ["First we add.\n\nThen 😀 divide.\n\n\n\nSo 42.", "Yes", "首先\n\n我们 é 加。\n\n", "no\n\nno\n\nno\n\nno"]
+SEGMENTERS = [
+    PrpoConfig(segmenter="entropy", max_anchors=3, min_gap=3),
+    PrpoConfig(segmenter="surprisal", max_anchors=3, min_gap=3, anchor_rule="greedy"),
+    PrpoConfig(segmenter="text"),
+    PrpoConfig(segmenter="text", delimiters=["。", "."]),
+    PrpoConfig(segmenter="tokens", delimiter_token_ids=[7, 11]),
+    PrpoConfig(segmenter="uniform", num_segments=4),
+    PrpoConfig(segmenter="random", num_segments=4),
+    PrpoConfig(segmenter="single"),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return qwen_tokenizer(separator=None)
+
+
+def batch(tokenizer, texts=TEXTS, padding: int = 3):
+    ids = [[*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id] for text in texts]
+    width = max(map(len, ids)) + padding
+    mask = (torch.arange(width) < torch.tensor([len(row) for row in ids])[:, None]).long()
+    mask[0, 4:7] = 0  # a tool's answer
+    signal = torch.rand(mask.shape, generator=torch.Generator().manual_seed(0))
+    return [f"u{i}_0_0" for i in range(len(ids))], ids, mask, signal
+
+
+@pytest.mark.parametrize("settings", SEGMENTERS, ids=lambda settings: settings.segmenter)
+def test_a_response_is_cut_alone_as_in_a_batch(tokenizer, settings):
+    keys, ids, mask, signal = batch(tokenizer)
+    starts = cut(settings, keys=keys, response_ids=ids, response_mask=mask, signal=signal, tokenizer=tokenizer)
+    assert starts.shape == mask.shape and not (starts & (mask == 0)).any()
+    for row, own in enumerate(ids):
+        length = len(own)
+        alone = cut(
+            settings,
+            keys=[keys[row]],
+            response_ids=[own],
+            response_mask=mask[row : row + 1, :length],
+            signal=signal[row : row + 1, :length],
+            tokenizer=tokenizer,
+        )
+        assert torch.equal(alone[0], starts[row, :length])
+        assert not starts[row, length:].any()
+
+
+def test_the_random_segmenter_draws_by_the_rows_key(tokenizer):
+    keys, ids, mask, _ = batch(tokenizer, ["the same words " * 8] * 3)
+    settings = PrpoConfig(segmenter="random", num_segments=5)
+    mask[0] = mask[1]
+    first = cut(settings, keys=keys, response_ids=ids, response_mask=mask)
+    assert torch.equal(first, cut(settings, keys=keys, response_ids=ids, response_mask=mask))
+    assert not torch.equal(first[0], first[1]) and first.sum(1).tolist() == [5] * 3
+
+
+def test_a_segmenter_without_its_signal_says_so():
+    with pytest.raises(ValueError, match=r"segmenter=entropy needs a signal"):
+        cut(PrpoConfig(), keys=["a"], response_ids=[[1]], response_mask=torch.ones(1, 1))
+
+
+class TestTokenTexts:
+    def test_they_are_the_response(self, tokenizer):
+        for text in [*TEXTS, "", " leading", "tail \n\n"]:
+            ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+            texts = token_texts(tokenizer, ids)
+            assert len(texts) == len(ids) and "".join(texts) == text and texts[-1] == ""
+
+    def test_a_character_is_in_the_last_of_its_tokens(self, tokenizer):
+        ids = tokenizer.encode("😀.", add_special_tokens=False)
+        texts = token_texts(tokenizer, ids)
+        assert len(ids) > 2 and texts[:-2] == [""] * (len(ids) - 2) and texts[-2:] == ["😀", "."]
+
+    def test_bytes_that_are_no_text_lose_and_move_none_of_the_others(self, tokenizer):
+        source = random.Random(0)
+        broken = tokenizer.encode("😀é", add_special_tokens=False)
+        words = tokenizer.encode("ab. \n\n", add_special_tokens=False)
+        for _ in range(200):
+            ids = [source.choice(broken + words) for _ in range(source.randint(0, 12))]
+            texts = token_texts(tokenizer, ids)
+            assert len(texts) == len(ids)
+            assert "".join(texts) == tokenizer.decode(ids, skip_special_tokens=True)
+
+    @pytest.mark.parametrize("count", [1, 40])
+    def test_a_decoder_that_trims_the_start_of_its_input_is_followed(self, count):
+        tokenizer = sentencepiece_tokenizer()
+        text = "So the answer is 42. 首先 é 😀 and\n\nso on. " * count
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        texts = token_texts(tokenizer, ids)
+        whole = tokenizer.decode(ids, skip_special_tokens=True)
+        assert len(texts) == len(ids) and "".join(texts) == whole
+        ends = [len(tokenizer.decode(ids[:cut])) for cut in range(1, len(ids) + 1)]
+        reach = 0
+        for length, (piece, end) in enumerate(zip(texts, ends, strict=True), start=1):
+            reach += len(piece)
+            if whole.startswith(tokenizer.decode(ids[:length])):
+                assert reach == end
