@@ -1,0 +1,288 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""`verl-prpo calibrate` on responses whose scores are known, and the statistics it is made of."""
+
+import builtins
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import arithmetic_prm
+import numpy as np
+import pytest
+
+from verl_prpo.cli.agreement import auroc, auroc_with_interval, best_detection, detection
+from verl_prpo.cli.main import main
+from verl_prpo.cli.responses import InputError, cut, read_responses
+
+RIGHT, WRONG, NOTHING = "1 + 1 = 2", "1 + 1 = 3", "and so on"  # 0.9, 0.1 and 0.5
+
+
+def jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def row(*steps: str, **known: Any) -> dict[str, Any]:
+    return {"prompt": f"problem {random.Random(str(steps)).random()}", "steps": list(steps), **known}
+
+
+def dumped(
+    *segments: tuple[str, float | None], score: float, prompt: str = "user\nWhat?\nassistant\n"
+) -> dict[str, Any]:
+    record = {"segments": [{"begin": 0, "end": 1, "score": value, "text": text} for text, value in segments]}
+    output = "".join(text for text, _ in segments)
+    return {"input": prompt, "output": output, "gts": "2", "score": score, "step": 1, "uid": "a_0_0", "prpo": record}
+
+
+@pytest.fixture
+def calibrate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+    def run(source: Path, *arguments: str) -> dict[str, Any]:
+        words = [str(source), *arguments, "--histogram", str(tmp_path / "scores.png"), "--json"]
+        if "--recorded" not in words:
+            words += arithmetic_prm.overrides(tmp_path / "prm")
+        assert main(["calibrate", *words]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+class TestKnownScores:
+    def test_distribution_and_suggested_prior_are_those_of_the_segments(self, calibrate: Any, tmp_path: Path) -> None:
+        found = calibrate(jsonl(tmp_path / "in.jsonl", [row(RIGHT, RIGHT, WRONG), row(NOTHING)]))
+
+        scores = [0.9, 0.9, 0.1, 0.5]
+        assert (found["responses"], found["segments"]) == (2, 4)
+        assert found["mean"] == pytest.approx(np.mean(scores))
+        assert found["std"] == pytest.approx(np.std(scores))
+        assert found["suggested"] == {"prior_mean": found["mean"], "prior_std": found["std"]}
+        assert found["quantiles"] == {
+            "0.0": 0.1, "0.05": pytest.approx(0.16), "0.25": pytest.approx(0.4), "0.5": pytest.approx(0.7),
+            "0.75": 0.9, "0.95": 0.9, "1.0": 0.9,
+        }  # fmt: skip
+
+    def test_agreement_with_outcomes(self, calibrate: Any, tmp_path: Path) -> None:
+        rows = [
+            row(RIGHT, RIGHT, outcome=1.0),  # mean 0.9, min 0.9
+            row(NOTHING, NOTHING, outcome=1.0),  # mean 0.5, min 0.5
+            row(RIGHT, RIGHT, RIGHT, WRONG, outcome=-1.0),  # mean 0.7, min 0.1
+            row(WRONG, outcome=0.0),  # mean 0.1, min 0.1
+            row(WRONG),  # unknown
+        ]
+        found = calibrate(jsonl(tmp_path / "in.jsonl", rows))
+
+        assert (found["outcomes_right"], found["outcomes_wrong"]) == (2, 2)
+        assert found["area_of_mean"]["value"] == 0.75
+        assert found["area_of_min"]["value"] == 1.0
+        assert found["area_of_mean"]["low"] <= 0.75 <= found["area_of_mean"]["high"]
+        assert found["steps"] is None
+
+    def test_the_threshold_of_outcomes_can_be_set(self, calibrate: Any, tmp_path: Path) -> None:
+        source = jsonl(tmp_path / "in.jsonl", [row(RIGHT, outcome=0.9), row(WRONG, outcome=0.6)])
+        assert calibrate(source)["outcomes_right"] == 2
+        assert calibrate(source, "--outcome-threshold", "0.8")["outcomes_right"] == 1
+
+    def test_wrong_steps_found_and_missed(self, calibrate: Any, tmp_path: Path) -> None:
+        rows = [
+            row(RIGHT, WRONG, WRONG, NOTHING, step_labels=[1, 0, "-", False]),  # the last is missed at 0.5
+            row(RIGHT, WRONG, RIGHT, step_labels=[True, "+", None]),  # the second is called wrong
+        ]
+        steps = calibrate(jsonl(tmp_path / "in.jsonl", rows))["steps"]
+
+        assert (steps["right"], steps["wrong"]) == (3, 3)
+        at_middle = {"threshold": 0.5, "recall": pytest.approx(2 / 3), "precision": pytest.approx(2 / 3)}
+        assert {key: steps["at_middle"][key] for key in at_middle} == at_middle
+        assert (steps["best"]["threshold"], steps["best"]["recall"]) == (pytest.approx(0.7), 1.0)
+        assert steps["best"]["precision"] == 0.75
+        assert steps["area"] == pytest.approx((2 * 3 + 0.5 * 2) / 9)
+
+    def test_a_prm_that_always_says_the_same_gets_no_prior(self, calibrate: Any, tmp_path: Path) -> None:
+        found = calibrate(jsonl(tmp_path / "in.jsonl", [row(RIGHT, RIGHT, outcome=1), row(RIGHT, outcome=0)]))
+        assert found["suggested"] is None
+        assert found["area_of_mean"]["value"] == 0.5
+
+    def test_a_response_past_the_context_counts_for_what_was_read(self, calibrate: Any, tmp_path: Path) -> None:
+        rows = [row(RIGHT, NOTHING * arithmetic_prm.CONTEXT, RIGHT), row(WRONG)]
+        found = calibrate(jsonl(tmp_path / "in.jsonl", rows))
+        assert (found["responses"], found["segments"], found["unread"]) == (2, 2, 2)
+        assert found["mean"] == pytest.approx(0.5)
+
+        found = calibrate(jsonl(tmp_path / "in.jsonl", rows), "reward.prm.overlong=raise")
+        assert (found["responses"], found["failures"]) == (1, {"overlong": 1})
+
+
+class TestInput:
+    def test_a_dump_is_read_with_its_segments_outcomes_and_turns(self, tmp_path: Path) -> None:
+        folder = tmp_path / "rollouts"
+        folder.mkdir()
+        jsonl(folder / "2.jsonl", [dumped(("b", 0.2), ("c", None), score=1.0, prompt="no template")])
+        prompt = "system\nBe brief.\nuser\nWhat?\n\nuser\nNo.\nassistant\n"
+        jsonl(folder / "10.jsonl", [dumped(("a", 0.1), score=0.0, prompt=prompt), dumped(score=0.0)])
+
+        first, second = read_responses(folder)
+
+        assert (first.segments, first.recorded, first.outcome) == (["b", "c"], [0.2, None], 1.0)
+        assert first.messages == [{"role": "user", "content": "no template"}]
+        assert [m["content"] for m in second.messages] == ["Be brief.", "What?\n\nuser\nNo."]
+
+    def test_recorded_scores_need_no_prm(self, calibrate: Any, tmp_path: Path) -> None:
+        rows = [dumped(("a", 0.2), ("b", 0.6), score=1.0), dumped(("c", 0.1), ("d", None), score=0.0)]
+        found = calibrate(jsonl(tmp_path / "1.jsonl", rows), "--recorded")
+        assert found["mean"] == pytest.approx(0.3)
+        assert (found["segments"], found["unread"], found["area_of_min"]["value"]) == (3, 1, 1.0)
+
+    def test_plain_responses_are_cut_after_blank_lines(self, tmp_path: Path) -> None:
+        rows = [{"prompt": "?", "response": "a\n\nb\n\n\n\nc"}, {"messages": [], "segments": ["x", "y"]}, row("p", "q")]
+        cut_by_default = read_responses(jsonl(tmp_path / "in.jsonl", rows))
+        assert [r.segments for r in cut_by_default] == [["a\n\n", "b\n\n\n\n", "c"], ["x", "y"], ["p\n\n", "q"]]
+        assert read_responses(tmp_path / "in.jsonl", "b")[0].segments == ["a\n\nb", "\n\n\n\nc"]
+
+    @pytest.mark.parametrize(
+        "text", ["", "\n\n", "a", "\n\na\n\n\n\n", "a\n\n \n\nb", "步骤一\n\n步骤二 🙂\n\n", "a\nb\n\nc\n"]
+    )
+    def test_cutting_loses_nothing_and_leaves_no_blank_segment(self, text: str) -> None:
+        segments = cut(text, "\n\n")
+        assert "".join(segments) == text
+        assert all(segment.strip() for segment in segments) or not text.strip()
+
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            ("{", "line 1"),
+            ("[]", "not a JSON object"),
+            ('{"response": "a"}', "'prompt' is missing"),
+            ('{"prompt": "?"}', "none of segments, steps and response"),
+            ('{"prompt": "?", "steps": ["a"], "step_labels": [1, 0]}', "2 step_labels for 1 segments"),
+            ('{"prompt": "?", "steps": ["a"], "step_labels": ["good"]}', "step label 'good'"),
+            ('{"prompt": "?", "steps": []}', "no step"),
+            ('{"prompt": "?", "response": ""}', "no response with text"),
+        ],
+    )
+    def test_what_cannot_be_read_is_named(self, tmp_path: Path, line: str, reason: str) -> None:
+        (tmp_path / "in.jsonl").write_text(line)
+        with pytest.raises(InputError, match=reason):
+            read_responses(tmp_path / "in.jsonl")
+
+    def test_a_sample_is_drawn_by_its_seed(self, calibrate: Any, tmp_path: Path) -> None:
+        source = jsonl(tmp_path / "in.jsonl", [row(*[RIGHT] * n, WRONG) for n in range(40)])
+        drawn = [calibrate(source, "--limit", "5", "--seed", seed)["segments"] for seed in ("1", "1", "2", "3")]
+        assert drawn[0] == drawn[1]
+        assert len(set(drawn)) > 1
+        assert calibrate(source, "--limit", "5")["responses"] == 5
+
+
+class TestCommand:
+    def test_it_prints_a_table_and_the_lines_to_paste(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        source = jsonl(tmp_path / "in.jsonl", [row(RIGHT, WRONG, outcome=1), row(WRONG, outcome=0)])
+        picture = tmp_path / "scores.png"
+        prm = arithmetic_prm.overrides(tmp_path / "prm")
+        assert main(["calibrate", str(source), *prm, "--histogram", str(picture)]) == 0
+        printed = capsys.readouterr().out
+
+        assert "\x1b" not in printed
+        assert "AUROC of min step score" in printed
+        mean, std = np.mean([0.9, 0.1, 0.1]), np.std([0.9, 0.1, 0.1])
+        pasted = printed[printed.index("algorithm:\n") :]
+        assert pasted == f"algorithm:\n  prpo:\n    prior_mean: {mean:.4f}\n    prior_std: {std:.4g}\n"
+
+    def test_a_histogram_is_drawn(self, calibrate: Any, tmp_path: Path) -> None:
+        pytest.importorskip("matplotlib.figure", exc_type=ImportError)
+        rows = [row(RIGHT, outcome=1), row(WRONG, outcome=0), row(NOTHING)]
+        picture = Path(calibrate(jsonl(tmp_path / "in.jsonl", rows))["histogram"])
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+    def test_without_matplotlib_the_rest_is_there_and_what_gives_it_is_said(
+        self, calibrate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        source = jsonl(tmp_path / "1.jsonl", [dumped(("a", 0.2), score=1.0)])
+        real = builtins.__import__
+
+        def without_matplotlib(name: str, *rest: Any) -> Any:
+            if name.startswith("matplotlib"):
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            return real(name, *rest)
+
+        monkeypatch.setattr(builtins, "__import__", without_matplotlib)
+        assert main(["calibrate", str(source), "--recorded", "--json"]) == 0
+        printed = capsys.readouterr()
+        assert json.loads(printed.out)["histogram"] is None
+        assert "pip install matplotlib" in printed.err
+
+    @pytest.mark.parametrize(
+        ("arguments", "status", "reason"),
+        [
+            ([], 2, "which PRM?"),
+            (["--prm", "/no/such/folder"], 1, "no such folder"),
+            (["reward.prm.on_eror=raise", "--prm", "x"], 2, "did you mean reward.prm.on_error?"),
+            (["--recorded"], 1, "no response has a `prpo` record"),
+            (["--limit", "0"], 2, "--limit 0"),
+        ],
+    )
+    def test_what_is_wrong_is_said(
+        self, arguments: list[str], status: int, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        source = jsonl(tmp_path / "in.jsonl", [row(RIGHT)])
+        assert main(["calibrate", str(source), *arguments]) == status
+        assert reason in capsys.readouterr().err
+
+    def test_a_prm_that_fails_on_every_response_says_how(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        source = jsonl(tmp_path / "in.jsonl", [row(NOTHING * arithmetic_prm.CONTEXT)])
+        prm = arithmetic_prm.overrides(tmp_path / "prm")
+        assert main(["calibrate", str(source), *prm, "reward.prm.overlong=raise"]) == 1
+        assert "for example overlong" in capsys.readouterr().err
+
+
+class TestAuroc:
+    @pytest.mark.parametrize("seed", range(20))
+    def test_it_is_the_share_of_pairs_in_the_right_order(self, seed: int) -> None:
+        draw = np.random.default_rng(seed)
+        scores = draw.integers(0, 8, 40) / 8  # with many ties
+        right = draw.random(40) < 0.4
+        pairs = [(good > bad) + 0.5 * (good == bad) for good in scores[right] for bad in scores[~right]]
+        assert auroc(scores, right) == pytest.approx(np.mean(pairs), abs=1e-12)
+
+    def test_extremes(self) -> None:
+        assert auroc([0.1, 0.2, 0.9], [False, False, True]) == 1.0
+        assert auroc([0.9, 0.2, 0.1], [False, False, True]) == 0.0
+        assert auroc([0.5, 0.5], [False, True]) == 0.5
+        assert auroc([0.5, 0.6], [True, True]) is None
+
+    def test_the_interval_resamples_prompts_and_not_responses(self) -> None:
+        """Copies of a response add rows and no knowledge: the interval stays what it was."""
+        draw = np.random.default_rng(0)
+        right = draw.random(60) < 0.5
+        scores = draw.random(60) + 0.3 * right
+        prompts = [str(i) for i in range(60)]
+        once = auroc_with_interval(list(scores), list(right), prompts, seed=1)
+        copied = auroc_with_interval(list(scores) * 8, list(right) * 8, prompts * 8, seed=1)
+        assert once is not None and copied is not None and once.low is not None and once.high is not None
+        assert once.low < once.value < once.high
+        assert (copied.value, copied.low, copied.high) == pytest.approx((once.value, once.low, once.high))
+
+    def test_one_prompt_has_no_interval(self) -> None:
+        found = auroc_with_interval([0.1, 0.9], [False, True], ["a", "a"], seed=0)
+        assert found is not None
+        assert (found.value, found.low, found.high) == (1.0, None, None)
+
+
+class TestDetection:
+    def test_counts(self) -> None:
+        found = detection([0.1, 0.4, 0.6, 0.2], [False, True, False, False], threshold=0.5)
+        assert (found.recall, found.precision, found.f1) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+
+    def test_nothing_called_wrong(self) -> None:
+        found = detection([0.9, 0.8], [True, False], threshold=0.5)
+        assert (found.recall, found.precision, found.f1) == (0.0, None, 0.0)
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_the_best_threshold_is_the_best_of_all(self, seed: int) -> None:
+        draw = np.random.default_rng(seed)
+        scores = draw.integers(0, 12, 30) / 12
+        right = draw.random(30) < 0.6
+        best = best_detection(list(scores), list(right))
+        tried = [detection(list(scores), list(right), threshold).f1 for threshold in np.linspace(-0.1, 1.1, 400)]
+        assert best.f1 == pytest.approx(max(tried))

@@ -1,0 +1,162 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""`verl-prpo doctor`: what a training command would meet, before any GPU is spent on it. Starts no Ray."""
+
+import argparse
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verl_prpo.cli import installation
+from verl_prpo.cli.report import Finding, Report, say, within
+from verl_prpo.cli.training_config import TrainingArguments, add_arguments, training_arguments
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from verl_prpo.cli.open_prm import OpenPrm
+    from verl_prpo.cli.worked_example import WorkedExample
+    from verl_prpo.config import PrmConfig
+    from verl_prpo.prm.family import PrmFamily
+
+SUMMARY = "look a training command over before it spends a GPU"
+
+NETWORK_TIMEOUT = 90.0
+"""Longest wait for files of the hub or for the servers' answers to the example, in seconds."""
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog=prog,
+        description="Takes the arguments of `python -m verl.trainer.main_ppo` and says what would fail. Exit status: "
+        "0 nothing would, 1 something would, 2 arguments that cannot be read.",
+    )
+    add_arguments(made)
+    made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as algorithm.adv_estimator=prpo")
+    made.add_argument("--load", action="store_true", help="load the PRM on the CPU, however large it is")
+    made.add_argument("--example", type=Path, help="JSON with problem, good, bad and wrong_step, for the PRM to score")
+    made.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return made
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command and print what it found."""
+    from verl_prpo.cli.worked_example import BUILT_IN, read_example
+
+    try:
+        example = read_example(arguments.example) if arguments.example else BUILT_IN
+    except (OSError, ValueError) as error:
+        say(f"--example: {error}")
+        return 2
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    report = Report()
+    with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no part of the result
+        diagnose(report, training_arguments(arguments, arguments.overrides), example, load=arguments.load)
+    if arguments.json:
+        print(report.as_json())
+    else:
+        report.print_table()
+    return 1 if report.failed else 0
+
+
+def diagnose(report: Report, arguments: TrainingArguments, example: "WorkedExample", load: bool) -> None:
+    """Run every check into a report, in the order in which training would meet them.
+
+    Args:
+        report: takes the findings.
+        arguments: of the training command.
+        example: for the PRM to score.
+        load: whether to load the PRM here, whatever its size.
+    """
+    report.run("plugin", installation.plugin)
+    for package in installation.PACKAGES:
+        report.run(package, lambda package=package: installation.version(package))  # type: ignore[misc]
+    from verl_prpo.cli import wiring
+    from verl_prpo.config import needs_prm, prm_config, prpo_config
+
+    config = report.run("configuration", lambda: wiring.composed(arguments))
+    if config is None:
+        return report.skip("all that follows", "there is no configuration to look at")
+    if report.run("settings", lambda: wiring.settings(config)) is None:
+        return report.skip("all that follows", "the settings come first")
+    if report.run("wiring", lambda: wiring.wiring(config)) is None:
+        return None
+    report.run("platform", lambda: wiring.platform(config))
+    if not needs_prm(prpo_config(config.algorithm)):
+        return report.skip("PRM", "this credit uses none")
+    from verl_prpo.cli.open_prm import with_model_path
+
+    _diagnose_prm(report, config, with_model_path(prm_config(config.reward), config.reward), example, load)
+
+
+def _diagnose_prm(report: Report, config: "DictConfig", prm: "PrmConfig", example: "WorkedExample", load: bool) -> None:
+    from verl_prpo.cli import prm_checks
+    from verl_prpo.config import engine_of, prpo_config
+
+    _quiet_transformers()
+    if report.run("PRM files", lambda: within(NETWORK_TIMEOUT, "the hub", lambda: prm_checks.model(prm))) is None:
+        return report.skip("all that follows", "there is no PRM to look at")
+    found: Any = report.run(
+        "PRM family", lambda: within(NETWORK_TIMEOUT, "its tokenizer", lambda: prm_checks.family_of(prm))
+    )
+    if found is None:
+        return report.skip("all that follows", "the PRM cannot be read")
+    family: PrmFamily | None = None if isinstance(found, type) else found
+    opened = _open_engine(report, engine_of(prm), prm, load)
+    family = opened.family if opened is not None else family
+    if family is None:
+        for check in ("reading", "overlong"):
+            report.skip(check, f"{found.name} shows these only with its weights", "add --load")
+    else:
+        readable: PrmFamily = family
+        prpo, data, policy = prpo_config(config.algorithm), config.data, str(config.actor_rollout_ref.model.path)
+        lengths = (int(data.max_prompt_length), int(data.max_response_length))
+        for check, look in (
+            ("reading", lambda: prm_checks.reading(prm, prpo, readable, example)),
+            ("overlong", lambda: prm_checks.overlong(prm, prpo, lengths, policy, readable, example)),
+        ):
+            report.run(check, lambda look=look: within(NETWORK_TIMEOUT, "a tokenizer", look))  # type: ignore[misc]
+    if opened is None:
+        return report.skip("scores", "no engine to score with")
+    answering: OpenPrm = opened
+    report.run("scores", lambda: within(prm.timeout, "scoring two solutions", lambda: _scored(answering, example)))
+
+
+def _open_engine(report: Report, engine: str, prm: "PrmConfig", load: bool) -> Any:
+    from verl_prpo.cli import open_prm, prm_checks
+
+    if engine == "server":
+        return report.run(
+            "PRM servers", lambda: within(NETWORK_TIMEOUT, "a trial", lambda: _ready(open_prm.open_at_servers(prm)))
+        )
+    where = "verl launches its servers when training starts; loaded" if engine == "reward_model" else "loaded"
+    size = open_prm.weight_bytes(prm)
+    if not load and (size is None or size > prm_checks.SMALL):
+        much = "unknown size" if size is None else prm_checks.shown_bytes(size)
+        report.skip("PRM weights", f"not loaded: weights of {much}", "add --load to load them on this CPU")
+        return None
+    return report.run(
+        "PRM weights", lambda: within(prm.startup_timeout, "loading", lambda: _ready(open_prm.load_here(prm), where))
+    )
+
+
+def _ready(opened: "OpenPrm", how: str = "") -> Finding:
+    return Finding(f"{how} {opened.where}".strip(), details={"where": opened.where}, value=opened)
+
+
+def _scored(opened: "OpenPrm", example: "WorkedExample") -> Finding:
+    from verl_prpo.cli import prm_checks
+
+    try:
+        return prm_checks.scores(opened, example)
+    finally:
+        opened.close()
+
+
+def _quiet_transformers() -> None:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()

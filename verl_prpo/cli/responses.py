@@ -1,0 +1,150 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Responses to calibrate on: from a rollout dump of verl, or from JSON lines of your own."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DEFAULT_DELIMITER = "\n\n"
+
+_CHATML = re.compile(r"\A(?:system\n(?P<system>.*?)\n)?user\n(?P<user>.*)\nassistant\n*\Z", re.DOTALL)
+"""A prompt in ChatML as the dump holds it, decoded without its special tokens."""
+
+
+class InputError(ValueError):
+    """An input that cannot be used; the message names the file, the line and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response cut into segments.
+
+    Attributes:
+        messages: the prompt as chat messages.
+        segments: texts whose concatenation is the response.
+        group: what responses to the same prompt share.
+        outcome: of the verifier, in its own units; None when unknown.
+        step_labels: per segment True (right), False (wrong) or None (unknown); None when no segment has one.
+        recorded: per segment the score that a dump already holds, None where there is none; None without a dump.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    segments: Sequence[str]
+    group: str
+    outcome: float | None = None
+    step_labels: Sequence[bool | None] | None = None
+    recorded: Sequence[float | None] | None = None
+
+
+def read_responses(source: Path, delimiter: str = DEFAULT_DELIMITER) -> list[Response]:
+    """All responses with text of a file, or of the `.jsonl` files of a folder.
+
+    Args:
+        source: a file or folder.
+        delimiter: ends a segment of responses that come without segments.
+
+    Raises:
+        InputError: nothing there, or a line that cannot be used.
+    """
+    files = sorted(source.glob("*.jsonl"), key=_step) if source.is_dir() else [source]
+    if not files:
+        raise InputError(f"{source} holds no .jsonl file; give the folder that trainer.rollout_data_dir names")
+    found = [response for file in files for response in _read(file, delimiter) if "".join(response.segments).strip()]
+    if not found:
+        raise InputError(f"{source} holds no response with text")
+    return found
+
+
+def cut(text: str, delimiter: str) -> list[str]:
+    """A text cut after each run of a delimiter; a piece of white space alone joins the one before it."""
+    if not delimiter:
+        return [text]
+    pieces = re.findall(rf".*?(?:(?:{re.escape(delimiter)})+|\Z)", text, re.DOTALL)
+    segments: list[str] = []
+    for piece in filter(None, pieces):
+        if segments and (not piece.strip() or not segments[-1].strip()):
+            segments[-1] += piece
+        else:
+            segments.append(piece)
+    return segments
+
+
+def _step(file: Path) -> tuple[int, str]:
+    return (int(file.stem) if file.stem.isdecimal() else 0, file.name)
+
+
+def _read(file: Path, delimiter: str) -> Iterator[Response]:
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            yield _response(line, delimiter)
+        except (ValueError, KeyError, TypeError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{file}, line {number}: {reason}") from error
+
+
+def _response(line: str, delimiter: str) -> Response:
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
+    return _dumped(row, delimiter) if "input" in row and "output" in row else _own(row, delimiter)
+
+
+def _dumped(row: dict[str, Any], delimiter: str) -> Response:
+    record = row.get("prpo") or {}
+    segments = [str(segment["text"]) for segment in record.get("segments", [])]
+    recorded = [segment["score"] for segment in record.get("segments", [])] or None
+    if not "".join(segments):
+        segments, recorded = cut(row["output"], delimiter), None
+    outcome = None if row.get("score") is None else float(row["score"])
+    return Response(_messages(row["input"]), segments, row["input"], outcome, recorded=recorded)
+
+
+def _own(row: dict[str, Any], delimiter: str) -> Response:
+    messages = row.get("messages")
+    if messages is None:
+        messages = [{"role": "user", "content": str(row["prompt"])}]
+    if row.get("segments") is not None:
+        segments = [str(segment) for segment in row["segments"]]
+    elif row.get("steps") is not None:
+        if not row["steps"]:
+            raise ValueError("there is no step in it")
+        *before, last = map(str, row["steps"])
+        segments = [*(step if step.endswith(delimiter) else step + delimiter for step in before), last]
+    elif row.get("response") is not None:
+        segments = cut(str(row["response"]), delimiter)
+    else:
+        raise ValueError("it has none of segments, steps and response")
+    outcome = None if row.get("outcome") is None else float(row["outcome"])
+    labels = None if row.get("step_labels") is None else [_label(label) for label in row["step_labels"]]
+    if labels is not None and len(labels) != len(segments):
+        raise ValueError(f"{len(labels)} step_labels for {len(segments)} segments")
+    return Response(messages, segments, json.dumps(messages, sort_keys=True), outcome, labels)
+
+
+def _messages(prompt: str) -> list[dict[str, str]]:
+    """The turns of a prompt whose template is known; else all of it as the user's turn."""
+    turns = _CHATML.match(prompt)
+    if turns is None:
+        return [{"role": "user", "content": prompt}]
+    return [{"role": role, "content": text} for role, text in turns.groupdict().items() if text is not None]
+
+
+def _label(label: Any) -> bool | None:
+    """True for 1, true and "+"; False for 0, -1, false and "-"; None for null."""
+    if label is None:
+        return None
+    if label in (1, "+"):
+        return True
+    if label in (0, -1, "-"):
+        return False
+    raise ValueError(f"step label {label!r} is none of 1, 0, -1, true, false, '+', '-', null")
