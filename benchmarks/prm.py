@@ -41,7 +41,7 @@ from omegaconf import open_dict
 from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 
 from verl_prpo import process_pass
-from verl_prpo.config import prm_config
+from verl_prpo.config import prm_config, tokens_per_forward
 from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.family import Encoded
@@ -230,7 +230,7 @@ def in_process(work: Work, num_workers: int, rounds: int) -> bool:
     """The transformers engine: one replica with one CPU, against a bare process of the same kind."""
     section = work.section()
     bare = ray.remote(BarePrm).options(num_cpus=1).remote()
-    limit = prm_config({"prm": section}).max_tokens_per_forward
+    limit = tokens_per_forward(prm_config({"prm": section}), "cpu")
     ray.get(bare.load.remote(section["model_path"], limit), timeout=ROUND_TIMEOUT)
     ways: dict[str, Callable[[], Scores]] = {
         "bare": lambda: ray.get(bare.packed.remote(work.dialogues), timeout=ROUND_TIMEOUT),

@@ -69,7 +69,8 @@ def prpo_advantage(
             paper);
             "mean_std" also divides by the group's standard deviation (unbiased, plus 1e-6) and leaves R as it is in a
             group of one (GRPO as in verl).
-        scored: bool `[bs]`, rows that have process scores; all of them when None. In the others z is 0, the mean
+        scored: bool `[bs]`, rows that have process scores, or `[bs, L]`, tokens whose segment has one; all of them when
+            None. In the others z is 0; they count in no segment's mean and no softmin. In rows without any the mean
             segment score is the mean over the group's scored rows (so that it neither favours nor punishes them) and
             PURE's process part is 0; they stay out of the group's score statistics.
 
@@ -136,7 +137,7 @@ class _Batch:
     mask: Tensor  # bool [bs, L]
     group: Tensor  # long [bs]
     num_groups: int
-    scored: Tensor | None  # bool [bs]
+    scored: Tensor | None  # bool [bs, 1] or [bs, L]
 
     @classmethod
     def checked(cls, scores, starts, rewards, response_mask, index, scored) -> "_Batch":
@@ -147,7 +148,7 @@ class _Batch:
             ("process_scores", scores, response_mask.shape),
             ("segment_starts", starts, response_mask.shape),
             ("outcome_rewards", rewards, (bs,)),
-            ("scored", scored, (bs,)),
+            ("scored", scored, response_mask.shape if scored is not None and scored.dim() == 2 else (bs,)),
         ):
             if tensor is not None and tensor.shape != shape:
                 raise ValueError(
@@ -163,12 +164,14 @@ class _Batch:
         group, num_groups = _groups(index, bs, scores.device)
         mask = response_mask if response_mask.dtype == torch.bool else response_mask != 0
         starts = starts if starts.dtype == torch.bool else starts != 0
+        if scored is not None and scored.dim() == 1:
+            scored = scored[:, None]
         return cls(scores.to(dtype), starts, rewards, mask, group, num_groups, scored)
 
     @property
     def judged(self) -> Tensor:
         """Tokens that have a score, bool `[bs, L]`."""
-        return self.mask if self.scored is None else self.mask & self.scored[:, None]
+        return self.mask if self.scored is None else self.mask & self.scored
 
     def total(self, values: Tensor) -> Tensor:
         """Sum of row values `[bs]` per group, `[num_groups]`."""
@@ -195,7 +198,7 @@ def _process_advantage(batch: _Batch, prior: tuple[float, float] | None, shift: 
         advantage = torch.sub(batch.scores, group_mean[:, None]).mul_(scale[:, None])
         advantage.add_((shift - rest * scale)[:, None])
     if batch.scored is not None:
-        advantage = torch.where(batch.scored[:, None], advantage, shift[:, None])
+        advantage = torch.where(batch.scored, advantage, shift[:, None])
     return torch.where(
         batch.mask, advantage, torch.zeros((), dtype=advantage.dtype, device=advantage.device), out=advantage
     )
@@ -256,14 +259,14 @@ def _group_score_statistics(batch: _Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 def _pure(batch: _Batch) -> Tensor:
     opens = batch.starts & batch.judged
-    segment = opens.cumsum(1)  # 1-based; 0 in rows that were not scored
+    segment = (batch.starts & batch.mask).cumsum(1)  # 1-based
     count = segment[:, -1:] if segment.shape[1] else segment.new_zeros(len(segment), 1)
     width = int(count.max()) + 1 if len(count) else 1
     of_segment = batch.scores.new_zeros(len(segment), width)
     rows, columns = opens.nonzero(as_tuple=True)
     of_segment[rows, segment[rows, columns]] = 2 * batch.scores[rows, columns] - 1
-    numbers = torch.arange(width, device=segment.device)
-    real = (numbers > 0) & (numbers <= count)
+    real = torch.zeros_like(of_segment, dtype=torch.bool)
+    real[rows, segment[rows, columns]] = True
     weight = torch.where(real, of_segment / -PURE_TEMPERATURE, float("-inf")).softmax(1)
     reward = torch.where(real, weight * of_segment, 0.0)
     process_to_go = reward.flip(1).cumsum(1).flip(1) + batch.rewards[:, None]

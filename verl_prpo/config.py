@@ -41,7 +41,8 @@ class PrpoConfig:
     segmenter: str = "entropy"
     """entropy (of the policy, the paper's) | surprisal (minus the log-probability of the sampled token) | text (after
     each of `delimiters`) | tokens (after each of `delimiter_token_ids`) | uniform | random | single. With
-    `algorithm.rollout_correction.bypass_mode` no entropy exists and surprisal takes its place."""
+    `algorithm.rollout_correction.bypass_mode` no entropy exists and surprisal takes its place. Surprisal comes from the
+    rollout's log-probs where `actor_rollout_ref.rollout.calculate_log_probs` keeps them, else from old_log_prob."""
 
     max_anchors: int = 5
     """Entropy spikes considered per response (the paper's k)."""
@@ -99,7 +100,8 @@ class PrmConfig:
 
     model_path: str | None = None
     """Folder or hub name of the PRM in Hugging Face format. Required unless `algorithm.prpo.credit=outcome`. With a
-    server its tokenizer and config are read, its weights are not."""
+    server its tokenizer and config are read, its weights are not; with `engine=reward_model` it is
+    `reward.reward_model.model_path` when null."""
 
     family: str | None = None
     """How the PRM reads a dialogue: qwen_math_prm | skywork_prm | math_shepherd | rlhflow_prm | token_classification |
@@ -121,8 +123,8 @@ class PrmConfig:
 
     overlong: str = "neutral"
     """What becomes of a response longer than the PRM's context, counted in `prpo/prm/overlong`: neutral (segments that
-    do not fit get the prior mean, so z=0) | truncate (the PRM reads what fits; segments past it get the last score) |
-    raise (a failure, see `on_error`)."""
+    do not fit get z=0, as at the prior mean, and count in no group statistic, mean or softmin) | truncate (the PRM
+    reads what fits; segments past it get the last score) | raise (a failure, see `on_error`)."""
 
     cache_size: int = 100_000
     """Most dialogues whose scores a copy of the PRM remembers; equal ones are scored once. 0 remembers none."""
@@ -171,8 +173,9 @@ class PrmConfig:
     compile: bool = False
     """Put the in-process PRM through torch.compile."""
 
-    max_tokens_per_forward: int = 16384
-    """Most tokens, padding included, in one forward pass of a copy."""
+    max_tokens_per_forward: int | None = None
+    """Most tokens, padding included, in one forward pass of a copy; when null 16384 on accelerators and 2048 on the
+    CPU, where larger passes leave the caches and are slower."""
 
     timeout: float = 600.0
     """Longest wait of a training step for process scores, in seconds."""
@@ -263,7 +266,8 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
         raise ConfigError(
             f"reward.prm.num_cpus_per_replica={config.num_cpus_per_replica} must be 0 or a finite number from 0.001 on"
         )
-    _at_least("reward.prm.max_tokens_per_forward", config.max_tokens_per_forward, 1)
+    if config.max_tokens_per_forward is not None:
+        _at_least("reward.prm.max_tokens_per_forward", config.max_tokens_per_forward, 1)
     _at_least("reward.prm.cache_size", config.cache_size, 0)
     if not 0 <= config.max_failed_fraction <= 1:
         raise ConfigError(f"reward.prm.max_failed_fraction={config.max_failed_fraction} must be from 0 to 1")
@@ -277,6 +281,11 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
 def engine_of(prm: PrmConfig) -> str:
     """The engine that scores: as set, else told from `server_urls`."""
     return prm.engine or ("server" if prm.server_urls else "in_process")
+
+
+def tokens_per_forward(prm: PrmConfig, device_type: str) -> int:
+    """Most tokens of one forward pass of the in-process engine: as set, else what suits the device."""
+    return prm.max_tokens_per_forward or (2048 if device_type == "cpu" else 16384)
 
 
 def uses_prpo(config: DictConfig) -> bool:
@@ -309,6 +318,9 @@ def _typed(section: str, cls: type[Section], given: Any) -> Section:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), values))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         key = f"{section}.{error.full_key}" if error.full_key else section
+        if "is not a ListConfig" in str(error):
+            given = values.get(error.full_key)
+            raise ConfigError(f"{key}={given} must be a list; write {key}='[{given}]'") from error
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
 
 

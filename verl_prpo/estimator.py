@@ -28,7 +28,7 @@ class ProcessRewards:
     Attributes:
         process_scores: float32 `[bs, L]`, each token's segment score; anything where there is none.
         segment_starts: bool `[bs, L]`, True at the first token of each segment.
-        scored: bool `[bs]`, rows that have process scores.
+        scored: bool `[bs]`, rows that have process scores, or `[bs, L]`, tokens whose segment has one.
         prior_mean, prior_std: of the PRM family, in units of the score.
     """
 

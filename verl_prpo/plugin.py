@@ -48,10 +48,8 @@ def _register_reward_manager(_: ModuleType) -> None:
     importlib.import_module("verl_prpo.reward_manager")  # registers itself; its import may be what brought verl's here
 
 
-def _make_trainers_process_aware(trainers: ModuleType) -> None:
-    from verl_prpo.trainer import make_process_aware
-
-    make_process_aware(trainers.trainer_base.TRAINER_REGISTRY)
+def _make_trainers_process_aware(_: ModuleType) -> None:
+    importlib.import_module("verl_prpo.trainer")  # sees to it at its end; its import may be what brought verl's here
 
 
 def _check_settings_with_verl(config_module: ModuleType) -> None:

@@ -74,6 +74,7 @@ class PendingScores:
         answers: of the workers.
         launched: when they were asked, by `time.monotonic`.
         streamed: results that were there before, by row.
+        awaited_since: when the trainer began to wait for these responses, by `time.time`.
         collected: what `collect` gave, so that a second time asks nobody.
     """
 
@@ -83,6 +84,7 @@ class PendingScores:
     answers: list["ray.ObjectRef"]
     launched: float
     streamed: Mapping[int, ProcessResult] = field(default_factory=dict)
+    awaited_since: float = -math.inf
     collected: "ScoredBatch | None" = None
 
 
@@ -95,8 +97,8 @@ class ScoredBatch:
         segment_starts: bool `[bs, L]`.
         results: one per row; None for rows that were not sent (padding, no valid token).
         wait_seconds: for how long the PRM held up the step. Of responses scored after the rollout: how long `collect`
-            blocked. Of streamed ones besides: from the arrival of the last response at its reward manager to the last
-            answer of the PRM.
+            blocked. Of streamed ones besides: from the arrival of the last response at its reward manager, or the
+            moment the trainer began to wait for responses if that was later, to the last answer of the PRM.
         busy_seconds: for how long the PRM had responses of this batch, exposed or not: the length of the union of the
             intervals from question to answer.
     """
@@ -166,11 +168,9 @@ class ScoredBatch:
             f"first is {next(iter(overlong))}"
         )
 
-    def token_scores(self, unread: float = math.nan) -> Tensor:
-        """Each token's segment score, float32 `[bs, L]`; 0 in rows without scores.
-
-        Args:
-            unread: what stands for the score of a segment that the PRM did not read: the prior mean, so that z is 0.
+    def token_scores(self) -> Tensor:
+        """Each token's segment score, float32 `[bs, L]`; NaN in segments that the PRM did not read, 0 in rows without
+        scores.
 
         Raises:
             PrmError: a row with another number of scores than segments.
@@ -186,13 +186,17 @@ class ScoredBatch:
                     f"response {self.rows.keys[row]} (row {row}) has {counts[row]} segments but the PRM gave "
                     f"{len(result.scores)} scores"
                 )
-            scores = [unread if score is None else score for score in result.scores]
+            scores = [math.nan if score is None else score for score in result.scores]
             table[row, 1 : counts[row] + 1] = torch.tensor(scores)
         return table.gather(1, segments)
 
+    def read_tokens(self) -> Tensor:
+        """Tokens of the segments that the PRM read, bool `[bs, L]`; elsewhere z is 0."""
+        return self.scored[:, None] & ~self.token_scores().isnan()
+
     def arranged(self, keys: Sequence[str]) -> "ScoredBatch":
         """The same results in the order of `keys`, for a batch that was balanced anew; a key that is not of this batch
-        (a padding row) gets a row without segments. Nothing was waited for."""
+        (a padding row) gets a row without segments."""
         at = {key: row for row, key in enumerate(self.rows.keys)}
         rows = self.rows.select([at.get(key, -1) for key in keys])
         starts = self.segment_starts[[at.get(key, -1) for key in keys]]
@@ -203,7 +207,7 @@ class ScoredBatch:
                 rows.response_mask[row] = 0
                 starts[row] = False
         rows.keys = list(keys)
-        return ScoredBatch(rows, starts, results, 0.0, 0.0)
+        return ScoredBatch(rows, starts, results, self.wait_seconds, self.busy_seconds)
 
     def _asked(self) -> dict[str, ProcessResult]:
         """Results of the responses that the PRM was asked about, by key."""
@@ -224,7 +228,7 @@ def segment(rows: Rows, settings: PrpoConfig, tokenizer: Any = None) -> Tensor:
 
 
 def take_streamed(
-    rows: Rows, streamed: Sequence[StreamedResult | None], fingerprint: str
+    rows: Rows, streamed: Sequence[StreamedResult | None], fingerprint: str, since: float = -math.inf
 ) -> tuple[Tensor, dict[int, ProcessResult], list[int]]:
     """What responses brought along that were cut and scored as they finished.
 
@@ -232,6 +236,7 @@ def take_streamed(
         rows: the batch.
         streamed: what each row brought, if anything.
         fingerprint: of the present settings; a result of others (a rollout of an earlier run) is not used.
+        since: when this run began, by `time.time`; a failure from before, whose cause may be mended, is not used.
 
     Returns:
         Segment starts, bool `[bs, L]`; results by row; the rollouts that brought none and have to be cut and scored
@@ -244,6 +249,9 @@ def take_streamed(
         if not rows.real[row]:
             continue  # verl copies padding rows from rollouts, with all that those brought
         if brought is None or brought.starts is None or brought.fingerprint != fingerprint:
+            lacking.append(row)
+            continue
+        if brought.result.failure is not None and brought.result.answered < since:
             lacking.append(row)
             continue
         starts[row, brought.starts] = True
@@ -307,7 +315,7 @@ def collect(pending: PendingScores, timeout: float) -> ScoredBatch:
         pending.rows,
         pending.segment_starts,
         results,
-        blocked + _held_up(list(pending.streamed.values())),
+        blocked + _held_up(list(pending.streamed.values()), pending.awaited_since),
         _union([(r.asked, r.answered) for r in results if r is not None]),
     )
     return pending.collected
@@ -330,11 +338,11 @@ def _answers(pending: PendingScores, timeout: float, began: float) -> list[list[
         ) from error
 
 
-def _held_up(streamed: Sequence[ProcessResult]) -> float:
-    """Seconds from the arrival of the last response to the last answer of the PRM."""
+def _held_up(streamed: Sequence[ProcessResult], since: float) -> float:
+    """Seconds from the arrival of the last response, or from `since` if that was later, to the PRM's last answer."""
     if not streamed:
         return 0.0
-    return max(0.0, max(r.answered for r in streamed) - max(r.arrived for r in streamed))
+    return max(0.0, max(r.answered for r in streamed) - max(since, *(r.arrived for r in streamed)))
 
 
 def _union(intervals: Sequence[tuple[float, float]]) -> float:

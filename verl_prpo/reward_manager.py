@@ -205,8 +205,9 @@ class PrmRewardManager(RewardManagerBase):
             return ProcessResult(texts, arrived=arrived, asked=asked, answered=asked)
         try:
             found = await self.client.score(list(messages), texts)
-        except PrmError as error:  # nobody there to ask, or a cluster that is gone
-            found = PrmResult(None, PrmFailure.ENGINE_ERROR, str(error))
+        except Exception as error:  # nobody there to ask, or a cluster that is gone in one of Ray's many ways
+            detail = str(error) if isinstance(error, PrmError) else f"{type(error).__name__}: {error}"
+            found = PrmResult(None, PrmFailure.ENGINE_ERROR, detail)
         return ProcessResult(
             texts,
             found.scores,

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one batch's training signal was made of: as metrics for the logger, as records for the rollout dump."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from verl_prpo.config import PrpoConfig
 from verl_prpo.estimator import ProcessRewards, advantages_of
 from verl_prpo.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
+from verl_prpo.prm.chat import message_text
 from verl_prpo.process_pass import ScoredBatch
 from verl_prpo.reward_manager import ProcessResult
 from verl_prpo.segmentation import segment_bounds
@@ -69,7 +71,7 @@ class StepReport:
                 outcome_rewards=self.outcome_rewards,
                 response_mask=self.response_mask,
                 index=self.index,
-                scored=self.rewards.scored & torch.tensor([bool(scores) for scores in known], dtype=torch.bool),
+                scored=self.scored.scored & torch.tensor([bool(scores) for scores in known], dtype=torch.bool),
                 rows=real,
             ),
         }
@@ -90,6 +92,7 @@ class StepReport:
         signal = self.scored.rows.signal
         return {
             "uid": str(self.index[row]),
+            "messages": _texts(self.scored.rows.messages[row]),
             "outcome_reward": self.outcome_rewards[row].item(),
             "segments": [
                 {"begin": begin, "end": end, "score": score, "text": text}
@@ -107,6 +110,18 @@ class StepReport:
 
     def _advantages(self, rewards: ProcessRewards, settings: PrpoConfig) -> Tensor:
         return advantages_of(rewards, settings, self.outcome_rewards, self.response_mask, self.index)
+
+
+def _texts(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Chat messages as plain data; a content that is not text is null."""
+    plain = []
+    for message in messages:
+        try:
+            content: str | None = message_text(message)
+        except ValueError:
+            content = None
+        plain.append({"role": str(message.get("role")), "content": content})
+    return plain
 
 
 def _rounded(values: Tensor) -> list[float]:

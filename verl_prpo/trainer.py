@@ -8,7 +8,9 @@ with the responses (`verl_prpo.streaming`), or those of a process pass launched 
 works while the reference policy does.
 """
 
+import math
 import time
+from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -20,7 +22,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.reward import resolve_reward_manager_cls
-from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY, PPOTrainer
 
 from verl_prpo import process_pass
 from verl_prpo.config import PrmConfig, PrpoConfig, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
@@ -29,12 +31,16 @@ from verl_prpo.estimator import ProcessRewards, handed_over
 from verl_prpo.managed_reward_model import awake, router_url, shares_gpus, uses_reward_model
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import PrmDescription, start_replicas
+from verl_prpo.prm.served import require_servers
 from verl_prpo.reward_manager import PROCESS_RESULT, StreamedResult, outcome_config, wire
 from verl_prpo.schedule import fingerprint, keeps_log_probs, segmenter_of, start_streaming
 from verl_prpo.step_report import StepReport
 
 DESCRIBE_TIMEOUT = 60.0
 """Seconds a loaded copy of the PRM may take to say what it is."""
+
+COUNTS, RATIOS = "prpo/prm/", ("prpo/prm/cache_hit",)
+"""Metrics that add up over the updates of a step, and those among them that do not."""
 
 
 class ProcessAware:
@@ -48,8 +54,10 @@ class ProcessAware:
     _prpo: PrpoConfig | None = None
     _prm: PrmConfig
     _streams: bool = False
+    _sampling_since: float = -math.inf
 
     def __init__(self, config: DictConfig):
+        self._began = time.time()
         if uses_prpo(config):
             check_config(config)
             self._prpo = prpo_config(config.algorithm)
@@ -59,12 +67,15 @@ class ProcessAware:
             self._prm = prm_config(config.reward)
         self._passes: dict[frozenset[str], process_pass.PendingScores] = {}
         self._passes_step: int | None = None
+        self._counts: dict[frozenset[str], dict[str, float]] = {}
         self._reports: dict[str, dict[str, Any]] = {}
         super().__init__(config)  # type: ignore[call-arg]
 
     def _setup(self) -> None:
         if self._asks_prm():
             require_gpus(self.config, self._prm)
+            if self._prm.server_urls:
+                require_servers(self._prm)
         super()._setup()  # type: ignore[misc]
         if self._asks_prm():
             # verl assembles the scores of a colocated reward model by a class method of the manager the user chose.
@@ -91,12 +102,26 @@ class ProcessAware:
     def _prm_awake(self) -> AbstractContextManager[None]:
         return awake(self.reward_loop_manager, self._prm.timeout) if shares_gpus(self.config) else nullcontext()
 
+    def on_sample_begin(self) -> None:
+        self._sampling_since = time.time()
+        super().on_sample_begin()  # type: ignore[misc]
+
+    def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
+        """A step of `parameter_sync_step` updates: verl takes the mean of their metrics, counts are to be sums."""
+        self._counts = {}
+        batch = super().step(metrics, timing_raw)  # type: ignore[misc]
+        total: Counter[str] = Counter()
+        for counts in self._counts.values():
+            total.update(counts)
+        metrics.update(total)
+        return batch
+
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)  # type: ignore[misc]
         if self._asks_prm():
             began = time.monotonic()
             if self._passes_step != self.global_steps:
-                self._passes, self._passes_step = {}, self.global_steps
+                self._passes, self._counts, self._passes_step = {}, {}, self.global_steps
             # A batch that comes again, in whatever order, keeps its segments and scores.
             if _rollouts(batch) not in self._passes:
                 with self._prm_awake():
@@ -114,14 +139,16 @@ class ProcessAware:
         if not self._streams:
             return process_pass.launch(rows, process_pass.segment(rows, self._prpo, self.tokenizer), workers)
         settings = fingerprint(self._prpo, self._prm)
-        starts, streamed, lacking = process_pass.take_streamed(rows, self._fetch_streamed(batch), settings)
+        starts, streamed, lacking = process_pass.take_streamed(rows, self._fetch_streamed(batch), settings, self._began)
         if lacking:
             print(
                 f"[verl-prpo] step {self.global_steps}: {len(lacking)} of {sum(rows.real)} responses, the first "
-                f"{rows.keys[lacking[0]]}, came without the process scores of this run's settings and are scored now"
+                f"{rows.keys[lacking[0]]}, brought no process scores that this run can use and are scored now"
             )
             starts[lacking] = process_pass.segment(rows.select(lacking), self._prpo, self.tokenizer)
-        return process_pass.launch(rows, starts, workers, streamed)
+        pending = process_pass.launch(rows, starts, workers, streamed)
+        pending.awaited_since = self._sampling_since
+        return pending
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         if self._prpo is None:
@@ -143,17 +170,18 @@ class ProcessAware:
         metrics["timing_s/prm_busy"] = scored.busy_seconds
         if self._streams:
             metrics["prpo/prm/not_streamed"] = sum(map(len, pending.positions))
-        prior_mean = self._prm_description.prior_mean if self._prpo.prior_mean is None else self._prpo.prior_mean
         rewards = ProcessRewards(
-            scored.token_scores(unread=prior_mean),
+            scored.token_scores(),
             scored.segment_starts,
-            scored.scored,
+            scored.read_tokens(),
             self._prm_description.prior_mean,
             self._prm_description.prior_std,
         )
         with handed_over(rewards):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         self._report(batch, scored, rewards, metrics)
+        counts = {name: count for name, count in metrics.items() if name.startswith(COUNTS) and name not in RATIOS}
+        self._counts[_rollouts(batch)] = counts
         return batch
 
     def _report(
@@ -315,3 +343,6 @@ def _padded(nested: Tensor, width: int | None = None) -> Tensor:
     if width is not None and padded.shape[1] < width:
         padded = torch.nn.functional.pad(padded, (0, width - padded.shape[1]))
     return padded
+
+
+make_process_aware(TRAINER_REGISTRY)

@@ -69,9 +69,9 @@ def configs(tmp_path_factory):
         folder,
         # The real models' separator is vLLM's default; the tiny tokenizer has another id for it.
         pooling=(prm, ["--pooler-config", f'{{"step_tag_id": {separator}}}', "--served-model-name", "prm"]),
-        completions=(judge, ["--max-logprobs", "410"]),
+        completions=(judge, ["--max-logprobs", "409"]),
     ) as servers:
-        settings = PrmConfig(timeout=120, server_prompts_per_request=3, cache_size=0, prompt_logprobs=410)
+        settings = PrmConfig(timeout=120, server_prompts_per_request=3, cache_size=0, prompt_logprobs=409)
         yield {
             "pooling": dataclasses.replace(settings, model_path=str(prm), server_urls=[servers["pooling"].url]),
             "completions": dataclasses.replace(
@@ -156,6 +156,6 @@ def test_a_server_of_another_kind_of_model_is_refused_at_start(configs):
 
 
 def test_more_log_probabilities_than_the_server_gives_are_refused_at_start(configs):
-    config = dataclasses.replace(configs["completions"], prompt_logprobs=411)
-    with pytest.raises(PrmError, match=r"HTTP 400: .*411"):
+    config = dataclasses.replace(configs["completions"], prompt_logprobs=410)
+    with pytest.raises(PrmError, match=r"HTTP 400: .*410"):
         served_scores(config, REQUESTS)

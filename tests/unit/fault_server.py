@@ -38,7 +38,8 @@ class FaultServer:
 
     A script answers for each request: "ok", "hang" (no answer), "trickle" (a byte now and then), "500", "429", "400",
     "401", "truncated" (half of the JSON), "broken" (half of the bytes announced, then the end), "short" (a row too
-    few), "twice" (one index twice), "nan", "null", "huge" (a score of 1e9), "html", "slow" (0.2 s late).
+    few), "twice" (one index twice), "nan", "null", "huge" (a score of 1e9), "logits" (no
+    probabilities), "html", "slow" (0.2 s late).
     """
 
     def __init__(self, separator_id: int, script: Script | None = None, models: list[str] | None = None, **options):
@@ -135,6 +136,8 @@ class FaultServer:
             data[-1]["index"] = 0
         elif act in ("nan", "null", "huge"):
             data[0]["data"][-1][1] = {"nan": float("nan"), "null": None, "huge": 1e9}[act]
+        elif act == "logits":
+            data[0]["data"][-1] = [-1.3, 0.7]
         # The order in which rows arrive is nothing to rely on.
         text = json.dumps({"id": "pool-1", "object": "list", "model": "prm", "data": data[::-1], "usage": {}}).encode()
         if act == "hang":

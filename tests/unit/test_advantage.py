@@ -331,6 +331,37 @@ class TestUnscoredRows:
         result = prpo_advantage(scores, STARTS, REWARDS, MASK, INDEX, credit="pure", scored=torch.tensor([True, False]))
         assert_rows(result, [[1.600007, 1.600007, 1.600002, 1.600002], [-1.600005, -1.600005, 0.0, 0.0]])
 
+    READ = torch.tensor([[True, True, False, False], [True, True, True, True]])
+    """The second segment of the first row was not read."""
+
+    @pytest.mark.parametrize("process_norm", ["prior", "group"])
+    @pytest.mark.parametrize("prior", [(0.5, 12**-0.5), (0.93, 0.003)])
+    def test_the_process_advantage_of_a_segment_without_a_score_is_exactly_zero(self, process_norm, prior):
+        scores = torch.where(self.READ, SCORES, NAN)
+        options = {"process_norm": process_norm, "prior_mean": prior[0], "prior_std": prior[1], "scored": self.READ}
+        result = prpo_advantage(scores, STARTS, REWARDS, MASK, INDEX, credit="process", **options)
+        assert result[0, 2:].tolist() == [0.0, 0.0] and result[0, :2].abs().min() > 0
+        assert prpo_advantage(scores, STARTS, REWARDS, MASK, INDEX, **options)[0, 2:].tolist() == [1.0, 1.0]
+
+    def test_a_segment_without_a_score_stays_out_of_the_group_statistics(self):
+        scores = torch.where(self.READ, SCORES, NAN)
+        options = {"credit": "process", "process_norm": "group", "scored": self.READ}
+        result = prpo_advantage(scores, STARTS, REWARDS, MASK, INDEX, **options)
+        judged = self.READ & MASK.bool()
+        z = (SCORES - SCORES[judged].mean()) / (SCORES[judged].std() + 1e-6)
+        wanted = torch.where(judged, z, 0.0)
+        torch.testing.assert_close(result, wanted)
+
+    def test_a_segment_without_a_score_counts_in_no_mean_and_no_softmin(self):
+        scores = torch.where(self.READ, SCORES, NAN)
+        alone = torch.tensor([[True, False, False, False], [True, True, True, True]])
+        for credit in ("prm_avg", "prm_avg_prpo"):
+            result = prpo_advantage(scores, STARTS, REWARDS, MASK, INDEX, credit=credit, scored=self.READ)
+            single = prpo_advantage(SCORES, STARTS & alone, REWARDS, MASK, INDEX, credit=credit)
+            torch.testing.assert_close(result[0, :2], single[0, :2])
+        pure = prpo_advantage(scores[:1], STARTS[:1], REWARDS[:1], MASK[:1], ["a"], credit="pure", scored=self.READ[:1])
+        assert_rows(pure, [[1.8, 1.8, 1.0, 1.0]])  # 2 * 0.9 - 1 to go, then the outcome alone
+
     @pytest.mark.parametrize("credit", CREDITS)
     def test_a_batch_without_any_score_falls_back_to_the_outcome_alone(self, credit):
         result = prpo_advantage(

@@ -12,6 +12,7 @@ from typing import Any
 import arithmetic_prm
 import numpy as np
 import pytest
+import yaml
 
 from verl_prpo.cli.agreement import auroc, auroc_with_interval, best_detection, detection
 from verl_prpo.cli.main import main
@@ -57,11 +58,20 @@ class TestKnownScores:
         assert (found["responses"], found["segments"]) == (2, 4)
         assert found["mean"] == pytest.approx(np.mean(scores))
         assert found["std"] == pytest.approx(np.std(scores))
-        assert found["suggested"] == {"prior_mean": found["mean"], "prior_std": found["std"]}
+        suggested = found["suggested"]
+        assert suggested == {"prior_mean": found["prior_mean"], "prior_std": found["prior_std"]}
         assert found["quantiles"] == {
             "0.0": 0.1, "0.05": pytest.approx(0.16), "0.25": pytest.approx(0.4), "0.5": pytest.approx(0.7),
             "0.75": 0.9, "0.95": 0.9, "1.0": 0.9,
         }  # fmt: skip
+
+    def test_the_prior_weighs_a_segment_by_its_length(self, calibrate: Any, tmp_path: Path) -> None:
+        rows = [dumped(("a" * 30, 0.9), ("b" * 10, 0.1), score=1.0), dumped(("c" * 40, 0.5), score=0.0)]
+        found = calibrate(jsonl(tmp_path / "1.jsonl", rows), "--recorded")
+
+        tokens = np.repeat([0.9, 0.1, 0.5], [30, 10, 40])
+        assert found["prior_mean"] == pytest.approx(tokens.mean()) != pytest.approx(found["mean"])
+        assert found["prior_std"] == pytest.approx(tokens.std())
 
     def test_agreement_with_outcomes(self, calibrate: Any, tmp_path: Path) -> None:
         rows = [
@@ -127,6 +137,13 @@ class TestInput:
         assert first.messages == [{"role": "user", "content": "no template"}]
         assert [m["content"] for m in second.messages] == ["Be brief.", "What?\n\nuser\nNo."]
 
+    def test_the_messages_in_a_dump_go_before_the_text_of_its_prompt(self, tmp_path: Path) -> None:
+        """A policy's template may have added a system prompt, which the PRM was not shown in training."""
+        entry = dumped(("a", 0.1), score=0.0, prompt="system\nYou are an assistant.\nuser\nWhat?\nassistant\n")
+        entry["prpo"]["messages"] = [{"role": "user", "content": "What?"}]
+        (response,) = read_responses(jsonl(tmp_path / "1.jsonl", [entry]))
+        assert response.messages == [{"role": "user", "content": "What?"}]
+
     def test_recorded_scores_need_no_prm(self, calibrate: Any, tmp_path: Path) -> None:
         rows = [dumped(("a", 0.2), ("b", 0.6), score=1.0), dumped(("c", 0.1), ("d", None), score=0.0)]
         found = calibrate(jsonl(tmp_path / "1.jsonl", rows), "--recorded")
@@ -183,9 +200,21 @@ class TestCommand:
 
         assert "\x1b" not in printed
         assert "AUROC of min step score" in printed
-        mean, std = np.mean([0.9, 0.1, 0.1]), np.std([0.9, 0.1, 0.1])
+        # The first step is joined to the second by a blank line; every character counts.
+        of_each = np.repeat([0.9, 0.1, 0.1], [len(RIGHT) + 2, len(WRONG), len(WRONG)])
+        mean, std = of_each.mean(), of_each.std()
         pasted = printed[printed.index("algorithm:\n") :]
-        assert pasted == f"algorithm:\n  prpo:\n    prior_mean: {mean:.4f}\n    prior_std: {std:.4g}\n"
+        assert pasted == f"algorithm:\n  prpo:\n    prior_mean: {mean:.5g}\n    prior_std: {std:.5g}\n"
+
+    def test_small_scores_keep_their_digits(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        scores = [0.000149, 0.000151, 0.000203]  # as of implicit_prm with beta 0.001
+        source = jsonl(tmp_path / "1.jsonl", [dumped(*(("a", score) for score in scores), score=1.0)])
+        assert main(["calibrate", str(source), "--recorded", "--histogram", str(tmp_path / "scores.png")]) == 0
+        printed = capsys.readouterr().out
+        pasted = yaml.safe_load(printed[printed.index("algorithm:\n") :])["algorithm"]["prpo"]
+        assert float(pasted["prior_mean"]) == pytest.approx(np.mean(scores), rel=1e-4)
+        assert float(pasted["prior_std"]) == pytest.approx(np.std(scores), rel=1e-4)
+        assert "0% 0.000149" in printed and "100% 0.000203" in printed
 
     def test_a_histogram_is_drawn(self, calibrate: Any, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib.figure", exc_type=ImportError)

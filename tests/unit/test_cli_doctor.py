@@ -213,6 +213,11 @@ class TestASetUpThatDoesNot:
         assert (found.status, found.failed) == (1, ["configuration"])
         assert "++reward.prm" in found["configuration"]["advice"]
 
+    def test_a_mistyped_key_that_hydra_does_not_know(self, doctor: Any) -> None:
+        found = doctor("reward.prm.modle_path=x")
+        assert (found.status, found.failed) == (1, ["configuration"])
+        assert "did you mean reward.prm.model_path?" in found["configuration"]["advice"]
+
     def test_a_setting_that_verl_refuses(self, doctor: Any, qwen_prm: Path) -> None:
         found = doctor(f"reward.prm.model_path={qwen_prm}", *DETECTED, "actor_rollout_ref.actor.use_dynamic_bsz=false")
         assert (found.status, found.failed) == (1, ["settings"])
@@ -300,7 +305,7 @@ class TestVersions:
         monkeypatch.setattr(installation, "_installed", lambda package: (package, "0.10.2"))
         found = installation.version("verl")
         assert found.state is State.WARNING
-        assert "0.10.2, outside what verl-prpo" in found.found
+        assert "0.10.2, but verl-prpo asks for" in found.found
 
     def test_one_that_is_missing_is_a_warning(self) -> None:
         assert installation.version("no-such-package").state is State.WARNING
@@ -347,6 +352,21 @@ class TestComposition:
 
 
 class TestReport:
+    @pytest.mark.parametrize("columns", ["80", "100", "120"])
+    def test_the_name_of_a_setting_is_not_broken(
+        self, columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", columns)
+        report = Report()
+        name = "reward.prm.server_prompts_per_request"
+        report.run("a check", lambda: Finding("found", State.WARNING, f"lower {name}"))
+
+        report.print_table()
+
+        printed = capsys.readouterr().out
+        assert name in printed
+        assert max(map(len, printed.splitlines())) <= int(columns)
+
     def test_an_error_inside_a_check_is_its_failure(self) -> None:
         report = Report()
         assert report.run("broken", lambda: Finding(str(1 / 0))) is None

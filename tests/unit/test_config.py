@@ -21,6 +21,7 @@ from verl_prpo.config import (
     needs_prm,
     prm_config,
     prpo_config,
+    tokens_per_forward,
     uses_prpo,
 )
 from verl_prpo.config_check import check_config, notices
@@ -65,6 +66,11 @@ def test_a_prm_needs_nothing_but_its_path() -> None:
 )
 def test_the_engine_is_told_from_the_servers_where_it_is_not_set(section: Any, engine: str) -> None:
     assert engine_of(prm_config({"prm": section})) == engine
+
+
+@pytest.mark.parametrize(("set_to", "device", "limit"), [(None, "cuda", 16384), (None, "cpu", 2048), (100, "cpu", 100)])
+def test_passes_suit_the_device_where_no_limit_is_set(set_to: int | None, device: str, limit: int) -> None:
+    assert tokens_per_forward(prm_config({"prm": {"max_tokens_per_forward": set_to}}), device) == limit
 
 
 def test_a_familys_options_are_its_own() -> None:
@@ -151,6 +157,10 @@ PRM_MISTAKES = [
         "reward.prm.server_urls is not read with reward.prm.engine=in_process",
     ),
     ({"server_urls": ["prm:8000"]}, "prm:8000 must begin with http:// or https://"),
+    (
+        {"server_urls": "http://prm:8000"},
+        "reward.prm.server_urls=http://prm:8000 must be a list; write reward.prm.server_urls='[http://prm:8000]'",
+    ),
     ({"server_urls": ["http://a", "http://a"]}, "names a server twice"),
     ({"server_concurrency": 0}, "reward.prm.server_concurrency=0 must be at least 1"),
     ({"server_prompts_per_request": 0}, "reward.prm.server_prompts_per_request=0 must be at least 1"),

@@ -78,7 +78,7 @@ def report(rows: list[Response], **settings) -> StepReport:
         signal=None,
     )
     scored = ScoredBatch(given, starts, results, 0.0, 0.0)
-    rewards = ProcessRewards(scored.token_scores(unread=0.5), starts, scored.scored, prior_mean=0.5, prior_std=0.25)
+    rewards = ProcessRewards(scored.token_scores(), starts, scored.read_tokens(), prior_mean=0.5, prior_std=0.25)
     outcome = torch.tensor([row.outcome for row in rows])
     index = np.array([row.uid for row in rows], dtype=object)
     prpo = PrpoConfig(**settings)

@@ -44,6 +44,13 @@ print(json.dumps({
 }))
 """
 
+TRAINER_FIRST = """
+import json
+import verl_prpo.trainer
+from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY
+print(json.dumps({name: [c.__name__ for c in cls.__mro__] for name, cls in TRAINER_REGISTRY.items()}))
+"""
+
 IN_A_RAY_WORKER = """
 import json, ray
 ray.init(address="local", num_cpus=1, include_dashboard=False)
@@ -126,6 +133,14 @@ def test_every_trainer_mode_is_a_subclass_of_verls_own(with_plugin: dict, withou
     for mode, lineage in with_plugin["trainers"].items():
         assert lineage[1:] == ["verl_prpo.trainer.ProcessAware", *without_plugin["trainers"][mode]]
     assert with_plugin["unchanged_by_a_second_time"]
+
+
+def test_the_trainer_modes_are_registered_whichever_module_is_imported_first() -> None:
+    run = _run(TRAINER_FIRST)
+    assert "could not register" not in run.stderr
+    lineages = json.loads(run.stdout.splitlines()[-1])
+    assert set(lineages) == set(TRAINER_MODES)
+    assert all(lineage.count("ProcessAware") == 1 for lineage in lineages.values())
 
 
 @pytest.mark.ray

@@ -5,19 +5,21 @@
 import asyncio
 import contextlib
 import dataclasses
+import math
 import os
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from fault_server import FaultServer, rows, share
-from tiny_models import qwen_math_prm
+from tiny_models import instruct_model, qwen_math_prm
 
 from verl_prpo.config import PrmConfig
 from verl_prpo.prm import answers, connection, served, servers
@@ -158,6 +160,45 @@ class TestSoundServers:
         require_true_scores(family, requests_of(3), results)
         assert failures(results) == {None: 3}
 
+    def test_answers_are_taken_while_texts_are_tokenised(self, family, settings):
+        """The event loop, on which the answers of all calls arrive, runs on meanwhile."""
+        runs = threading.Event()
+
+        async def main(url):
+            engine = engine_for(family, settings, [url])
+            encode = engine.family.encode
+            waits = []
+
+            def slow(messages, segments):
+                waits.append(runs.wait(30))
+                return encode(messages, segments)
+
+            engine.family.encode = slow
+            scoring = asyncio.create_task(engine.score(requests_of(2)))
+            await asyncio.sleep(0.05)
+            runs.set()
+            results = await scoring
+            await engine.close()
+            return results, waits
+
+        with serving(family) as (server,):
+            results, waits = asyncio.run(main(server.url))
+        require_true_scores(family, requests_of(2), results)
+        assert waits == [True, True] and failures(results) == {None: 2}
+
+    def test_closing_ends_what_is_under_way_and_opens_nothing_anew(self, family, settings):
+        async def main(server):
+            engine = engine_for(family, settings, [server.url])
+            scoring = asyncio.create_task(engine.score(requests_of(8)))
+            while not server.in_flight:
+                await asyncio.sleep(0.01)
+            await engine.close()
+            return await scoring, engine.pool._session
+
+        with serving(family, script=lambda number, ids: "hang") as (server,):
+            results, session = asyncio.run(main(server))
+        assert failures(results) == {PrmFailure.ENGINE_ERROR: 8} and session is None
+
     def test_what_cannot_be_encoded_is_not_sent(self, family, settings):
         requests = [PrmRequest(QUESTION, [""]), *requests_of(1)]
         with serving(family) as (server,):
@@ -243,6 +284,25 @@ class TestFaultsThatPass:
         assert failures(results) == {None: 60}
         assert len(three[1].requests) == 15
 
+    @pytest.mark.parametrize("act", ["404", "401"])
+    def test_a_server_that_refuses_all_costs_no_response_while_another_takes_them(self, family, settings, act):
+        requests = requests_of(80)
+        with serving(family, script=lambda number, ids: act) as (bad,), serving(family) as (good,):
+            results, _ = score(family, settings, [bad.url, good.url], requests)
+        require_true_scores(family, requests, results)
+        assert failures(results) == {None: 80}
+        assert 0 < len(bad.requests) < len(good.requests) == 20
+
+    def test_faults_without_end_keep_their_kind(self, family, settings):
+        async def main():
+            engine = engine_for(family, settings, ["http://127.0.0.1:9"])
+            engine.pool.servers[0].faults = 3000
+            results = await engine.score(requests_of(2))
+            await engine.close()
+            return results
+
+        assert failures(asyncio.run(main())) == {PrmFailure.REFUSED: 2}
+
     def test_a_server_that_is_back_gets_work_again(self, family, settings):
         async def main(servers):
             engine = engine_for(family, settings, [server.url for server in servers])
@@ -315,6 +375,7 @@ class TestAnswersThatCannotBeUsed:
             ("nan", PrmFailure.NON_FINITE, 1),
             ("null", PrmFailure.NON_FINITE, 1),
             ("huge", PrmFailure.OUT_OF_RANGE, 1),
+            ("logits", PrmFailure.BAD_OUTPUT, 1),
             ("401", PrmFailure.REFUSED, 4),
         ],
     )
@@ -359,6 +420,28 @@ class TestAnswers:
         first, second = answers.rows("prompt_logprobs", {"choices": choices}, 2)
         assert list(first) == [None, {5: -0.5, 7: -2.0}] == first[0:] and list(second) == [None]
 
+    @pytest.mark.parametrize("logprob", [1e9, float("inf"), 0.5])
+    def test_what_is_no_log_probability_becomes_no_score(self, logprob):
+        choices = [{"index": 0, "prompt_logprobs": [None, {"5": {"logprob": logprob}, "7": {"logprob": -1.0}}]}]
+        (row,) = answers.rows("prompt_logprobs", {"choices": choices}, 1)
+        with pytest.raises(ValueError, match="is no log-probability"):
+            row[1]
+
+    def test_log_probabilities_of_another_prompt_are_told(self):
+        row = answers.PromptLogprobs([None, {"5": {"logprob": -0.5}, "7": {"logprob": -2}}])
+        row.require_prompt([1, 7])
+        with pytest.raises(ValueError, match="of another prompt: token 1 is 6"):
+            row.require_prompt([1, 6])
+        with pytest.raises(ValueError, match="of 2 tokens for 3"):
+            row.require_prompt([1, 7, 8])
+
+    def test_an_answer_without_end_is_not_read_to_the_end(self, family, settings, monkeypatch):
+        monkeypatch.setattr(connection, "MAX_ANSWER", 100)
+        with serving(family) as (server,):
+            results, _ = score(family, settings, [server.url], requests_of(2))
+        assert failures(results) == {PrmFailure.BAD_OUTPUT: 2}
+        assert "more than 100 bytes" in results[0].detail
+
     @pytest.mark.parametrize(
         ("answer", "kind"),
         [
@@ -368,6 +451,7 @@ class TestAnswers:
             ({"choices": [{"index": 0, "text": "no log-probabilities"}]}, PrmFailure.BAD_OUTPUT),
             ({"choices": [{"index": 0, "prompt_logprobs": None}]}, PrmFailure.BAD_OUTPUT),
             ({"choices": [{"index": "x", "prompt_logprobs": []}]}, PrmFailure.BAD_OUTPUT),
+            ({"choices": [{"index": math.inf, "prompt_logprobs": []}]}, PrmFailure.BAD_OUTPUT),
             ({"choices": [{"index": 1, "prompt_logprobs": []}]}, PrmFailure.WRONG_COUNT),
             ({"choices": []}, PrmFailure.WRONG_COUNT),
         ],
@@ -449,10 +533,14 @@ class TestStart:
     def test_the_api_key_comes_from_the_environment_and_is_in_no_message(self, family, settings, monkeypatch):
         config = dataclasses.replace(settings, server_api_key_env="PRM_KEY")
         with serving(family, api_key="secret-1") as (server,):
-            with pytest.raises(PrmError, match=r"server_api_key_env=PRM_KEY: .* not set"):
+            with pytest.raises(PrmError, match=r"^reward\.prm\.server_api_key_env=PRM_KEY: .* not set"):
                 self.open(config, [server.url])
             monkeypatch.setenv("PRM_KEY", "secret-2")
             with pytest.raises(PrmError, match=r"HTTP 401: Unauthorized.*server_api_key_env") as caught:
+                self.open(config, [server.url])
+            assert "secret" not in str(caught.value)
+            monkeypatch.setenv("PRM_KEY", "secret\n1")
+            with pytest.raises(PrmError, match=r"server_api_key_env=PRM_KEY: .* not printable ASCII") as caught:
                 self.open(config, [server.url])
             assert "secret" not in str(caught.value)
             monkeypatch.setenv("PRM_KEY", "secret-1")
@@ -469,18 +557,35 @@ class TestStart:
         with pytest.raises(PrmError, match=r"server_ca_file=.*none\.pem cannot be read"):
             self.open(missing, [server.url])
 
-    def test_a_password_in_a_url_is_in_no_message(self, settings):
+    def test_https_to_a_server_that_speaks_none_is_told(self, family, settings):
+        with serving(family) as (server,):
+            with pytest.raises(PrmError, match=r"TLS: .*write http://"):
+                self.open(settings, [server.url.replace("http://", "https://")])
+
+    def test_more_log_probabilities_than_tokens_are_refused_before_a_server_is_asked(self, settings, family, tmp_path):
+        judge = dataclasses.replace(settings, model_path=str(instruct_model(tmp_path)), family="zero_shot_judge")
+        with serving(family) as (server,):
+            with pytest.raises(PrmError, match=r"prompt_logprobs=1000000 is more than the \d+ tokens"):
+                self.open(dataclasses.replace(judge, prompt_logprobs=1_000_000), [server.url])
+            assert not server.requests
+
+    @pytest.mark.parametrize(
+        "url", ["http://me:secret@127.0.0.1:9", "http://me:secret@127:port", "http://127.0.0.1:9/?key=secret"]
+    )
+    def test_a_password_in_a_url_is_in_no_message(self, settings, url):
         with pytest.raises(PrmError, match="127") as caught:
-            self.open(settings, ["http://me:secret@127.0.0.1:9"])
+            self.open(settings, [url])
         assert "secret" not in str(caught.value)
 
     def test_a_server_that_cannot_score_the_trial_dialogue_is_told(self, family, settings):
         with serving(family, script=lambda number, ids: "404") as (server,):
-            with pytest.raises(PrmError, match=r"is up, but does not score.*qwen_math_prm.*/pooling.*HTTP 404"):
+            with pytest.raises(
+                PrmError, match=r"is up, but does not score.*qwen_math_prm.*/pooling.*HTTP 404.*--runner pooling"
+            ):
                 self.open(settings, [server.url])
         with serving(family, script=lambda number, ids: "ok") as (server,):
             server.separator_id = -1  # as where vLLM pools at another token
-            with pytest.raises(PrmError, match=r"is up, but does not score.*0 rows of \[\] numbers for 2 separators"):
+            with pytest.raises(PrmError, match=r"is up, but does not score.*0 rows of \[\] numbers.*step_tag_id"):
                 self.open(settings, [server.url])
 
     def test_one_that_hangs_on_the_trial_dialogue_is_told_after_one_request_timeout(self, family, settings):

@@ -238,6 +238,24 @@ class TestStreamed:
         scored = collect(launch(rows, starts, here.workers, results), 120.0)
         assert here.parts.asked() == [] and scored.results[0].failure == "timeout"
 
+    def test_a_failure_of_an_earlier_run_is_asked_about_again_but_its_scores_are_kept(self, here):
+        rows = rows_of(TEXTS[:3], here.tokenizer)
+        before = ProcessResult(["x"], None, "refused", "connection refused", answered=10.0)
+        since = ProcessResult(["x"], None, "refused", "connection refused", answered=30.0)
+        streamed = [StreamedResult([0], result, self.FINGERPRINT) for result in (before, since)]
+        _, results, lacking = take_streamed(rows, [*streamed, self.brought("ab", [0.1, 0.2])], self.FINGERPRINT, 20.0)
+        assert lacking == [0] and list(results) == [1, 2]
+
+    def test_what_the_prm_did_before_the_trainer_waited_held_up_nothing(self):
+        streamed = {0: ProcessResult(["a"], [0.5], arrived=10, asked=10, answered=20)}
+        for awaited_since, exposed in ((5.0, 10.0), (16.0, 4.0), (30.0, 0.0)):
+            pending = PendingScores(
+                blank_rows(1), torch.ones(1, 1).bool(), [], [], time.monotonic(), streamed, awaited_since
+            )
+            scored = collect(pending, 1.0)
+            assert scored.wait_seconds == pytest.approx(exposed, abs=0.5)
+            assert scored.busy_seconds == pytest.approx(10.0)
+
     def test_a_result_survives_the_way_as_plain_data(self):
         brought = self.brought(["a", "b"], [0.5, None])
         again = StreamedResult.from_dict(json.loads(json.dumps(brought.as_dict())))
@@ -355,14 +373,16 @@ class TestFailures:
             _, scores = expected(rows, scored.segment_starts, row, here.tokenizer, engine)
             assert scored.results[row].scores == pytest.approx(scores, abs=1e-5)
 
-    def test_segments_past_the_context_are_unread_and_stand_for_the_prior(self, here):
+    def test_segments_past_the_context_are_unread_and_have_no_score(self, here):
         scored = score(rows_of([TEXTS[0], self.LONG], here.tokenizer), here.workers)
         scores = scored.results[1].scores
         assert [result.overlong for result in scored.results] == [False, True]
         assert scored.results[1].failure is None
         assert scores[0] is not None and scores[-1] is None
         last = scored.segment_starts[1].nonzero()[-1, 0]
-        assert scored.token_scores(unread=0.125)[1, last:].unique().tolist() == [0.125]
+        tokens = scored.token_scores()
+        assert tokens[1, last:].isnan().all() and tokens[1, 0].isfinite()
+        assert scored.read_tokens()[1].tolist() == tokens[1].isfinite().tolist()
 
     def test_fewer_scores_than_segments_name_the_row(self, here):
         rows = rows_of(TEXTS[:2], here.tokenizer)

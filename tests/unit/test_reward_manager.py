@@ -378,6 +378,14 @@ class TestFinishedResponse:
         answer, streamed = self.score(manager("+algorithm.prpo.segmenter=single"), finished(tokenizer, RIGHT)[0])
         assert (answer["reward_score"], streamed.result.failure) == (1.0, "engine_error")
 
+        def lost(name: str) -> None:
+            raise RuntimeError("the cluster is gone")
+
+        monkeypatch.setattr(ray, "get_actor", lost)
+        answer, streamed = self.score(manager("+algorithm.prpo.segmenter=single"), finished(tokenizer, RIGHT)[0])
+        assert (answer["reward_score"], streamed.result.failure) == (1.0, "engine_error")
+        assert streamed.result.detail == "RuntimeError: the cluster is gone" and streamed.result.texts == [RIGHT]
+
     @pytest.mark.parametrize("mask", [[1], [0]])
     def test_nothing_but_eos_has_neither_scores_nor_a_failure(self, manager, tokenizer, mask):
         data, _ = finished(tokenizer, "", response_mask=mask)

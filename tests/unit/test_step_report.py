@@ -34,13 +34,14 @@ def report(mask=MASK, signal: torch.Tensor | None = SIGNAL) -> StepReport:
     rows = Rows(
         keys=KEYS,
         real=[True, True, True, True, False],
-        messages=[[]] * 5,
+        messages=[[{"role": "user", "content": [{"type": "text", "text": "1 + 2?"}]}]] * 4 + [[]],
         response_ids=[[7] * length for length in LENGTHS],
         response_mask=torch.tensor(MASK),
         signal=signal,
     )
     scored = ScoredBatch(rows, torch.tensor(STARTS, dtype=torch.bool), list(RESULTS), 0.1, 0.2)
-    given = ProcessRewards(scored.token_scores(), scored.segment_starts, scored.scored, prior_mean=0.5, prior_std=0.25)
+    read = scored.read_tokens()
+    given = ProcessRewards(scored.token_scores(), scored.segment_starts, read, prior_mean=0.5, prior_std=0.25)
     index = np.array(["a", "a", "b", "b", "pad"], dtype=object)
     outcome, mask = torch.tensor([1.0, -1.0, 1.0, 0.0, 0.0]), torch.tensor(mask)
     advantages = advantages_of(given, PrpoConfig(), outcome, mask, index)
@@ -54,6 +55,10 @@ def records():
 
 def test_there_is_a_record_for_each_rollout_and_none_for_padding(records):
     assert list(records) == KEYS[:4]
+
+
+def test_a_record_has_the_messages_that_the_prm_was_given(records):
+    assert records["a_0_0"]["messages"] == [{"role": "user", "content": "1 + 2?"}]
 
 
 def test_segments_tile_the_response_with_their_text_and_score(records):

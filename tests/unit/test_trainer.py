@@ -414,6 +414,25 @@ class TestRetry:
         finally:
             mode.global_steps -= 1
 
+    def test_counts_of_the_updates_of_one_step_add_up(self, mode, rollouts, monkeypatch):
+        texts = [*TEXTS[:3], TestFailures.UNREADABLE]
+        mode._prm.on_error = "outcome_only"
+        updates = [rollouts(uids=[f"p{uid}" for uid in UIDS]), rollouts(texts, uids=[f"q{uid}" for uid in UIDS])]
+
+        def update(metrics, timing_raw, sample_batch_size):
+            batch, mode.actor_rollout_wg, _ = updates.pop()
+            batch = mode._compute_old_log_prob(batch, metrics)
+            return mode._compute_advantage(batch, metrics)
+
+        monkeypatch.setattr(mode, "parameter_sync_step", 2)
+        monkeypatch.setattr(mode, "prepare_step", dict)
+        monkeypatch.setattr(mode, "_step_once", update)
+        metrics: dict = {}
+        mode.step(metrics, {})
+        counts = ("requests", "failed", "bad_input", "empty", "timeout")
+        assert [metrics[f"prpo/prm/{name}"] for name in counts] == [8, 1, 1, 0, 0]
+        assert 0 <= metrics["prpo/prm/cache_hit"] <= 1
+
 
 class TestStreamed:
     """Scores that came with the responses, as `verl_prpo.streaming` puts them into the TransferQueue."""
@@ -468,7 +487,7 @@ class TestStreamed:
         batch, metrics = step(streaming, batch)
         assert sorted(parts.asked()) == sorted(TEXTS[1:3])
         assert (metrics["prpo/prm/not_streamed"], metrics["prpo/prm/requests"]) == (2, 4)
-        assert "2 of 4 responses, the first a_1_0, came without the process scores" in capsys.readouterr().out
+        assert "2 of 4 responses, the first a_1_0, brought no process scores" in capsys.readouterr().out
 
     def test_a_failure_in_a_worker_stops_the_step_here(self, streaming, rollouts):
         extra = self.brought(streaming, [*TEXTS[:3], TestFailures.UNREADABLE], self.KEYS)

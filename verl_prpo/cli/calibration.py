@@ -48,6 +48,7 @@ class Calibration:
         unread: segments past the PRM's context.
         quantiles: of the segment scores, by level.
         mean, std: of the segment scores; std is 0 for a single one.
+        prior_mean, prior_std: the same, each segment weighted by its length in characters, for z is given to tokens.
         outcomes_right, outcomes_wrong: scored responses whose outcome is known.
         area_of_mean, area_of_min: how the mean and the least score of a response rank it against its outcome.
         steps: agreement with step labels; None without any.
@@ -60,6 +61,8 @@ class Calibration:
     quantiles: dict[float, float]
     mean: float
     std: float
+    prior_mean: float
+    prior_std: float
     outcomes_right: int
     outcomes_wrong: int
     area_of_mean: Area | None
@@ -69,11 +72,11 @@ class Calibration:
     @property
     def suggests(self) -> bool:
         """Whether the scores vary enough to make a prior of."""
-        return self.std > LEAST_STD
+        return self.prior_std > LEAST_STD
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data, with the settings it suggests."""
-        prior = {"prior_mean": self.mean, "prior_std": self.std} if self.suggests else None
+        prior = {"prior_mean": self.prior_mean, "prior_std": self.prior_std} if self.suggests else None
         return {**asdict(self), "suggested": prior}
 
 
@@ -101,6 +104,8 @@ def calibrate(
     scores = np.array([score for _, known in read for score in known])
     if not len(scores):
         raise ValueError("not one segment has a score")
+    weights = np.array([length for r, result in zip(responses, results, strict=True) for length in _lengths(r, result)])
+    prior_mean = float(np.average(scores, weights=weights))
     judged = [(r, known) for r, known in read if r.outcome is not None]
     right = [is_right(r.outcome, outcome_threshold) is True for r, _ in judged]
     groups = [r.group for r, _ in judged]
@@ -115,6 +120,8 @@ def calibrate(
         quantiles={q: float(np.quantile(scores, q)) for q in QUANTILES},
         mean=float(scores.mean()),
         std=float(scores.std()),
+        prior_mean=prior_mean,
+        prior_std=float(np.average((scores - prior_mean) ** 2, weights=weights) ** 0.5),
         outcomes_right=sum(right),
         outcomes_wrong=len(right) - sum(right),
         area_of_mean=areas[0],
@@ -130,6 +137,12 @@ def is_right(outcome: float | None, threshold: float) -> bool | None:
 
 def _read(result: PrmResult) -> list[float]:
     return [score for score in result.scores or () if score is not None]
+
+
+def _lengths(response: Response, result: PrmResult) -> list[int]:
+    """Characters of each segment that was read, at least 1."""
+    scored = zip(response.segments, result.scores or (), strict=False)
+    return [max(len(text), 1) for text, score in scored if score is not None]
 
 
 def _labelled(responses: Sequence[Response], results: Sequence[PrmResult], middle: float) -> Labelled | None:

@@ -39,9 +39,10 @@ def print_calibration(
         print(f"All scores are {calibration.mean:.4g}: a PRM that always says the same teaches nothing; no prior.")
         return
     print(
-        "\nPRPO takes z = (score - prior_mean) / prior_std. With the mean and the standard deviation of the segment\n"
-        "scores, z has mean 0 and variance 1 on these responses, so the PRM pushes neither all up nor all down:\n\n"
-        f"algorithm:\n  prpo:\n    prior_mean: {calibration.mean:.4f}\n    prior_std: {calibration.std:.4g}"
+        "\nPRPO takes z = (score - prior_mean) / prior_std for every token. With the mean and\n"
+        "standard deviation of the scores, long segments counting for more, z has mean 0 and\n"
+        "variance 1 on these responses, so the PRM pushes neither all up nor all down:\n\n"
+        f"algorithm:\n  prpo:\n    prior_mean: {calibration.prior_mean:.5g}\n    prior_std: {calibration.prior_std:.5g}"
     )
 
 
@@ -53,9 +54,10 @@ def _rows(calibration: "Calibration", prm: "OpenPrm | None", middle: float, foun
     ]
     if calibration.failures:
         rows.append(("failed", ", ".join(f"{count} {kind}" for kind, count in sorted(calibration.failures.items()))))
-    rows.append(("quantiles", "  ".join(f"{level:.0%} {value:.3f}" for level, value in calibration.quantiles.items())))
+    quantiles = [f"{level:.0%} {value:.3g}" for level, value in calibration.quantiles.items()]
+    rows.append(("quantiles", "\n".join(["  ".join(quantiles[:4]), "  ".join(quantiles[4:])])))
     own = "" if prm is None else f" (family: {prm.family.prior_mean:.4g} and {prm.family.prior_std:.4g})"
-    rows.append(("mean and std", f"{calibration.mean:.4f} and {calibration.std:.4f}{own}"))
+    rows.append(("mean and std", f"{calibration.mean:.4g} and {calibration.std:.4g}{own}"))
     rows += _outcome_rows(calibration) + _step_rows(calibration, middle)
     return rows
 

@@ -70,10 +70,10 @@ def version(package: str) -> Finding:
             "not installed", State.WARNING, f"needed for training; pip install {package} in every node's environment"
         )
     ranges = list(_ranges(package))
-    outside = [f"{owner} {wanted}" for owner, wanted, fits in ranges if not fits]
+    outside = [f"{owner} asks for {wanted}" for owner, wanted, fits in ranges if not fits]
     details = {"version": installed, "distribution": distribution, "ranges": [f"{o} {w}" for o, w, _ in ranges]}
     if outside:
-        text = f"{installed}, outside what {' and '.join(outside)} asks for"
+        text = f"{installed}, but {' and '.join(outside)}"
         return Finding(text, State.WARNING, f"if training fails, install {package} in that range", details)
     asked = "; ".join(f"{owner} asks for {wanted}" for owner, wanted, _ in ranges)
     return Finding(f"{installed}{f' ({asked})' if asked else ''}", details=details)

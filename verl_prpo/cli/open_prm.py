@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from verl_prpo.config import PrmConfig, engine_of
+from verl_prpo.config import PrmConfig, engine_of, tokens_per_forward
 from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families import family_setting, resolve_family
 from verl_prpo.prm.family import PrmFamily, checked_family
@@ -58,7 +58,7 @@ def load_here(config: PrmConfig, device: str = "cpu") -> OpenPrm:
         ),
         family_setting(config),
     )
-    engine = InProcessEngine(family, config.max_tokens_per_forward, config.overlong, config.cache_size)
+    engine = InProcessEngine(family, tokens_per_forward(config, device), config.overlong, config.cache_size)
     return OpenPrm(family, f"here, in {dtype} on {device}", engine.score)
 
 

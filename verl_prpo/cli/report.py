@@ -115,11 +115,13 @@ class Report:
 
         console = terminal()
         table = Table(show_lines=True, expand=True)
-        for column, ratio in (("check", None), ("state", None), ("what was found", 3), ("what to do", 2)):
+        # The advice stands under what was found: in a column of its own the names of settings would be broken.
+        for column, ratio in (("check", None), ("state", None), ("what was found -> what to do", 1)):
             table.add_column(column, ratio=ratio, overflow="fold", no_wrap=column == "state")
         for check in self.checks:
             state = Text(check.state.value, style=STYLES[check.state])
-            table.add_row(Text(check.check), state, Text(check.found), Text(check.advice))
+            said = f"{check.found}\n-> {check.advice}" if check.advice else check.found
+            table.add_row(Text(check.check), state, Text(said))
         console.print(table)
         console.print(Text(self.verdict()))
 

@@ -106,7 +106,10 @@ def _dumped(row: dict[str, Any], delimiter: str) -> Response:
     if not "".join(segments):
         segments, recorded = cut(row["output"], delimiter), None
     outcome = None if row.get("score") is None else float(row["score"])
-    return Response(_messages(row["input"]), segments, row["input"], outcome, recorded=recorded)
+    messages = record.get("messages")  # as the PRM was given them; the prompt's text holds what the template added
+    if not messages or any(message["content"] is None for message in messages):
+        messages = _messages(row["input"])
+    return Response(messages, segments, row["input"], outcome, recorded=recorded)
 
 
 def _own(row: dict[str, Any], delimiter: str) -> Response:

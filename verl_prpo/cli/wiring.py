@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import warnings
+from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
@@ -29,7 +30,9 @@ def composed(arguments: TrainingArguments) -> Finding:
         advice = "the training command would stop with the same words"
         own = [section for section in SECTIONS if any(o.startswith(f"{section}.") for o in arguments.overrides)]
         if own and "not in struct" in f"{text} {error.__cause__}":
-            advice = f"verl's YAML does not know these keys: write ++{own[0]}.KEY=VALUE"
+            advice = _unknown_key(arguments.overrides) or (
+                f"verl's YAML does not know these keys: write ++{own[0]}.KEY=VALUE"
+            )
         raise CheckFailed(f"{type(error).__name__}: {text}", advice) from error
     return Finding(f"{arguments.config_name or 'ppo_trainer'} with {len(arguments.overrides)} overrides", value=config)
 
@@ -107,12 +110,37 @@ def platform(config: DictConfig) -> Finding:
     found = importlib.import_module("verl.plugin.platform").get_platform()
     device, count = str(config.trainer.device), int(found.device_count()) if found.is_available() else 0
     asked = f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node}"
-    text = f"{device}; {count} here, trainer.nnodes x trainer.n_gpus_per_node asks for {asked}"
+    text = f"{device}; {count} here, trainer.nnodes x trainer.n_gpus_per_node asks for {asked}{_of_the_prm(config)}"
     details = {"device": device, "count": count}
     if device != "cpu" and not count:
         advice = "all right if another machine trains; to train on a CPU set the environment variable VERL_PLATFORM=cpu"
         return Finding(text, State.WARNING, advice, details, value=True)
     return Finding(text, details=details, value=True)
+
+
+def _unknown_key(overrides: Sequence[str]) -> str:
+    """What is wrong with the first override of this package's sections that is no setting, as `main_ppo` says once it is
+    written with ++; "" when all are settings."""
+    for read, section in ((prm_config, SECTIONS[0]), (prpo_config, SECTIONS[1])):
+        for override in overrides:
+            key, equals, _ = override.lstrip("+").partition("=")
+            name = key.removeprefix(f"{section}.").partition(".")[0]
+            if not equals or not key.startswith(f"{section}."):
+                continue
+            try:
+                read({section.rpartition(".")[2]: {name: None}})
+            except ConfigError as error:
+                if "is not a setting" in str(error):
+                    return str(error)
+    return ""
+
+
+def _of_the_prm(config: DictConfig) -> str:
+    """What the PRM asks for besides, on GPUs."""
+    prm = prm_config(config.reward)
+    gpus = prm.num_replicas * prm.num_gpus_per_replica
+    here = engine_of(prm) == "in_process" and str(config.trainer.device) != "cpu"
+    return f", the PRM for {gpus:g} more" if here and gpus and needs_prm(prpo_config(config.algorithm)) else ""
 
 
 def _engine(config: DictConfig) -> str:

@@ -16,7 +16,7 @@ import ray
 import torch
 from transformers import PreTrainedModel
 
-from verl_prpo.config import engine_of
+from verl_prpo.config import engine_of, tokens_per_forward
 from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families import family_setting, resolve_family
 from verl_prpo.prm.family import PrmError, PrmFamily, checked_family
@@ -91,7 +91,9 @@ class PrmReplica:
             if config.compile:
                 compile_models(family)
             self._description = _description(family, config, device=str(device), dtype=dtype_name)
-            self._engine = InProcessEngine(family, config.max_tokens_per_forward, config.overlong, config.cache_size)
+            self._engine = InProcessEngine(
+                family, tokens_per_forward(config, device_type), config.overlong, config.cache_size
+            )
         return self._description
 
     def describe(self) -> PrmDescription:

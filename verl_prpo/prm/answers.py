@@ -7,6 +7,7 @@ Classifiers answer at `/pooling` (vllm/entrypoints/pooling/pooling/protocol.py),
 """
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -18,6 +19,9 @@ PATHS = {"pooling": "/pooling", "prompt_logprobs": "/v1/completions"}
 
 GENERATED = {"pooling": 0, "prompt_logprobs": 1}
 """Tokens that a server adds to each dialogue: a completion has at least one."""
+
+_ROUNDING = 1e-3
+"""Most by which rounding lifts a log-probability above 0."""
 
 
 class PromptLogprobs(Sequence[dict[int, float] | None]):
@@ -40,7 +44,24 @@ class PromptLogprobs(Sequence[dict[int, float] | None]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         named = self._tokens[index]
-        return None if named is None else {int(token): float(entry["logprob"]) for token, entry in named.items()}
+        if named is None:
+            return None
+        found = {int(token): float(entry["logprob"]) for token, entry in named.items()}
+        if any(value > _ROUNDING for value in found.values()):
+            raise ValueError(f"{max(found.values())} after token {index - 1} is no log-probability")
+        return found
+
+    def require_prompt(self, ids: Sequence[int]) -> None:
+        """Tell those of another prompt: a server names each token of the prompt besides the likeliest.
+
+        Raises:
+            ValueError: they are not of these token ids.
+        """
+        if len(self._tokens) != len(ids):
+            raise ValueError(f"log-probabilities of {len(self._tokens)} tokens for {len(ids)}")
+        for at, (named, token) in enumerate(zip(self._tokens, ids, strict=True)):
+            if at and str(token) not in named:
+                raise ValueError(f"the log-probabilities are of another prompt: token {at} is {token}, which they lack")
 
 
 def body(serving: str, model: str, ids: list[list[int]], prompt_logprobs: int) -> dict[str, Any]:
@@ -70,7 +91,7 @@ def rows(serving: str, answer: Any, count: int) -> list[Any] | PrmResult:
     """
     listed, field = ("data", "data") if serving == "pooling" else ("choices", "prompt_logprobs")
     try:
-        found = {int(row["index"]): row[field] for row in answer[listed]}
+        found = {operator.index(row["index"]): row[field] for row in answer[listed]}
         total = len(answer[listed])
     except (TypeError, KeyError, ValueError, AttributeError):
         detail = f"the server's answer has no {listed} with index and {field}: {shown_value(answer)}"
@@ -81,7 +102,10 @@ def rows(serving: str, answer: Any, count: int) -> list[Any] | PrmResult:
     if any(not isinstance(found[i], list) for i in range(count)):
         return PrmResult(None, PrmFailure.BAD_OUTPUT, f"{field} of the server's answer holds no list")
     if serving == "pooling":
-        return [_numbers(found[i]) for i in range(count)]
+        try:
+            return [_numbers(found[i]) for i in range(count)]
+        except RecursionError:
+            return PrmResult(None, PrmFailure.BAD_OUTPUT, f"{field} of the server's answer is nested too deep")
     return [PromptLogprobs(found[i]) for i in range(count)]
 
 

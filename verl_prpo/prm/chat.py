@@ -20,7 +20,8 @@ _NUMBERED = re.compile(r"Step \d+:")
 class Dialogue:
     """A tokenizer's chat template with plain-text contents.
 
-    Token ids equal those of the rendered template as long as no content holds a special token's text.
+    Token ids equal those of the rendered template as long as no content holds a special token's text and the template
+    takes contents as they are (some trim them).
     """
 
     def __init__(self, tokenizer: Any, model_path: str):
@@ -41,6 +42,12 @@ class Dialogue:
         special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
         longest_first = sorted(special, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first))) if special else None
+        self._strips = {token.content: token for token in tokenizer.added_tokens_decoder.values() if token.special}
+        # Whether text behind a special token continues what is there, or begins anew (with sentencepiece's space).
+        behind = tokenizer(special[0] + "a", add_special_tokens=False).input_ids[1:] if special else []
+        self._continues = bool(special) and behind != self.plain_ids(["a"])[0]
+        self._marker = uuid.uuid4().hex  # stands for contents while the template is rendered, which see none of it
+        self._slots = re.compile(f"({self._marker}-[0-9]+-)")
 
     def encode(
         self, messages: Sequence[Mapping[str, Any]], answer: Sequence[str | int], *, end_turn: bool
@@ -84,7 +91,10 @@ class Dialogue:
                 pieces[-1] = (pieces[-1][0] + piece, False)
             elif piece != "":
                 pieces.append((piece, counted))
-        text_ids = iter(self.plain_ids([piece for piece, _ in pieces if isinstance(piece, str)]))
+        texts = [piece for piece, _ in pieces if isinstance(piece, str)]
+        first = [texts.pop(0)] if self._continues and pieces and isinstance(pieces[0][0], str) else []
+        rest = self.continuation_ids(texts) if self._continues else self.plain_ids(texts)
+        text_ids = iter([*self.plain_ids(first), *rest])
         ids: list[int] = []
         positions: list[int] = []
         for piece, counted in pieces:
@@ -122,8 +132,7 @@ class Dialogue:
     ) -> list[tuple[str | int, bool]]:
         """The rendered template with `contents` in it, the last of them an assistant's answer: plain text and token
         ids, and whether a piece is of a content."""
-        marker = uuid.uuid4().hex
-        slots = [f"{marker}-{i}-" for i in range(len(contents))]
+        slots = [f"{self._marker}-{i}-" for i in range(len(contents))]
         turns = [{**message, "content": slot} for message, slot in zip(messages, slots, strict=False)]
         if end_turn:
             turns.append({"role": "assistant", "content": slots[-1]})
@@ -133,7 +142,7 @@ class Dialogue:
             raise ValueError(f"the PRM's chat template refuses the messages: {error}") from error
         if not end_turn:
             rendered += slots[-1]
-        parts = re.split(f"({marker}-[0-9]+-)", rendered)
+        parts = self._slots.split(rendered)
         number = {slot: i for i, slot in enumerate(slots)}
         found = [number[part] for part in parts if part in number]
         lost = sorted({*number.values()} - {*found})
@@ -158,9 +167,13 @@ class Dialogue:
         pieces: list[str | int] = []
         at = 0
         for match in self._special.finditer(text):
-            pieces.append(text[at : match.start()])
+            token = self._strips[match.group()]
+            before = text[at : match.start()]
+            pieces.append(before.rstrip() if token.lstrip else before)
             pieces.append(self.tokenizer.convert_tokens_to_ids(match.group()))
             at = match.end()
+            if token.rstrip:
+                at += len(text) - at - len(text[at:].lstrip())
         pieces.append(text[at:])
         return pieces
 

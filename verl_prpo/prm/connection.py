@@ -5,11 +5,11 @@
 import asyncio
 import json
 import os
+import re
 import ssl
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from yarl import URL
 
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.results import PrmFailure
@@ -22,6 +22,9 @@ CONNECT_TIMEOUT = 10.0
 
 KEEP_ALIVE = 4.0
 """Seconds for which an idle connection is kept: less than the 5 after which uvicorn, and so vLLM, closes it."""
+
+MAX_ANSWER = 2**30
+"""Most bytes of an answer that are read."""
 
 _SHOWN = 300
 _ABOUT_THE_INPUT = (400, 413, 422)
@@ -49,7 +52,7 @@ def open_session(config: "PrmConfig") -> aiohttp.ClientSession:
     """A pool of connections with the API key and certificates of `reward.prm`; belongs to the running event loop.
 
     Raises:
-        PrmError: the API key's variable is not set, or the certificates cannot be read.
+        PrmError: the API key's variable is not set or holds no key, or the certificates cannot be read.
     """
     headers = {}
     name = config.server_api_key_env
@@ -59,6 +62,11 @@ def open_session(config: "PrmConfig") -> aiohttp.ClientSession:
             raise PrmError(
                 f"reward.prm.server_api_key_env={name}: this environment variable is not set on the node that runs the "
                 "PRM's actor; export it before Ray starts there, or unset the key"
+            )
+        if not (key.isascii() and key.isprintable()):
+            raise PrmError(
+                f"reward.prm.server_api_key_env={name}: this environment variable holds characters that are not "
+                "printable ASCII, which no header can carry; set it to the key alone"
             )
         headers["Authorization"] = f"Bearer {key}"
     connector = aiohttp.TCPConnector(limit=0, ssl=_tls(config.server_ca_file), keepalive_timeout=KEEP_ALIVE)
@@ -88,7 +96,7 @@ async def exchange(
     try:
         # A redirect would carry the texts, and a POST turned into a GET, to an address that nobody configured.
         async with session.request(method, url, json=body, timeout=limits, allow_redirects=False) as response:
-            return response.status, await response.read()
+            return response.status, await _whole(response, shown)
     except aiohttp.ConnectionTimeoutError as error:
         detail = f"{shown}: timeout, no connection within {limits.sock_connect:.3g} s"
         raise ServerFault(PrmFailure.TIMEOUT, detail, passing=True) from error
@@ -96,7 +104,13 @@ async def exchange(
         detail = f"{shown}: timeout, no whole answer within {timeout:.3g} s"
         raise ServerFault(PrmFailure.TIMEOUT, detail, passing=True) from error
     except (aiohttp.ClientSSLError, ssl.SSLError) as error:
-        detail = f"{shown}: TLS: {_told(error)}; reward.prm.server_ca_file names a certificate authority of your own"
+        plain = "WRONG_VERSION_NUMBER" in str(error)
+        mend = (
+            "the server may speak plain HTTP: write http://"
+            if plain
+            else "reward.prm.server_ca_file names a certificate authority of your own"
+        )
+        detail = f"{shown}: TLS: {_told(error)}; {mend}"
         raise ServerFault(PrmFailure.REFUSED, detail) from error
     except aiohttp.ClientConnectorDNSError as error:
         detail = f"{shown}: name resolution failed: {_told(error.os_error)}"
@@ -111,6 +125,21 @@ async def exchange(
         raise ServerFault(PrmFailure.BAD_OUTPUT, f"{shown}: not HTTP: {_told(error)}", passing=True) from error
 
 
+async def _whole(response: aiohttp.ClientResponse, shown: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > MAX_ANSWER:
+            detail = (
+                f"{shown}: an answer of more than {MAX_ANSWER} bytes; lower reward.prm.server_prompts_per_request or "
+                "reward.prm.prompt_logprobs"
+            )
+            raise ServerFault(PrmFailure.BAD_OUTPUT, detail)
+    return b"".join(parts)
+
+
 def answer_of(url: str, status: int, body: bytes) -> Any:
     """The JSON of an answer.
 
@@ -120,7 +149,7 @@ def answer_of(url: str, status: int, body: bytes) -> Any:
     if status == 200:
         try:
             return json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             detail = f"{url}: the answer of {len(body)} bytes is no JSON: {error}"
             raise ServerFault(PrmFailure.BAD_OUTPUT, detail, passing=True) from error
     detail = f"{url}: HTTP {status}: {_server_message(body)}"
@@ -136,8 +165,8 @@ def answer_of(url: str, status: int, body: bytes) -> Any:
 
 
 def without_password(url: str) -> str:
-    """A URL for messages."""
-    return str(URL(url).with_user(None))
+    """A URL, or what was to be one, for messages."""
+    return re.sub(r"//[^/?#]*@", "//", url.strip())
 
 
 def _tls(ca_file: str | None) -> ssl.SSLContext:

@@ -25,6 +25,7 @@ from verl_prpo.config import engine_of
 from verl_prpo.prm.actor import RAY_RESOURCE, PrmDescription, PrmReplica, ServedPrmReplica
 from verl_prpo.prm.client import PrmClient
 from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.served import require_servers
 
 if TYPE_CHECKING:
     from verl_prpo.config import PrmConfig
@@ -71,6 +72,8 @@ def start_replicas(
     urls = list(config.server_urls if server_urls is None else server_urls)
     if served and not urls:
         raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known; set reward.prm.server_urls")
+    if served and server_urls is None:
+        require_servers(config)  # before Ray is asked for anything
     if served or config.num_gpus_per_replica == 0:
         device_type = "cpu"
     resources = {"CPU": config.num_cpus_per_replica}

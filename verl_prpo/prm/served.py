@@ -6,13 +6,14 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from verl_prpo.prm.answers import GENERATED, PATHS, body, rows
+from verl_prpo.prm.answers import GENERATED, PATHS, PromptLogprobs, body, rows
 from verl_prpo.prm.cache import ScoreCache, dialogue_key
 from verl_prpo.prm.connection import ServerFault
 from verl_prpo.prm.families import family_setting, resolve_family
-from verl_prpo.prm.family import Encoded, PrmError, PrmFamily, checked_family
+from verl_prpo.prm.family import Encoded, PrmError, PrmFamily, checked_family, read_model_config
 from verl_prpo.prm.reading import checked_scores, shown_value, take
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.prm.servers import ServedModel, Server, ServerPool
@@ -58,6 +59,9 @@ class ServedEngine:
         self.model = model
         self.cache = ScoreCache(config.cache_size)
         self._config = config
+        # Texts are tokenised off the event loop: it would miss the answers to other calls meanwhile. One thread, for a
+        # family's tokenizer may bear no more.
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prm_reader")
         self._asked: dict[bytes, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         if model.max_model_len is not None:
@@ -94,12 +98,19 @@ class ServedEngine:
         if isinstance(result, PrmResult):
             raise PrmError(
                 f"the PRM server {server.shown} is up, but does not score as the family {self.family.name} needs it "
-                f"(model {self.model.name}, {PATHS[self.serving]}): {result.detail}"
+                f"(model {self.model.name}, {PATHS[self.serving]}): {result.detail}{self._started_otherwise(result)}"
             )
         return result
 
+    def _started_otherwise(self, result: PrmResult) -> str:
+        """What to do about a server without the family's path."""
+        if result.failure is not PrmFailure.REFUSED:
+            return ""
+        return f"; start vLLM {'with' if self.serving == 'pooling' else 'without'} --runner pooling"
+
     async def close(self) -> None:
         """Close the connections; what is still being asked fails."""
+        self._reader.shutdown(wait=False)
         await self.pool.close()
 
     async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
@@ -108,24 +119,30 @@ class ServedEngine:
         Raises:
             PrmError: the family raises one.
         """
-        batch = take(self.family, self.cache, requests, self._config.overlong)
-        return batch.results(await self._outputs(batch.todo))
-
-    async def _outputs(self, dialogues: Sequence[Encoded]) -> list[Any]:
-        """For each dialogue its scores as the server gave them, or a failure; one that is already asked is awaited."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._config.timeout * SHARE_OF_TIMEOUT
+        settings = (self.family, self.cache, requests, self._config.overlong)
+        batch = await loop.run_in_executor(self._reader, take, *settings)
+        return batch.results(await self._outputs(batch.todo, deadline))
+
+    async def _outputs(self, dialogues: Sequence[Encoded], deadline: float) -> list[Any]:
+        """For each dialogue its scores as the server gave them, or a failure; one that is already asked is awaited."""
+        loop = asyncio.get_running_loop()
         keys = [dialogue_key(encoded) for encoded in dialogues]
-        new = [i for i, key in enumerate(keys) if key not in self._asked]
+        outputs: list[Any] = [self.cache.get(key) for key in keys]  # what came while these dialogues were read
+        new = [i for i, key in enumerate(keys) if outputs[i] is None and key not in self._asked]
         for i in new:
             self._asked[keys[i]] = loop.create_future()
-        answers = [self._asked[key] for key in keys]
+        answers = {i: self._asked[key] for i, key in enumerate(keys) if outputs[i] is None}
         for part in self._parts(new):
             # A task of its own, so that a caller that gives up takes nothing from another that waits for the same.
             task = loop.create_task(self._settle([keys[i] for i in part], [dialogues[i] for i in part], deadline))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await asyncio.gather(*(asyncio.shield(answer) for answer in answers))
+        found = await asyncio.gather(*(asyncio.shield(answer) for answer in answers.values()))
+        for i, output in zip(answers, found, strict=True):
+            outputs[i] = output
+        return outputs
 
     def _parts(self, indices: list[int]) -> Iterable[list[int]]:
         """Shares for one request each: as large as may be, and spread over the servers that have nothing to do."""
@@ -163,6 +180,8 @@ class ServedEngine:
 
     def _scores(self, encoded: Encoded, row: Any) -> Any:
         try:
+            if isinstance(row, PromptLogprobs):
+                row.require_prompt(self.family.served_ids(encoded))
             return self.family.served_scores(encoded, row)
         except ValueError as error:
             detail = str(error)
@@ -192,9 +211,39 @@ async def open_served_engine(config: "PrmConfig", urls: Sequence[str]) -> Served
         family = resolve_family(config).open(
             config.model_path, trust_remote_code=config.trust_remote_code, **config.family_options
         )
+        if family.serving == "prompt_logprobs":
+            _require_vocabulary(config)
         engine = ServedEngine(checked_family(family, family_setting(config)), pool, model, config)
         await engine.try_servers()
     except BaseException:
         await pool.close()
         raise
     return engine
+
+
+def require_servers(config: "PrmConfig") -> None:
+    """Stop at once, before anything is started, when a server of `reward.prm.server_urls` cannot be used.
+
+    Raises:
+        PrmError: the servers, each with its URL and the reason.
+    """
+
+    async def check() -> None:
+        pool = ServerPool(config, config.server_urls)
+        try:
+            await pool.check()
+        finally:
+            await pool.close()
+
+    with ThreadPoolExecutor(max_workers=1) as thread:  # the caller may have an event loop of its own
+        thread.submit(asyncio.run, check()).result()
+
+
+def _require_vocabulary(config: "PrmConfig") -> None:
+    """Asked for more log-probabilities than there are tokens, vLLM's engine does not refuse but ends."""
+    size = read_model_config(config.model_path or "").get("vocab_size")
+    if isinstance(size, int) and config.prompt_logprobs > size:
+        raise PrmError(
+            f"reward.prm.prompt_logprobs={config.prompt_logprobs} is more than the {size} tokens of the vocabulary of "
+            f"reward.prm.model_path={config.model_path}; lower it, or set it to -1 for all of them"
+        )

@@ -83,10 +83,12 @@ class ServerPool:
         if not self.servers:
             raise PrmError("no server of the PRM is given; set reward.prm.server_urls")
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._changed = asyncio.Event()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; requests that are under way fail."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -98,15 +100,17 @@ class ServerPool:
             PrmError: the servers that do not answer within `CHECK_TIMEOUT` or not as they should, each with its URL and
                 the reason; or their models do not match `reward.prm.server_model` or each other.
         """
+        self._open()  # a missing key is no server's fault
         found = await asyncio.gather(*(self._model_of(server) for server in self.servers), return_exceptions=True)
         faults = [str(fault) for fault in found if isinstance(fault, ServerFault | PrmError)]
         for fault in found:
             if isinstance(fault, BaseException) and not isinstance(fault, ServerFault | PrmError):
                 raise fault
         if faults:
+            down = any(isinstance(f, ServerFault) and (f.passing or f.kind is PrmFailure.TIMEOUT) for f in found)
+            mend = ". Start them, or correct reward.prm.server_urls" if down else ""
             raise PrmError(
-                f"{len(faults)} of the PRM's {len(self.servers)} servers cannot be used: {'; '.join(faults)}. Start "
-                "them, or correct reward.prm.server_urls"
+                f"{len(faults)} of the PRM's {len(self.servers)} servers cannot be used: {'; '.join(faults)}{mend}"
             )
         models = [model for model in found if isinstance(model, ServedModel)]
         if len({model.name for model in models}) > 1:
@@ -129,7 +133,8 @@ class ServerPool:
             only: the server to ask, when it must be that one.
 
         Raises:
-            ServerFault: the last fault, once no retry is left or none would help.
+            ServerFault: the last fault, once no retry is left or none would help. Another server may help even where
+                the same one would not: it lacks the model, or the key.
         """
         loop = asyncio.get_running_loop()
         last: Server | None = None
@@ -141,8 +146,10 @@ class ServerPool:
                 answer = await self._request(server, path, body, deadline)
             except ServerFault as fault:
                 self._note(server, fault)
-                pause = random.uniform(0, min(MAX_BACKOFF, BACKOFF * 2 ** (tries - 1)))
-                if not fault.passing or tries > self._config.server_retries or loop.time() + pause >= deadline:
+                elsewhere = not fault.about_input and only is None and len(self.servers) > 1 and not self._closed
+                helps = (fault.passing or elsewhere) and tries <= self._config.server_retries
+                pause = random.uniform(0, min(MAX_BACKOFF, BACKOFF * 2 ** min(tries - 1, 32)))
+                if not helps or loop.time() + pause >= deadline:
                     fault.detail += f" (tried {tries} times)" if tries > 1 else ""
                     raise
                 last = server
@@ -161,19 +168,20 @@ class ServerPool:
 
     async def _take(self, work: int, deadline: float, among: Sequence[Server], last: Server | None) -> Server:
         loop = asyncio.get_running_loop()
-        while (server := self._free(among, last)) is None:
+        while loop.time() < deadline:
+            server = self._free(among, last)
+            if server is not None:
+                server.requests += 1
+                server.work += work
+                return server
             waking = [deadline, *(s.resting_until for s in among if s.resting_until > loop.time())]
             try:
                 await asyncio.wait_for(self._changed.wait(), max(min(waking) - loop.time(), 0.001))
             except asyncio.TimeoutError:
                 pass
-            if loop.time() >= deadline:
-                limit = f"reward.prm.timeout={self._config.timeout:g} s"
-                detail = f"none of {len(among)} servers had room for the request before {limit} ran out"
-                raise ServerFault(PrmFailure.TIMEOUT, detail)
-        server.requests += 1
-        server.work += work
-        return server
+        limit = f"reward.prm.timeout={self._config.timeout:g} s"
+        detail = f"none of {len(among)} servers had room for the request before {limit} ran out"
+        raise ServerFault(PrmFailure.TIMEOUT, detail)
 
     def _free(self, among: Sequence[Server], last: Server | None) -> Server | None:
         """The server with the least work that has room; one that failed only where no other is left."""
@@ -196,14 +204,16 @@ class ServerPool:
         changed.set()
 
     def _note(self, server: Server, fault: ServerFault) -> None:
-        if fault.passing:
+        if not fault.about_input:  # one that refuses everything at once would otherwise be the least busy
             server.faults += 1
-            rest = min(MAX_REST, REST * 2 ** (server.faults - 1))
+            rest = min(MAX_REST, REST * 2 ** min(server.faults - 1, 32))
             server.resting_until = asyncio.get_running_loop().time() + rest
         else:
             server.faults = 0  # it answered
 
     def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ServerFault(PrmFailure.ENGINE_ERROR, "the connections to the PRM's servers were closed")
         if self._session is None:
             self._session = open_session(self._config)
         return self._session
@@ -242,6 +252,9 @@ def _base_url(url: str) -> str:
         parsed = URL(url.strip())
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError("it must be http:// or https:// with a host")
+        if parsed.query_string or parsed.fragment:
+            raise ValueError("a base URL ends before ? and #; a key goes under reward.prm.server_api_key_env")
     except ValueError as error:
-        raise PrmError(f"reward.prm.server_urls: {url!r} is no URL of a server: {error}") from error
+        shown = without_password(url).partition("?")[0]
+        raise PrmError(f"reward.prm.server_urls: {shown!r} is no URL of a server: {error}") from error
     return str(parsed).rstrip("/").removesuffix("/v1")

@@ -19,12 +19,13 @@ def require_complete(loading: Mapping[str, Any], model_path: str, head: str, wan
         mend: the setting to change.
 
     Raises:
-        PrmError: the weights that are missing or not known.
+        PrmError: the weights that are missing, not known or of another shape.
     """
-    missing, unexpected, misfits = (
-        sorted(key if isinstance(key, str) else key[0] for key in loading.get(kind) or ())
-        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
-    )
+    missing, unexpected = (sorted(loading.get(kind) or ()) for kind in ("missing_keys", "unexpected_keys"))
+    misfits = [
+        f"{name} {list(there)} where {list(belongs)} belongs"
+        for name, there, belongs in sorted(loading.get("mismatched_keys") or ())
+    ]
     if missing or unexpected or misfits:
         what = "has no process-reward head" if any(key.startswith(head) for key in missing) else "is not complete"
         raise PrmError(

@@ -4,8 +4,9 @@
 2501.07301).
 
 A Qwen2 trunk under a two-layer head with two classes. Each step of the answer is followed by `<extra_0>`, and the
-probability of class 1 at that token is the step's score. The weights are loaded into transformers' own `Qwen2Model`;
-the model's remote code, which current transformers releases cannot run, is never needed.
+probability of class 1 at that token is the step's score. Line breaks that end a segment give way to the separator. The
+weights are loaded into transformers' own `Qwen2Model`; the model's remote code, which current transformers releases
+cannot run, is never needed.
 """
 
 from collections.abc import Sequence
@@ -77,7 +78,8 @@ class QwenMathPrm(PrmFamily):
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
         if not any(message["role"] == "system" for message in messages):
             messages = [{"role": "system", "content": SYSTEM}, *messages]
-        answer = [piece for segment in segments for piece in (segment, self.separator_id)]
+        # The published steps are lines of an answer without their line breaks, which the separator stands for.
+        answer = [piece for segment in segments for piece in (segment.rstrip("\n"), self.separator_id)]
         return Encoded(*self.dialogue.encode(messages, answer, end_turn=True))
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
@@ -91,7 +93,15 @@ class QwenMathPrm(PrmFamily):
         # vLLM pools this architecture at the separators ("STEP") and applies the softmax.
         if len(output) != len(encoded.reads) or any(len(classes) != 2 for classes in output):
             shape = f"{len(output)} rows of {sorted({len(classes) for classes in output})} numbers"
-            raise ValueError(f"{shape} for {len(encoded.reads)} separators, where rows of 2 belong")
+            raise ValueError(
+                f"{shape} for {len(encoded.reads)} separators, where rows of 2 belong; the server must read at "
+                f'{SEPARATOR}: --pooler-config \'{{"tok_pooling_type": "STEP", "step_tag_id": {self.separator_id}}}\''
+            )
+        if any(0 <= classes[1] <= 1 and abs(sum(classes) - 1) > 1e-2 for classes in output):
+            raise ValueError(
+                "the two classes' numbers do not add up to 1, so they are no probabilities; remove use_activation from "
+                "the server's --pooler-config"
+            )
         return [float(classes[1]) for classes in output]
 
 
@@ -111,7 +121,7 @@ def _load_weights(model_path: str, dtype: torch.dtype) -> ProcessRewardModel:
     config = Qwen2Config.from_pretrained(model_path)
     try:
         model, loading = ProcessRewardModel.from_pretrained(
-            model_path, config=config, dtype=dtype, output_loading_info=True
+            model_path, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
         )
     except RuntimeError as error:
         raise PrmError(

@@ -143,6 +143,7 @@ def _load_weights(model_path: str, config: Qwen2Config, dtype: torch.dtype) -> P
             config=config,
             dtype=dtype,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             key_mapping={r"^pretrained_model\.": ""},
         )
     except RuntimeError as error:

@@ -81,7 +81,7 @@ class TokenClassificationPrm(PrmFamily):
         family = cls.open(model_path, separator=separator, score=score, chat_template=chat_template)
         try:
             model, loading = AutoModelForTokenClassification.from_pretrained(
-                model_path, dtype=dtype, output_loading_info=True
+                model_path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
             )
         except RuntimeError as error:
             raise PrmError(
