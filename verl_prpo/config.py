@@ -319,8 +319,8 @@ def _typed(section: str, cls: type[Section], given: Any) -> Section:
     except OmegaConfBaseException as error:
         key = f"{section}.{error.full_key}" if error.full_key else section
         if "is not a ListConfig" in str(error):
-            given = values.get(error.full_key)
-            raise ConfigError(f"{key}={given} must be a list; write {key}='[{given}]'") from error
+            value = given.get(error.full_key or "")
+            raise ConfigError(f"{key}={value} must be a list; write {key}='[{value}]'") from error
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
 
 

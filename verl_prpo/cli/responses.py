@@ -93,7 +93,10 @@ def _read(file: Path, delimiter: str) -> Iterator[Response]:
 
 
 def _response(line: str, delimiter: str) -> Response:
-    row = json.loads(line)
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"no JSON: {error}") from error
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
     return _dumped(row, delimiter) if "input" in row and "output" in row else _own(row, delimiter)

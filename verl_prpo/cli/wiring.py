@@ -119,8 +119,8 @@ def platform(config: DictConfig) -> Finding:
 
 
 def _unknown_key(overrides: Sequence[str]) -> str:
-    """What is wrong with the first override of this package's sections that is no setting, as `main_ppo` says once it is
-    written with ++; "" when all are settings."""
+    """What `main_ppo` would say of the first override that names no setting of this package, were it written with ++;
+    "" when all do."""
     for read, section in ((prm_config, SECTIONS[0]), (prpo_config, SECTIONS[1])):
         for override in overrides:
             key, equals, _ = override.lstrip("+").partition("=")
