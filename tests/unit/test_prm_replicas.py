@@ -164,15 +164,14 @@ class TestRunningReplicas:
     def test_a_slow_call_leaves_the_rest_to_the_other_replica(self, config):
         async def main():
             client = PrmClient(config, lambda: lookup_replicas(config))
-            slow = asyncio.create_task(client.score(QUESTION, ["wait 6; So 2."]))
+            slow = asyncio.create_task(client.score(QUESTION, ["wait 12; So 2."]))
             await asyncio.sleep(0.5)
-            began = time.monotonic()
             quick = [await client.score(QUESTION, ["So 2."]) for _ in range(10)]
-            return quick, time.monotonic() - began, await slow
+            return quick, slow.done(), await slow
 
-        quick, seconds, slow = asyncio.run(main())
+        quick, done, slow = asyncio.run(main())
         assert all(result.failure is None for result in [*quick, slow])
-        assert seconds < 4
+        assert not done
 
     def test_a_client_works_in_an_async_actor(self, config):
         @ray.remote(num_cpus=0)
@@ -240,8 +239,8 @@ class TestRunningReplicas:
         hanging, first, following, second, back = asyncio.run(main())
         assert (hanging.scores, hanging.failure) == (None, PrmFailure.TIMEOUT)
         assert "reward.prm.timeout" in hanging.detail
-        assert 2 <= first < 4
-        assert following.failure is PrmFailure.TIMEOUT and second < 1
+        assert 2 <= first < 7
+        assert following.failure is PrmFailure.TIMEOUT and second < 1.9  # at once, not after a wait of its own
         assert back.failure is None  # the call is back, and so is the replica
 
     def test_a_second_prm_in_the_same_job_is_refused_and_the_first_goes_on(self, config):

