@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from verl_prpo import __version__
-from verl_prpo.cli import calibrate, doctor
+from verl_prpo.cli import calibrate, data, doctor
 
-COMMANDS = {"doctor": doctor, "calibrate": calibrate}
+COMMANDS = {"data": data, "doctor": doctor, "calibrate": calibrate}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

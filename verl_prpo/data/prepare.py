@@ -1,0 +1,147 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""From the rows of a problem set to what verl reads from parquet, with an account of every row that is not kept."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from verl_prpo.data.problem_sets import TEMPLATES, HubSplit, ProblemSet
+from verl_prpo.data.problems import Problem, question_key
+
+
+class DataError(ValueError):
+    """A source that cannot be read; the message says which row."""
+
+
+@dataclass
+class Prepared:
+    """Problems that are kept, and why others are not.
+
+    Attributes:
+        problems: in the order of the source.
+        dropped: number of rows by reason.
+    """
+
+    problems: list[Problem]
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Acceptance:
+    """What verl's scorer makes of the reference solutions.
+
+    Attributes:
+        accepted: number of solutions that score 1.
+        rejected: index and ground truth of the others.
+    """
+
+    accepted: int
+    rejected: list[tuple[int, str]]
+
+
+def prepare(rows: Iterable[Mapping[str, Any]], problem_set: ProblemSet, left_out: set[str]) -> Prepared:
+    """Read rows, leaving out what has no answer, what came before, and what `left_out` holds.
+
+    Args:
+        rows: of the source.
+        problem_set: that they are of.
+        left_out: `question_key` of problems that belong to a test set.
+    """
+    prepared = Prepared([])
+    seen: set[str] = set()
+    for row in rows:
+        try:
+            problem = problem_set.read(row)
+        except ValueError as error:
+            prepared.dropped[str(error)] += 1
+            continue
+        key = question_key(problem.question)
+        if key in left_out:
+            prepared.dropped[f"of {problem_set.without}"] += 1
+        elif key in seen:
+            prepared.dropped["the question came before"] += 1
+        else:
+            seen.add(key)
+            prepared.problems.append(problem)
+    return prepared
+
+
+def verl_rows(problems: Sequence[Problem], problem_set: ProblemSet, template: str) -> list[dict[str, Any]]:
+    """Problems in verl's format: chat messages, data source, ground truth, index and split."""
+    system, user = TEMPLATES[template]
+    rows: list[dict[str, Any]] = []
+    for index, problem in enumerate(problems):
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": user.format(question=problem.question)})
+        about: dict[str, Any] = {"split": problem_set.split, "index": index, "question": problem.question}
+        about |= {**problem.extra, "solution": problem.solution}
+        truth = {"style": "rule", "ground_truth": problem.answer}
+        row = {"data_source": problem_set.data_source, "prompt": messages, "ability": "math", "reward_model": truth}
+        rows.append({**row, "extra_info": about})
+    return rows
+
+
+def acceptance(problems: Sequence[Problem], problem_set: ProblemSet) -> Acceptance:
+    """Score every reference solution with the scorer that verl chooses for this data source."""
+    from verl.utils.reward_score import default_compute_score
+
+    rejected = [
+        (index, problem.answer)
+        for index, problem in enumerate(problems)
+        if float(default_compute_score(problem_set.data_source, problem.solution, problem.answer)) != 1.0
+    ]
+    return Acceptance(len(problems) - len(rejected), rejected)
+
+
+def read_source(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a local .jsonl or .parquet file.
+
+    Raises:
+        DataError: it is neither, or a line is no JSON object.
+    """
+    if path.suffix == ".parquet":
+        import pandas as pd
+
+        yield from pd.read_parquet(path).to_dict(orient="records")
+        return
+    if path.suffix not in (".jsonl", ".json"):
+        raise DataError(f"{path}: give a .jsonl or .parquet file")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}, line {number}: no JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, line {number}: a {type(row).__name__} where an object belongs")
+            yield row
+
+
+def read_hub(splits: Sequence[HubSplit]) -> Iterator[dict[str, Any]]:
+    """Rows of splits on the Hugging Face hub, one after the other."""
+    from datasets import load_dataset
+
+    for split in splits:
+        yield from load_dataset(split.repo, split.config, split=split.split)
+
+
+def prepared_questions(path: Path) -> dict[str, str]:
+    """`question_key` of every problem of a file that `verl-prpo data` wrote, with its question.
+
+    Raises:
+        DataError: a file of other origin.
+    """
+    import pandas as pd
+
+    frame = pd.read_parquet(path)
+    try:
+        questions = [str(about["question"]) for about in frame["extra_info"]]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: no extra_info.question; prepare it with `verl-prpo data`") from error
+    return {question_key(question): question for question in questions}
