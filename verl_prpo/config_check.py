@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from verl_prpo.config import MANAGER, ConfigError, PrmConfig, needs_prm, one_of, prm_config, prpo_config, uses_prpo
 from verl_prpo.managed_reward_model import check_reward_model, uses_reward_model
+from verl_prpo.outcome.settings import check_math_verifier, unread_settings
 from verl_prpo.prm.families import family_names
 from verl_prpo.schedule import schedule_of
 
@@ -15,7 +16,7 @@ TRAINER_MODES = ("sync", "colocate_async", "separate_async")
 
 
 def check_config(config: DictConfig) -> None:
-    """Hold a verl configuration against what PRPO needs; does nothing unless `algorithm.adv_estimator=prpo`.
+    """Hold a verl configuration against what this package's parts need, as far as it uses them.
 
     Args:
         config: the whole configuration, as `main_ppo` gets it.
@@ -23,6 +24,7 @@ def check_config(config: DictConfig) -> None:
     Raises:
         ConfigError: the first thing that cannot work, with the key to change.
     """
+    check_math_verifier(config)
     if not uses_prpo(config):
         return
     prpo = prpo_config(config.algorithm)
@@ -58,9 +60,10 @@ def check_config(config: DictConfig) -> None:
 
 def notices(config: DictConfig) -> list[str]:
     """What a checked configuration does that its user may not expect; said once, on the driver."""
+    said = unread_settings(config)
     if not uses_prpo(config) or not needs_prm(prpo_config(config.algorithm)):
-        return []
-    prpo, said = prpo_config(config.algorithm), []
+        return said
+    prpo = prpo_config(config.algorithm)
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
     if bypass and prpo.segmenter == "entropy":
         said.append(

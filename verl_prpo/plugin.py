@@ -21,7 +21,7 @@ _TESTED_VERL = ("0.9.1", "0.10")
 
 
 def _loudly(part: str, action: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
-    """Turn a failure to register `part` into a warning: it must not break runs that use another estimator."""
+    """Turn a failure to register `part` into a warning: it must not break runs that do without it."""
 
     @functools.wraps(action)
     def guarded(module: ModuleType) -> None:
@@ -30,7 +30,7 @@ def _loudly(part: str, action: Callable[[ModuleType], None]) -> Callable[[Module
         except Exception as error:
             warnings.warn(
                 f"verl-prpo could not register its {part}: {type(error).__name__}: {error}. "
-                "algorithm.adv_estimator=prpo will not work; check that the installed verl is >=0.9.1,<0.10.",
+                "Runs that use it will not work; check that the installed verl is >=0.9.1,<0.10.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -46,6 +46,10 @@ def _register_estimator(core_algos: ModuleType) -> None:
 
 def _register_reward_manager(_: ModuleType) -> None:
     importlib.import_module("verl_prpo.reward_manager")  # registers itself; its import may be what brought verl's here
+
+
+def _register_math_verifier(_: ModuleType) -> None:
+    importlib.import_module("verl_prpo.outcome.math_verifier")  # registers itself
 
 
 def _make_trainers_process_aware(_: ModuleType) -> None:
@@ -86,6 +90,7 @@ def _install() -> None:
     for part, module, action in (
         ("advantage estimator prpo", "verl.trainer.ppo.core_algos", _register_estimator),
         ("reward manager prm", "verl.experimental.reward_loop.reward_manager", _register_reward_manager),
+        ("reward manager math_verifier", "verl.experimental.reward_loop.reward_manager", _register_math_verifier),
         ("trainer modes", "verl.trainer.ppo.v1", _make_trainers_process_aware),
         ("settings check", "verl.utils.config", _check_settings_with_verl),
     ):

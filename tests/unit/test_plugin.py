@@ -117,14 +117,15 @@ def test_import_verl_loads_the_plugin_and_nothing_heavy(with_plugin: dict, witho
 def test_the_three_parts_are_registered_once_verl_imports_their_modules(with_plugin: dict) -> None:
     assert with_plugin["estimators"]["prpo"] == "verl_prpo.estimator.compute_prpo_advantage"
     assert with_plugin["managers"]["prm"] == "verl_prpo.reward_manager.PrmRewardManager"
+    assert with_plugin["managers"]["math_verifier"] == "verl_prpo.outcome.math_verifier.MathVerifierRewardManager"
     assert all("verl_prpo.trainer.ProcessAware" in lineage for lineage in with_plugin["trainers"].values())
     assert with_plugin["validate_config"]
 
 
 def test_what_verl_registers_itself_is_as_without_the_plugin(with_plugin: dict, without_plugin: dict) -> None:
-    for registry, ours in (("estimators", "prpo"), ("managers", "prm")):
-        assert ours not in without_plugin[registry]
-        assert {name: part for name, part in with_plugin[registry].items() if name != ours} == without_plugin[registry]
+    for registry, ours in (("estimators", {"prpo"}), ("managers", {"prm", "math_verifier"})):
+        assert ours.isdisjoint(without_plugin[registry])
+        assert {name: p for name, p in with_plugin[registry].items() if name not in ours} == without_plugin[registry]
     assert with_plugin["grpo_is_verls_own"]
 
 

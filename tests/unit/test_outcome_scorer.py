@@ -1,0 +1,212 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which answers count as right: a table of pairs from MATH and GSM8K, the form that is asked for, and odd texts."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from verl_prpo.outcome.extract import final_answer
+from verl_prpo.outcome.numbers import read_number
+from verl_prpo.outcome.scorer import score_answer, score_answers
+
+MATH = "DigitalLearningGmbH/MATH-lighteval"
+GSM8K = "openai/gsm8k"
+PAIRS = [line.split("\t") for line in (Path(__file__).parent / "answer_pairs.tsv").read_text().splitlines()[1:]]
+AMPLE = 120.0
+"""Time limit, in seconds, where time is not what is tested; the machine may be busy."""
+
+
+def given_as(source: str, answer: str) -> tuple[str, str]:
+    """Data source and a response that ends in the answer."""
+    if source == "gsm8k":
+        return GSM8K, f"Six times twelve is <<6*12=72>>72.\n#### {answer}"
+    return MATH, f"We find $\\boxed{{{answer}}}$."
+
+
+class TestTable:
+    """One verdict of `score_answers` for each line of `answer_pairs.tsv`."""
+
+    @pytest.fixture(scope="class")
+    def verdicts(self):
+        triples = [(*given_as(source, answer), truth) for _, source, answer, truth in PAIRS]
+        return score_answers(triples, timeout=AMPLE)
+
+    def test_every_pair_gets_the_expected_verdict(self, verdicts):
+        surprises = [
+            (pair, verdict)
+            for pair, verdict in zip(PAIRS, verdicts, strict=True)
+            if verdict.correct != (pair[0] == "right")
+        ]
+        assert surprises == []
+
+    def test_the_answer_is_reported_as_written(self, verdicts):
+        assert [v.answer for v, pair in zip(verdicts, PAIRS, strict=True) if pair[1] == "math"] == [
+            pair[2] for pair in PAIRS if pair[1] == "math"
+        ]
+
+    def test_all_three_judges_are_needed(self, verdicts):
+        assert {v.method for v in verdicts} == {"verl", "number", "math_verify"}
+
+    def test_there_are_enough_near_misses(self):
+        wrong = sum(verdict == "wrong" for verdict, *_ in PAIRS)
+        assert len(PAIRS) >= 60 and wrong >= len(PAIRS) / 3
+
+
+class TestForm:
+    """A response answers in the form that it was asked for, or not at all."""
+
+    @pytest.mark.parametrize(
+        ("response", "answer"),
+        [
+            (r"First $\boxed{4}$, no, $\boxed{5}$.", "5"),
+            (r"so \boxed{\frac{1}{\sqrt{2}}} holds", r"\frac{1}{\sqrt{2}}"),
+            (r"\fbox{7}", "7"),
+            (r"$\boxed 5$ apples", "5"),
+            (r"\boxed {5}", "5"),
+            (r"\boxed{\boxed{5}}", "5"),
+            (r"\boxed{\left\{1,2\right\}}", r"\left\{1,2\right\}"),
+            (r"\boxed{\left\{ x \right.}", r"\left\{ x \right."),
+            ("<think>\\boxed{4}?</think>\\boxed{5}", "5"),
+        ],
+    )
+    def test_the_last_box_is_the_answer(self, response, answer):
+        assert final_answer(MATH, response) == answer
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            "",
+            "The answer is 5.",
+            "5",
+            "#### 5",
+            r"\boxed{5",
+            r"\boxed{\frac{1}{2}",
+            r"\boxed{5} and then \boxed{6",
+            r"\boxed{}",
+            r"\boxed",
+            r"\boxedfive",
+            "<think>\\boxed{5}</think> It is five.",
+        ],
+    )
+    def test_a_response_without_a_finished_box_is_wrong(self, response):
+        verdict = score_answer(MATH, response, "5")
+        assert (verdict.correct, verdict.answer, verdict.method) == (False, None, "no_answer")
+
+    @pytest.mark.parametrize("source", ["aime24", "math-ai/amc23", "my/problems", "HuggingFaceH4/MATH-500"])
+    def test_every_source_is_asked_for_a_box(self, source):
+        assert score_answer(source, r"thus \boxed{204}", "204").correct
+        assert score_answer(source, r"thus \boxed{204}", 204).correct  # type: ignore[arg-type]
+        assert not score_answer(source, "Answer: 204", "204").correct
+
+    @pytest.mark.parametrize(
+        ("response", "answer"),
+        [
+            ("#### 72", "72"),
+            ("#### 71\n#### 72\n", "72"),
+            (r"\boxed{72}", "72"),
+            ("#### 71\n\\boxed{72}", "72"),
+            ("\\boxed{71}\n#### 72", "72"),
+            (r"#### $\boxed{72}$", "72"),
+        ],
+    )
+    def test_gsm8k_takes_hashes_or_a_box_whichever_comes_last(self, response, answer):
+        assert final_answer(GSM8K, response) == answer
+
+    @pytest.mark.parametrize("response", ["The answer is 72.", "72", "####", "#### \n72", "### 72"])
+    def test_gsm8k_takes_nothing_else(self, response):
+        assert final_answer(GSM8K, response) is None
+
+    def test_a_choice_of_answers_is_no_answer(self):
+        assert not score_answer(GSM8K, "#### 72 or 73", "72").correct
+        assert not score_answer(MATH, r"\boxed{5 \text{ or } 6}", "5").correct
+
+    def test_an_endless_box_is_not_compared(self):
+        verdict = score_answer(MATH, "\\boxed{" + "1+" * 1000 + "1}", "2001")
+        assert (verdict.correct, verdict.method) == (False, "too_long")
+
+
+class TestVerlsTooGenerousYes:
+    """Pairs that verl's own normalisation of MATH answers takes for equal."""
+
+    @pytest.mark.parametrize(
+        ("answer", "truth"),
+        [
+            (r"\text{ (A)}", r"\text{ (B)}"),
+            (r"1\text{ and } 2", r"1\text{ and } 3"),
+            ("1 2", "12"),
+            ("x=5", "y=5"),
+            ("9=5", "5"),
+        ],
+    )
+    def test_is_not_believed(self, answer, truth):
+        from verl.utils.reward_score import default_compute_score
+
+        response = f"\\boxed{{{answer}}}"
+        assert default_compute_score(MATH, response, truth) == 1.0
+        assert not score_answer(MATH, response, truth, timeout=AMPLE).correct
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("12", 12),
+            ("-1,234", -1234),
+            ("1 234", 1234),
+            (r"\frac{3}{-4}", -0.75),
+            (r"-1\frac{1}{2}", -1.5),
+            ("(5)", 5),
+        ],
+    )
+    def test_are_read(self, text, value):
+        number = read_number(text)
+        assert number is not None and number.value == value
+
+    @pytest.mark.parametrize(
+        "text", ["", "-", ".", "1.2.3", "1 2", "1,23", "(1,234)", "1/0", "x", "1e3", "--1", "9" * 999]
+    )
+    def test_or_not(self, text):
+        assert read_number(text) is None
+
+
+COMMANDS = (
+    r"\frac \boxed{ \text{ \sqrt \cup \pm \le \infty \begin{pmatrix} \end{pmatrix} \\ \{ \} \, \! #### and sqrt".split()
+)
+SIGNS = "\\{}[]()^_$&%#,.;:=<>+-*/|!~ 0123456789xyzABCi\n∞π√½²"
+LATEX = st.lists(st.sampled_from([*SIGNS, *COMMANDS]), max_size=30).map("".join)
+
+
+class TestOddTexts:
+    @given(response=st.one_of(st.text(max_size=200), LATEX, LATEX.map(lambda t: f"\\boxed{{{t}}}")), truth=LATEX)
+    @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def test_never_raise(self, response, truth):
+        for source in (MATH, GSM8K):
+            verdict = score_answer(source, response, truth, timeout=5.0)
+            assert isinstance(verdict.correct, bool) and isinstance(verdict.method, str)
+
+    @given(answer=LATEX.filter(lambda t: t.strip()))
+    @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def test_an_empty_truth_has_no_right_answer(self, answer):
+        assert not score_answer(MATH, f"\\boxed{{{answer}}}", "", timeout=5.0).correct
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            "\\boxed{" * 20000,
+            "\\boxed{5}" * 20000,
+            "{" * 100000 + "\\boxed{" + "}" * 100000,
+            "\\boxed{" + "(" * 400 + "1" + ")" * 400 + "}",
+            "\\boxed{" + "{" * 400 + "1" + "}" * 400 + "}",
+            "#### " * 20000,
+            "9" * 100000,
+            "\\boxed{\ud800}",
+            "\\boxed{\x00\uffff\u202e5}",
+        ],
+        ids=lambda text: repr(text[:20]),
+    )
+    def test_long_deep_and_strange_ones_get_a_verdict(self, response):
+        for source in (MATH, GSM8K):
+            assert not score_answer(source, response, "7", timeout=10.0).correct

@@ -1,0 +1,47 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The final answer of a response, in the form it was asked for: the last box, for GSM8K also the last `####` line."""
+
+import re
+from collections import deque
+
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
+_HASHES = re.compile(r"####[ \t]*([^\n]*)")
+_END_OF_THOUGHT = "</think>"
+
+
+def final_answer(data_source: str, response: str) -> str | None:
+    """The answer that a response gives in the end; None where it gives none in the asked form.
+
+    What comes before `</think>` is not read. Where a row of GSM8K holds a box and a `####` line, the later one counts.
+    """
+    text = response.rpartition(_END_OF_THOUGHT)[2]
+    box = _last(_BOX, text)
+    hashes = _last(_HASHES, text) if "gsm8k" in data_source.lower() else None
+    if hashes is not None and (box is None or hashes.start() > box.start()):
+        answer = hashes.group(1)
+        inner = _last(_BOX, answer)
+        return (_boxed(answer[inner.end() :]) if inner else _ended(answer)) or None
+    return (_boxed(text[box.end() :]) or None) if box is not None else None
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    found = deque(pattern.finditer(text), maxlen=1)
+    return found[0] if found else None
+
+
+def _boxed(rest: str) -> str | None:
+    """What a box holds, given the text behind its command; braces balance, `\\{` and `\\}` are no braces of TeX."""
+    rest = rest.lstrip()
+    if not rest.startswith("{"):
+        return re.split(r"[$\n]|\\\]|\\\)", rest, maxsplit=1)[0].strip().rstrip(".").strip()  # \boxed 5$
+    depth = 0
+    for brace in re.finditer(r"\\.|[{}]", rest, flags=re.DOTALL):
+        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
+        if depth == 0:
+            return rest[1 : brace.start()].strip()
+    return None
+
+
+def _ended(line: str) -> str:
+    return line.strip().rstrip(".").strip()

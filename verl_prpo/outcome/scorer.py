@@ -1,0 +1,126 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Is the final answer of a response the ground truth: verl's scorer first, then exact numbers, then math-verify."""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from verl_prpo.outcome.compare import LONGEST
+from verl_prpo.outcome.extract import final_answer
+from verl_prpo.outcome.latex import clean
+from verl_prpo.outcome.numbers import read_number
+from verl_prpo.outcome.pool import TimedOut, WorkerFailed, shared_pool
+
+TIMEOUT = 10.0
+"""Longest comparison of one answer by math-verify, in seconds."""
+
+UNDECIDED = ("timeout", "error")
+"""Methods of verdicts that no comparison led to; they count as wrong."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found out about one response.
+
+    Attributes:
+        correct: whether its final answer equals the ground truth.
+        answer: the final answer as extracted, or None where the response gives none in the asked form.
+        method: what decided: "verl" (verl's scorer says yes), "number" (exact arithmetic), "math_verify" (the
+            comparison with math-verify); and of a response that counts as wrong: "no_answer", "too_long" (an answer of
+            more than 1000 characters), "timeout", "error".
+    """
+
+    correct: bool
+    answer: str | None
+    method: str
+
+
+def score_answer(data_source: str, response: str, ground_truth: str, timeout: float = TIMEOUT) -> Verdict:
+    """Judge one response. Raises nothing; from any thread.
+
+    Args:
+        data_source: of the row, by which verl chooses its scorer; one with `gsm8k` in it may answer behind `####`.
+        response: decoded, without special tokens.
+        ground_truth: LaTeX or a number.
+        timeout: longest comparison by math-verify, in seconds.
+    """
+    answer = None
+    try:
+        data_source, truth = str(data_source), str(ground_truth)
+        answer = final_answer(data_source, str(response))
+        if answer is None:
+            return Verdict(False, None, "no_answer")
+        if len(answer) > LONGEST:
+            return Verdict(False, answer, "too_long")
+        if _verl_accepts(data_source, answer, truth):
+            return Verdict(True, answer, "verl")
+        number, true_number = read_number(clean(answer)), read_number(clean(truth))
+        if number is not None and true_number is not None:
+            return Verdict(number.equals(true_number), answer, "number")
+        return Verdict(shared_pool().equal(answer, truth, timeout), answer, "math_verify")
+    except TimedOut:
+        _undecided("timeout", f"not compared within {timeout:g} s", answer, ground_truth)
+        return Verdict(False, answer, "timeout")
+    except WorkerFailed as error:
+        _undecided("error", str(error), answer, ground_truth)
+        return Verdict(False, answer, "error")
+    except Exception as error:  # the trainer must not stop for one answer
+        _undecided("error", f"{type(error).__name__}: {error}", answer, ground_truth)
+        return Verdict(False, answer, "error")
+
+
+def score_answers(triples: Sequence[tuple[str, str, str]], timeout: float = TIMEOUT) -> list[Verdict]:
+    """Judge many responses: data source, response and ground truth of each, as for `score_answer`."""
+    if not triples:
+        return []
+    with ThreadPoolExecutor(max_workers=shared_pool().size, thread_name_prefix="score_answers") as threads:
+        return list(threads.map(lambda triple: score_answer(triple[0], triple[1], triple[2], timeout), triples))
+
+
+_UNSURE = re.compile(r"\\text\{ |\d\s+\d|=|\\circ|°")
+"""Where verl's normalisation of MATH answers is too generous: it cuts what follows `\\text{ `, so that (A) and (B)
+behind it are the same, drops spaces between digits, what stands before an equals sign (9 = 5), and degrees (cos 6)."""
+
+
+def _verl_accepts(data_source: str, answer: str, truth: str) -> bool:
+    """Whether verl's scorer for this source accepts the answer, and its yes can be trusted."""
+    from verl.utils.reward_score.math_reward import is_equiv
+
+    if answer.split() == truth.split():
+        return bool(answer)
+    if not answer or "gsm8k" in data_source.lower():  # verl compares the number behind #### as text
+        return False
+    return not any(map(_UNSURE.search, (answer, truth))) and bool(is_equiv(answer, truth))
+
+
+_counts = {"timeout": 0, "error": 0}
+_counts_lock = threading.Lock()
+_next_line = 0.0
+_LINE_EVERY = 60.0
+
+
+def _undecided(method: str, why: str, answer: str | None, truth: str) -> None:
+    """Count an answer that could not be compared, and say so at most once a minute."""
+    global _next_line
+    with _counts_lock:
+        _counts[method] += 1
+        if time.monotonic() < _next_line:
+            return
+        _next_line = time.monotonic() + _LINE_EVERY
+        counts = dict(_counts)
+    logger.warning(
+        "an answer counts as wrong because it could not be compared (%s): %.80r against %.80r; so far %d timed out "
+        "(reward.math_verifier.timeout) and %d failed in this process",
+        why,
+        answer,
+        str(truth),
+        counts["timeout"],
+        counts["error"],
+    )

@@ -1,0 +1,145 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The form of an answer: one value, a list or set, a tuple, an interval, a union, a matrix, a ratio, an inequality.
+
+Only answers of one form are compared, part by part: (1, 2) is neither {1, 2} nor [1, 2] nor 12.
+"""
+
+import re
+from dataclasses import dataclass
+
+from verl_prpo.outcome.latex import commas, top_level
+from verl_prpo.outcome.numbers import read_number
+from verl_prpo.outcome.units import without_unit
+
+VALUE = "value"
+SET = "set"
+"""Values whose order does not matter, in braces or separated by commas."""
+
+_MATRIX = re.compile(r"\\begin\{([pbvBV]?)(?:small)?matrix\}(.*)\\end\{\1(?:small)?matrix\}", re.DOTALL)
+_ARRAY = re.compile(r"[(\[]\s*\\begin\{array\}\{[^{}]*\}(.*)\\end\{array\}\s*[)\]]", re.DOTALL)
+_TEXT_LIST = re.compile(r"\\text\{([^{}]*,[^{}]*)\}")
+_RATIO = re.compile(r"[^:]+(?::[^:]+)+")
+_RELATIONS = re.compile(r"(\\le(?![A-Za-z])|\\ge(?![A-Za-z])|<|>)")
+_MIRRORED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
+_PAIRS = {"(": ")", "[": "]", "{": "}"}
+_DEEPEST = 6
+_MOST_PARTS = 100
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A form and its parts.
+
+    Attributes:
+        kind: of the form; equal kinds can be compared.
+        parts: shapes within it; none for a value.
+        text: of a value, cleaned.
+    """
+
+    kind: str
+    parts: tuple["Shape", ...] = ()
+    text: str = ""
+
+
+def read_shape(text: str, depth: int = 0) -> Shape:
+    """The form of a cleaned text.
+
+    Raises:
+        ValueError: nested too deep or of too many parts.
+    """
+    if depth > _DEEPEST:
+        raise ValueError("an answer nested too deep")
+    text = text.strip()
+    for reader in (_matrix, _union, _bracketed, _list, _either_sign, _chain, _ratio):
+        found = reader(text, depth)
+        if found is not None:
+            if len(found.parts) > _MOST_PARTS:
+                raise ValueError("an answer of too many parts")
+            return found
+    return Shape(VALUE, text=text)
+
+
+def _parts(kind: str, texts: list[str], depth: int) -> Shape:
+    return Shape(kind, tuple(read_shape(text, depth + 1) for text in texts))
+
+
+def _matrix(text: str, depth: int) -> Shape | None:
+    found = _MATRIX.fullmatch(text)
+    array = _ARRAY.fullmatch(text) if found is None else None
+    if found is None and array is None:
+        return None
+    brackets, inner = (found[1], found[2]) if found is not None else ("", array[1] if array is not None else "")
+    if r"\begin" in inner:
+        return None
+    rows = [row.split("&") for row in re.split(r"\\\\(?:\[[^\]]*\])?", inner) if row.strip()]
+    kind = "determinant" if brackets in ("v", "V") else "matrix"
+    size = "x".join([str(len(rows)), *sorted({str(len(row)) for row in rows})])
+    return _parts(f"{kind} {size}", [cell for row in rows for cell in row], depth)
+
+
+def _union(text: str, depth: int) -> Shape | None:
+    parts = top_level(text.replace(r"\cup", "\0"), "\0")
+    # Brackets of half-open intervals do not balance in kind, only in number; that is enough for top_level.
+    return _parts("union", parts, depth) if len(parts) > 1 else None
+
+
+def _bracketed(text: str, depth: int) -> Shape | None:
+    braces = text.startswith(r"\{") and text.endswith(r"\}")
+    inner = text[2:-2] if braces else text[1:-1]
+    if not braces and (text[:1] not in ("(", "[") or text[-1:] not in (")", "]")):
+        return None
+    if not _balanced(inner):
+        return None
+    parts = [part for part in top_level(inner, ",;") if part.strip()]
+    if braces:
+        return _parts(SET, parts, depth)
+    kind = text[0] + text[-1]
+    if len(parts) > 1:
+        return _parts(kind, parts, depth)
+    return read_shape(inner, depth + 1) if kind == "()" and parts and not re.fullmatch(r"[A-Za-z]", inner) else None
+
+
+def _balanced(inner: str) -> bool:
+    """Whether no bracket of a text closes one that it does not open."""
+    depth = 0
+    for character in inner:
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _list(text: str, depth: int) -> Shape | None:
+    if read_number(without_unit(text)[0]) is not None:  # $10,080
+        return None
+    words = _TEXT_LIST.fullmatch(text)
+    parts = [part for part in top_level(commas(words[1] if words else text), ",;") if part.strip()]
+    if words is not None:
+        parts = [f"\\text{{{part.strip()}}}" for part in parts]
+    return _parts(SET, parts, depth) if len(parts) > 1 else None
+
+
+def _either_sign(text: str, depth: int) -> Shape | None:
+    if len(re.findall(r"\\[pm][mp](?![A-Za-z])", text)) != 1:
+        return None
+    signs = [re.sub(r"\\(?:pm|mp)(?![A-Za-z])\s*", sign, text) for sign in ("+", "-")]
+    return _parts(SET, [re.sub(r"^\+", "", sign) for sign in signs], depth)
+
+
+def _chain(text: str, depth: int) -> Shape | None:
+    """An inequality, from its smaller to its larger side."""
+    pieces = _RELATIONS.split(text)
+    sides, relations = pieces[::2], pieces[1::2]
+    if not relations or not all(side.strip() for side in sides):
+        return None
+    if all(relation in (">", r"\ge") for relation in relations):
+        sides, relations = sides[::-1], [_MIRRORED[relation] for relation in relations[::-1]]
+    return _parts(" ".join(relations), sides, depth)
+
+
+def _ratio(text: str, depth: int) -> Shape | None:
+    if not _RATIO.fullmatch(text) or len(text) > 60:
+        return None
+    texts = text.split(":")
+    return _parts(f"ratio of {len(texts)}", texts, depth)

@@ -1,0 +1,59 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The process that compares answers: reads JSON lines, answers each with one, and is killed when it takes too long.
+
+A process of its own, not one of `multiprocessing`: nothing of the trainer is forked or imported anew, and it can be
+killed without harm in whatever it does.
+"""
+
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+MEMORY = 4 * 2**30
+"""Most address space of a worker, in bytes; more is a MemoryError, and the answer counts as wrong."""
+
+_GRACE = 2.0
+"""Seconds after its time limit at which a worker that nobody killed ends itself; its parent may be dead."""
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer, whose end ends the input
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries print is no reply
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard < 0 else min(MEMORY, hard), hard))
+    logging.disable(logging.WARNING)
+    import verl_prpo.outcome.symbolic  # noqa: F401  (takes a second, which is nobody's time limit)
+
+    _reply(replies, {"ready": True})
+    for line in sys.stdin:
+        task = json.loads(line)
+        signal.setitimer(signal.ITIMER_REAL, task["timeout"] + _GRACE)
+        reply = _compare(task["answer"], task["truth"])
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _reply(replies, reply)
+
+
+def _compare(answer: str, truth: str) -> dict[str, Any]:
+    from verl_prpo.outcome.compare import equal
+
+    try:
+        return {"equal": bool(equal(answer, truth))}
+    except BaseException as error:  # also RecursionError and MemoryError, and math-verify's TimeoutException
+        return {"error": f"{type(error).__name__}: {str(error)[:200]}"}
+
+
+def _reply(replies: Any, reply: dict[str, Any]) -> None:
+    replies.write(json.dumps(reply) + "\n")
+    replies.flush()
+
+
+if __name__ == "__main__":
+    main()
