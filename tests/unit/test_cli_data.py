@@ -3,6 +3,8 @@
 """`verl-prpo data`: rows that verl reads and scores, and an account of every row that is not kept."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from verl.utils.reward_score import default_compute_score
 
 from verl_prpo.cli.main import main
 from verl_prpo.data.prepare import prepare
-from verl_prpo.data.problem_sets import SETS, TEMPLATES
-from verl_prpo.data.problems import last_boxed, question_key, read_gsm8k, read_math
+from verl_prpo.data.problem_sets import SETS, HubSplit
+from verl_prpo.data.problems import question_key
+from verl_prpo.data.templates import TEMPLATES, answer_in_form
+from verl_prpo.outcome.scorer import score_answer
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -32,59 +36,50 @@ def gsm8k(number: int, **changed: Any) -> dict[str, Any]:
     return {"question": f"What is {number} + 1?", "answer": f"{number} + 1 = 8\n#### {number + 1}"} | changed
 
 
-class TestAnswers:
-    @pytest.mark.parametrize(
-        ("solution", "answer"),
-        [
-            (r"So it is $\boxed{\frac{1}{2}}$.", r"\frac{1}{2}"),
-            (r"First \boxed{1}, then \boxed{\text{(A)}}.", r"\text{(A)}"),
-            (r"The set is \fbox{\{1, 2\}}.", r"\{1, 2\}"),
-            (r"So $x = \boxed 5$ and we are done.", "5"),
-            (r"It is $\boxed {17}$.", "17"),
-        ],
-    )
-    def test_the_last_box_holds_the_answer(self, solution: str, answer: str) -> None:
-        assert last_boxed(solution) == answer
-
-    @pytest.mark.parametrize(
-        ("solution", "fault"),
-        [("no box", "no .boxed"), (r"\boxed{}", "empty"), (r"\boxed{1", "never closed"), (r"\boxed$", "empty")],
-    )
-    def test_a_solution_without_an_answer_says_so(self, solution: str, fault: str) -> None:
-        with pytest.raises(ValueError, match=fault):
-            last_boxed(solution)
-
-    def test_a_number_of_gsm8k_has_no_thousands_separators(self) -> None:
-        assert read_gsm8k(gsm8k(1, answer="It is 2,000.\n#### $2,000")).answer == "2000"
-
-    def test_level_and_subject_are_kept(self) -> None:
-        assert read_math(math(1)).extra == {"level": 3, "subject": "Algebra"}
-        assert read_math(math(1, level=5, type=None, subject="Geometry")).extra == {"level": 5, "subject": "Geometry"}
-
-    def test_one_question_in_two_wordings_is_one(self) -> None:
-        assert question_key("What is  1 + 1?\n") == question_key("what is 1+1?") != question_key("What is 1 - 1?")
+def competition(number: int, **changed: Any) -> dict[str, Any]:
+    return {"problem": f"What is {number} + 1?", "answer": str(number + 1)} | changed
 
 
 class TestPreparing:
     def test_every_row_is_kept_or_counted_with_its_reason(self) -> None:
         rows = [math(1), math(1), math(2, solution="2"), math(3, problem=" "), math(4), math(5)]
         prepared = prepare(rows, SETS["math"], {question_key("What is 5 + 1?")})
-        assert [p.answer for p in prepared.problems] == ["2", "5"]
+        assert [p.answer for p in prepared.problems] == ["2", "2", "5"]
         assert prepared.dropped == {
-            "the question came before": 1,
             "no \\boxed answer in the solution": 1,
-            "no problem": 1,
+            "no question (a column problem or question)": 1,
             "of math500": 1,
         }
         assert len(prepared.problems) + sum(prepared.dropped.values()) == len(rows)
 
+    def test_a_question_that_came_before_is_pointed_at_or_dropped(self) -> None:
+        rows = [math(1), math(2), math(1, problem="what is 1+1?")]
+        assert prepare(rows, SETS["math"], set()).repeated == [2]
+        dropping = prepare(rows, SETS["math"], set(), drop_repeated=True)
+        assert len(dropping.problems) == 2 and dropping.dropped == {"the question came before": 1}
+        assert dropping.repeated == []
+
+
+class TestTemplates:
+    @pytest.mark.parametrize("name", TEMPLATES)
+    def test_a_template_shows_the_form_that_it_asks_for(self, name: str) -> None:
+        template = TEMPLATES[name]
+        asked = template.system + template.user.format(question="How many {sheep}?")
+        assert "How many {sheep}?" in asked
+        assert ("####" if "####" in answer_in_form(name, "8") else "\\boxed{}") in asked
+
     @pytest.mark.parametrize("name", SETS)
-    def test_each_template_asks_for_the_form_that_the_scorer_reads(self, name: str) -> None:
-        answers = {"boxed": r"\boxed{8}", "qwen_math": r"\boxed{8}", "hashes": "#### 8"}
-        for template in SETS[name].templates:
-            asked = "".join(TEMPLATES[template])
-            assert ("####" if template == "hashes" else "boxed") in asked
-            assert default_compute_score(SETS[name].data_source, f"So {answers[template]}", "8") == 1.0
+    def test_both_scorers_read_what_the_default_template_asks_for(self, name: str) -> None:
+        problem_set = SETS[name]
+        for answer, correct in (("8", True), ("9", False)):
+            response = f"So the answer is {answer_in_form(problem_set.template, answer)}"
+            score = default_compute_score(problem_set.data_source, response, "8")
+            assert ((score["score"] if isinstance(score, dict) else score) == 1.0) is correct
+            assert score_answer(problem_set.data_source, response, "8").correct is correct
+
+    def test_sets_of_one_name_in_the_logs_are_the_two_splits_of_one_set(self) -> None:
+        tests = [s.data_source for s in SETS.values() if s.split == "test"]
+        assert len(set(tests)) == len(tests)
 
 
 class TestCommand:
@@ -99,14 +94,55 @@ class TestCommand:
         assert first["extra_info"]["split"] == "train" and first["extra_info"]["level"] == 3
         printed = capsys.readouterr().out
         assert "math: 2 problems, train, template qwen_math" in printed
-        assert "accepts 100.00% of the reference solutions" in printed
+        assert "verl: 100.00% of 2 reference solutions" in printed
+        assert "math_verifier: 100.00% of 2 answers such as '\\\\boxed{2}'" in printed
 
-    def test_the_same_source_gives_the_same_file(self, tmp_path: Path) -> None:
-        source = jsonl(tmp_path / "in.jsonl", [gsm8k(n) for n in range(5)])
+    @pytest.mark.parametrize(
+        ("name", "made"), [("gsm8k", gsm8k), ("math", math), ("aime24", competition), ("amc23", competition)]
+    )
+    def test_the_same_source_gives_the_same_bytes(self, name: str, made: Any, tmp_path: Path) -> None:
+        source = jsonl(tmp_path / "in.jsonl", [made(n) for n in range(5)])
         for folder in ("one", "two"):
-            assert main(["data", "gsm8k", "--source", str(source), "--out", str(tmp_path / folder)]) == 0
-        one, two = (pd.read_parquet(tmp_path / folder / "gsm8k.parquet") for folder in ("one", "two"))
-        pd.testing.assert_frame_equal(one, two)
+            assert main(["data", name, "--source", str(source), "--out", str(tmp_path / folder)]) == 0
+        one, two = ((tmp_path / folder / f"{name}.parquet").read_bytes() for folder in ("one", "two"))
+        assert one == two
+
+    @pytest.mark.parametrize("name", ["aime24", "aime25", "amc23"])
+    @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+    def test_a_competition_is_read_from_either_kind_of_file(
+        self, name: str, suffix: str, tmp_path: Path, capsys: Any
+    ) -> None:
+        rows = [{"question": "What is 26 + 1?", "answer": 27.0}, {"question": "What is 3 x 9 - 27?", "answer": 0.0}]
+        source = tmp_path / f"in.{suffix}"
+        if suffix == "jsonl":
+            jsonl(source, rows)
+        else:
+            pd.DataFrame(rows).to_parquet(source)
+        assert main(["data", name, "--source", str(source), "--out", str(tmp_path)]) == 0
+        written = pd.read_parquet(tmp_path / f"{name}.parquet")
+        assert [truth["ground_truth"] for truth in written.reward_model] == ["27", "0"]
+        assert [about["index"] for about in written.extra_info] == [0, 1]
+        assert {about["split"] for about in written.extra_info} == {"test"}
+        printed = capsys.readouterr().out
+        assert "verl: 100.00% of 2 answers such as '\\\\boxed{27}'" in printed
+        assert "reference solutions" not in printed
+
+    def test_every_test_set_of_the_folder_is_held_against_the_training_set(self, tmp_path: Path, capsys: Any) -> None:
+        for name, number in (("aime24", 1), ("math500", 2), ("gsm8k_test", 3)):
+            made = {"aime24": competition, "math500": math, "gsm8k_test": gsm8k}[name]
+            source = jsonl(tmp_path / f"{name}.jsonl", [made(number)])
+            assert main(["data", name, "--source", str(source), "--out", str(tmp_path)]) == 0
+        train = jsonl(tmp_path / "train.jsonl", [math(1), math(2), math(3), math(4)])
+        assert main(["data", "math", "--source", str(train), "--out", str(tmp_path)]) == 1
+        printed = capsys.readouterr().out
+        for name in ("aime24", "math500", "gsm8k_test"):
+            assert f"1 problems are also in {tmp_path / name}.parquet" in printed
+
+    def test_a_test_set_is_held_against_the_training_sets_that_are_there(self, tmp_path: Path) -> None:
+        train = jsonl(tmp_path / "train.jsonl", [math(1), math(2)])
+        assert main(["data", "math", "--source", str(train), "--out", str(tmp_path)]) == 0
+        test = jsonl(tmp_path / "test.jsonl", [math(2)])
+        assert main(["data", "math500", "--source", str(test), "--out", str(tmp_path)]) == 1
 
     def test_test_problems_in_a_training_set_are_an_error_unless_allowed(self, tmp_path: Path, capsys: Any) -> None:
         test = jsonl(tmp_path / "test.jsonl", [math(1), math(2)])
@@ -121,21 +157,54 @@ class TestCommand:
         assert len(pd.read_parquet(tmp_path / "math.parquet")) == 1
         assert main([*command, "--allow-overlap"]) == 0
 
-    def test_a_solution_that_the_scorer_refuses_is_listed(self, tmp_path: Path, capsys: Any) -> None:
+    def test_a_solution_that_a_scorer_refuses_is_listed_under_its_name(self, tmp_path: Path, capsys: Any) -> None:
         # verl's scorer takes the last "\\boxed " of a text before any "\\boxed{".
         odd = math(1, solution=r"At first $\boxed 3$. No: $\boxed{2}$.")
         assert main(["data", "math", "--source", str(jsonl(tmp_path / "in.jsonl", [odd])), "--out", str(tmp_path)]) == 0
         printed = capsys.readouterr().out
-        assert "accepts 0.00%" in printed and "not row 0, whose ground truth is '2'" in printed
+        assert "verl: 0.00% of 1 reference solutions\n      not 0, whose ground truth is '2'" in printed
+        assert "math_verifier: 100.00% of 1 reference solutions" in printed
+
+    def test_a_box_for_gsm8k_is_read_by_this_packages_scorer_alone(self, tmp_path: Path, capsys: Any) -> None:
+        source = jsonl(tmp_path / "in.jsonl", [gsm8k(1)])
+        command = ["data", "gsm8k", "--source", str(source), "--out", str(tmp_path), "--template", "boxed"]
+        assert main(command) == 0
+        printed = capsys.readouterr().out
+        assert "verl: 0.00% of 1 answers" in printed and "math_verifier: 100.00% of 1 answers" in printed
+        assert "reward.reward_manager.name=math_verifier" in printed
+
+    def test_a_form_that_no_scorer_reads_is_refused(self, tmp_path: Path, capsys: Any) -> None:
+        source = jsonl(tmp_path / "in.jsonl", [math(1)])
+        command = ["data", "math", "--source", str(source), "--out", str(tmp_path / "out"), "--template", "hashes"]
+        assert main(command) == 2
+        assert "asks for a form that no scorer reads for math; paper" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+    def test_from_the_hub_the_known_size_is_expected_and_the_test_set_left_out(
+        self, tmp_path: Path, monkeypatch: Any, capsys: Any
+    ) -> None:
+        import datasets
+
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+        for name, rows in (("test", [math(2)]), ("train", [math(1), math(2), math(3)])):  # a folder stands for the hub
+            (tmp_path / name).mkdir()
+            jsonl(tmp_path / name / "train.jsonl", rows)
+        for name, folder, size in (("math500", "test", 1), ("math", "train", 12)):
+            changed = replace(SETS[name], hub=(HubSplit(str(tmp_path / folder), None, "train"),), size=size)
+            monkeypatch.setitem(SETS, name, changed)
+        assert main(["data", "math", "--out", str(tmp_path)]) == 0
+        printed = capsys.readouterr()
+        assert "left out 1 of the 1 problems that are not to be in it" in printed.out
+        assert "math should have 12 problems and has 2 from the hub" in printed.err
+        assert [p["ground_truth"] for p in pd.read_parquet(tmp_path / "math.parquet").reward_model] == ["2", "4"]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["gsm8k", "--template", "boxed"], "does not ask for the form that the scorer of gsm8k reads; hashes"),
             (["gsm8k", "--source", "missing.jsonl"], "missing.jsonl"),
             (["gsm8k", "--source", "rows.csv"], "give a .jsonl or .parquet file"),
             (["gsm8k", "--source", "broken.jsonl"], "broken.jsonl, line 2: no JSON"),
-            (["gsm8k", "--source", "math.jsonl"], "not one problem of gsm8k in the source: 1 times no answer"),
+            (["gsm8k", "--source", "math.jsonl"], 'not one problem of gsm8k in the source: 1 times no "####'),
         ],
     )
     def test_what_cannot_be_read_is_said(
@@ -156,13 +225,15 @@ class TestCommand:
     [
         ("gsm8k", "gsm8k_train.jsonl", 7473),
         ("gsm8k_test", "gsm8k_test_200.jsonl", 200),
-        ("math", "math_train.jsonl", 7496),
+        ("math", "math_train.jsonl", 7498),
     ],
 )
-def test_verls_scorer_accepts_the_real_reference_solutions(
+def test_the_scorers_accept_the_real_reference_solutions(
     name: str, file: str, kept: int, tmp_path: Path, capsys: Any
 ) -> None:
     assert main(["data", name, "--source", str(SHARED / file), "--out", str(tmp_path)]) == 0
     assert len(pd.read_parquet(tmp_path / f"{name}.parquet")) == kept
-    share = float(capsys.readouterr().out.split("accepts ")[1].split("%")[0])
-    assert share >= 99.9
+    printed = capsys.readouterr().out
+    for scorer in ("verl", "math_verifier"):
+        share = float(re.search(rf" {scorer}: ([0-9.]+)% of {kept} reference solutions", printed)[1])
+        assert share >= 99.0

@@ -5,15 +5,26 @@
 import argparse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from verl_prpo.cli.report import say
-from verl_prpo.data.problem_sets import SETS, TEMPLATES, ProblemSet
+from verl_prpo.data.problem_sets import SETS, ProblemSet
+from verl_prpo.data.problems import Problem
+from verl_prpo.data.templates import TEMPLATES, answer_in_form
+
+if TYPE_CHECKING:
+    from verl_prpo.data.acceptance import Acceptance
 
 SUMMARY = "prepare problems for training and validation"
 
 SHOWN = 10
-"""Most rows listed of a kind."""
+"""Most questions listed that two sets share."""
+LISTED = 100
+"""Most answers listed that a scorer does not accept."""
+TRIED = 200
+"""Number of problems by whose answers a template is tried."""
+ENOUGH = 0.99
+"""Share that a scorer should accept."""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -21,41 +32,44 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=prog,
         description="Writes DIR/NAME.parquet in verl's format and says what was kept, what was not and why, and what "
-        "share of the reference solutions verl's scorer accepts. Exit status: 0 done, 1 problems of a test set are "
-        "among those of a training set, 2 arguments or a source that cannot be read.",
+        "share of the reference solutions the outcome scorers accept. Exit status: 0 done, 1 problems of a test set "
+        "are among those of a training set, 2 arguments or a source that cannot be read.",
     )
     made.add_argument("name", choices=SETS, metavar="NAME", help=", ".join(SETS))
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
     made.add_argument("--source", type=Path, metavar="FILE", help=".jsonl or .parquet instead of the Hugging Face hub")
     made.add_argument("--without", type=Path, metavar="FILE", help="leave out the problems of this .jsonl or .parquet")
-    made.add_argument("--template", choices=TEMPLATES, help="how the policy is asked (default: the first that fits)")
+    made.add_argument("--template", choices=TEMPLATES, help="how the policy is asked (default: the set's own)")
+    made.add_argument("--drop-repeated", action="store_true", help="keep each question once")
     made.add_argument("--allow-overlap", action="store_true", help="write although test problems are in a training set")
     return made
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and print its account."""
-    from verl_prpo.data.prepare import DataError, acceptance, prepare, verl_rows
+    from verl_prpo.data.prepare import DataError, prepare, verl_rows
 
     problem_set = SETS[arguments.name]
-    template = arguments.template or problem_set.templates[0]
-    if template not in problem_set.templates:
-        fitting = " or ".join(problem_set.templates)
-        say(f"--template {template} does not ask for the form that the scorer of {problem_set.name} reads; {fitting}")
-        return 2
+    template = arguments.template or problem_set.template
     try:
         left_out = _left_out(arguments, problem_set)
-        prepared = prepare(_rows(arguments.source, problem_set), problem_set, left_out)
+        rows = _rows(arguments.source, problem_set)
+        prepared = prepare(rows, problem_set, left_out, arguments.drop_repeated)
         overlaps = _overlaps(arguments.out, problem_set, prepared.problems)
     except (DataError, OSError) as error:
         say(str(error))
         return 2
-    if not prepared.problems:
+    problems = prepared.problems
+    if not problems:
         say(f"not one problem of {problem_set.name} in the source: {_listed(prepared.dropped)}")
         return 2
-    print(f"{problem_set.name}: {len(prepared.problems)} problems, {problem_set.split}, template {template}")
+    print(f"{problem_set.name}: {len(problems)} problems, {problem_set.split}, template {template}")
     for reason, count in sorted(prepared.dropped.items()):
         print(f"  dropped {count}: {reason}")
+    if left_out:
+        print(f"  left out {len(prepared.left_out)} of the {len(left_out)} problems that are not to be in it")
+    again = f", at {', '.join(map(str, prepared.repeated[:SHOWN]))}" if prepared.repeated else ""
+    print(f"  {len(prepared.repeated)} problems repeat the question of an earlier one" + again)
     for other, questions in overlaps.items():
         print(f"  {len(questions)} problems are also in {other}" + (", such as:" if questions else ""))
         for question in questions[:SHOWN]:
@@ -63,17 +77,49 @@ def run(arguments: argparse.Namespace) -> int:
     if any(overlaps.values()) and not arguments.allow_overlap:
         say("nothing was written: a model would be tested on what it was trained on; leave these out with --without")
         return 1
-    accepted = acceptance(prepared.problems, problem_set)
-    share = accepted.accepted / len(prepared.problems)
-    print(f"  verl's scorer for {problem_set.data_source} accepts {share:.2%} of the reference solutions")
-    for index, answer in accepted.rejected[:SHOWN]:
-        print(f"    not row {index}, whose ground truth is {answer!r}")
-    if len(accepted.rejected) > SHOWN:
-        print(f"    and {len(accepted.rejected) - SHOWN} more")
+    if not _scorers_accept(problem_set, problems, template):
+        return 2
+    if arguments.source is None and len(problems) != problem_set.size:
+        say(
+            f"{problem_set.name} should have {problem_set.size} problems and has {len(problems)} from the hub; "
+            "unless the rows dropped above explain it, the data set on the hub has changed"
+        )
     file = arguments.out / f"{problem_set.name}.parquet"
-    _write(verl_rows(prepared.problems, problem_set, template), file)
+    _write(verl_rows(problems, problem_set, template), file)
     print(f"  written: {file}")
     return 0
+
+
+def _scorers_accept(problem_set: ProblemSet, problems: list[Problem], template: str) -> bool:
+    """Print what each scorer makes of right responses; False when none reads the form that the template asks for."""
+    from verl_prpo.data.acceptance import of_answers, of_solutions
+
+    print(f"  of the right responses, as data_source {problem_set.data_source}, the outcome scorers accept:")
+    tried = problems[:TRIED]
+    verl, own = in_form = of_answers(tried, problem_set.data_source, template)
+    for acceptance in of_solutions(problems, problem_set.data_source):
+        if acceptance.total:
+            print(f"    {acceptance.scorer}: {acceptance.share:.2%} of {acceptance.total} reference solutions")
+            _list_rejected(acceptance)
+    for acceptance in in_form:
+        asked = answer_in_form(template, tried[0].answer)
+        print(f"    {acceptance.scorer}: {acceptance.share:.2%} of {acceptance.total} answers such as {asked!r}")
+        if acceptance.share >= 0.5:
+            _list_rejected(acceptance)
+    if max(verl.share, own.share) < 0.5:
+        fitting = [name for name, other in TEMPLATES.items() if other.form != TEMPLATES[template].form]
+        say(f"--template {template} asks for a form that no scorer reads for {problem_set.name}; {', '.join(fitting)}")
+        return False
+    if verl.share < ENOUGH <= own.share:
+        print("    verl's own scorer is not enough for this template; reward.reward_manager.name=math_verifier is")
+    return True
+
+
+def _list_rejected(acceptance: "Acceptance") -> None:
+    for index, truth, read in acceptance.rejected[:LISTED]:
+        print(f"      not {index}, whose ground truth is {truth!r}" + (f" and not {read!r}" if read else ""))
+    if len(acceptance.rejected) > LISTED:
+        print(f"      and {len(acceptance.rejected) - LISTED} more")
 
 
 def _rows(source: Path | None, problem_set: ProblemSet) -> Iterable[Mapping[str, Any]]:

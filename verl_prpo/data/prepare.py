@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from verl_prpo.data.problem_sets import TEMPLATES, HubSplit, ProblemSet
+from verl_prpo.data.problem_sets import HubSplit, ProblemSet
 from verl_prpo.data.problems import Problem, question_key
+from verl_prpo.data.templates import TEMPLATES
 
 
 class DataError(ValueError):
@@ -24,32 +25,26 @@ class Prepared:
     Attributes:
         problems: in the order of the source.
         dropped: number of rows by reason.
+        repeated: index of each kept problem whose question came before in the same source.
+        left_out: `question_key` of the problems that were found and left out because a test set holds them.
     """
 
     problems: list[Problem]
     dropped: Counter[str] = field(default_factory=Counter)
+    repeated: list[int] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
 
 
-@dataclass
-class Acceptance:
-    """What verl's scorer makes of the reference solutions.
-
-    Attributes:
-        accepted: number of solutions that score 1.
-        rejected: index and ground truth of the others.
-    """
-
-    accepted: int
-    rejected: list[tuple[int, str]]
-
-
-def prepare(rows: Iterable[Mapping[str, Any]], problem_set: ProblemSet, left_out: set[str]) -> Prepared:
-    """Read rows, leaving out what has no answer, what came before, and what `left_out` holds.
+def prepare(
+    rows: Iterable[Mapping[str, Any]], problem_set: ProblemSet, left_out: set[str], drop_repeated: bool = False
+) -> Prepared:
+    """Read rows, leaving out what has no answer and what `left_out` holds.
 
     Args:
         rows: of the source.
         problem_set: that they are of.
         left_out: `question_key` of problems that belong to a test set.
+        drop_repeated: leave out questions that came before, too.
     """
     prepared = Prepared([])
     seen: set[str] = set()
@@ -61,18 +56,22 @@ def prepare(rows: Iterable[Mapping[str, Any]], problem_set: ProblemSet, left_out
             continue
         key = question_key(problem.question)
         if key in left_out:
-            prepared.dropped[f"of {problem_set.without}"] += 1
-        elif key in seen:
+            prepared.dropped[f"of {problem_set.without or 'the problems to leave out'}"] += 1
+            prepared.left_out.add(key)
+            continue
+        if key in seen and drop_repeated:
             prepared.dropped["the question came before"] += 1
-        else:
-            seen.add(key)
-            prepared.problems.append(problem)
+            continue
+        if key in seen:
+            prepared.repeated.append(len(prepared.problems))
+        seen.add(key)
+        prepared.problems.append(problem)
     return prepared
 
 
 def verl_rows(problems: Sequence[Problem], problem_set: ProblemSet, template: str) -> list[dict[str, Any]]:
     """Problems in verl's format: chat messages, data source, ground truth, index and split."""
-    system, user = TEMPLATES[template]
+    system, user, _ = TEMPLATES[template]
     rows: list[dict[str, Any]] = []
     for index, problem in enumerate(problems):
         messages = [{"role": "system", "content": system}] if system else []
@@ -83,18 +82,6 @@ def verl_rows(problems: Sequence[Problem], problem_set: ProblemSet, template: st
         row = {"data_source": problem_set.data_source, "prompt": messages, "ability": "math", "reward_model": truth}
         rows.append({**row, "extra_info": about})
     return rows
-
-
-def acceptance(problems: Sequence[Problem], problem_set: ProblemSet) -> Acceptance:
-    """Score every reference solution with the scorer that verl chooses for this data source."""
-    from verl.utils.reward_score import default_compute_score
-
-    rejected = [
-        (index, problem.answer)
-        for index, problem in enumerate(problems)
-        if float(default_compute_score(problem_set.data_source, problem.solution, problem.answer)) != 1.0
-    ]
-    return Acceptance(len(problems) - len(rejected), rejected)
 
 
 def read_source(path: Path) -> Iterator[dict[str, Any]]:

@@ -4,15 +4,7 @@
 
 from dataclasses import dataclass
 
-from verl_prpo.data.problems import Reader, read_gsm8k, read_math
-
-TEMPLATES = {
-    "boxed": ("", "{question} Let's think step by step and output the final answer within \\boxed{{}}."),
-    "qwen_math": ("Please reason step by step, and put your final answer within \\boxed{}.", "{question}"),
-    "hashes": ("", '{question} Let\'s think step by step and output the final answer after "####".'),
-}
-"""System and user message by name: boxed and hashes are those of verl's own preparation scripts for MATH and GSM8K,
-qwen_math that of the Qwen2.5-Math models."""
+from verl_prpo.data.problems import Reader, read_competition, read_gsm8k, read_math
 
 
 @dataclass(frozen=True)
@@ -31,8 +23,9 @@ class ProblemSet:
     Attributes:
         name: of the command line and of the file.
         split: "train" or "test".
-        data_source: by which verl chooses its scorer.
-        templates: that ask for the answer in the form this scorer reads, the default first.
+        size: number of problems that the set is known to have.
+        data_source: by which verl chooses its scorer, and under which it logs validation (`val-core/<data_source>`).
+        template: name of the default one.
         hub: where it is downloaded from.
         read: a row to a problem.
         without: name of the test set whose problems are left out of it.
@@ -40,16 +33,20 @@ class ProblemSet:
 
     name: str
     split: str
+    size: int
     data_source: str
-    templates: tuple[str, ...]
+    template: str
     hub: tuple[HubSplit, ...]
     read: Reader
     without: str | None = None
 
 
 _MATH = "DigitalLearningGmbH/MATH-lighteval"
-_BOXED = ("boxed", "qwen_math")
+_MATH500 = "HuggingFaceH4/MATH-500"
+_GSM8K = "openai/gsm8k"
+_AIME25 = "opencompass/AIME2025"
 
+# verl takes its scorer for competitions by the prefix "aime".
 SETS = {
     problem_set.name: problem_set
     for problem_set in (
@@ -57,25 +54,42 @@ SETS = {
         ProblemSet(
             "math",
             "train",
+            12_000,
             _MATH,
-            _BOXED,
+            "paper",
             (HubSplit(_MATH, None, "train"), HubSplit(_MATH, None, "test")),
             read_math,
             "math500",
         ),
+        ProblemSet("math500", "test", 500, _MATH500, "paper", (HubSplit(_MATH500, None, "test"),), read_math),
+        ProblemSet("gsm8k", "train", 7_473, _GSM8K, "hashes", (HubSplit(_GSM8K, "main", "train"),), read_gsm8k),
+        ProblemSet("gsm8k_test", "test", 1_319, _GSM8K, "hashes", (HubSplit(_GSM8K, "main", "test"),), read_gsm8k),
         ProblemSet(
-            "math500",
+            "aime24",
             "test",
-            "HuggingFaceH4/MATH-500",
-            _BOXED,
-            (HubSplit("HuggingFaceH4/MATH-500", None, "test"),),
-            read_math,
+            30,
+            "aime24",
+            "paper_once",
+            (HubSplit("HuggingFaceH4/aime_2024", None, "train"),),
+            read_competition,
         ),
         ProblemSet(
-            "gsm8k", "train", "openai/gsm8k", ("hashes",), (HubSplit("openai/gsm8k", "main", "train"),), read_gsm8k
+            "aime25",
+            "test",
+            30,
+            "aime25",
+            "paper_once",
+            (HubSplit(_AIME25, "AIME2025-I", "test"), HubSplit(_AIME25, "AIME2025-II", "test")),
+            read_competition,
         ),
         ProblemSet(
-            "gsm8k_test", "test", "openai/gsm8k", ("hashes",), (HubSplit("openai/gsm8k", "main", "test"),), read_gsm8k
+            "amc23",
+            "test",
+            40,
+            "aime_amc23",
+            "paper_once",
+            (HubSplit("math-ai/amc23", None, "test"),),
+            read_competition,
         ),
     )
 }

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_BOXES = ("\\boxed", "\\fbox")
+from verl_prpo.outcome.extract import final_answer
+
+_INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Problem:
     Attributes:
         question: as the policy is asked, without instructions.
         answer: the ground truth that the outcome scorer compares with.
-        solution: a reference solution that ends in the answer, in the form the scorer reads.
+        solution: a reference solution that ends in the answer, in the form the scorer reads; "" when there is none.
         extra: what else the set knows of it (level, subject).
     """
 
@@ -31,16 +33,20 @@ Reader = Callable[[Mapping[str, Any]], Problem]
 
 
 def read_math(row: Mapping[str, Any]) -> Problem:
-    """A row of MATH (arXiv 2103.03874) or MATH500: the answer is in the solution's last box.
+    """A row of MATH (arXiv 2103.03874) or MATH500: the answer is in a column of its own, or in the solution's last box.
 
     Raises:
         ValueError: no question, or no answer.
     """
-    solution = _text(row, "solution")
-    answer = last_boxed(solution)
-    extra = {"level": _level(row.get("level")), "subject": row.get("type") or row.get("subject")}
+    solution = _solution(row)
+    answer = column(row, "answer")
+    if answer is None:
+        if not solution:
+            raise ValueError("no solution and no answer")
+        answer = last_boxed(solution)
+    extra = {"level": _level(row.get("level")), "subject": column(row, "type", "subject")}
     known = {key: value for key, value in extra.items() if value is not None}
-    return Problem(_text(row, "problem"), answer, solution, known)
+    return Problem(_question(row), str(answer).strip(), solution, known)
 
 
 def read_gsm8k(row: Mapping[str, Any]) -> Problem:
@@ -49,28 +55,57 @@ def read_gsm8k(row: Mapping[str, Any]) -> Problem:
     Raises:
         ValueError: no question, or no answer.
     """
-    solution = _text(row, "answer")
-    _, mark, number = solution.rpartition("####")
-    if not mark or not number.strip():
-        raise ValueError('no "#### <number>" in the answer')
-    return Problem(_text(row, "question"), number.strip().replace(",", "").replace("$", ""), solution)
+    texts = [str(text) for text in (column(row, "answer"), column(row, "solution")) if text is not None]
+    if not texts:
+        raise ValueError("no answer")
+    for text in texts:
+        _, mark, number = text.rpartition("####")
+        if mark and number.strip():
+            return Problem(_question(row), number.strip().replace(",", "").replace("$", ""), text)
+    raise ValueError('no "#### <number>" in the answer')
+
+
+def read_competition(row: Mapping[str, Any]) -> Problem:
+    """A row of AIME or AMC, whose answers are integers: 27, 27.0 and "027" are all 27.
+
+    Solutions are left out: where they come, they are several, with remarks, and do not end in the answer.
+
+    Raises:
+        ValueError: no question, or no answer.
+    """
+    answer = column(row, "answer")
+    if answer is None:
+        answer = last_boxed(str(column(row, "solution") or ""))
+    text = str(answer).strip()
+    if "\\boxed" in text:
+        text = last_boxed(text)
+    text = text.strip("$ ")
+    return Problem(_question(row), str(int(text.split(".")[0])) if _INTEGER.fullmatch(text) else text, "")
+
+
+def column(row: Mapping[str, Any], *names: str) -> Any:
+    """The first of the named columns that holds something, whatever the case of its name; None when none does."""
+    cells = {str(name).lower(): value for name, value in row.items()}
+    for name in names:
+        value = cells.get(name)
+        if value is not None and value == value and str(value).strip():  # a missing cell of parquet is NaN
+            return value
+    return None
 
 
 def last_boxed(text: str) -> str:
-    """What the last `\\boxed{...}` (or `\\fbox{...}`, or `\\boxed 5`) of a text holds, braces within it balanced.
+    """What the last box of a text holds, read as the outcome scorer reads it.
 
     Raises:
         ValueError: there is none, or it is empty or never closed.
     """
-    begin, box = max((text.rfind(box), box) for box in _BOXES)
-    if begin < 0:
-        raise ValueError("no \\boxed answer in the solution")
-    rest = text[begin + len(box) :]
-    bare = not rest.lstrip().startswith("{")
-    content = rest.split("$")[0].strip() if bare else _balanced(rest.lstrip())  # \boxed 5$ ends with its formula
-    if not content.strip():
-        raise ValueError("the last \\boxed of the solution is empty")
-    return content
+    answer = final_answer("", text)
+    if answer is not None:
+        return answer
+    boxed = any(box in text for box in ("\\boxed", "\\fbox"))
+    raise ValueError(
+        "the last \\boxed of the solution is empty or never closed" if boxed else "no \\boxed answer in the solution"
+    )
 
 
 def question_key(question: str) -> str:
@@ -78,22 +113,17 @@ def question_key(question: str) -> str:
     return re.sub(r"\s+", "", question).casefold()
 
 
-def _balanced(text: str) -> str:
-    depth = 0
-    for at, character in enumerate(text):
-        depth += (character == "{") - (character == "}")
-        if depth == 0:
-            return text[1:at]
-    raise ValueError("the last \\boxed of the solution is never closed")
-
-
 def _level(level: Any) -> int | None:
     digits = re.search(r"\d+", str(level))
     return int(digits.group()) if digits else None
 
 
-def _text(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"no {name}")
-    return value
+def _question(row: Mapping[str, Any]) -> str:
+    question = column(row, "problem", "question")
+    if not isinstance(question, str):
+        raise ValueError("no question (a column problem or question)")
+    return question
+
+
+def _solution(row: Mapping[str, Any]) -> str:
+    return str(column(row, "solution") or "")
