@@ -1,0 +1,90 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""`verl-prpo compare`: the curves of several training runs, and how far they lie apart."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from verl_prpo.cli.report import say, terminal
+
+if TYPE_CHECKING:
+    from verl_prpo.viewer.compare_table import Table
+
+SUMMARY = "compare training runs: curves, differences and their intervals"
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog=prog,
+        description="Draws the curves of training runs from what verl's loggers wrote, as DIR/compare.png and "
+        "DIR/compare.html, and prints each run's difference to the first. Exit status: 0 done, 2 arguments or logs "
+        "that cannot be used.",
+    )
+    made.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="PATH or LABEL=PATH: a file of verl's `file` logger, a folder of tensorboard, a console log, or the "
+        "folder of a run that holds one of these. PATH may be a pattern such as 'runs/prpo_seed*'. Runs with one label "
+        "are seeds of one arm",
+    )
+    made.add_argument("--baseline", metavar="LABEL", help="what the others are compared with (default: the first run)")
+    made.add_argument("--metric", action="append", default=[], metavar="NAME", help="a metric of the logs, besides")
+    made.add_argument("-o", "--out", type=Path, default=Path("."), metavar="DIR", help="default: the working folder")
+    return made
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command, print the table and the paths."""
+    from verl_prpo.viewer.compare_arms import read_arms, with_baseline
+    from verl_prpo.viewer.compare_page import described, save_page
+    from verl_prpo.viewer.compare_plots import save_png
+    from verl_prpo.viewer.compare_table import make_table
+    from verl_prpo.viewer.curves import metrics_of
+    from verl_prpo.viewer.runs import LogError
+
+    try:
+        arms = with_baseline(read_arms(arguments.runs), arguments.baseline)
+        metrics = metrics_of(arms, arguments.metric)
+        drawn = [metric for metric in metrics if any(metric.read(run) for arm in arms for run in arm.runs)]
+        if not drawn:
+            raise LogError("the logs have none of the metrics that are compared; name what they have with --metric")
+        table = make_table(arms, metrics)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        picture, page = arguments.out / "compare.png", arguments.out / "compare.html"
+        save_png(arms, drawn, picture)
+        save_page(arms, drawn, table, page)
+    except (LogError, OSError) as error:
+        say(str(error))
+        return 2
+    for line in described(arms):
+        print(line)
+    print_table(table)
+    for path in (picture, page):
+        print(f"written: {path} ({path.stat().st_size / 1e3:.0f} kB)")
+    return 0
+
+
+def print_table(table: "Table") -> None:
+    """The differences, then what to know about them."""
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    from verl_prpo.viewer.compare_table import COLUMNS
+
+    console = terminal()
+    grid = Grid(show_edge=False, pad_edge=False)
+    for column in COLUMNS:
+        grid.add_column(column)
+    previous = ""
+    for row in table.rows:
+        if previous and row.metric != previous:
+            grid.add_section()
+        lead = (row.metric, row.steps) if row.metric != previous else ("", "")
+        grid.add_row(*(Text(cell) for cell in (*lead, row.arm, *row.cells)))
+        previous = row.metric
+    console.print(grid)
+    for note in table.notes:
+        console.print(Text(f"* {note}"))
