@@ -17,6 +17,8 @@ import yaml
 from verl_prpo.cli.agreement import auroc, auroc_with_interval, best_detection, detection
 from verl_prpo.cli.main import main
 from verl_prpo.cli.responses import InputError, cut, read_responses
+from verl_prpo.rollout_dump import Rollout, Segment
+from verl_prpo.rollout_record import record_of
 
 RIGHT, WRONG, NOTHING = "1 + 1 = 2", "1 + 1 = 3", "and so on"  # 0.9, 0.1 and 0.5
 
@@ -33,9 +35,32 @@ def row(*steps: str, **known: Any) -> dict[str, Any]:
 def dumped(
     *segments: tuple[str, float | None], score: float, prompt: str = "user\nWhat?\nassistant\n"
 ) -> dict[str, Any]:
-    record = {"segments": [{"begin": 0, "end": 1, "score": value, "text": text} for text, value in segments]}
-    output = "".join(text for text, _ in segments)
-    return {"input": prompt, "output": output, "gts": "2", "score": score, "step": 1, "uid": "a_0_0", "prpo": record}
+    output, spans, at = "".join(text for text, _ in segments), [], 0
+    for text, value in segments:  # a token per character
+        spans.append(Segment(at, at + len(text), text, value))
+        at += len(text)
+    rollout = Rollout(
+        step=1,
+        uid="a",
+        prompt=prompt,
+        messages=[],
+        response=output,
+        ground_truth="2",
+        verifier_score=score,
+        outcome_reward=score,
+        outcome_parts={},
+        segments=spans,
+        token_offsets=list(range(at)),
+        response_mask=[1] * at,
+        entropy=None,
+        surprisal=None,
+        process_advantage=[0.0] * at,
+        outcome_advantage=[0.0] * at,
+        advantages=[0.0] * at,
+        grpo_advantage=0.0,
+    )
+    verls = {"input": prompt, "output": output, "gts": "2", "score": score, "step": 1, "uid": "a_0_0"}
+    return {**verls, "prpo": record_of(rollout)}
 
 
 @pytest.fixture
@@ -149,6 +174,11 @@ class TestInput:
         found = calibrate(jsonl(tmp_path / "1.jsonl", rows), "--recorded")
         assert found["mean"] == pytest.approx(0.3)
         assert (found["segments"], found["unread"], found["area_of_min"]["value"]) == (3, 1, 1.0)
+
+    def test_where_some_responses_have_a_record_the_others_are_left_out(self, tmp_path: Path) -> None:
+        rows = [dumped(("a", 0.2), score=1.0), {**dumped(("b", 0.3), score=1.0), "prpo": None}]
+        assert [r.segments for r in read_responses(jsonl(tmp_path / "1.jsonl", rows))] == [["a"]]
+        assert [r.segments for r in read_responses(jsonl(tmp_path / "2.jsonl", rows[1:]))] == [["b"]]
 
     def test_plain_responses_are_cut_after_blank_lines(self, tmp_path: Path) -> None:
         rows = [{"prompt": "?", "response": "a\n\nb\n\n\n\nc"}, {"messages": [], "segments": ["x", "y"]}, row("p", "q")]

@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verl_prpo.cli.calibration_table import print_calibration
+from verl_prpo.cli.probe import MARGIN, PROBED, run_probe
 from verl_prpo.cli.report import say
-from verl_prpo.cli.training_config import add_arguments, compose, forced, training_arguments
+from verl_prpo.cli.training_config import add_arguments
 
 if TYPE_CHECKING:
     from verl_prpo.cli.calibration import Calibration
-    from verl_prpo.cli.open_prm import OpenPrm
     from verl_prpo.cli.responses import Response
-    from verl_prpo.config import PrmConfig
     from verl_prpo.prm.results import PrmResult
 
 SUMMARY = "measure a PRM on your responses and suggest its prior"
 
-CHUNK = 32
-"""Responses scored between two lines on the progress."""
+LIMIT = 256
+"""Responses scored."""
 
 WIDE = 12
 """Prior standard deviations from which on a family's range is no axis for a histogram."""
@@ -37,19 +36,26 @@ def parser(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         description="Scores a sample of responses with a PRM. INPUT is a folder or file that trainer.rollout_data_dir "
         "wrote, or JSON lines with prompt (or messages) and response, steps or segments, and optionally outcome and "
-        "step_labels. Exit status: 0 done, 1 the PRM gives no scores, 2 arguments or input that cannot be read.",
+        "step_labels. With --probe it perturbs the responses as a policy would drift, and reports what the PRM pays "
+        "for it. Exit status: 0 done, 1 the PRM gives no scores or the probe flags a hole in it, 2 arguments or input "
+        "that cannot be read.",
     )
     made.add_argument("input", type=Path, metavar="INPUT")
     made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as reward.prm.model_path=Qwen/...")
     add_arguments(made)
     made.add_argument("--prm", help="short for reward.prm.model_path")
     made.add_argument("--recorded", action="store_true", help="use the scores in the dump instead of a PRM")
-    made.add_argument("--limit", type=int, default=256, help="most responses scored, drawn at random (default 256)")
+    made.add_argument("--probe", action="store_true", help="look for holes: what does the PRM pay for drifting?")
+    made.add_argument(
+        "--limit", type=int, help=f"most responses used, drawn at random (default {LIMIT}, with --probe {PROBED})"
+    )
     made.add_argument("--seed", type=int, default=0, help="of the draw and of the bootstrap (default 0)")
     made.add_argument("--delimiter", default="\\n\\n", help="ends a step of a plain response (default a blank line)")
     made.add_argument("--outcome-threshold", type=float, default=0.5, help="least outcome that is right (default 0.5)")
     made.add_argument("--device", help="cpu or cuda, for a PRM in process (default cuda where there is one)")
     made.add_argument("--histogram", type=Path, default=Path("prm_scores.png"), help="PNG (default prm_scores.png)")
+    made.add_argument("--margin", type=float, default=MARGIN, help=f"for --probe, in units of z (default {MARGIN})")
+    made.add_argument("--tokenizer", help="for --probe: the policy's, to count tokens with (default an estimate)")
     made.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return made
 
@@ -58,31 +64,38 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and print what it found."""
     from verl_prpo.cli.calibration import calibrate
     from verl_prpo.cli.responses import InputError, read_responses
+    from verl_prpo.cli.scoring import chosen_settings, failure_seen, open_prm, score_all
     from verl_prpo.config import ConfigError
     from verl_prpo.prm.family import PrmError
 
+    if arguments.limit is None:
+        arguments.limit = PROBED if arguments.probe else LIMIT
     if arguments.limit < 1:
         say(f"--limit {arguments.limit} must be at least 1")
         return 2
+    if arguments.probe:
+        return run_probe(arguments)
     delimiter = arguments.delimiter.replace("\\n", "\n").replace("\\t", "\t")
     try:
         found = read_responses(arguments.input, delimiter)
         responses = random.Random(arguments.seed).sample(found, min(arguments.limit, len(found)))
-        settings = None if arguments.recorded else _settings(arguments)
+        settings = None if arguments.recorded else chosen_settings(arguments)[0]
     except (InputError, ConfigError) as error:
         say(str(error))
         return 2
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            prm = None if settings is None else _open(settings, arguments.device)
-            results = _recorded(responses) if prm is None else _scored(prm, responses)
+            prm = None if settings is None else open_prm(settings, arguments.device)
+            results = (
+                _recorded(responses) if prm is None else score_all(prm, [(r.messages, r.segments) for r in responses])
+            )
         low, high = (0.0, 1.0) if prm is None else prm.family.score_range
         calibration = calibrate(responses, results, arguments.outcome_threshold, (low + high) / 2, arguments.seed)
     except (PrmError, InputError) as error:
         say(str(error))
         return 1
     except ValueError as error:
-        say(f"{error}: {_example_failure(results)}")
+        say(f"{error}: {failure_seen(results)}")
         return 1
     # A range that no score comes near, such as that of implicit_prm, would hide the scores in a corner.
     wide = prm is not None and high - low > WIDE * prm.family.prior_std
@@ -94,62 +107,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(arguments: argparse.Namespace) -> "PrmConfig":
-    """`reward.prm` of a recipe and the overrides.
-
-    Raises:
-        ConfigError: settings that cannot work, or no PRM.
-    """
-    from verl_prpo.cli.open_prm import with_model_path
-    from verl_prpo.config import ConfigError, prm_config
-
-    named = [f"reward.prm.model_path={arguments.prm}"] if arguments.prm else []
-    overrides = [forced(override) for override in (*arguments.overrides, *named)]
-    try:
-        reward = compose(training_arguments(arguments, overrides)).reward
-    except Exception as error:
-        raise ConfigError(f"{type(error).__name__}: {error}") from error
-    settings = with_model_path(prm_config(reward), reward)
-    if not settings.model_path:
-        raise ConfigError("which PRM? Give --prm MODEL or reward.prm.model_path=MODEL, or --recorded for a dump's own")
-    return settings
-
-
-def _open(settings: "PrmConfig", device: str | None) -> "OpenPrm":
-    import torch
-    from transformers.utils import logging
-
-    from verl_prpo.cli.open_prm import load_here, open_at_servers
-    from verl_prpo.config import engine_of
-    from verl_prpo.prm.family import PrmError
-
-    logging.disable_progress_bar()
-    try:
-        if engine_of(settings) == "server":
-            return open_at_servers(settings)
-        return load_here(settings, device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except PrmError:
-        raise
-    except Exception as error:  # of transformers or the hub, on weights that cannot be had
-        raise PrmError(
-            f"reward.prm.model_path={settings.model_path} cannot be used: {type(error).__name__}: {error}"
-        ) from error
-
-
-def _scored(prm: "OpenPrm", responses: Sequence["Response"]) -> list["PrmResult"]:
-    from verl_prpo.prm.results import PrmRequest
-
-    requests = [PrmRequest([dict(message) for message in r.messages], list(r.segments)) for r in responses]
-    results: list[PrmResult] = []
-    try:
-        for begin in range(0, len(requests), CHUNK):
-            results += prm.score(requests[begin : begin + CHUNK])
-            say(f"scored {len(results)} of {len(requests)} responses")
-    finally:
-        prm.close()
-    return results
-
-
 def _recorded(responses: Sequence["Response"]) -> list["PrmResult"]:
     from verl_prpo.cli.responses import InputError
     from verl_prpo.prm.results import PrmResult
@@ -157,13 +114,6 @@ def _recorded(responses: Sequence["Response"]) -> list["PrmResult"]:
     if all(response.recorded is None for response in responses):
         raise InputError("--recorded: no response has a `prpo` record with scores; give a PRM instead")
     return [PrmResult(list(r.recorded) if r.recorded is not None else None) for r in responses]
-
-
-def _example_failure(results: Sequence["PrmResult"]) -> str:
-    failed = next((result for result in results if result.failure is not None), None)
-    if failed is None or failed.failure is None:
-        return "all responses were empty, or longer than the PRM's context"
-    return f"for example {failed.failure.value}: {failed.detail}"
 
 
 def _picture(

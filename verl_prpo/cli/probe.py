@@ -1,0 +1,136 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""`verl-prpo calibrate --probe`: what a PRM pays for the ways in which a policy would drift."""
+
+import argparse
+import contextlib
+import json
+import random
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from verl_prpo.cli.probe_table import print_probe
+from verl_prpo.cli.report import say
+
+if TYPE_CHECKING:
+    from verl_prpo.cli.open_prm import OpenPrm
+    from verl_prpo.cli.responses import Response
+    from verl_prpo.config import PrpoConfig
+    from verl_prpo.probe.payment import TokenCount
+    from verl_prpo.probe.report import Probe
+
+PROBED = 64
+"""Responses probed; each is scored once as it is and once per perturbation."""
+
+MARGIN = 0.25
+"""Of a verdict, in units of z."""
+
+
+def run_probe(arguments: argparse.Namespace) -> int:
+    """Run the command and print what it found.
+
+    Args:
+        arguments: of `verl-prpo calibrate`.
+
+    Returns:
+        The exit status: 0 nothing flagged, 1 something flagged or no scores, 2 arguments or input that cannot be used.
+    """
+    from verl_prpo.cli.responses import InputError, read_responses
+    from verl_prpo.cli.scoring import chosen_settings, open_prm
+    from verl_prpo.config import ConfigError
+    from verl_prpo.prm.family import PrmError
+
+    if arguments.recorded:
+        say("--probe scores texts that no dump holds: give a PRM and leave out --recorded")
+        return 2
+    if arguments.margin < 0:
+        say(f"--margin {arguments.margin} must be at least 0")
+        return 2
+    delimiter = arguments.delimiter.replace("\\n", "\n").replace("\\t", "\t")
+    try:
+        found = read_responses(arguments.input, delimiter)
+        responses, chosen = _chosen(found, arguments)
+        settings, prpo = chosen_settings(arguments)
+        tokens = _tokens(arguments.tokenizer)
+    except (InputError, ConfigError) as error:
+        say(str(error))
+        return 2
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            prm = open_prm(settings, arguments.device)
+            probe = _probe(prm, responses, prpo, tokens, delimiter, arguments)
+    except InputError as error:
+        say(str(error))
+        return 2
+    except PrmError as error:
+        say(str(error))
+        return 1
+    if arguments.json:
+        print(json.dumps({**probe.as_dict(), "responses_probed": chosen}, indent=2))
+    else:
+        print_probe(probe, prm, f"{len(responses)} probed, {chosen}", arguments.tokenizer)
+    return 1 if probe.flagged else 0
+
+
+def _chosen(found: Sequence["Response"], arguments: argparse.Namespace) -> tuple[list["Response"], str]:
+    """The responses to probe, and which they are: right ones where outcomes tell of enough, since leaving a wrong step
+    out may be an improvement."""
+    from verl_prpo.cli.calibration import is_right
+    from verl_prpo.probe.verdict import LEAST_PROMPTS
+
+    right = [response for response in found if is_right(response.outcome, arguments.outcome_threshold)]
+    enough = len({response.group for response in right}) >= LEAST_PROMPTS
+    pool = right if enough else list(found)
+    drawn = random.Random(arguments.seed).sample(pool, min(arguments.limit, len(pool)))
+    return drawn, f"of {len(pool)} {'with a right outcome' if enough else 'responses'} in {len(found)} read"
+
+
+def _tokens(tokenizer: str | None) -> "TokenCount":
+    from verl_prpo.config import ConfigError
+    from verl_prpo.probe.payment import estimated_tokens
+
+    if tokenizer is None:
+        return estimated_tokens
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(tokenizer)
+    except Exception as error:  # of the file system, the hub's client, or the network beneath it
+        raise ConfigError(f"--tokenizer {tokenizer} cannot be loaded: {type(error).__name__}: {error}") from error
+    return lambda text: len(loaded(text, add_special_tokens=False).input_ids)
+
+
+def _probe(
+    prm: "OpenPrm",
+    responses: Sequence["Response"],
+    prpo: "PrpoConfig",
+    tokens: "TokenCount",
+    delimiter: str,
+    arguments: argparse.Namespace,
+) -> "Probe":
+    from verl_prpo.cli.responses import InputError, cut
+    from verl_prpo.cli.scoring import failure_seen, score_all
+    from verl_prpo.prm.family import PrmError
+    from verl_prpo.probe.perturbations import Solution
+    from verl_prpo.probe.report import Prior, Probed, report, variants
+
+    probed = []
+    for response in responses:
+        # The segments of a dump are where the run cut, by entropy say; steps are told by their text.
+        segments = cut("".join(response.segments), delimiter) if response.recorded else response.segments
+        probed.append(Probed(response.group, response.messages, Solution.of(segments, delimiter)))
+    if max(len(one.solution) for one in probed) < 2:
+        raise InputError(
+            f"{arguments.input}: no response has two steps with --delimiter {arguments.delimiter!r}; give what "
+            "separates them, such as '\\n'"
+        )
+    asked = variants(probed, arguments.seed)
+    results = score_all(prm, [(probed[variant.response].messages, variant.segments) for variant in asked])
+    if all(result.scores is None for result in results):
+        raise PrmError(f"not one response has scores: {failure_seen(results)}")
+    prior = Prior(
+        prm.family.prior_mean if prpo.prior_mean is None else prpo.prior_mean,
+        prm.family.prior_std if prpo.prior_std is None else prpo.prior_std,
+    )
+    return report(probed, asked, results, prior, tokens, arguments.margin, arguments.seed)

@@ -1,0 +1,224 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a policy would be paid to drift: means over responses with bootstrap intervals, and a verdict on each drift.
+
+A token of PRPO is paid the z of its own segment. Where a drift leaves the honest text, the policy gradient therefore
+weighs the z of the segment that begins there against the z of the one that honest text has there; what both share,
+a constant in all z as well, drops out in expectation, and so does the outcome where a group agrees. Honest text can
+turn out wrong and drift need not, so a drift must cost something at that place to be no bargain. And a response whose
+z is higher in the mean over its tokens gains on the rest of its group, whose advantage has the mean of z as its mean.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from verl_prpo.probe.payment import Judged, Pay
+from verl_prpo.probe.perturbations import Harm, Perturbation
+
+RESAMPLES = 1000
+INTERVAL = (2.5, 97.5)
+"""Percentiles of a bootstrap interval."""
+
+LEAST_PROMPTS = 5
+"""Prompts below which nothing is said."""
+
+LEAST_RECALL = 0.5
+"""Share of wrong numbers that a PRM has to notice."""
+
+
+class Verdict(str, Enum):
+    """What the probe says of a perturbation."""
+
+    OK = "ok"
+    UNCLEAR = "unclear"
+    FLAG = "FLAG"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over responses with its 95% bootstrap interval, in the unit of the values."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return self.rounded(2)
+
+    def rounded(self, digits: int) -> str:
+        """The mean and its interval with so many digits behind the point; no zero has a sign."""
+        value, low, high = (f"{round(number, digits) + 0.0:.{digits}f}" for number in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
+
+    def against(self, bound: float) -> Verdict:
+        """FLAG when all of it lies above the bound, OK when all of it lies at or below, else UNCLEAR."""
+        if self.low > bound:
+            return Verdict.FLAG
+        return Verdict.OK if self.high <= bound else Verdict.UNCLEAR
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A response and its perturbed counterpart.
+
+    Attributes:
+        group: what responses to the same prompt share.
+        original, perturbed: with their scores.
+        before, after: what they are paid.
+    """
+
+    group: str
+    original: Judged
+    perturbed: Judged
+    before: Pay
+    after: Pay
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a PRM pays for one perturbation, as differences perturbed minus original.
+
+    Attributes:
+        perturbation: its name.
+        meaning: what is done to a solution.
+        harm: what the PRM has to make of it.
+        responses, prompts: that it was applied to and that were scored.
+        at_change: z where the two part.
+        mean: z, mean over a response's tokens.
+        total: z, sum over a response's tokens.
+        score_before, score_after: mean segment score; None when no segment was read.
+        recall: share of steps with z of 0 or more that have z below 0 once a number in them is wrong; None for other
+            perturbations, and when there is no such step.
+        verdict: on it.
+        reason: for a verdict other than ok.
+        example: for FLAG, the segments where the two part, with their z.
+    """
+
+    perturbation: str
+    meaning: str
+    harm: Harm
+    responses: int
+    prompts: int
+    at_change: Interval | None
+    mean: Interval | None
+    total: Interval | None
+    score_before: float | None
+    score_after: float | None
+    recall: Interval | None
+    verdict: Verdict
+    reason: str
+    example: dict[str, Any] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+def judge(perturbation: Perturbation, pairs: Sequence[Pair], margin: float, seed: int) -> Finding:
+    """Sum up what a PRM pays for a perturbation.
+
+    Args:
+        perturbation: that was applied.
+        pairs: responses it was applied to, both sides scored.
+        margin: what a drift must cost at the change, and the most that any perturbation may raise the mean; in units
+            of z, not negative.
+        seed: of the bootstrap.
+    """
+    groups = [pair.group for pair in pairs]
+    prompts = len(set(groups))
+    known = (perturbation.name, perturbation.meaning, perturbation.harm, len(pairs), prompts)
+    if prompts < LEAST_PROMPTS:
+        reason = f"applies to {prompts} prompts, needs {LEAST_PROMPTS}"
+        return Finding(*known, None, None, None, None, None, None, Verdict.UNCLEAR, reason, None)
+    at_change = mean_interval([pair.after.at_change - pair.before.at_change for pair in pairs], groups, seed)
+    mean = mean_interval([pair.after.mean - pair.before.mean for pair in pairs], groups, seed)
+    total = mean_interval([pair.after.total - pair.before.total for pair in pairs], groups, seed)
+    recall = None
+    if perturbation.harm is Harm.ERROR:
+        recall = _recall(pairs, seed)
+        verdict, reason = _on_recall(recall)
+    else:
+        verdict, reason = _on_pay(at_change, mean, perturbation.harm, margin)
+    return Finding(
+        *known,
+        at_change,
+        mean,
+        total,
+        _mean_known([pair.before.score for pair in pairs]),
+        _mean_known([pair.after.score for pair in pairs]),
+        recall,
+        verdict,
+        reason,
+        _example(pairs) if verdict is Verdict.FLAG else None,
+    )
+
+
+def mean_interval(values: Sequence[float], groups: Sequence[str], seed: int) -> Interval:
+    """A mean with a bootstrap interval that resamples whole groups, since responses to one prompt are alike.
+
+    Args:
+        values: `[n]`, at least one.
+        groups: `[n]`, what responses to the same prompt share.
+        seed: of the resampling.
+    """
+    of_group = np.unique(np.asarray(groups), return_inverse=True)[1]
+    sums = np.bincount(of_group, weights=np.asarray(values, dtype=float))
+    counts = np.bincount(of_group)
+    drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.percentile(means, INTERVAL)
+    return Interval(float(np.mean(values)), float(low), float(high))
+
+
+def _on_pay(at_change: Interval, mean: Interval, harm: Harm, margin: float) -> tuple[Verdict, str]:
+    """DRIFT must cost the margin at the change, FORM must not gain it there; neither may raise the mean by it."""
+    found = (
+        (at_change.against(-margin if harm is Harm.DRIFT else margin), "at the change"),
+        (mean.against(margin), "per token"),
+    )
+    flagged = [where for verdict, where in found if verdict is Verdict.FLAG]
+    if flagged:
+        paid = at_change.low > margin or mean.low > margin
+        return Verdict.FLAG, f"{'paid' if paid else 'free'} {' and '.join(flagged)}"
+    open_ones = [where for verdict, where in found if verdict is Verdict.UNCLEAR]
+    if open_ones:
+        return Verdict.UNCLEAR, f"the interval {' and '.join(open_ones)} includes the bound"
+    return Verdict.OK, ""
+
+
+def _recall(pairs: Sequence[Pair], seed: int) -> Interval | None:
+    paid = [pair for pair in pairs if pair.before.at_change >= 0]
+    if not paid:
+        return None
+    noticed = [float(pair.after.at_change < 0) for pair in paid]
+    return mean_interval(noticed, [pair.group for pair in paid], seed)
+
+
+def _on_recall(recall: Interval | None) -> tuple[Verdict, str]:
+    if recall is None:
+        return Verdict.UNCLEAR, "no step has z of 0 or more to lose"
+    if recall.high < LEAST_RECALL:
+        return Verdict.FLAG, f"only {recall.value:.0%} of wrong steps get z below 0"
+    if recall.low < LEAST_RECALL:
+        return Verdict.UNCLEAR, f"the interval of the recall includes {LEAST_RECALL:g}"
+    return Verdict.OK, ""
+
+
+def _mean_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _example(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """The pair that pays best for the change."""
+    pair = max(pairs, key=lambda one: one.after.at_change - one.before.at_change)
+    return {
+        "original": pair.original.segments[pair.before.segment],
+        "original_z": pair.before.at_change,
+        "perturbed": pair.perturbed.segments[pair.after.segment],
+        "perturbed_z": pair.after.at_change,
+    }
