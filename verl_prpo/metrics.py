@@ -25,20 +25,28 @@ class PrmOutcome(Protocol):
     cached: bool
 
 
-def segment_metrics(segment_starts: Tensor, response_mask: Tensor, rows: Tensor) -> dict[str, float]:
-    """Number and length of segments.
+def segment_metrics(
+    segment_starts: Tensor, response_mask: Tensor, rows: Tensor, min_gap: int | None = None
+) -> dict[str, float]:
+    """Number and length of segments, and the share of cuts that are as near to the one before as is allowed.
 
     Args:
         segment_starts: bool `[bs, L]`.
         response_mask: int `[bs, L]`.
         rows: bool `[bs]`, rows to count (rollouts, not padding).
+        min_gap: least distance between two starts, in columns; None for a segmenter that knows none.
     """
     starts, mask = segment_starts[rows], response_mask[rows].bool()
     counts = starts.sum(1).float()
     # Every valid token adds one to the length of its segment; segments are numbered through the whole batch.
     number = starts.flatten().long().cumsum(0) - 1
     lengths = torch.bincount(number[mask.flatten()]).float()
-    return {**_spread("prpo/segments", counts), **_spread("prpo/segment_length", lengths)}
+    metrics = {**_spread("prpo/segments", counts), **_spread("prpo/segment_length", lengths)}
+    row, column = starts.nonzero(as_tuple=True)
+    distances = column.diff()[row.diff() == 0]
+    if min_gap is not None and min_gap > 1 and len(distances):
+        metrics["prpo/segments/at_min_gap"] = _mean((distances == min_gap).float())
+    return metrics
 
 
 def score_metrics(scores: Sequence[Sequence[float]]) -> dict[str, float]:

@@ -8,32 +8,39 @@ with the responses (`verl_prpo.streaming`), or those of a process pass launched 
 works while the reference policy does.
 """
 
+import copy
 import math
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import ray
-import torch
 import transfer_queue as tq
 from omegaconf import DictConfig
-from torch import Tensor
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.reward import resolve_reward_manager_cls
 from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY, PPOTrainer
 
 from verl_prpo import process_pass
-from verl_prpo.config import PrmConfig, PrpoConfig, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.alarms import Alarms
+from verl_prpo.config import PrmConfig, PrpoConfig, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.config_check import check_config
-from verl_prpo.estimator import ProcessRewards, handed_over
+from verl_prpo.dump_writer import PendingRecord, choose, pending_records
+from verl_prpo.estimator import ProcessRewards, handed_over, without_process_rewards
 from verl_prpo.managed_reward_model import awake, router_url, shares_gpus, uses_reward_model
 from verl_prpo.prm.family import PrmError
-from verl_prpo.prm.replicas import PrmDescription, start_replicas
+from verl_prpo.prm.replicas import start_replicas
 from verl_prpo.prm.served import require_servers
-from verl_prpo.reward_manager import PROCESS_RESULT, StreamedResult, outcome_config, wire
+from verl_prpo.queue_rows import fetch_rows, fetch_streamed, padded, require_one_output_per_session, rollouts_of
+from verl_prpo.reward_manager import outcome_config, wire
+from verl_prpo.rollout_record import COLUMN
 from verl_prpo.schedule import fingerprint, keeps_log_probs, segmenter_of, start_streaming
+from verl_prpo.scored_batch import ScoredBatch
+from verl_prpo.segmentation import uniform_segments
+from verl_prpo.start_checks import require_gpus, require_score_range
 from verl_prpo.step_report import StepReport
 
 DESCRIBE_TIMEOUT = 60.0
@@ -68,7 +75,10 @@ class ProcessAware:
         self._passes: dict[frozenset[str], process_pass.PendingScores] = {}
         self._passes_step: int | None = None
         self._counts: dict[frozenset[str], dict[str, float]] = {}
-        self._reports: dict[str, dict[str, Any]] = {}
+        self._alarms = Alarms(self._prpo) if self._prpo is not None and self._prpo.alarm_window else None
+        self._reports: dict[str, tuple[StepReport, int]] = {}
+        self._records: dict[str, PendingRecord] = {}
+        self._writers_tokenizer: Any = None
         super().__init__(config)  # type: ignore[call-arg]
 
     def _setup(self) -> None:
@@ -123,9 +133,9 @@ class ProcessAware:
             if self._passes_step != self.global_steps:
                 self._passes, self._counts, self._passes_step = {}, {}, self.global_steps
             # A batch that comes again, in whatever order, keeps its segments and scores.
-            if _rollouts(batch) not in self._passes:
+            if rollouts_of(batch) not in self._passes:
                 with self._prm_awake():
-                    self._passes[_rollouts(batch)] = pending = self._launch(batch)
+                    self._passes[rollouts_of(batch)] = pending = self._launch(batch)
                     if shares_gpus(self.config):  # it sleeps again before other work on the GPUs
                         process_pass.collect(pending, self._prm.timeout)
             metrics["timing_s/prm_submit"] = time.monotonic() - began
@@ -134,12 +144,12 @@ class ProcessAware:
     def _launch(self, batch: KVBatchMeta) -> process_pass.PendingScores:
         """Cut and send out what was not scored as it finished."""
         assert self._prpo is not None
-        rows = self._fetch_rows(batch)
+        rows = fetch_rows(batch, self._signal())
         workers = self.reward_loop_manager.reward_loop_workers
         if not self._streams:
             return process_pass.launch(rows, process_pass.segment(rows, self._prpo, self.tokenizer), workers)
         settings = fingerprint(self._prpo, self._prm)
-        starts, streamed, lacking = process_pass.take_streamed(rows, self._fetch_streamed(batch), settings, self._began)
+        starts, streamed, lacking = process_pass.take_streamed(rows, fetch_streamed(batch), settings, self._began)
         if lacking:
             print(
                 f"[verl-prpo] step {self.global_steps}: {len(lacking)} of {sum(rows.real)} responses, the first "
@@ -153,10 +163,12 @@ class ProcessAware:
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         if self._prpo is None:
             return super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        _require_one_output_per_session(batch)
+        require_one_output_per_session(batch)
         if not self._asks_prm():
-            return super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        pending = self._passes.get(_rollouts(batch))
+            batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
+            self._report_unscored(batch, metrics)
+            return batch
+        pending = self._passes.get(rollouts_of(batch))
         if pending is None:
             raise PrmError("the batch whose advantage is due is not one whose process scores were asked for")
         scored = process_pass.collect(pending, self._prm.timeout)
@@ -181,36 +193,57 @@ class ProcessAware:
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         self._report(batch, scored, rewards, metrics)
         counts = {name: count for name, count in metrics.items() if name.startswith(COUNTS) and name not in RATIOS}
-        self._counts[_rollouts(batch)] = counts
+        self._counts[rollouts_of(batch)] = counts
         return batch
 
-    def _report(
-        self,
-        batch: KVBatchMeta,
-        scored: process_pass.ScoredBatch,
-        rewards: ProcessRewards,
-        metrics: dict,
-    ) -> None:
-        """Metrics of the step and, with `trainer.rollout_data_dir`, a record per response."""
+    def _report(self, batch: KVBatchMeta, scored: ScoredBatch, rewards: ProcessRewards, metrics: dict) -> None:
+        """Metrics of the update; with `trainer.rollout_data_dir` kept for the step's dump."""
         assert self._prpo is not None
         fields = ["uid", "advantages", "response_mask", "rm_scores"]
         if self.config.algorithm.use_kl_in_reward:
             fields.append("token_level_rewards")
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
         width = scored.segment_starts.shape[1]
-        outcome = _padded(data["token_level_rewards" if "token_level_rewards" in fields else "rm_scores"], width).sum(1)
+        outcome = padded(data["token_level_rewards" if "token_level_rewards" in fields else "rm_scores"], width).sum(1)
         report = StepReport(
             scored,
             rewards,
             self._prpo,
             outcome_rewards=self._prpo.outcome_weight * outcome.float(),
-            advantages=_padded(data["advantages"], width),
-            response_mask=_padded(data["response_mask"], width),
+            advantages=padded(data["advantages"], width),
+            response_mask=padded(data["response_mask"], width),
             index=np.array(list(data["uid"]), dtype=object),
         )
         metrics.update(report.metrics())
         if self.config.trainer.get("rollout_data_dir"):
-            self._reports.update(report.records())
+            real = zip(scored.rows.keys, scored.rows.real, strict=True)
+            self._reports.update({key: (report, row) for row, (key, is_real) in enumerate(real) if is_real})
+
+    def _report_unscored(self, batch: KVBatchMeta, metrics: dict) -> None:
+        """The same for a credit that asks no PRM: each response is one segment, without a score."""
+        rows = fetch_rows(batch)
+        starts = uniform_segments(rows.response_mask, 1)
+        scored = ScoredBatch(rows, starts, [None] * len(rows.keys), 0.0, 0.0)
+        self._report(batch, scored, without_process_rewards(rows.response_mask), metrics)
+
+    def _compute_metrics(self, batch: KVBatchMeta, metrics: dict, *args: Any, **kwargs: Any) -> None:
+        super()._compute_metrics(batch, metrics, *args, **kwargs)  # type: ignore[misc]
+        if self._alarms is not None:
+            for line in self._alarms.observe(self.global_steps, metrics):
+                print(f"[verl-prpo] {line}")
+            metrics["prpo/alarms"] = len(self._alarms.sounding)
+
+    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str) -> None:
+        """verl's own dump of a step, with a column `prpo` of what became of each response chosen."""
+        if self._prpo is not None and self._reports:
+            if self._writers_tokenizer is None:
+                self._writers_tokenizer = copy.deepcopy(self.tokenizer)
+            chosen = choose(self._reports, self._prpo.dump_responses)
+            self._records = pending_records(
+                chosen, batch.partition_id, self._reports, self._log_probs(), self._writers_tokenizer
+            )
+        super()._log_rollout_data(batch, timing_raw, rollout_data_dir)  # type: ignore[misc]
+        self._reports, self._records = {}, {}
 
     def _dump_generations(
         self,
@@ -218,49 +251,31 @@ class ProcessAware:
         outputs: list,
         gts: list,
         scores: list,
-        reward_extra_infos_dict: dict,
+        reward_extra_infos_dict: Mapping[str, list],
         dump_path: str,
     ) -> None:
-        """verl's own dump, with a column `prpo` in the dump of training rollouts."""
-        keys = reward_extra_infos_dict.get("uid", [])
-        if self._reports and any(key in self._reports for key in keys):
-            records = [self._reports.get(key) for key in keys]
-            reward_extra_infos_dict = {**reward_extra_infos_dict, "prpo": records}
-            self._reports = {}
+        if self._records:
+            keys = reward_extra_infos_dict["uid"]
+            column: list[PendingRecord | None] = [self._records.get(key) for key in keys]
+            for record, *row in zip(column, keys, inputs, outputs, gts, scores, strict=True):
+                if record is not None:
+                    names = ("uid", "input", "output", "gts", "score")
+                    record.columns = {"step": self.global_steps, **dict(zip(names, row, strict=True))}
+            reward_extra_infos_dict = {**reward_extra_infos_dict, COLUMN: column}
         super()._dump_generations(  # type: ignore[misc]
             inputs, outputs, gts, scores, reward_extra_infos_dict, dump_path
         )
-
-    def _fetch_rows(self, batch: KVBatchMeta) -> process_pass.Rows:
-        signal = self._signal()
-        fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else [])]
-        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-        values = None
-        if signal:
-            values = _padded(data[signal]).float()
-            values = values if signal == "entropy" else -values
-        return process_pass.Rows(
-            keys=list(batch.keys),
-            real=[not tag.get("is_padding", False) for tag in batch.tags],
-            messages=[list(messages) for messages in data["raw_prompt"]],
-            response_ids=[ids.tolist() for ids in data["responses"].unbind()],
-            response_mask=_padded(data["response_mask"]),
-            signal=values,
-        )
-
-    def _fetch_streamed(self, batch: KVBatchMeta) -> list[StreamedResult | None]:
-        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
-        extra_fields = [getattr(extra, "data", extra) for extra in data["extra_fields"]]
-        brought = [extra.get(PROCESS_RESULT) if isinstance(extra, dict) else None for extra in extra_fields]
-        return [StreamedResult.from_dict(result) if result is not None else None for result in brought]
 
     def _signal(self) -> str | None:
         """The field that holds what the segmenter cuts at. The rollout's log-probs go before those of old_log_prob, so
         that surprisal is the same whenever a response is cut."""
         segmenter = segmenter_of(self.config)
         if segmenter == "surprisal":
-            return "rollout_log_probs" if keeps_log_probs(self.config) else "old_log_probs"
+            return self._log_probs()
         return "entropy" if segmenter == "entropy" else None
+
+    def _log_probs(self) -> str:
+        return "rollout_log_probs" if keeps_log_probs(self.config) else "old_log_probs"
 
     def _asks_prm(self) -> bool:
         if self._prpo is None or self.config.trainer.get("val_only", False):
@@ -273,76 +288,6 @@ def make_process_aware(registry: dict[str, type[PPOTrainer]]) -> None:
     for mode, trainer in list(registry.items()):
         if not issubclass(trainer, ProcessAware):
             registry[mode] = type(f"ProcessAware{trainer.__name__}", (ProcessAware, trainer), {"__module__": __name__})
-
-
-def require_gpus(config: DictConfig, prm: PrmConfig) -> None:
-    """Stop before the long start-up when Ray can never place the PRM beside the trainer.
-
-    Raises:
-        PrmError: how many GPUs are there, who asks for how many, and the settings to change.
-    """
-    on_gpus = config.trainer.device != "cpu" and engine_of(prm) == "in_process"
-    wanted = prm.num_replicas * prm.num_gpus_per_replica if on_gpus else 0.0
-    if not wanted:
-        return
-    trainer = config.trainer.nnodes * config.trainer.n_gpus_per_node
-    rollout = 0
-    if config.trainer.v1.trainer_mode == "separate_async":
-        rollout = config.actor_rollout_ref.rollout.nnodes * config.actor_rollout_ref.rollout.n_gpus_per_node
-    reward_model = config.reward.reward_model
-    pool = reward_model.nnodes * reward_model.n_gpus_per_node if reward_model.enable_resource_pool else 0
-    distillation = config.get("distillation") or {}
-    if distillation.get("enabled", False):
-        pool += distillation.get("nnodes", 0) * distillation.get("n_gpus_per_node", 0)
-    from verl.plugin.platform import get_platform
-
-    resource = get_platform().ray_resource_name()
-    there = ray.cluster_resources().get(resource, 0)
-    if trainer + rollout + pool + wanted > there:
-        raise PrmError(
-            f"the PRM cannot be placed: Ray has {there:g} {resource}, of which the trainer takes {trainer}, standalone "
-            f"rollout {rollout} and reward model or teacher {pool}; reward.prm asks for {wanted:g} more "
-            f"({prm.num_replicas} x {prm.num_gpus_per_replica:g}). Lower trainer.n_gpus_per_node or "
-            "reward.prm.num_gpus_per_replica, or add GPUs."
-        )
-
-
-def require_score_range(description: PrmDescription, prpo: PrpoConfig) -> None:
-    """Stop when the credit reads scores on another scale than the PRM gives.
-
-    Raises:
-        PrmError: the PRM's range and the setting to change.
-    """
-    if prpo.credit == "pure" and tuple(description.score_range) != (0.0, 1.0):
-        raise PrmError(
-            f"algorithm.prpo.credit=pure reads scores on [0, 1], but the PRM family {description.family} gives "
-            f"{list(description.score_range)}. Set algorithm.prpo.credit=prpo, or give the family scores on [0, 1]."
-        )
-
-
-def _rollouts(batch: KVBatchMeta) -> frozenset[str]:
-    """Which rollouts a batch holds, whatever their order and padding."""
-    tags = zip(batch.keys, batch.tags, strict=True)
-    return frozenset(key for key, tag in tags if not tag.get("is_padding", False))
-
-
-def _require_one_output_per_session(batch: KVBatchMeta) -> None:
-    sessions = [key.rsplit("_", 1)[0] for key in batch.keys]
-    if len(set(sessions)) != len(sessions):
-        twice = next(s for s in sessions if sessions.count(s) > 1)
-        raise NotImplementedError(
-            f"the agent loop returned several outputs for session {twice}; PRPO handles one output per session. Use an "
-            "agent loop that returns one (actor_rollout_ref.rollout.agent.default_agent_loop=single_turn_agent), or "
-            "algorithm.adv_estimator=grpo."
-        )
-
-
-def _padded(nested: Tensor, width: int | None = None) -> Tensor:
-    """Right-padded `[bs, L]` of a jagged `[bs, j]`, with 0 for padding."""
-    padded = nested.to_padded_tensor(0)
-    if width is not None and padded.shape[1] < width:
-        padded = torch.nn.functional.pad(padded, (0, width - padded.shape[1]))
-    return padded
 
 
 make_process_aware(TRAINER_REGISTRY)

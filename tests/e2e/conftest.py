@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from guarded_run import guarded_run
 
+from verl_prpo.rollout_dump import Rollout, read_rollouts
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUN_TIMEOUT = 600.0
 """Seconds after which a run counts as hung."""
@@ -64,9 +66,9 @@ class Run:
         lines = (self.folder / "metrics.jsonl").read_text().splitlines()
         return [row["data"] for row in map(json.loads, lines) if "training/global_step" in row["data"]]
 
-    def dump(self, step: int) -> list[dict]:
-        """The rollout dump of a step, one entry per response."""
-        return [json.loads(line) for line in (self.folder / "rollouts" / f"{step}.jsonl").read_text().splitlines()]
+    def dump(self, step: int) -> list[Rollout]:
+        """The rollout dump of a step, one rollout per response; padding rows are not in it."""
+        return list(read_rollouts(self.folder / "rollouts" / f"{step}.jsonl"))
 
 
 @pytest.fixture(scope="session")
@@ -144,3 +146,13 @@ def main_ppo(tmp_path: Path) -> Callable[..., Run]:
         return Run(tmp_path)
 
     return run
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The matrix of recipes takes most of an hour: unless `-m` names it, only what is marked for the suite is run."""
+    if "matrix" not in config.getoption("markexpr"):
+        marks = [(item, item.get_closest_marker("matrix")) for item in items]
+        left_out = [item for item, mark in marks if mark is not None and not mark.kwargs.get("with_the_suite")]
+        if left_out:
+            items[:] = [item for item in items if item not in left_out]
+            config.hook.pytest_deselected(items=left_out)

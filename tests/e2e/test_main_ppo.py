@@ -10,7 +10,7 @@ import pytest
 import reference
 import torch
 from guarded_run import RunFailed
-from transformers import AutoTokenizer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 pytestmark = pytest.mark.e2e
 
@@ -22,53 +22,70 @@ SMALL = [
 SIGMA = 12**-0.5
 
 
-def check_dump(entries, min_gap, outcome_of=lambda text: float(len(text) % 2 == 0), weight=2.0):
+def check_dump(rollouts, min_gap, outcome_of=lambda text: float(len(text) % 2 == 0), weight=2.0, signal="entropy"):
     """Recompute segments, z, beta and A of every response from what the dump holds of its inputs."""
     groups = defaultdict(list)
-    for entry in entries:
-        record = entry["prpo"]
-        assert record["outcome_reward"] == pytest.approx(weight * outcome_of(entry["output"]))
-        groups[record["uid"]].append(record["outcome_reward"])
+    for rollout in rollouts:
+        assert rollout.outcome_reward == pytest.approx(weight * outcome_of(rollout.response))
+        assert rollout.outcome_reward == pytest.approx(weight * rollout.verifier_score)
+        groups[rollout.uid].append(rollout.outcome_reward)
     assert {len(rewards) for rewards in groups.values()} == {4}
-    for entry in entries:
-        record = entry["prpo"]
-        length = len(record["advantages"])
-        starts = reference.entropy_segments([record["signal"]], [record["response_mask"]], 5, min_gap, "paper")[0]
-        assert [s["begin"] for s in record["segments"]] == [t for t in range(length) if starts[t]]
-        assert [s["end"] for s in record["segments"]] == [s["begin"] for s in record["segments"][1:]] + [length]
-        beta = record["outcome_reward"] - mean(groups[record["uid"]])
-        spoken = any(segment["text"] for segment in record["segments"])
-        assert record["failure"] is None
-        for segment in record["segments"]:
-            # A policy this small may say nothing but special tokens; such a response is never sent, and its z is 0.
-            assert (segment["score"] is not None) == spoken
-            z = (segment["score"] - 0.5) / SIGMA if spoken else 0.0
-            for t in range(segment["begin"], segment["end"]):
-                assert record["process_advantage"][t] == pytest.approx(z, abs=1e-4)
-                assert record["advantages"][t] == pytest.approx(z + beta, abs=1e-4)
+    for rollout in rollouts:
+        starts = reference.entropy_segments([getattr(rollout, signal)], [rollout.response_mask], 5, min_gap, "paper")[0]
+        length = len(rollout.advantages)
+        assert [s.begin for s in rollout.segments] == [t for t in range(length) if starts[t]]
+        assert [s.end for s in rollout.segments] == [s.begin for s in rollout.segments[1:]] + [length]
+        beta = rollout.outcome_reward - mean(groups[rollout.uid])
+        spoken = any(segment.text for segment in rollout.segments)
+        assert rollout.failure is None
+        # A policy this small may say nothing but special tokens; such a response is never sent, and its z is 0.
+        assert (rollout.prm_latency is not None) == spoken
+        for segment in rollout.segments:
+            assert (segment.score is not None) == spoken
+            z = (segment.score - 0.5) / SIGMA if spoken else 0.0
+            for t in range(segment.begin, segment.end):
+                assert rollout.process_advantage[t] == pytest.approx(z, abs=1e-4)
+                assert rollout.advantages[t] == pytest.approx(z + beta, abs=1e-4)
 
 
-def test_prpo_gives_the_actor_the_advantages_of_the_paper(main_ppo, assets):
+def check_tensorboard(run):
+    """What verl's Tracking wrote for tensorboard is what it wrote for its file logger."""
+    events = EventAccumulator(str(run.folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    for step, metrics in enumerate(run.metrics(), 1):
+        ours = [name for name in metrics if name.startswith(("prpo/", "timing_s/prm_"))]
+        assert {"prpo/process_score/mean", "prpo/sign_flip", "prpo/alarms", "timing_s/prm_wait"} <= set(ours)
+        for name in ours:
+            logged = {event.step: event.value for event in events.Scalars(name)}
+            assert logged[step] == pytest.approx(metrics[name], rel=1e-5), name
+
+
+def test_prpo_gives_the_actor_the_advantages_of_the_paper(main_ppo, assets, tmp_path):
     """sync mode, a KL reference policy (which the PRM overlaps), an odd batch of 3 prompts in mini-batches."""
     run = main_ppo(
-        "prpo_laptop", *assets.overrides(), *assets.prm_overrides(), *SMALL, "actor_rollout_ref.actor.use_kl_loss=True"
+        "prpo_laptop",
+        *assets.overrides(),
+        *assets.prm_overrides(),
+        *SMALL,
+        "actor_rollout_ref.actor.use_kl_loss=True",
+        "trainer.logger=[console,file,tensorboard]",
+        env={"TENSORBOARD_DIR": str(tmp_path / "tensorboard")},
     )
-    tokenizer = AutoTokenizer.from_pretrained(assets.policy)
     for step in (1, 2):
-        entries = run.dump(step)
-        assert len(entries) == 12
-        check_dump(entries, min_gap=6)
-        for entry in entries:
-            assert "".join(s["text"] for s in entry["prpo"]["segments"]) == entry["output"]
+        rollouts = run.dump(step)
+        assert len(rollouts) == 12
+        check_dump(rollouts, min_gap=6)
+        for rollout in rollouts:
+            assert "".join(segment.text for segment in rollout.segments) == rollout.response
+            assert rollout.surprisal is not None and rollout.outcome_parts
     first, second = run.metrics()
-    every = [a for entry in run.dump(1) for a in entry["prpo"]["advantages"]]
+    every = [advantage for rollout in run.dump(1) for advantage in rollout.advantages]
     assert first["critic/advantages/mean"] == pytest.approx(mean(every), abs=1e-4)
     assert first["prpo/prm/requests"] + first["prpo/prm/empty"] == 12 and first["prpo/prm/failed"] == 0
     assert first["timing_s/prm_wait"] >= 0 and first["timing_s/prm_busy"] > 0
     assert second["actor/grad_norm"] > 0 and math.isfinite(second["actor/pg_loss"])
-    scores = [s["score"] for entry in run.dump(1) for s in entry["prpo"]["segments"] if s["score"] is not None]
+    scores = [s.score for rollout in run.dump(1) for s in rollout.segments if s.score is not None]
     assert first["prpo/process_score/mean"] == pytest.approx(mean(scores), abs=1e-4)
-    assert tokenizer.eos_token is not None
+    check_tensorboard(run)
 
 
 def test_the_prm_of_the_run_is_the_prm_on_disk(main_ppo, assets):
@@ -88,14 +105,12 @@ def test_the_prm_of_the_run_is_the_prm_on_disk(main_ppo, assets):
 
     family = QwenMathPrm.load(str(assets.prm), device=torch.device("cpu"), dtype=torch.float32)
     engine = InProcessEngine(family, max_tokens_per_forward=4096)
-    for entry in run.dump(1):
-        segments = entry["prpo"]["segments"]
-        if not any(s["text"] for s in segments):
-            continue
-        question = entry["input"].split("\n")[1]
-        messages = [{"role": "user", "content": question}]
-        (result,) = engine.score([PrmRequest(messages, [s["text"] for s in segments])])
-        assert result.scores == pytest.approx([s["score"] for s in segments], abs=1e-4)
+    check_dump(run.dump(1), min_gap=6, signal="surprisal")
+    for rollout in run.dump(1):
+        assert rollout.entropy is None
+        if rollout.response:
+            (result,) = engine.score([PrmRequest(rollout.messages, [s.text for s in rollout.segments])])
+            assert result.scores == pytest.approx([s.score for s in rollout.segments], abs=1e-4)
 
 
 def test_separate_async_updates_twice_between_weight_syncs(main_ppo, assets):
@@ -115,9 +130,9 @@ def test_separate_async_updates_twice_between_weight_syncs(main_ppo, assets):
         "actor_rollout_ref.rollout.checkpoint_engine.custom_backend_module=verl_prpo.cpu.weight_transfer",
         "ray_kwargs.ray_init.num_gpus=2",
     )
-    entries = run.dump(1)
-    assert len(entries) == 16
-    check_dump(entries, min_gap=6)
+    rollouts = run.dump(1)
+    assert len(rollouts) == 16
+    check_dump(rollouts, min_gap=6)
     first = run.metrics()[0]
     assert first["prpo/prm/requests"] + first["prpo/prm/empty"] == 16  # of both updates
 
@@ -126,11 +141,12 @@ def test_the_gpu_recipe_runs_with_only_model_data_and_size_overridden(main_ppo, 
     run = main_ppo(
         "prpo_qwen2.5_math_1.5b",
         *assets.overrides(),
+        "reward.reward_manager.name=naive",
         f"reward.prm.model_path={assets.prm}",
         *SMALL,
         *platform_overrides,
     )
-    check_dump(run.dump(2), min_gap=10)
+    check_dump(run.dump(2), min_gap=10, weight=1.0)
 
 
 def test_grpo_is_the_same_with_and_without_the_plugin(main_ppo, assets, tmp_path):

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, Qwen2Config
 from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.results import PrmRequest
+from verl_prpo.rollout_dump import Rollout
 
 pytestmark = pytest.mark.e2e
 
@@ -90,14 +91,13 @@ TRAINERS_SLOT = [
 ]
 
 
-def scores_in_process(prm: Path) -> Callable[[dict], list[float]]:
-    """Scores of an entry of the dump, from the PRM loaded here in float32."""
+def scores_in_process(prm: Path) -> Callable[[Rollout], list[float]]:
+    """Scores of a response of the dump, from the PRM loaded here in float32."""
     family = QwenMathPrm.load(str(prm), device=torch.device("cpu"), dtype=torch.float32)
     engine = InProcessEngine(family, max_tokens_per_forward=4096)
 
-    def scores(entry: dict) -> list[float]:
-        messages = [{"role": "user", "content": entry["input"].split("\n")[1]}]
-        (result,) = engine.score([PrmRequest(messages, [s["text"] for s in entry["prpo"]["segments"]])])
+    def scores(rollout: Rollout) -> list[float]:
+        (result,) = engine.score([PrmRequest(rollout.messages, [segment.text for segment in rollout.segments])])
         assert result.scores is not None, result.detail
         return result.scores
 
@@ -120,16 +120,14 @@ def test_its_scores_are_those_of_the_prm_in_process_and_the_outcome_is_verls_own
     )
     scores = scores_in_process(served_prm)
     compared: list[float] = []
-    for entry in [*run.dump(1), *run.dump(2)]:
-        record = entry["prpo"]
-        assert record["failure"] is None
-        # A policy this small may say nothing but special tokens; such a response is never sent.
-        if any(segment["text"] for segment in record["segments"]):
-            served = [segment["score"] for segment in record["segments"]]
-            assert served == pytest.approx(scores(entry), abs=1e-3)
+    for rollout in [*run.dump(1), *run.dump(2)]:
+        assert rollout.failure is None
+        if rollout.response:  # a policy this small may say nothing but special tokens; such a response is never sent
+            served = [segment.score for segment in rollout.segments]
+            assert served == pytest.approx(scores(rollout), abs=1e-3)
             compared += served
-        assert entry["score"] == VERL_SCORES_A_WRONG_ANSWER
-        assert record["outcome_reward"] == 2.0 * VERL_SCORES_A_WRONG_ANSWER
+        assert rollout.verifier_score == VERL_SCORES_A_WRONG_ANSWER
+        assert rollout.outcome_reward == 2.0 * VERL_SCORES_A_WRONG_ANSWER
     assert statistics.stdev(compared) > 0.05, "scores too much alike to tell one segment's from another's"
     for metrics in run.metrics():
         assert metrics["prpo/prm/failed"] == 0

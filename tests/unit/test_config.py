@@ -38,6 +38,7 @@ def test_defaults_are_the_papers() -> None:
     assert (defaults.process_norm, defaults.outcome_norm, defaults.outcome_weight) == ("prior", "mean", 1.0)
     assert (defaults.prior_mean, defaults.prior_std) == (None, None)
     assert defaults.skip_all_equal_groups is False
+    assert (defaults.dump_responses, defaults.alarm_window) == (128, 20)
 
 
 def test_defaults_agree_with_those_of_the_functions_they_reach() -> None:
@@ -119,6 +120,8 @@ ALGORITHM_MISTAKES = [
     ({"outcome_weight": 0.0}, "algorithm.prpo.outcome_weight=0.0 must be a positive number"),
     ({"outcome_weight": float("inf")}, "algorithm.prpo.outcome_weight=inf must be a positive number"),
     ({"skip_all_equal_groups": "maybe"}, "algorithm.prpo.skip_all_equal_groups: Value 'maybe' is not a valid bool"),
+    ({"dump_responses": -1}, "algorithm.prpo.dump_responses=-1 must be at least 0"),
+    ({"alarm_window": 7}, "algorithm.prpo.alarm_window=7 must be at least 8"),
     ({"credit": "${nowhere}"}, "algorithm.prpo: Interpolation key 'nowhere' not found"),
     (True, "algorithm.prpo must be a section with keys, got True"),
 ]

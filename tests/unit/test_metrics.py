@@ -3,7 +3,11 @@
 """The `prpo/*` metrics: one batch worked out by hand, and what must never count or come out as NaN."""
 
 import dataclasses
+import inspect
+import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +25,7 @@ NAMES = {
     *(f"prpo/{what}/{how}" for what in ("segments", "segment_length") for how in ("mean", "min", "max")),
     *(f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")),
     *(f"prpo/{what}/{how}" for what in ("process_advantage", "outcome_advantage") for how in ("mean", "std")),
+    "prpo/segments/at_min_gap",
     "prpo/process_outcome_corr",
     "prpo/sign_flip",
     "prpo/group/all_equal",
@@ -42,6 +47,8 @@ class Response:
     overlong: bool = False
     cached: bool = False
 
+
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs/metrics.md"
 
 # Under a prior of 0.5 +- 0.25 z is 1.2 and -1.2 in the first row, 0.4 in the second, -0.4 in the last.
 BATCH = [
@@ -94,6 +101,17 @@ class TestByHand:
     def test_segments_are_counted_per_response(self, found):
         spread = [found[f"prpo/segments/{how}"] for how in ("mean", "min", "max")]
         assert spread == pytest.approx([5 / 4, 1, 2])
+
+    def test_at_min_gap_is_the_share_of_segments_before_another_that_are_as_short_as_is_allowed(self):
+        rows = [Response("a", 1.0, [(2, 0.1), (4, 0.2), (2, 0.3)]), Response("a", 0.0, [(2, 0.1), (2, 0.9)])]
+        name = "prpo/segments/at_min_gap"
+        assert report(rows, min_gap=2).metrics()[name] == pytest.approx(2 / 3)
+        assert report(rows, min_gap=4).metrics()[name] == pytest.approx(1 / 3)
+        assert report(rows, min_gap=2, segmenter="surprisal").metrics()[name] == pytest.approx(2 / 3)
+        # Without a gap, or without cuts, there is nothing to say.
+        for settings in ({"segmenter": "text", "min_gap": 2}, {"min_gap": 1}):
+            assert name not in report(rows, **settings).metrics()
+        assert name not in report([Response("a", 1.0, [(2, 0.1)])], min_gap=2).metrics()
 
     def test_segment_lengths_are_in_tokens_and_one_per_segment(self, found):
         spread = [found[f"prpo/segment_length/{how}"] for how in ("mean", "min", "max")]
@@ -230,7 +248,7 @@ class TestNothingToMeasure:
     def test_each_function_takes_an_empty_batch(self):
         none, row = torch.zeros(0, 3), torch.zeros(0)
         nobody = torch.zeros(0, dtype=torch.bool)
-        assert segment_metrics(none.bool(), none.long(), nobody) == {}
+        assert segment_metrics(none.bool(), none.long(), nobody, 10) == {}
         assert score_metrics([]) == {}
         assert set(prm_metrics([], 0).values()) == {0}
         metrics = advantage_metrics(
@@ -253,3 +271,72 @@ def test_tool_tokens_are_no_part_of_a_segments_length():
     mask = torch.tensor([[1, 1, 0, 0, 1, 1]])
     metrics = segment_metrics(starts, mask, torch.tensor([True]))
     assert (metrics["prpo/segment_length/min"], metrics["prpo/segment_length/max"]) == (2, 2)
+
+
+class TestPage:
+    """docs/metrics.md against the code."""
+
+    def named_in_code(self) -> set[str]:
+        """What `StepReport` gives, and what the trainer sets by itself."""
+        from verl_prpo import trainer
+
+        by_trainer = re.findall(r'metrics\["((?:prpo/|timing_s/prm_)[^"]+)"\] =', inspect.getsource(trainer))
+        assert len(by_trainer) >= 5
+        return NAMES | set(by_trainer)
+
+    def named_on_page(self) -> set[str]:
+        """Names in the first column of the tables, `{a,b}` spelled out."""
+        cells = [line.split("|")[1] for line in PAGE.read_text().splitlines() if line.startswith("|")]
+        names = re.findall(r"`((?:prpo/|timing_s/prm_)[^`]+)`", " ".join(cells))
+        return {name for written in names for name in spelled_out(written)}
+
+    def test_every_metric_is_on_the_page_and_nothing_else(self):
+        assert self.named_on_page() == self.named_in_code()
+
+    def test_no_other_module_sets_a_metric(self):
+        package = Path(inspect.getfile(StepReport)).parent
+        found = [file.name for file in package.rglob("*.py") if re.search(r'metrics\[f?"prpo/', file.read_text())]
+        assert sorted(found) == ["metrics.py", "trainer.py"]
+
+    def test_every_alarm_is_on_the_page_with_its_bounds(self):
+        from verl_prpo import alarms
+
+        text = PAGE.read_text()
+        rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.*)$", text, flags=re.MULTILINE))
+        assert set(rows) == set(alarms.RULES)
+        for name, bound in (
+            ("prm_up_outcome_down", f"{alarms.TREND}"),
+            ("prm_up_outcome_down", f"{alarms.LEAST_RISE}"),
+            ("prm_up_outcome_down", f"{alarms.LEAST_FALL:.0%}"),
+            ("anti_correlation", f"{alarms.CORRELATION}"),
+            ("anti_correlation", f"{alarms.CERTAIN:g} standard errors"),
+            ("sign_flips", f"{alarms.SIGN_FLIPS:.0%}"),
+            ("all_equal_groups", f"{alarms.ALL_EQUAL:.0%}"),
+            ("min_gap_segments", f"{alarms.AT_MIN_GAP:.0%}"),
+            ("length_collapse", f"{alarms.SHORTER:.0%}"),
+            ("entropy_collapse", f"{alarms.SURER:.0%}"),
+        ):
+            assert bound in rows[name], (name, bound)
+        assert f"alarm_window={PrpoConfig().alarm_window}" in text
+
+
+def spelled_out(written: str) -> list[str]:
+    """`a/{b,c}` as a/b and a/c."""
+    parts = [part.strip("{}").split(",") for part in re.split(r"(\{[^}]*\})", written)]
+    return ["".join(chosen) for chosen in itertools.product(*parts)]
+
+
+def test_verls_tensorboard_logger_writes_every_metric_as_it_is(found, tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from verl.utils.tracking import Tracking
+
+    monkeypatch.setenv("TENSORBOARD_DIR", str(tmp_path))
+    logger = Tracking("project", "experiment", default_backend=["tensorboard"], config={})
+    for step in (1, 2):
+        logger.log(data={name: step * value for name, value in found.items()}, step=step)
+    logger.finish()
+    events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0}).Reload()
+    assert set(events.Tags()["scalars"]) == set(found) == NAMES
+    for name, value in found.items():
+        logged = [(event.step, event.value) for event in events.Scalars(name)]
+        assert logged == [(1, pytest.approx(value, rel=1e-6)), (2, pytest.approx(2 * value, rel=1e-6))]

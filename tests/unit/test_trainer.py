@@ -8,6 +8,7 @@ import json
 import math
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from verl.utils.ray_utils import get_event_loop
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from verl_prpo import process_pass
+from verl_prpo.alarms import Alarms
 from verl_prpo.config import ConfigError, PrpoConfig
 from verl_prpo.config_check import TRAINER_MODES
 from verl_prpo.prm.family import PrmError
@@ -36,8 +38,10 @@ from verl_prpo.prm.results import PrmRequest
 from verl_prpo.prm.text import segment_texts
 from verl_prpo.process_pass import PendingScores
 from verl_prpo.reward_manager import PROCESS_RESULT, FinishedResponse, PrmRewardManager
+from verl_prpo.rollout_dump import Rollout, read_rollouts
 from verl_prpo.segmentation import entropy_segments, segment_bounds
-from verl_prpo.trainer import ProcessAware, make_process_aware, require_gpus, require_score_range
+from verl_prpo.start_checks import require_gpus, require_score_range
+from verl_prpo.trainer import ProcessAware, make_process_aware
 
 pytestmark = pytest.mark.ray
 
@@ -118,7 +122,7 @@ def mode(trainer):
     config, prpo, prm = copy.deepcopy(trainer.config), copy.copy(trainer._prpo), copy.copy(trainer._prm)
     yield trainer
     trainer.config, trainer._prpo, trainer._prm = config, prpo, prm
-    trainer._reports, trainer._passes, trainer._streams = {}, {}, False
+    trainer._reports, trainer._records, trainer._passes, trainer._streams = {}, {}, {}, False
 
 
 @pytest.fixture
@@ -506,28 +510,98 @@ def mode_rows() -> process_pass.Rows:
 
 
 class TestDump:
-    def test_training_rows_have_a_column_prpo_and_validation_rows_have_none(self, mode, rollouts):
-        batch, mode.actor_rollout_wg, ids = rollouts()
+    def dumped(self, trainer, batch: KVBatchMeta) -> tuple[list[Rollout], int]:
+        """verl's own dump of the step, read back, and the rows without a record."""
+        folder = trainer.config.trainer.rollout_data_dir
+        trainer._log_rollout_data(batch, {}, folder)
+        trainer._shutdown_dump_executor()
+        trainer._init_dump_executor()
+        found = read_rollouts(Path(folder), [trainer.global_steps])
+        return list(found), found.skipped
+
+    def test_each_response_has_a_record_and_padding_has_none(self, mode, rollouts):
+        extra = [{"reward_extra_info": {"acc": outcome}} for outcome in OUTCOMES]
+        batch, mode.actor_rollout_wg, ids = rollouts(extra_fields=extra)
+        entropy = mode.actor_rollout_wg.entropy
         batch = upsample_batch_to_divisible_size(batch, 5, mode.tokenizer.eos_token_id)
         batch, _ = step(mode, batch)
-        folder = mode.config.trainer.rollout_data_dir
-        mode._dump_generations(["q"], ["a"], ["42"], [1.0], {"uid": ["val_0_0"], "reward": [1.0]}, f"{folder}/val")
-        mode._log_rollout_data(batch, {}, folder)
-        mode._shutdown_dump_executor()
-        mode._init_dump_executor()
-        (validation,) = [json.loads(line) for line in open(f"{folder}/val/1.jsonl")]
-        assert "prpo" not in validation
-        training = {row["uid"]: row["prpo"] for row in map(json.loads, open(f"{folder}/1.jsonl"))}
-        assert len(training) == 5
-        assert [record is None for key, record in training.items() if key.startswith("pad")] == [True]
-        for key, response, advantages in zip(batch.keys[:4], ids, read(batch, "advantages"), strict=False):
-            record = training[key]
-            text = mode.tokenizer.decode(response, skip_special_tokens=True)
-            assert "".join(segment["text"] for segment in record["segments"]) == text
-            assert record["advantages"] == pytest.approx(advantages, rel=1e-5)
-            assert record["outcome_reward"] == OUTCOMES[batch.keys.index(key)]
-        assert mode._reports == {}
+        advantages = read(batch, "advantages")
+        found, skipped = self.dumped(mode, batch)
+        assert skipped == 1 and [rollout.key for rollout in found] == batch.keys[:4]
+        for rollout, response, text, given in zip(found, ids, TEXTS, advantages, strict=False):
+            assert rollout.response == text == "".join(segment.text for segment in rollout.segments)
+            assert torch.equal(torch.tensor(rollout.advantages), torch.tensor(given))
+            assert torch.equal(torch.tensor(rollout.entropy), entropy[rollout.key])
+            assert rollout.surprisal == rollout.entropy  # as `Engines` makes log-probs
+            assert len(rollout.token_offsets) == len(response)
+            assert rollout.outcome_reward == OUTCOMES[batch.keys.index(rollout.key)] == rollout.verifier_score
+            assert rollout.outcome_parts == {"acc": rollout.outcome_reward}
+            assert rollout.ground_truth == "42" and rollout.messages == QUESTION and rollout.prm_latency > 0
+        assert mode._reports == {} and mode._records == {}
         tq.kv_clear(keys=batch.keys[4:], partition_id="train")
+
+    def test_validation_rows_have_none_even_while_records_wait(self, mode, rollouts):
+        batch, mode.actor_rollout_wg, _ = rollouts()
+        batch, _ = step(mode, batch)
+        folder = f"{mode.config.trainer.rollout_data_dir}/val"
+        mode._dump_generations(["q"], ["a"], ["42"], [1.0], {"uid": ["val_0_0"], "reward": [1.0]}, folder)
+        assert len(self.dumped(mode, batch)[0]) == 4
+        (validation,) = [json.loads(line) for line in open(f"{folder}/1.jsonl")]
+        assert "prpo" not in validation
+
+    @pytest.mark.parametrize(("limit", "recorded"), [(0, 0), (3, 2), (4, 4), (None, 4)])
+    def test_as_many_records_as_are_wanted_in_whole_groups(self, mode, rollouts, limit, recorded):
+        batch, mode.actor_rollout_wg, _ = rollouts()
+        mode._prpo.dump_responses = limit
+        batch, _ = step(mode, batch)
+        found, skipped = self.dumped(mode, batch)
+        assert (len(found), skipped) == (recorded, 4 - recorded)
+        assert len({rollout.uid for rollout in found}) == recorded // 2
+
+    def test_both_updates_of_a_step_are_in_its_dump(self, mode, rollouts):
+        updates = [rollouts(uids=[f"{name}{uid}" for uid in UIDS]) for name in ("r", "s")]
+        keys, tags = [], []
+        for batch, mode.actor_rollout_wg, _ in updates:
+            batch, _ = step(mode, batch)
+            keys, tags = keys + batch.keys, tags + batch.tags
+        found, _ = self.dumped(mode, KVBatchMeta(partition_id="train", keys=keys, tags=tags))
+        assert sorted(rollout.key for rollout in found) == sorted(keys)
+
+    def test_a_credit_without_a_prm_has_records_without_scores(self, mode, parts, rollouts):
+        outcome = aware()(parts.config("+algorithm.prpo.credit=outcome", "+algorithm.prpo.outcome_norm=mean_std"))
+        outcome._init_dump_executor()
+        outcome.config.trainer.rollout_data_dir = f"{mode.config.trainer.rollout_data_dir}/outcome"
+        outcome.tokenizer, outcome.global_steps = mode.tokenizer, 1
+        batch, outcome.actor_rollout_wg, _ = rollouts()
+        batch, metrics = step(outcome, batch)
+        assert metrics["prpo/group/all_equal"] == 0.5 and metrics["prpo/sign_flip"] == 0
+        assert not [name for name in metrics if name.startswith(("prpo/prm", "prpo/segments", "prpo/process"))]
+        found, _ = self.dumped(outcome, batch)
+        for rollout, text in zip(found, TEXTS, strict=True):
+            assert [(s.begin, s.end, s.text, s.score) for s in rollout.segments] == [
+                (0, len(rollout.token_offsets), text, None)
+            ]
+            assert set(rollout.advantages) == {rollout.grpo_advantage} and set(rollout.process_advantage) == {0.0}
+            assert rollout.entropy is not None
+
+
+class TestAlarms:
+    def test_they_are_told_on_the_console_and_counted_in_verls_metrics(self, mode, monkeypatch, capsys):
+        monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", lambda self, batch, metrics, *_, **__: None)
+        monkeypatch.setattr(mode, "_alarms", Alarms(PrpoConfig(alarm_window=8)))
+        counted = []
+        for _ in range(8):
+            metrics = {"prpo/group/all_equal": 1.0}
+            mode._compute_metrics(None, metrics, {}, global_steps=1, epoch=0)
+            counted.append(metrics["prpo/alarms"])
+        assert counted == [0] * 7 + [1]
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if "ALARM" in line]
+        assert line.startswith("[verl-prpo] ALARM all_equal_groups, steps 1 to 1: in 100% of the groups")
+
+    def test_a_window_of_0_and_other_estimators_have_none(self, parts):
+        assert aware()(parts.config("+algorithm.prpo.alarm_window=0"))._alarms is None
+        assert aware()(parts.config("algorithm.adv_estimator=grpo"))._alarms is None
+        assert aware()(parts.config())._alarms is not None
 
 
 class TestOtherEstimators:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from verl_prpo.rollout_dump import Rollout, RolloutError, Row, read_rows
+
 DEFAULT_DELIMITER = "\n\n"
 
 _CHATML = re.compile(r"\A(?:system\n(?P<system>.*?)\n)?user\n(?P<user>.*)\nassistant\n*\Z", re.DOTALL)
@@ -43,6 +45,9 @@ class Response:
 def read_responses(source: Path, delimiter: str = DEFAULT_DELIMITER) -> list[Response]:
     """All responses with text of a file, or of the `.jsonl` files of a folder.
 
+    Where some responses of a dump carry a record (`algorithm.prpo.dump_responses`), those without one are left out:
+    nobody knows how they were cut.
+
     Args:
         source: a file or folder.
         delimiter: ends a segment of responses that come without segments.
@@ -56,7 +61,8 @@ def read_responses(source: Path, delimiter: str = DEFAULT_DELIMITER) -> list[Res
     found = [response for file in files for response in _read(file, delimiter) if "".join(response.segments).strip()]
     if not found:
         raise InputError(f"{source} holds no response with text")
-    return found
+    recorded = [response for response in found if response.recorded is not None]
+    return recorded or found
 
 
 def cut(text: str, delimiter: str) -> list[str]:
@@ -79,43 +85,38 @@ def _step(file: Path) -> tuple[int, str]:
 
 def _read(file: Path, delimiter: str) -> Iterator[Response]:
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            yield _response(line, delimiter)
-        except (ValueError, KeyError, TypeError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise InputError(f"{file}, line {number}: {reason}") from error
+        for row in read_rows(file):
+            rollout = row.rollout()
+            yield _response(row, delimiter) if rollout is None else _recorded(rollout)
+    except RolloutError as error:
+        raise InputError(str(error)) from error
 
 
-def _response(line: str, delimiter: str) -> Response:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"no JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    return _dumped(row, delimiter) if "input" in row and "output" in row else _own(row, delimiter)
-
-
-def _dumped(row: dict[str, Any], delimiter: str) -> Response:
-    record = row.get("prpo") or {}
-    segments = [str(segment["text"]) for segment in record.get("segments", [])]
-    recorded = [segment["score"] for segment in record.get("segments", [])] or None
-    if not "".join(segments):
-        segments, recorded = cut(row["output"], delimiter), None
-    outcome = None if row.get("score") is None else float(row["score"])
-    messages = record.get("messages")  # as the PRM was given them; the prompt's text holds what the template added
+def _recorded(rollout: Rollout) -> Response:
+    messages: Sequence[Mapping[str, Any]] = rollout.messages
+    # As the PRM was given them; the prompt's text holds what the template added.
     if not messages or any(message["content"] is None for message in messages):
-        messages = _messages(row["input"])
-    return Response(messages, segments, row["input"], outcome, recorded=recorded)
+        messages = _messages(rollout.prompt)
+    segments = [segment.text for segment in rollout.segments]
+    scores = [segment.score for segment in rollout.segments]
+    return Response(messages, segments, rollout.prompt, rollout.verifier_score, recorded=scores)
 
 
-def _own(row: dict[str, Any], delimiter: str) -> Response:
+def _response(row: Row, delimiter: str) -> Response:
+    columns = row.columns
+    try:
+        return _dumped(columns, delimiter) if "input" in columns and "output" in columns else _own(columns, delimiter)
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{row.file}, line {row.line}: {reason}") from error
+
+
+def _dumped(row: Mapping[str, Any], delimiter: str) -> Response:
+    outcome = None if row.get("score") is None else float(row["score"])
+    return Response(_messages(row["input"]), cut(row["output"], delimiter), row["input"], outcome)
+
+
+def _own(row: Mapping[str, Any], delimiter: str) -> Response:
     messages = row.get("messages")
     if messages is None:
         messages = [{"role": "user", "content": str(row["prompt"])}]

@@ -1,0 +1,270 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The record of each rollout for verl's dump: what a reader needs to see what the PRM did, token by token."""
+
+import itertools
+import json
+import threading
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import qwen_tokenizer
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+
+from verl_prpo.config import PrpoConfig
+from verl_prpo.dump_writer import PendingRecord, choose
+from verl_prpo.estimator import ProcessRewards, advantages_of, without_process_rewards
+from verl_prpo.prm.text import segment_texts
+from verl_prpo.reward_manager import ProcessResult
+from verl_prpo.rollout_dump import Rollout, read_rollouts
+from verl_prpo.scored_batch import Rows, ScoredBatch
+from verl_prpo.segmentation import restrict_segments, segment_bounds, uniform_segments
+from verl_prpo.step_report import StepReport
+
+KEYS = ["a_0_0", "a_1_0", "b_0_0", "b_1_0", "pad_0_0"]
+TEXTS = ["First we add. \U0001f600 So 3.", "Step by step, call 4 so 4.", "Yes, long.", "", "pad"]
+TOKENIZER = qwen_tokenizer()
+IDS = [TOKENIZER.encode(text, add_special_tokens=False) for text in TEXTS]
+IDS[0].append(TOKENIZER.eos_token_id)
+WIDTH = max(map(len, IDS))
+CUTS = [[0, 6], [0, 4], [0], [], []]
+"""Columns at which the segments start; the second response has tool tokens from column 2 to 3."""
+
+
+def mask_of(ids: list[list[int]]) -> torch.Tensor:
+    return torch.tensor([[1] * len(row) + [0] * (WIDTH - len(row)) for row in ids])
+
+
+def starts() -> torch.Tensor:
+    found = torch.zeros(len(KEYS), WIDTH, dtype=torch.bool)
+    for row, cuts in enumerate(CUTS):
+        found[row, cuts] = True
+    return found
+
+
+def results() -> list[ProcessResult | None]:
+    texts = [
+        segment_texts(TOKENIZER, ids, segment_bounds(row, len(ids))) for ids, row in zip(IDS, starts(), strict=True)
+    ]
+    return [
+        ProcessResult(texts[0], [0.75, 0.25], tokens=20, asked=10.0, answered=10.5),
+        ProcessResult(texts[1], [1.0, 0.5], tokens=20, asked=10.0, answered=12.0),
+        ProcessResult(texts[2], None, "timeout", "no answer within 2 s", asked=10.0, answered=12.0),
+        None,
+        None,
+    ]
+
+
+def report(remaining: torch.Tensor | None = None) -> StepReport:
+    mask = mask_of(IDS)
+    mask[1, 2:4] = 0
+    mask[4] = 0
+    rows = Rows(
+        keys=KEYS,
+        real=[True, True, True, True, False],
+        messages=[[{"role": "user", "content": [{"type": "text", "text": "1 + 2?"}]}]] * 4 + [[]],
+        response_ids=IDS,
+        response_mask=mask,
+        signal=None,
+    )
+    scored = ScoredBatch(rows, starts(), results(), 0.1, 0.2)
+    given = ProcessRewards(scored.token_scores(), starts(), scored.read_tokens(), prior_mean=0.5, prior_std=0.25)
+    index = np.array(["a", "a", "b", "b", "pad"], dtype=object)
+    outcome = torch.tensor([1.0, -1.0, 1.0, 0.0, 0.0])
+    mask = mask if remaining is None else remaining
+    advantages = advantages_of(given, PrpoConfig(), outcome, mask, index)
+    return StepReport(scored, given, PrpoConfig(), outcome, advantages, mask, index)
+
+
+def pending(made: StepReport, row: int, **brought) -> PendingRecord:
+    output = TOKENIZER.decode(IDS[row], skip_special_tokens=True)
+    columns = {"step": 5, "input": "user\n1 + 2?", "output": output, "gts": "3", "score": 1.0, "uid": KEYS[row]}
+    return PendingRecord(made, row, TOKENIZER, **brought, columns=columns)
+
+
+@pytest.fixture
+def rollouts() -> list[Rollout]:
+    made = report()
+    return [pending(made, row).rollout() for row in range(4)]
+
+
+def test_segments_tile_the_response_with_their_text_and_score(rollouts):
+    first = rollouts[0].segments
+    assert [(s.begin, s.end, s.score) for s in first] == [(0, 6, 0.75), (6, len(IDS[0]), 0.25)]
+    for rollout, ids in zip(rollouts[:3], IDS, strict=False):
+        segments = rollout.segments
+        assert segments[0].begin == 0 and segments[-1].end == len(ids)
+        assert all(a.end == b.begin for a, b in itertools.pairwise(segments))
+        assert "".join(segment.text for segment in segments) == rollout.response == TEXTS[KEYS.index(rollout.key)]
+
+
+def test_each_token_is_where_its_text_begins(rollouts):
+    rollout = rollouts[0]
+    assert len(rollout.token_offsets) == len(IDS[0])
+    ends = [*rollout.token_offsets[1:], len(rollout.response)]
+    texts = [rollout.response[begin:end] for begin, end in zip(rollout.token_offsets, ends, strict=True)]
+    assert "".join(texts) == rollout.response
+    smile = texts.index(next(text for text in texts if "\U0001f600" in text))
+    assert texts[smile - 1] == ""  # the first bytes of the character
+    assert texts[-1] == ""  # end of turn
+    for segment in rollout.segments:
+        assert rollout.token_offsets[segment.begin] == rollout.response.index(segment.text)
+
+
+def test_advantages_add_up_token_by_token(rollouts):
+    rollout = rollouts[0]
+    assert rollout.process_advantage == [1.0] * 6 + [-1.0] * (len(IDS[0]) - 6)
+    assert rollout.outcome_advantage == [1.0] * len(IDS[0])
+    assert rollout.advantages == [2.0] * 6 + [0.0] * (len(IDS[0]) - 6)
+    assert (rollout.uid, rollout.outcome_reward, rollout.failure) == ("a", 1.0, None)
+
+
+def test_grpos_advantage_is_one_number_per_response(rollouts):
+    assert rollouts[0].grpo_advantage == pytest.approx(2**-0.5, abs=1e-5)  # (1 - 0) / sqrt(2) in a group of 1 and -1
+    assert rollouts[1].grpo_advantage == pytest.approx(-(2**-0.5), abs=1e-5)
+
+
+def test_tool_tokens_lie_in_a_segment_but_carry_no_advantage(rollouts):
+    rollout = rollouts[1]
+    assert [(s.begin, s.end) for s in rollout.segments] == [(0, 4), (4, len(IDS[1]))]
+    assert rollout.response_mask[:5] == [1, 1, 0, 0, 1]
+    assert rollout.advantages[:5] == [1.0, 1.0, 0.0, 0.0, -1.0]
+
+
+def test_a_failure_has_its_kind_its_reason_and_no_score(rollouts):
+    rollout = rollouts[2]
+    assert (rollout.failure, rollout.failure_detail) == ("timeout", "no answer within 2 s")
+    assert [segment.score for segment in rollout.segments] == [None]
+    assert rollout.process_advantage == [0.0] * len(IDS[2])
+    assert rollout.advantages == rollout.outcome_advantage == [0.5] * len(IDS[2])
+
+
+def test_latency_is_the_time_from_question_to_answer(rollouts):
+    assert [rollout.prm_latency for rollout in rollouts] == [0.5, 2.0, 2.0, None]
+
+
+def test_an_empty_response_has_an_empty_record(rollouts):
+    rollout = rollouts[3]
+    assert (rollout.segments, rollout.advantages, rollout.response_mask, rollout.token_offsets) == ([], [], [], [])
+    assert rollout.failure is None and rollout.grpo_advantage == 0.0
+
+
+def test_a_segment_that_the_prm_did_not_read_has_no_score():
+    made = report()
+    texts = made.scored.results[0].texts
+    made.scored.results[0] = ProcessResult(texts, [0.75, None], overlong=True, cached=True)
+    rollout = pending(made, 0).rollout()
+    assert [segment.score for segment in rollout.segments] == [0.75, None]
+    assert (rollout.overlong, rollout.cached, rollout.failure) == (True, True, None)
+
+
+def test_tokens_that_rollout_correction_rejected_show_as_such():
+    mask = mask_of(IDS)
+    mask[0, 6] = 0
+    made = report(mask)
+    assert restrict_segments(made.rewards.segment_starts, mask)[0].nonzero()[:, 0].tolist() == [0, 7]
+    rollout = pending(made, 0).rollout()
+    assert rollout.response_mask[5:8] == [1, 0, 1] and rollout.advantages[5:8] == [2.0, 0.0, 0.0]
+    assert [segment.end for segment in rollout.segments] == [6, len(IDS[0])]  # as the PRM was asked
+
+
+def test_a_credit_without_a_prm_has_one_segment_without_a_score_and_no_process_advantage():
+    rows = report().scored.rows
+    scored = ScoredBatch(rows, uniform_segments(rows.response_mask, 1), [None] * 5, 0.0, 0.0)
+    given, settings = without_process_rewards(rows.response_mask), PrpoConfig(credit="outcome", outcome_norm="mean_std")
+    outcome, index = torch.tensor([1.0, -1.0, 1.0, 0.0, 0.0]), np.array(["a", "a", "b", "b", "pad"], dtype=object)
+    advantages = advantages_of(given, settings, outcome, rows.response_mask, index)
+    made = StepReport(scored, given, settings, outcome, advantages, rows.response_mask, index)
+    rollout = pending(made, 0).rollout()
+    assert [(s.begin, s.end, s.text, s.score) for s in rollout.segments] == [(0, len(IDS[0]), TEXTS[0], None)]
+    assert set(rollout.process_advantage) == {0.0} and set(rollout.advantages) == {rollout.grpo_advantage}
+    assert set(made.metrics()) == {
+        *("prpo/outcome_advantage/mean", "prpo/outcome_advantage/std"),
+        *("prpo/sign_flip", "prpo/group/all_equal"),
+    }
+
+
+class TestThroughVerlsWriter:
+    """verl's own `_write_generations`, which does the JSON, line by line."""
+
+    def write(self, folder, records: list[PendingRecord | None], output: str | None = None) -> None:
+        column = {"uid": KEYS[: len(records)], "prpo": records}
+        outputs = [TOKENIZER.decode(ids, skip_special_tokens=True) for ids in IDS[: len(records)]]
+        outputs = outputs if output is None else [output] * len(records)
+        n = len(records)
+        PPOTrainer._write_generations(["user\n1 + 2?"] * n, outputs, ["3"] * n, [1.0] * n, column, str(folder), 5)
+
+    def test_what_is_read_back_is_what_was_there_to_the_last_bit_of_a_float32(self, tmp_path):
+        torch.manual_seed(0)
+        made = report()
+        made.advantages = torch.rand_like(made.advantages) * 10 - 5
+        brought = [
+            {
+                "entropy": torch.rand(len(ids)),
+                "surprisal": torch.rand(len(ids)),
+                "outcome_parts": {"acc": np.float32(1)},
+            }
+            for ids in IDS
+        ]
+        self.write(tmp_path, [pending(made, row, **brought[row]) for row in range(4)])
+        for row, rollout in enumerate(read_rollouts(tmp_path)):
+            wanted = pending(made, row, **brought[row]).rollout()
+            for name in ("advantages", "process_advantage", "outcome_advantage", "entropy", "surprisal"):
+                found = torch.tensor(getattr(rollout, name))
+                assert torch.equal(found, torch.tensor(getattr(wanted, name))), name
+            assert rollout.segments == wanted.segments and rollout.token_offsets == wanted.token_offsets
+            assert rollout.messages == [{"role": "user", "content": "1 + 2?"}]
+            assert rollout.outcome_parts == {"acc": 1.0} and rollout.key == KEYS[row] and rollout.step == 5
+
+    def test_a_record_is_worked_out_when_its_line_is_due(self, tmp_path, monkeypatch):
+        """So that of all records only one is in memory."""
+        came_from: list[str] = []
+        rollout = PendingRecord.rollout
+
+        def noted(self):
+            came_from.append(threading.current_thread().name)
+            return rollout(self)
+
+        monkeypatch.setattr(PendingRecord, "rollout", noted)
+        records = [pending(report(), row) for row in range(4)]
+        assert came_from == []
+        writer = threading.Thread(target=self.write, args=(tmp_path, records), name="verls writer")
+        writer.start()
+        writer.join(timeout=60)
+        assert came_from == ["verls writer"] * 4
+
+    def test_a_response_that_verl_decodes_otherwise_is_in_the_record(self, tmp_path):
+        """As with a pad token that is not a special one, which verl leaves at its end."""
+        padded = pending(report(), 0)
+        padded.columns = {**padded.columns, "output": TEXTS[0] + "!!"}
+        self.write(tmp_path, [pending(report(), 0)])
+        self.write(tmp_path / "padded", [padded], output=TEXTS[0] + "!!")
+        assert [r.response for r in read_rollouts(tmp_path)] == [TEXTS[0]]
+        assert [r.response for r in read_rollouts(tmp_path / "padded")] == [TEXTS[0]]
+        assert "response" not in json.loads((tmp_path / "5.jsonl").read_text())["prpo"]
+
+
+class TestChoice:
+    def reports(self, *sizes: int) -> dict[str, tuple[StepReport, int]]:
+        uids = [f"u{group}" for group, size in enumerate(sizes) for _ in range(size)]
+        made = report()
+        made.index = np.array(uids, dtype=object)
+        return {f"{uid}_{row}_0": (made, row) for row, uid in enumerate(uids)}
+
+    @pytest.mark.parametrize(("limit", "groups"), [(0, 0), (3, 0), (4, 1), (11, 2), (12, 3), (100, 3), (None, 3)])
+    def test_whole_groups_as_far_as_they_fit(self, limit, groups):
+        chosen = choose(self.reports(4, 4, 4), limit)
+        by_group = {uid: sum(key.startswith(uid) for key in chosen) for uid in ("u0", "u1", "u2")}
+        if groups:
+            assert sorted(by_group.values(), reverse=True) == [4] * groups + [0] * (3 - groups)
+        else:
+            assert len(chosen) == limit and sorted(by_group.values())[:2] == [0, 0]  # one group in part
+
+    def test_a_group_that_does_not_fit_leaves_room_for_one_that_does(self):
+        assert len(choose(self.reports(6, 6, 2), 8)) == 8
+
+    def test_the_same_rollouts_give_the_same_choice_in_any_order(self):
+        reports = self.reports(4, 4, 4, 4)
+        turned = dict(reversed(reports.items()))
+        assert set(choose(reports, 8)) == set(choose(turned, 8))

@@ -1,0 +1,244 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The record of one response in a rollout dump: what it holds, and its compact form in the column `prpo`.
+
+The record leans on verl's own columns of the row (the prompt, the response, the verifier's score) and repeats none of
+them. Values that stay the same over many tokens are written as runs `[value, tokens]`, others as the base64 of
+little-endian float32; keys at their default are left out. docs/rollouts.md describes every key.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby
+from typing import Any
+
+import numpy as np
+
+COLUMN = "prpo"
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment of a response.
+
+    Attributes:
+        begin, end: half-open span of tokens.
+        text: what these tokens say.
+        score: of the PRM, in its family's units; None where it gave none.
+    """
+
+    begin: int
+    end: int
+    text: str
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One response of a training step, and what each of its tokens was told. Lists are one value per token.
+
+    Attributes:
+        step: the training step.
+        uid: the group: responses to the same prompt in the same step share it.
+        prompt: as the policy read it, without special tokens.
+        messages: the prompt as chat messages, as the PRM was given it; a content that is not text is null.
+        response: decoded without special tokens.
+        ground_truth: of the data set; None where it has none.
+        verifier_score: the outcome as the reward manager gave it.
+        outcome_reward: as the estimator used it: times `algorithm.prpo.outcome_weight`, less a KL penalty if there is
+            one.
+        outcome_parts: what the reward manager said besides (verl's `reward_extra_info`), such as `acc`.
+        segments: they tile the response; none for an empty one, a single one without score where no PRM was asked.
+        token_offsets: character of `response` at which each token's text begins. A token may have no text: a special
+            one, or one with the first bytes of a character, which belongs to the token with its last byte.
+        response_mask: 1 on the policy's own tokens, 0 on those of tools and those that rollout correction rejected.
+        entropy: of the policy, in nats; None where verl computed none (`rollout_correction.bypass_mode`).
+        surprisal: minus the log-probability of the token, in nats; under the rollout where it keeps log-probs, else
+            under the actor before the update.
+        process_advantage: what the process scores add: z under the paper's credit.
+        outcome_advantage: what is there without them.
+        advantages: what the actor got.
+        grpo_advantage: what verl's GRPO gives every token of the response.
+        prm_latency: seconds from question to answer; None where the PRM was not asked.
+        failure: why there are no scores, see `verl_prpo.prm.results.PrmFailure`; None when nothing failed.
+        failure_detail: the same for people.
+        overlong: whether the dialogue was longer than the PRM's context.
+        cached: whether the scores were remembered from an equal dialogue.
+        key: of the row in verl's TransferQueue, `{uid}_{session}_{index}`; no other row of the step has it.
+    """
+
+    step: int
+    uid: str
+    prompt: str
+    messages: list[dict[str, Any]]
+    response: str
+    ground_truth: str | None
+    verifier_score: float
+    outcome_reward: float
+    outcome_parts: dict[str, Any]
+    segments: list[Segment]
+    token_offsets: list[int]
+    response_mask: list[int]
+    entropy: list[float] | None
+    surprisal: list[float] | None
+    process_advantage: list[float]
+    outcome_advantage: list[float]
+    advantages: list[float]
+    grpo_advantage: float
+    prm_latency: float | None = None
+    failure: str | None = None
+    failure_detail: str = ""
+    overlong: bool = False
+    cached: bool = False
+    key: str = ""
+
+
+def record_of(rollout: Rollout) -> dict[str, Any]:
+    """The record of a response, ready for JSON; what verl's own columns hold is not in it."""
+    ends = list(accumulate((len(segment.text) for segment in rollout.segments), initial=0))[1:]
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "uid": rollout.uid,
+        "messages": rollout.messages,
+        "outcome_reward": _short(rollout.outcome_reward),
+        "segments": [
+            [segment.end, end, None if segment.score is None else _short(segment.score)]
+            for segment, end in zip(rollout.segments, ends, strict=True)
+        ],
+        "token_chars": _differences(rollout.token_offsets, len(rollout.response)),
+        "response_mask": _runs(rollout.response_mask),
+        "process_advantage": _runs(map(_short, rollout.process_advantage)),
+        "outcome_advantage": _runs(map(_short, rollout.outcome_advantage)),
+        "advantages": _runs(map(_short, rollout.advantages)),
+        "grpo_advantage": _short(rollout.grpo_advantage),
+    }
+    optional = {
+        "outcome_parts": rollout.outcome_parts or None,
+        "entropy": None if rollout.entropy is None else _packed(rollout.entropy),
+        "surprisal": None if rollout.surprisal is None else _packed(rollout.surprisal),
+        "prm_latency": None if rollout.prm_latency is None else round(rollout.prm_latency, 6),
+        "failure": rollout.failure,
+        "failure_detail": rollout.failure_detail or None,
+        "overlong": rollout.overlong or None,
+        "cached": rollout.cached or None,
+    }
+    return record | {key: value for key, value in optional.items() if value is not None}
+
+
+def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
+    """The response of a row of a dump.
+
+    Args:
+        row: verl's columns with the record in `prpo`.
+
+    Returns:
+        None where the row carries no record.
+
+    Raises:
+        ValueError, TypeError, KeyError: a record of another format, or one that contradicts itself or its row.
+    """
+    record = row.get(COLUMN)
+    if record is None:
+        return None
+    if not isinstance(record, Mapping):
+        raise ValueError(f"{COLUMN} is not a record but {type(record).__name__}")
+    if record.get("format") != FORMAT:
+        found = record.get("format", 1)
+        raise ValueError(
+            f"its record has format {found}, and this version of verl-prpo reads format {FORMAT}; read it with the "
+            "version that wrote it, or dump the run's steps anew"
+        )
+    response = str(record.get("response", row["output"]))
+    tokens = len(record["token_chars"])
+    return Rollout(
+        step=int(row["step"]),
+        uid=str(record["uid"]),
+        prompt=str(row["input"]),
+        messages=list(record["messages"]),
+        response=response,
+        ground_truth=None if row.get("gts") is None else str(row["gts"]),
+        verifier_score=float(row["score"]),
+        outcome_reward=float(record["outcome_reward"]),
+        outcome_parts=dict(record.get("outcome_parts") or {}),
+        segments=_segments(record["segments"], response, tokens),
+        token_offsets=_offsets(record["token_chars"], response),
+        response_mask=_spread("response_mask", record["response_mask"], tokens),
+        entropy=_unpacked("entropy", record.get("entropy"), tokens),
+        surprisal=_unpacked("surprisal", record.get("surprisal"), tokens),
+        process_advantage=_spread("process_advantage", record["process_advantage"], tokens),
+        outcome_advantage=_spread("outcome_advantage", record["outcome_advantage"], tokens),
+        advantages=_spread("advantages", record["advantages"], tokens),
+        grpo_advantage=float(record["grpo_advantage"]),
+        prm_latency=record.get("prm_latency"),
+        failure=record.get("failure"),
+        failure_detail=str(record.get("failure_detail") or ""),
+        overlong=bool(record.get("overlong", False)),
+        cached=bool(record.get("cached", False)),
+        key=str(row.get("uid", "")),
+    )
+
+
+def _segments(written: Sequence[Sequence[Any]], response: str, tokens: int) -> list[Segment]:
+    segments: list[Segment] = []
+    token = character = 0
+    for end, end_character, score in written:
+        if not token <= end <= tokens or not character <= end_character <= len(response):
+            raise ValueError(
+                f"its segments end at token {end} and character {end_character}, after token {token} and character "
+                f"{character} of a response of {tokens} tokens and {len(response)} characters"
+            )
+        segments.append(Segment(token, end, response[character:end_character], score))
+        token, character = end, end_character
+    if segments and (token, character) != (tokens, len(response)):
+        raise ValueError(
+            f"its segments reach token {token} and character {character}, but the response has {tokens} tokens and "
+            f"{len(response)} characters"
+        )
+    return segments
+
+
+def _differences(offsets: Sequence[int], length: int) -> list[int]:
+    ends = [*offsets[1:], length]
+    return [end - begin for begin, end in zip(offsets, ends, strict=True)] if offsets else []
+
+
+def _offsets(token_chars: Sequence[int], response: str) -> list[int]:
+    reach = list(accumulate(token_chars, initial=0))
+    if token_chars and reach[-1] != len(response):
+        raise ValueError(f"the texts of its tokens are {reach[-1]} characters, but the response has {len(response)}")
+    return reach[:-1]
+
+
+def _runs(values: Any) -> list[list[Any]]:
+    return [[value, len(list(run))] for value, run in groupby(values)]
+
+
+def _spread(name: str, runs: Sequence[Sequence[Any]], tokens: int) -> list[Any]:
+    values = [value for value, count in runs for _ in range(count)]
+    if len(values) != tokens:
+        raise ValueError(f"{name} covers {len(values)} tokens, but the response has {tokens}")
+    return values
+
+
+def _short(value: float) -> float:
+    """The number with the fewest digits that is the same float32."""
+    return float(str(np.float32(value)))
+
+
+def _packed(values: Sequence[float]) -> str:
+    return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode()
+
+
+def _unpacked(name: str, packed: str | None, tokens: int) -> list[float] | None:
+    if packed is None:
+        return None
+    try:
+        values = np.frombuffer(base64.b64decode(packed, validate=True), dtype="<f4").tolist()
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"{name} is not the base64 of float32 numbers: {error}") from error
+    if len(values) != tokens:
+        raise ValueError(f"{name} covers {len(values)} tokens, but the response has {tokens}")
+    return values
