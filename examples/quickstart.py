@@ -18,6 +18,8 @@ from pathlib import Path
 from guarded_run import RunFailed, guarded_run
 from tqdm import tqdm
 
+from verl_prpo.cli.main import main as verl_prpo
+
 OUT = Path(".quickstart")
 ACCURACY = "critic/score/mean"
 TIMEOUT = 1800.0
@@ -83,7 +85,7 @@ def train(estimator: str, steps: int, run: Path, overrides: list[str]) -> None:
 def report(estimator: str, run: Path) -> None:
     """Print accuracy before and after, seconds per step, the PRM's share; draw the curves of all runs so far."""
     rows = read_metrics(run / "metrics.jsonl")
-    accuracy = held_out(rows)
+    accuracy = [(row["step"], v) for row in rows for key, v in row["data"].items() if key.startswith("val-core/")]
     steps = [row["data"] for row in rows if "timing_s/step" in row["data"]]
     steady = steps[1:] or steps  # the first step carries vLLM's warm-up
     seconds = statistics.median(step["timing_s/step"] for step in steady)
@@ -91,50 +93,22 @@ def report(estimator: str, run: Path) -> None:
         step.get("timing_s/prm_wait", 0.0) + step.get("timing_s/prm_submit", 0.0) for step in steady
     )
     other = "grpo" if estimator == "prpo" else "prpo"
+    compare()
     if accuracy:  # overrides may turn validation off
         (_, before), (last, after) = accuracy[0], accuracy[-1]
         print(f"  held-out accuracy (greedy)  {before:.3f} before, {after:.3f} after {last} steps")
     print(f"  seconds per step (median)   {seconds:.2f}, of it for the PRM {exposed:.2f} ({exposed / seconds:.0%})")
-    print(f"  training curve              {draw()}")
     if estimator == "prpo":
-        print(f"  rollouts with segments      python examples/show_rollouts.py {run}/rollouts/{len(steps)}.jsonl")
+        print(f"  rollouts with segments      verl-prpo report {run}/rollouts")
     print(f"  the same run with {other.upper()}      bash examples/quickstart.sh --estimator {other}")
     print("  on a GPU                    the first lines of recipes/prpo_qwen2.5_math_1.5b.yaml say how")
 
 
-def draw() -> Path:
-    """Held-out and training accuracy of every run under `.quickstart`, as a PNG; returns its path."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for estimator, colour in (("prpo", "tab:blue"), ("grpo", "tab:orange")):
-        rows = read_metrics(OUT / estimator / "metrics.jsonl")
-        steps = [(row["step"], row["data"][ACCURACY]) for row in rows if ACCURACY in row["data"]]
-        if not steps:
-            continue
-        name = estimator.upper()
-        axes.plot(*zip(*steps, strict=True), color=colour, alpha=0.35, label=f"{name}, training rollouts")
-        if held_out(rows):
-            axes.plot(*zip(*held_out(rows), strict=True), color=colour, marker="o", label=f"{name}, held out (greedy)")
-    axes.set(xlabel="training step", ylabel="accuracy", ylim=(0, 1), title="Toy arithmetic, one seed")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    path = OUT / "curve.png"
-    figure.savefig(path, dpi=150)
-    return path
-
-
-def held_out(rows: list[dict]) -> list[tuple[int, float]]:
-    """(step, greedy accuracy on the held-out problems) of each validation."""
-    found = []
-    for row in rows:
-        key = next((k for k in row["data"] if k.startswith("val-core/")), None)
-        if key is not None:
-            found.append((row["step"], row["data"][key]))
-    return found
+def compare() -> None:
+    """Curves of all runs so far as PNG and HTML, and the difference between them."""
+    runs = [f"{name.upper()}={OUT / name / 'metrics.jsonl'}" for name in ("grpo", "prpo")]
+    runs = [run for run in runs if read_metrics(Path(run.partition("=")[2]))]
+    verl_prpo(["compare", *runs, "-o", str(OUT)])
 
 
 def read_metrics(path: Path) -> list[dict]:

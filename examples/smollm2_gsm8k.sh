@@ -46,4 +46,5 @@ echo "== 3 of 4: PRPO"
 python examples/smollm2/run.py --out .smollm2/run "${others[@]}"
 
 echo "== 4 of 4: some responses of the last step"
-python examples/show_rollouts.py "$(ls -v .smollm2/run/rollouts/*.jsonl | tail -n 1)" --limit 3
+verl-prpo report .smollm2/run/rollouts --terminal --limit 3
+verl-prpo report .smollm2/run/rollouts

@@ -1,0 +1,111 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rollout dumps with known numbers, for tests of the report."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from verl_prpo.rollout_record import Rollout, Segment, record_of
+
+PAYLOAD = (
+    "<script>window.pwned = 1</script></script><img src=x onerror='window.pwned = 2'><!-- \u2028 &lt;b&gt; \"'` "
+    "\ud83d \u202eevil\u202c \x1b[31mred\x00 é 数学 🎉"
+)
+"""What a model might write to break a page or a terminal."""
+
+
+def rollout(
+    text: str = "one two. three four",
+    scores: Sequence[float | None] = (0.9, 0.4),
+    right: bool = True,
+    uid: str = "a",
+    step: int = 1,
+    beta: float = 0.5,
+    grpo: float = 0.7,
+    **known: Any,
+) -> Rollout:
+    """A response whose tokens are words with the space before them, and one more without text at the end.
+
+    It is cut into as many segments of words as there are scores; z has the prior (0.5, 0.25).
+    """
+    words = re.findall(r"\s*\S+|\s+$", text)
+    count = len(words) + 1
+    cuts = [round(i * (count - 1) / len(scores)) for i in range(len(scores))] + [count]
+    offsets = list(accumulate(map(len, words), initial=0))
+    ends = [*offsets, len(text)]
+    segments = [
+        Segment(begin, end, text[ends[begin] : ends[end]], score)
+        for begin, end, score in zip(cuts, cuts[1:], scores, strict=False)
+    ]
+    z = [0.0 if s.score is None else (s.score - 0.5) / 0.25 for s in segments for _ in range(s.begin, s.end)]
+    made = Rollout(
+        step=step,
+        uid=uid,
+        prompt=f"user\nWhat is {uid}?\nassistant\n",
+        messages=[{"role": "user", "content": f"What is {uid}?"}],
+        response=text,
+        ground_truth="4",
+        verifier_score=1.0 if right else -1.0,
+        outcome_reward=1.0 if right else -1.0,
+        outcome_parts={},
+        segments=segments,
+        token_offsets=offsets,
+        response_mask=[1] * count,
+        entropy=[round(0.001 * (37 * t % 1000), 3) for t in range(count)],
+        surprisal=None,
+        process_advantage=z,
+        outcome_advantage=[beta] * count,
+        advantages=[value + beta for value in z],
+        grpo_advantage=grpo,
+    )
+    return replace(made, **known)
+
+
+def empty() -> Rollout:
+    """A response without tokens."""
+    nothing: dict[str, Any] = {name: [] for name in ("token_offsets", "response_mask", "entropy", "advantages")}
+    return replace(
+        rollout(scores=(None,)), response="", segments=[], process_advantage=[], outcome_advantage=[], **nothing
+    )
+
+
+def row(made: Rollout, key: str = "a_0_0") -> dict[str, Any]:
+    """The line of verl's dump that holds a response."""
+    return {
+        "input": made.prompt,
+        "output": made.response,
+        "gts": made.ground_truth,
+        "score": made.verifier_score,
+        "step": made.step,
+        "uid": key,
+        "prpo": record_of(made),
+    }
+
+
+def write(folder: Path, rollouts: Sequence[Rollout]) -> Path:
+    """Write a folder of dumps, a file per step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for step in {made.step for made in rollouts}:
+        rows = [row(made, f"{made.uid}_{i}_0") for i, made in enumerate(rollouts) if made.step == step]
+        (folder / f"{step}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in rows), encoding="utf-8")
+    return folder
+
+
+def varied() -> list[Rollout]:
+    """Three groups in which every filter finds something; the first response is right and liked."""
+    return [
+        rollout("Two and two is four, and so the answer is four.", (0.9, 0.7), uid="sum", beta=1.0, grpo=0.9),
+        rollout("Two and two is five, and so the answer is five.", (0.95, 0.8), False, uid="sum", beta=-1.0, grpo=-0.9),
+        rollout("Three by three is nine, I think.", (0.2, 0.3), uid="product", beta=0.5, grpo=0.7),
+        rollout(PAYLOAD, (0.3, 0.6, 0.45), right=False, uid="product", beta=-1.5, grpo=-0.7),
+        rollout(
+            "word " * 60, (None,), right=False, uid="long", beta=0.0, grpo=0.0,
+            failure="timeout", failure_detail="no answer within 30 s", overlong=True,
+        ),
+        rollout("short", (0.5,), right=False, uid="long", beta=0.0, grpo=0.0, prm_latency=0.25),
+    ]  # fmt: skip

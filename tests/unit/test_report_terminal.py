@@ -1,0 +1,134 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""`verl-prpo report --terminal`: what it prints, and where it prints no colour."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from report_dumps import PAYLOAD, empty, rollout, varied, write
+
+from verl_prpo.cli.main import main
+from verl_prpo.viewer.terminal_response import visible
+
+COMMAND = [sys.executable, "-m", "verl_prpo.cli.main", "report"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "rollouts", varied())
+
+
+def in_terminal(command: list[str], **environment: str) -> str:
+    """What a command prints in a terminal of 120 columns with colours."""
+    controller, terminal = pty.openpty()
+    kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    env = {**kept, "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "120", **environment}
+    process = subprocess.Popen(command, stdout=terminal, stderr=subprocess.STDOUT, stdin=terminal, env=env)
+    os.close(terminal)
+    printed = b""
+    limit = time.monotonic() + 300
+    while time.monotonic() < limit:
+        if not select.select([controller], [], [], 1)[0]:
+            continue
+        try:
+            piece = os.read(controller, 65536)
+        except OSError:  # the command has ended
+            break
+        if not piece:
+            break
+        printed += piece
+    os.close(controller)
+    assert process.wait(60) == 0, printed
+    return printed.decode()
+
+
+class TestPiped:
+    def test_groups_come_before_responses_and_have_no_escape_codes(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["report", str(folder), "--terminal", "--limit", "6"]) == 0
+        out = capsys.readouterr().out
+        assert "\x1b" not in out
+        assert out.index("6 responses in 3 groups") < out.index("✓ 0.80") < out.index("✓ right  step 1, group 1")
+        assert out.count("step 1, group ") == 6
+
+    def test_a_segment_has_its_numbers_and_its_text(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["report", str(folder), "--terminal", "--filter", "liked-wrong"]) == 0
+        out = capsys.readouterr().out
+        # scores 0.95 and 0.8 under the prior (0.5, 0.25), beta -1
+        assert "[1] PRM 0.950  z +1.80  β -1.00  A +0.80  tokens 1 to 6  ⇄ flipped" in out
+        assert "[2] PRM 0.800  z +1.20  β -1.00  A +0.20  tokens 7 to 12  ⇄ flipped" in out
+        assert "    Two and two is five, and\n" in out
+        assert "Wrong, PRM liked: 1 of 6 responses" in out
+
+    def test_grpo_instead(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["report", str(folder), "--terminal", "--grpo", "--limit", "1"]) == 0
+        assert "[1] PRM 0.900  GRPO's A +0.90" in capsys.readouterr().out
+
+    def test_a_failure_says_why(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["report", str(folder), "--terminal", "--filter", "failures"]) == 0
+        assert "! no scores: timeout no answer within 30 s" in capsys.readouterr().out
+
+    def test_a_filter_that_finds_nothing_says_so(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = write(tmp_path, [rollout()])
+        assert main(["report", str(folder), "--terminal", "--filter", "failures"]) == 0
+        assert "No response is like that." in capsys.readouterr().out
+
+    def test_a_response_without_tokens(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = write(tmp_path, [empty()])
+        assert main(["report", str(folder), "--terminal"]) == 0
+        assert "PRM mean none" in capsys.readouterr().out
+
+    def test_text_is_never_read_as_markup(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = write(tmp_path, [rollout("[bold]One[/bold] :smile: [/]", ground_truth="[red]4", uid="[u]")])
+        assert main(["report", str(folder), "--terminal"]) == 0
+        out = capsys.readouterr().out
+        for text in ("[bold]One[/bold]", ":smile:", "[/]", "expected [red]4", "What is [u]?"):
+            assert text in out
+
+    def test_a_pager_may_close_early(self, folder: Path) -> None:
+        command = [*COMMAND, str(folder), "--terminal", "--limit", "6"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(300) == 0
+
+    def test_an_encoding_without_such_characters_is_no_error(self, folder: Path) -> None:
+        env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        printed = subprocess.run([*COMMAND, str(folder), "--terminal"], env=env, capture_output=True, timeout=300)
+        assert printed.returncode == 0, printed.stderr
+        assert b"PRM 0.900" in printed.stdout
+
+
+class TestInATerminal:
+    def test_tokens_have_colours_and_what_is_pushed_down_is_underlined(self, folder: Path) -> None:
+        printed = in_terminal([*COMMAND, str(folder), "--terminal", "--limit", "6"])
+        assert re.search(r"\x1b\[38;2;16;32;47;48;2;[\d;]+mTwo and two is four", printed)
+        assert re.search(r"\x1b\[4;38;2;43;26;0;48;2;[\d;]+mThree by three is", printed)
+
+    def test_plain_has_none(self, folder: Path) -> None:
+        assert "\x1b[" not in in_terminal([*COMMAND, str(folder), "--terminal", "--plain"])
+
+    def test_no_color_leaves_underlines(self, folder: Path) -> None:
+        printed = in_terminal([*COMMAND, str(folder), "--terminal", "--limit", "6"], NO_COLOR="1")
+        assert "48;2;" not in printed
+        assert "\x1b[4m" in printed
+
+    def test_a_model_cannot_steer_the_terminal(self, folder: Path) -> None:
+        printed = in_terminal([*COMMAND, str(folder), "--terminal", "--limit", "6"])
+        assert "<U+001B>[31mred<U+0000>" in printed
+        assert "\x1b[31m" not in printed
+        assert not re.search("[\u202e\u2028\x00]", printed)
+
+
+def test_only_what_acts_is_named() -> None:
+    assert visible("a\tb\nc é 数学 🎉") == "a    b\nc é 数学 🎉"
+    assert visible(PAYLOAD).encode()

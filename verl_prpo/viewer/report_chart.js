@@ -1,0 +1,79 @@
+// The map of a response: entropy with its cuts, the PRM's scores, the advantages, all along the tokens.
+
+const LANES = { top: 16, entropy: 52, gap: 5, score: 26, advantage: 9 };
+
+/** Draws the map for a width in pixels. Of the tokens in a column the highest entropy counts, so no spike is lost. */
+function chart(response, width) {
+  const tokens = tokensOf(response);
+  const count = Math.max(1, response.tokens);
+  const x = (token) => (token / count) * width;
+  const scoreTop = LANES.top + LANES.entropy + LANES.gap;
+  const advantageTop = scoreTop + LANES.score + LANES.gap;
+  const height = advantageTop + LANES.advantage;
+  const drawn = svg("svg", {
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: "img",
+    "aria-label": chartWords(response),
+  });
+  const signal = response.signals[state.signal];
+  if (signal) drawn.append(...signalLane(signal, width, count));
+  response.segments.forEach(([begin, end, score]) => {
+    const tall = score == null ? 0 : Math.max(1.5, LANES.score * scoreShare(score));
+    drawn.append(
+      svg("rect", {
+        class: `score s-${score == null ? "none" : scoreLevel(score)}`,
+        x: x(begin) + 0.5,
+        width: Math.max(0.5, x(end) - x(begin) - 1),
+        y: scoreTop + LANES.score - tall,
+        height: tall,
+      }),
+    );
+  });
+  drawn.append(svg("line", { class: "axis", x1: 0, x2: width, y1: scoreTop + LANES.score, y2: scoreTop + LANES.score }));
+  const told = (t) => (tokens.own[t] ? advantageClass(state.grpo ? response.grpo : tokens.A[t]) : "a-off");
+  for (let begin = 0, end; begin < response.tokens; begin = end) {
+    for (end = begin + 1; end < response.tokens && told(end) === told(begin); end++);
+    const span = { x: x(begin), width: x(end) - x(begin), y: advantageTop, height: LANES.advantage };
+    drawn.append(svg("rect", { class: `lane ${told(begin)}`, ...span }));
+  }
+  let labelled = -20;
+  response.segments.forEach(([begin], s) => {
+    const at = x(begin);
+    if (s > 0) drawn.append(svg("line", { class: "cut", x1: at, x2: at, y1: LANES.top - 4, y2: height }));
+    if (at - labelled >= 18 && at < width - 8) {
+      drawn.append(svg("text", { class: "cut-number", x: at + (s > 0 ? 2 : 0), y: 10 }, String(s + 1)));
+      labelled = at;
+    }
+  });
+  drawn.append(svg("line", { class: "here", x1: -9, x2: -9, y1: 0, y2: height }));
+  return drawn;
+}
+
+function signalLane(signal, width, count) {
+  const top = signal.reduce((most, value) => Math.max(most, value ?? 0), 500);
+  const columns = Math.max(1, Math.min(count, Math.floor(width / 1.5)));
+  const floor = LANES.top + LANES.entropy;
+  const steps = [];
+  for (let column = 0; column < columns; column++) {
+    const begin = Math.floor((column * count) / columns);
+    const end = Math.max(begin + 1, Math.floor(((column + 1) * count) / columns));
+    const value = signal.slice(begin, end).reduce((most, v) => Math.max(most, v ?? 0), 0);
+    const y = floor - (LANES.entropy * value) / top;
+    steps.push(`V${y.toFixed(1)}H${(((column + 1) * width) / columns).toFixed(1)}`);
+  }
+  const line = steps.join("");
+  return [
+    svg("path", { class: "entropy-area", d: `M0,${floor}${line}V${floor}Z` }),
+    svg("path", { class: "entropy-line", d: `M0,${floor}${line}` }),
+    svg("line", { class: "axis", x1: 0, x2: width, y1: floor, y2: floor }),
+  ];
+}
+
+function chartWords(response) {
+  const cuts = plural(Math.max(0, response.segments.length - 1), "cut");
+  const scores = response.segments.map((segment) => (segment[2] == null ? "none" : fixed(segment[2], 2))).join(", ");
+  const signal = response.signals[state.signal] ? `${state.signal} of ${plural(response.tokens, "token")}, ` : "";
+  return `${signal}${cuts}; PRM scores of the segments: ${scores || "none"}`;
+}
