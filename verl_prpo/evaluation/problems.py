@@ -1,0 +1,136 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The problems of an evaluation, read from the parquet files that verl validates on."""
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from verl_prpo.evaluation import EvaluationError
+
+COLUMNS = ("prompt", "data_source", "reward_model")
+
+
+@dataclass(frozen=True)
+class EvaluationProblem:
+    """One row.
+
+    Attributes:
+        index: what names it within its set: extra_info.index, or the row's number where that is not unique.
+        data_source: by which its answer is scored.
+        messages: chat messages with role and content.
+        ground_truth: the right answer.
+        question: extra_info.question, or the last message.
+        extra_info: all of it.
+    """
+
+    index: int
+    data_source: str
+    messages: tuple[dict[str, str], ...]
+    ground_truth: Any
+    question: str
+    extra_info: dict[str, Any]
+
+    def group(self, name: str) -> str | None:
+        """Its level or subject, where known."""
+        value = self.extra_info.get(name)
+        return None if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The problems of a file.
+
+    Attributes:
+        name: the file's, without its ending.
+        problems: in the file's order.
+        digest: of prompts, data sources and ground truths.
+    """
+
+    name: str
+    problems: tuple[EvaluationProblem, ...]
+    digest: str
+
+    def draw(self, limit: int | None, seed: int) -> list[EvaluationProblem]:
+        """So many problems at random, in the file's order; a larger limit adds to those of a smaller one."""
+        if limit is None or limit >= len(self.problems):
+            return list(self.problems)
+        order = list(range(len(self.problems)))
+        random.Random(seed).shuffle(order)
+        return [self.problems[row] for row in sorted(order[:limit])]
+
+
+def read_test_sets(files: Sequence[Path]) -> list[EvaluationSet]:
+    """Read parquet files.
+
+    Raises:
+        EvaluationError: a file that is none, lacks columns, has no rows, or the name of another.
+    """
+    twice = [name for name, count in Counter(file.stem for file in files).items() if count > 1]
+    if twice:
+        raise EvaluationError(f"--data: two files are called {twice[0]}, by which the results are named; rename one")
+    return [_read(file) for file in files]
+
+
+def _read(file: Path) -> EvaluationSet:
+    import pandas as pd
+
+    if not file.is_file():
+        raise EvaluationError(f"--data {file}: no such file; `verl-prpo data NAME --out DIR` writes it")
+    try:
+        rows = plain(pd.read_parquet(file).to_dict(orient="records"))
+    except Exception as error:  # of whichever parquet engine pandas found
+        raise EvaluationError(f"--data {file}: no parquet file ({type(error).__name__}: {error})") from error
+    if not rows:
+        raise EvaluationError(f"--data {file}: no rows")
+    missing = [column for column in COLUMNS if column not in rows[0]]
+    if missing:
+        raise EvaluationError(
+            f"--data {file}: no column {', '.join(missing)}; it has {', '.join(rows[0])}. "
+            "`verl-prpo data` writes files as they are needed here"
+        )
+    named = [_index(row) for row in rows]
+    unique = None not in named and len(set(named)) == len(named)
+    problems = tuple(
+        _problem(file, number, row, index if unique and index is not None else number)
+        for number, (row, index) in enumerate(zip(rows, named, strict=True))
+    )
+    content = [(p.index, p.data_source, p.messages, p.ground_truth) for p in problems]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return EvaluationSet(file.stem, problems, digest)
+
+
+def _problem(file: Path, number: int, row: dict[str, Any], index: int) -> EvaluationProblem:
+    messages, truth = row["prompt"], row["reward_model"]
+    chat = isinstance(messages, list) and all(isinstance(m, dict) and {"role", "content"} <= set(m) for m in messages)
+    if not chat or not messages:
+        raise EvaluationError(f"--data {file}, row {number}: prompt must be chat messages with role and content")
+    if not isinstance(truth, dict) or truth.get("ground_truth") is None:
+        raise EvaluationError(f"--data {file}, row {number}: no reward_model.ground_truth")
+    about = row.get("extra_info")
+    about = about if isinstance(about, dict) else {}
+    question = about.get("question") or messages[-1]["content"]
+    chat_messages = tuple({"role": str(m["role"]), "content": m["content"]} for m in messages)
+    return EvaluationProblem(index, str(row["data_source"]), chat_messages, truth["ground_truth"], str(question), about)
+
+
+def _index(row: dict[str, Any]) -> int | None:
+    about = row.get("extra_info")
+    index = about.get("index") if isinstance(about, dict) else None
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
+
+
+def plain(value: Any) -> Any:
+    """Numpy's arrays and numbers, as parquet gives them, as lists and numbers of Python; NaN, a missing value, None."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,134 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an evaluation reports: pure functions of verdicts, with intervals over problems.
+
+Intervals are percentile bootstrap intervals (Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13) over
+problems: they say how far the figure would move with other problems of the kind, not with other samples alone. Where
+every problem has the same value the interval has no width.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+RESAMPLES = 10_000
+"""Of a bootstrap, and of a permutation test that cannot be exact."""
+
+EXACT_SIGNS = 16
+"""Most differences other than 0 for which a sign-flip test goes through all sign patterns."""
+
+_AT_ONCE = 4_000_000
+"""Numbers drawn at once."""
+
+
+def pass_at_k(samples: int, correct: int, k: int) -> float:
+    """Probability that one of k samples is right, 1 - C(n - c, k) / C(n, k): unbiased (arXiv 2107.03374, equation 1).
+
+    Args:
+        samples: n, drawn for the problem.
+        correct: c, the right ones among them.
+        k: at least 1 and at most n.
+
+    Returns:
+        In [0, 1].
+
+    Raises:
+        ValueError: counts that contradict each other.
+    """
+    if not (0 <= correct <= samples and 1 <= k <= samples):
+        raise ValueError(f"pass@{k} of {correct} right ones among {samples} samples is not defined")
+    return 1.0 - comb(samples - correct, k) / comb(samples, k)
+
+
+def majority(votes: Sequence[Hashable | None], correct: Sequence[bool]) -> float:
+    """Whether the most frequent answer is right; of several, the expectation of drawing one of them evenly.
+
+    Args:
+        votes: one a sample; equal for answers that count as the same, None for a sample that gives none and so does
+            not vote.
+        correct: the verdicts, of the same length.
+
+    Returns:
+        In [0, 1]; 0 where no sample votes.
+    """
+    counts = Counter(vote for vote in votes if vote is not None)
+    if not counts:
+        return 0.0
+    most = max(counts.values())
+    right = {vote for vote, is_right in zip(votes, correct, strict=True) if is_right}
+    first = [vote for vote, count in counts.items() if count == most]
+    return sum(vote in right for vote in first) / len(first)
+
+
+def bootstrap_intervals(values: Floats, seed: int, resamples: int = RESAMPLES, level: float = 0.95) -> Floats:
+    """Percentile bootstrap intervals of means over problems; all rows share their resamples.
+
+    Args:
+        values: [figures, problems].
+        seed: of the resamples; the same seed gives the same intervals.
+        resamples: how many.
+        level: share of the resamples within the interval.
+
+    Returns:
+        [figures, 2], lower and upper bound; NaN for fewer than two problems.
+    """
+    figures, problems = values.shape
+    if problems < 2:
+        return np.full((figures, 2), np.nan)
+    random = np.random.default_rng(seed)
+    means = np.empty((resamples, figures))
+    step = max(1, _AT_ONCE // problems)
+    for begin in range(0, resamples, step):
+        drawn = random.integers(problems, size=(min(step, resamples - begin), problems))
+        for figure in range(figures):
+            means[begin : begin + len(drawn), figure] = values[figure][drawn].mean(axis=1)
+    outside = 100 * (1 - level) / 2
+    return np.percentile(means, [outside, 100 - outside], axis=0).T
+
+
+def mcnemar_p(only_a: int, only_b: int) -> float:
+    """Exact two-sided McNemar test of two runs with one verdict a problem each.
+
+    Args:
+        only_a: problems that only the first solved.
+        only_b: problems that only the second solved.
+
+    Returns:
+        The probability of a split at least as uneven when each such problem falls to either side evenly; 1 for none.
+    """
+    split = only_a + only_b
+    if split == 0:
+        return 1.0
+    tail = sum(comb(split, i) for i in range(min(only_a, only_b) + 1))
+    return min(1.0, 2 * tail / 2**split)
+
+
+def sign_flip_p(differences: Floats, seed: int, resamples: int = RESAMPLES) -> float:
+    """Two-sided paired permutation test: the sign of each problem's difference flipped at random.
+
+    Args:
+        differences: [problems].
+        seed: of the random flips, where there are too many patterns for all of them.
+        resamples: random flips then.
+
+    Returns:
+        Share of sign patterns whose sum is at least as far from 0 as the one seen; the latter counts as one of the
+        random ones, so that this is never 0. 1 where all differences are 0.
+    """
+    moved = differences[differences != 0]
+    seen = abs(moved.sum()) - 1e-9
+    if len(moved) <= EXACT_SIGNS:
+        patterns = (np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1
+        return float((np.abs((2 * patterns - 1) @ moved) >= seen).mean())
+    random = np.random.default_rng(seed)
+    as_far = 0
+    step = max(1, _AT_ONCE // len(moved))
+    for begin in range(0, resamples, step):
+        signs = 2 * random.integers(2, size=(min(step, resamples - begin), len(moved))) - 1
+        as_far += int((np.abs(signs @ moved) >= seen).sum())
+    return (as_far + 1) / (resamples + 1)
