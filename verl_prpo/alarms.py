@@ -50,7 +50,8 @@ class Window:
         self._steps.append((step, dict(metrics)))
         if self.full:
             for name in ("response_length/mean", "actor/entropy"):
-                self._first.setdefault(name, self.mean(name))
+                if np.isfinite(mean := self.mean(name)):  # a metric may begin later than the run
+                    self._first.setdefault(name, mean)
 
     @property
     def full(self) -> bool:
@@ -74,7 +75,7 @@ class Window:
         return float(values.mean()) if len(values) else float("nan")
 
     def share_of_first(self, name: str) -> tuple[float, float]:
-        """A metric's mean now and in the first full window."""
+        """A metric's mean now and in the first full window that has it."""
         return self.mean(name), self._first.get(name, float("nan"))
 
 

@@ -92,7 +92,7 @@ class PrpoConfig:
     """With `trainer.rollout_data_dir`: most responses of a step whose record (segments, scores, advantages) goes into
     the dump, whole groups where they fit; verl's own columns are there for all of them. 0 records none, null all."""
 
-    alarm_window: int = 20
+    alarm_window: int = 40
     """Steps over which the training signal is watched for the alarms of docs/metrics.md, at least 8; 0 sounds none."""
 
 

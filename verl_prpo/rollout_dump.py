@@ -50,7 +50,7 @@ class Row:
             return rollout_of(self.columns)
         except KeyError as error:
             raise RolloutError(f"{self.file}, line {self.line}: {error} is missing") from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise RolloutError(f"{self.file}, line {self.line}: {error}") from error
 
 
@@ -99,11 +99,14 @@ def step_files(source: Path, steps: Sequence[int] | None = None) -> list[Path]:
     Raises:
         RolloutError: nothing there, or a step that is not there.
     """
-    if not source.is_dir():
-        if not source.is_file():
-            raise RolloutError(f"{source} is not there; give the folder that trainer.rollout_data_dir names")
-        return [source]
-    found = {int(file.stem): file for file in source.glob("*.jsonl") if file.stem.isdecimal()}
+    try:
+        if not source.is_dir():
+            if not source.is_file():
+                raise RolloutError(f"{source} is not there; give the folder that trainer.rollout_data_dir names")
+            return [source]
+        found = {int(f.stem): f for f in sorted(source.iterdir()) if f.suffix == ".jsonl" and f.stem.isdecimal()}
+    except OSError as error:
+        raise RolloutError(f"{source} cannot be read: {error.strerror}") from error
     if not found:
         raise RolloutError(
             f"{source} holds no step's dump, such as 1.jsonl; give the folder that trainer.rollout_data_dir names"
@@ -130,7 +133,7 @@ def read_rows(file: Path) -> Iterator[Row]:
                     continue
                 try:
                     columns = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     if file.stem.isdecimal() and not line.endswith(b"\n"):
                         return  # no prefix of an object is JSON: the rest is still to come
                     raise RolloutError(f"{file}, line {number}: no JSON: {error}") from error

@@ -153,6 +153,9 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         )
     response = str(record.get("response", row["output"]))
     tokens = len(record["token_chars"])
+    if not all(isinstance(message, Mapping) for message in record["messages"]):
+        raise ValueError("its messages are not chat messages with a role and a content")
+    latency = record.get("prm_latency")
     return Rollout(
         step=int(row["step"]),
         uid=str(record["uid"]),
@@ -172,8 +175,8 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         outcome_advantage=_spread("outcome_advantage", record["outcome_advantage"], tokens),
         advantages=_spread("advantages", record["advantages"], tokens),
         grpo_advantage=float(record["grpo_advantage"]),
-        prm_latency=record.get("prm_latency"),
-        failure=record.get("failure"),
+        prm_latency=None if latency is None else float(latency),
+        failure=None if record.get("failure") is None else str(record["failure"]),
         failure_detail=str(record.get("failure_detail") or ""),
         overlong=bool(record.get("overlong", False)),
         cached=bool(record.get("cached", False)),
@@ -185,6 +188,8 @@ def _segments(written: Sequence[Sequence[Any]], response: str, tokens: int) -> l
     segments: list[Segment] = []
     token = character = 0
     for end, end_character, score in written:
+        _require_numbers("segments", (end, end_character), int)
+        _require_numbers("segments", () if score is None else (score,), (int, float))
         if not token <= end <= tokens or not character <= end_character <= len(response):
             raise ValueError(
                 f"its segments end at token {end} and character {end_character}, after token {token} and character "
@@ -206,6 +211,7 @@ def _differences(offsets: Sequence[int], length: int) -> list[int]:
 
 
 def _offsets(token_chars: Sequence[int], response: str) -> list[int]:
+    _require_numbers("token_chars", token_chars, int)
     reach = list(accumulate(token_chars, initial=0))
     if token_chars and reach[-1] != len(response):
         raise ValueError(f"the texts of its tokens are {reach[-1]} characters, but the response has {len(response)}")
@@ -217,10 +223,17 @@ def _runs(values: Any) -> list[list[Any]]:
 
 
 def _spread(name: str, runs: Sequence[Sequence[Any]], tokens: int) -> list[Any]:
-    values = [value for value, count in runs for _ in range(count)]
-    if len(values) != tokens:
-        raise ValueError(f"{name} covers {len(values)} tokens, but the response has {tokens}")
-    return values
+    _require_numbers(name, [value for value, _ in runs], (int, float))
+    covered = sum(count for _, count in runs)  # before the runs are spread: a broken count may be huge
+    if covered != tokens:
+        raise ValueError(f"{name} covers {covered} tokens, but the response has {tokens}")
+    return [value for value, count in runs for _ in range(count)]
+
+
+def _require_numbers(name: str, values: Sequence[Any], kinds: type | tuple[type, ...]) -> None:
+    for value in values:
+        if not isinstance(value, kinds):
+            raise ValueError(f"{name} holds {str(value)[:40]!r}, which is no such number")
 
 
 def _short(value: float) -> float:

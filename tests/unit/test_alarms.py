@@ -221,3 +221,9 @@ class TestWhatIsNotThere:
         said = [alarms.observe(step, {"prpo/sign_flip": 0.9}) for step in range(101, 109)]
         assert said[:-1] == [[]] * 7
         assert "steps 101 to 108" in said[-1][0] and "before step 116" in said[-1][0]
+
+    def test_a_metric_that_begins_after_the_first_window_is_told_against_its_own_first_one(self):
+        def change(step: int) -> dict[str, float]:
+            return {"actor/entropy": float("nan") if step <= WINDOW else 1.0 if step <= 3 * WINDOW else 0.01}
+
+        assert {name for _, name, _ in heard(changed(5 * WINDOW, change))} == {"entropy_collapse"}

@@ -146,6 +146,20 @@ class TestTheTable:
         assert "run has 6 of 7 values NaN or infinite" in text
         assert "one arm" in text
 
+    def test_names_cannot_steer_the_terminal_nor_stop_the_drawing(
+        self, make_run: MakeRun, tmp_path: Path, capsys: Any
+    ) -> None:
+        metric = "x\x9b\ud800"
+        plain, odd = make_run("a", 0.3), make_run("b", 0.4, **{metric: 1.0})
+        runs = [f"bad\x1b[2J={plain}", f"\udcff={odd}"]
+        assert main(["compare", *runs, "--metric", metric, "-o", str(tmp_path / "out")]) == 0
+        printed = capsys.readouterr().out
+        assert "bad<U+001B>[2J" in printed
+        page = (tmp_path / "out" / "compare.html").read_text()
+        assert "bad&lt;U+001B&gt;[2J" in page
+        assert "x&lt;U+009B&gt;&lt;U+D800&gt;" in page
+        assert not re.search("[\x1b\x9b]", printed + page)
+
     def test_what_was_wrong_with_a_log_is_said(self, make_run: MakeRun, capsys: Any) -> None:
         file = make_run("run", 0.2, steps=6)
         lines = file.read_text().splitlines(keepends=True)

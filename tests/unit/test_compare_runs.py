@@ -116,6 +116,21 @@ class TestDamage:
         assert read.series == {"a": {0: 0.0, 2: 2.0, 3: 3.0}}
         assert read.damaged == 2
 
+    def test_a_jsonl_without_its_beginning_keeps_its_other_rows(self, logged: Any) -> None:
+        jsonl, _, _ = logged(ROWS)
+        text = jsonl.read_text()
+        jsonl.write_text(text[20:])
+        run = read_run(jsonl)
+        assert (run.kind, run.damaged) == ("file", 1)
+
+    def test_a_number_beyond_every_float_is_none(self, tmp_path: Path) -> None:
+        file = tmp_path / "metrics.jsonl"
+        file.write_text('{"step": 1, "data": {"loss": 1' + "0" * 400 + ', "length": 3}}\n' + '{"a":' * 100_000 + "\n")
+        run = read_run(file)
+        assert math.isnan(run.series["loss"][1])
+        assert run.series["length"] == {1: 3.0}
+        assert run.damaged == 1
+
     def test_events_cut_off_keep_what_came_before(self, logged: Any) -> None:
         _, events, _ = logged([(step, {"a": step}) for step in range(5)])
         (file,) = events.iterdir()

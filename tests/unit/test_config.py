@@ -38,7 +38,7 @@ def test_defaults_are_the_papers() -> None:
     assert (defaults.process_norm, defaults.outcome_norm, defaults.outcome_weight) == ("prior", "mean", 1.0)
     assert (defaults.prior_mean, defaults.prior_std) == (None, None)
     assert defaults.skip_all_equal_groups is False
-    assert (defaults.dump_responses, defaults.alarm_window) == (128, 20)
+    assert (defaults.dump_responses, defaults.alarm_window) == (128, 40)
 
 
 def test_defaults_agree_with_those_of_the_functions_they_reach() -> None:

@@ -18,7 +18,7 @@ import pytest
 from report_dumps import PAYLOAD, empty, rollout, row, varied, write
 
 from verl_prpo.cli.main import main
-from verl_prpo.viewer.report_facts import FILTERS, Facts, facts_of, summary
+from verl_prpo.viewer.report_facts import FILTERS, Facts, facts_of, summary, with_agreement
 from verl_prpo.viewer.report_payload import as_json, runs, token_lengths
 from verl_prpo.viewer.report_sample import draw
 
@@ -76,6 +76,16 @@ class TestFacts:
 
     def test_rounding_in_a_group_that_agrees_is_no_flip(self) -> None:
         assert facts_of(rollout(beta=-0.5, grpo=-1e-8), 0, 0.5).flip_share == 0
+
+    def test_in_a_group_of_equal_outcomes_nothing_is_flipped_whatever_the_size_of_the_rounding(self) -> None:
+        # verl's GRPO gives eight responses of reward 0.7 an advantage of 0.056.
+        equal = [rollout(scores=(0.0,), uid="a", beta=0.0, grpo=0.056, outcome_reward=0.7) for _ in range(8)]
+        alone = [rollout(scores=(0.0,), uid="b", beta=0.0, grpo=0.056, outcome_reward=0.7)]
+        graded = [rollout(scores=(0.0,), uid="c", beta=0.0, grpo=g, outcome_reward=g) for g in (0.5, 0.7)]
+        facts = with_agreement(all_facts(equal + alone + graded))
+        assert [fact.agrees for fact in facts] == [True] * 8 + [False] * 3
+        assert [fact.flip_share for fact in facts] == [0.0] * 8 + [1.0] * 3
+        assert summary(facts).all_equal == 1
 
     def test_accuracy_of_the_reward_manager_decides_before_its_score(self) -> None:
         made = replace(rollout(right=True), verifier_score=0.1, outcome_parts={"acc": True})
@@ -196,6 +206,13 @@ class TestPage:
         assert page.stat().st_size <= 200_000
         found = data_of(page)
         assert 0 < found["sample"]["shown"] < found["sample"]["read"] == 20
+
+    def test_a_single_group_above_the_size_loses_responses(self, tmp_path: Path) -> None:
+        folder = write(tmp_path / "dump", [rollout(noise(2000, i), (0.5,)) for i in range(12)])
+        assert main(["report", str(folder), "--max-mb", "0.1"]) == 0
+        page = folder / "report.html"
+        assert page.stat().st_size <= 100_000
+        assert 1 <= len(data_of(page)["responses"]) < 12
 
     def test_200_responses_of_1500_tokens_stay_below_5_megabytes(self, tmp_path: Path) -> None:
         made = [rollout(noise(1500, seed=i), (0.9, 0.1, 0.5, 0.7, 0.3, 0.6), uid=str(i // 8)) for i in range(200)]

@@ -128,6 +128,15 @@ class TestInATerminal:
         assert "\x1b[31m" not in printed
         assert not re.search("[\u202e\u2028\x00]", printed)
 
+    def test_nor_can_a_record(self, tmp_path: Path) -> None:
+        bad = "\x1b[31m\x9b2J"
+        folder = write(tmp_path, [rollout(scores=(None,), failure=bad, failure_detail=bad, ground_truth=bad * 100)])
+        printed = in_terminal([*COMMAND, str(folder), "--terminal"])
+        assert "no scores: <U+001B>[31m<U+009B>2J" in printed
+        assert "\x1b[31m" not in printed
+        assert "\x9b" not in printed
+        assert printed.count("<U+009B>2J") < 30
+
 
 def test_only_what_acts_is_named() -> None:
     assert visible("a\tb\nc é 数学 🎉") == "a    b\nc é 数学 🎉"

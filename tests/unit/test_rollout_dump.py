@@ -157,6 +157,14 @@ class TestErrors:
             (["entropy"], "AAAAAA==", "entropy covers 1 tokens"),
             (["entropy"], "&", "entropy is not the base64"),
             (["uid"], None, "'uid' is missing"),
+            (["advantages", 0, 0], "much", "advantages holds 'much', which is no such number"),
+            (["advantages", 0, 1], 10**10, "advantages covers 1000000000. tokens"),
+            (["token_chars", 0], 1.5, "token_chars holds '1.5'"),
+            (["segments", 0, 2], "0.9", "segments holds '0.9'"),
+            (["segments", 0, 0], 2.0, "segments holds '2.0'"),
+            (["messages"], "Hello", "its messages are not chat messages"),
+            (["prm_latency"], "soon", "could not convert"),
+            (["grpo_advantage"], 10**400, "too large"),
         ],
         ids=str,
     )
@@ -175,3 +183,8 @@ class TestErrors:
     def test_a_record_that_is_none(self, tmp_path):
         with pytest.raises(RolloutError, match="line 1: prpo is not a record but list"):
             list(read_rollouts(write(tmp_path / "1.jsonl", row(prpo=[1]))))
+
+    def test_a_line_nested_too_deeply(self, tmp_path):
+        (tmp_path / "1.jsonl").write_text("[" * 100_000 + "\n")
+        with pytest.raises(RolloutError, match="line 1: no JSON"):
+            list(read_rollouts(tmp_path))

@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     from verl_prpo.viewer.compare_table import make_table
     from verl_prpo.viewer.curves import metrics_of
     from verl_prpo.viewer.runs import LogError
+    from verl_prpo.viewer.terminal_response import visible
 
     try:
         arms = with_baseline(read_arms(arguments.runs), arguments.baseline)
@@ -57,13 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
         save_png(arms, drawn, picture)
         save_page(arms, drawn, table, page)
     except (LogError, OSError) as error:
-        say(str(error))
+        say(visible(str(error)))
         return 2
     for line in described(arms):
-        print(line)
+        print(visible(line))
     print_table(table)
     for path in (picture, page):
-        print(f"written: {path} ({path.stat().st_size / 1e3:.0f} kB)")
+        print(f"written: {visible(str(path))} ({path.stat().st_size / 1e3:.0f} kB)")
     return 0
 
 
@@ -73,6 +74,7 @@ def print_table(table: "Table") -> None:
     from rich.text import Text
 
     from verl_prpo.viewer.compare_table import COLUMNS
+    from verl_prpo.viewer.terminal_response import visible
 
     console = terminal()
     grid = Grid(show_edge=False, pad_edge=False)
@@ -83,8 +85,8 @@ def print_table(table: "Table") -> None:
         if previous and row.metric != previous:
             grid.add_section()
         lead = (row.metric, row.steps) if row.metric != previous else ("", "")
-        grid.add_row(*(Text(cell) for cell in (*lead, row.arm, *row.cells)))
+        grid.add_row(*(Text(visible(cell)) for cell in (*lead, row.arm, *row.cells)))
         previous = row.metric
     console.print(grid)
     for note in table.notes:
-        console.print(Text(f"* {note}"))
+        console.print(Text(visible(f"* {note}")))

@@ -52,6 +52,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from verl_prpo.viewer.report_sample import ReportError
+    from verl_prpo.viewer.terminal_response import visible
 
     problem = _problem(arguments)
     if problem:
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return _print(arguments) if arguments.terminal else _write(arguments)
     except ReportError as error:
-        say(str(error))
+        say(visible(str(error)))
         return 2
 
 
@@ -81,11 +82,12 @@ def _problem(arguments: argparse.Namespace) -> str | None:
 def _write(arguments: argparse.Namespace) -> int:
     from verl_prpo.viewer.report_page import build_page
     from verl_prpo.viewer.report_sample import draw, pick, survey, wanted_steps
+    from verl_prpo.viewer.terminal_response import visible
 
     began = time.monotonic()
     source: Path = arguments.dump
-    folder = source.parent if source.is_file() else source
     steps = wanted_steps(source, arguments.steps)
+    folder = source.parent if source.is_file() else source
     facts, skipped = survey(source, steps, arguments.outcome_threshold)
     drawn = draw(facts, arguments.limit or PAGE_LIMIT, arguments.seed)
     rollouts = pick(source, steps, [fact.index for group in drawn for fact in group])
@@ -102,10 +104,10 @@ def _write(arguments: argparse.Namespace) -> int:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        say(f"{output} cannot be written: {error.strerror}; give another place with --output")
+        say(f"{visible(str(output))} cannot be written: {error.strerror}; give another place with --output")
         return 2
     shown = f"{page.shown} responses" if page.shown == page.read else f"{page.shown} of {page.read} responses"
-    print(f"{output}  ({shown}, {len(content) / 1e6:.2f} MB, {time.monotonic() - began:.1f} s)")
+    print(f"{visible(str(output))}  ({shown}, {len(content) / 1e6:.2f} MB, {time.monotonic() - began:.1f} s)")
     return 0
 
 

@@ -68,7 +68,7 @@ def with_baseline(arms: list[Arm], label: str | None) -> list[Arm]:
     if label not in labels:
         near = difflib.get_close_matches(label, labels, n=1, cutoff=0.3)
         raise LogError(
-            f"--baseline {label}: no run has this label{f'; did you mean {near[0]}?' if near else ''} "
+            f"--baseline {label}: no run has this label{f'; did you mean {near[0]}?' if near else '.'} "
             f"The labels are {', '.join(labels)}"
         )
     return sorted(arms, key=lambda arm: arm.label != label)
@@ -102,7 +102,7 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """A name for each path: without the parts that all of them share at the beginning and at the end."""
-    parts = [path.resolve().parts for path in paths]
+    parts = [Path(os.path.realpath(path)).parts for path in paths]
     if len(set(parts)) < 2:
         return [path.resolve().name for path in paths]
     shortest = min(map(len, parts))

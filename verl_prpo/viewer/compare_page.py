@@ -10,6 +10,7 @@ from verl_prpo.viewer.compare_arms import Arm
 from verl_prpo.viewer.compare_plots import COLOURS, DARK_COLOURS, legend_of, style_of, svg
 from verl_prpo.viewer.compare_table import COLUMNS, NONE, Table, run_name
 from verl_prpo.viewer.curves import Metric
+from verl_prpo.viewer.terminal_response import visible
 
 TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -134,7 +135,7 @@ def save_page(arms: Sequence[Arm], metrics: Sequence[Metric], table: Table, path
             }
         )
     page = (
-        Environment(autoescape=True)
+        Environment(autoescape=True, finalize=lambda value: visible(value) if type(value) is str else value)
         .from_string(TEMPLATE)
         .render(
             labels=[arm.label for arm in arms],

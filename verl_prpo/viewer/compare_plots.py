@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from verl_prpo.viewer.compare_arms import Arm
 from verl_prpo.viewer.curves import Metric, curve
+from verl_prpo.viewer.terminal_response import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +105,7 @@ def svg(arms: Sequence[Arm], metric: Metric) -> str:
     from matplotlib.figure import Figure
 
     # The salt makes ids, which the page's SVGs share, those of the metric.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": metric.name}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": visible(metric.name)}):
         figure = Figure(figsize=(4.6, 3.0), layout="constrained")
         figure.patch.set_visible(False)
         axes = figure.add_subplot()
@@ -131,10 +132,10 @@ def _for_page(drawn: str, metric: Metric) -> str:
     )
     drawn = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", drawn, count=1)
     drawn = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawn, count=1)
-    return drawn.replace("<svg", f'<svg role="img" aria-label="{escape(metric.heading, quote=True)}"', 1)
+    return drawn.replace("<svg", f'<svg role="img" aria-label="{escape(visible(metric.heading), quote=True)}"', 1)
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib shows as it is: no mathematics between dollar signs, no hidden label."""
-    text = text.replace("$", r"\$")
+    """Text that matplotlib shows as it is: no mathematics between dollar signs, no hidden label, no control sign."""
+    text = visible(text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

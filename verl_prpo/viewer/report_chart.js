@@ -1,6 +1,6 @@
 // The map of a response: entropy with its cuts, the PRM's scores, the advantages, all along the tokens.
 
-const LANES = { top: 16, entropy: 52, gap: 5, score: 26, advantage: 9 };
+const LANES = { top: 16, entropy: 52, gap: 5, score: 26, advantage: 15 };
 
 /** Draws the map for a width in pixels. Of the tokens in a column the highest entropy counts, so no spike is lost. */
 function chart(response, width) {
@@ -10,6 +10,8 @@ function chart(response, width) {
   const scoreTop = LANES.top + LANES.entropy + LANES.gap;
   const advantageTop = scoreTop + LANES.score + LANES.gap;
   const height = advantageTop + LANES.advantage;
+  const half = LANES.advantage / 2;
+  const middle = advantageTop + half;
   const drawn = svg("svg", {
     width,
     height,
@@ -35,9 +37,12 @@ function chart(response, width) {
   const told = (t) => (tokens.own[t] ? advantageClass(state.grpo ? response.grpo : tokens.A[t]) : "a-off");
   for (let begin = 0, end; begin < response.tokens; begin = end) {
     for (end = begin + 1; end < response.tokens && told(end) === told(begin); end++);
-    const span = { x: x(begin), width: x(end) - x(begin), y: advantageTop, height: LANES.advantage };
+    const [, sign, size] = /^a-([pn])(\d)$/.exec(told(begin)) ?? [];
+    const height = size ? (half * size) / 3 : 1; // up or down from the middle, so that colour is not all there is
+    const span = { x: x(begin), width: x(end) - x(begin), y: middle - (sign === "p" ? height : 0), height };
     drawn.append(svg("rect", { class: `lane ${told(begin)}`, ...span }));
   }
+  drawn.append(svg("line", { class: "axis", x1: 0, x2: width, y1: middle, y2: middle }));
   let labelled = -20;
   response.segments.forEach(([begin], s) => {
     const at = x(begin);

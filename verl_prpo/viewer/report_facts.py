@@ -4,7 +4,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from verl_prpo.rollout_dump import Rollout
 
 SAME = 1e-6
-"""Advantages at most this far from 0 count as 0: of a group whose outcomes agree, GRPO's is rounding."""
+"""Advantages at most this far from 0 count as 0."""
 
 LONGEST_SHARE, LONGEST_LEAST = 0.1, 10
 
@@ -31,8 +31,11 @@ class Facts:
         tokens, trained: length of the response, and how many of its tokens are the policy's own.
         failure: why there are no scores; None if nothing failed.
         overlong: whether the PRM could not read all of it.
+        outcome: its outcome reward.
         peak: greatest size of an advantage, GRPO's included.
         scores: of the segments that have one.
+        agrees: whether all responses of its group have this outcome, and there are several. GRPO's advantage is then 0
+            but for rounding, which it divides by almost nothing: its sign says nothing, and no token counts as flipped.
     """
 
     index: int
@@ -46,8 +49,10 @@ class Facts:
     trained: int
     failure: str | None
     overlong: bool
+    outcome: float
     peak: float
     scores: tuple[float, ...]
+    agrees: bool = False
 
 
 def facts_of(rollout: "Rollout", index: int, outcome_threshold: float) -> Facts:
@@ -74,9 +79,20 @@ def facts_of(rollout: "Rollout", index: int, outcome_threshold: float) -> Facts:
         trained=len(own),
         failure=rollout.failure,
         overlong=rollout.overlong,
+        outcome=rollout.outcome_reward,
         peak=max(sizes, default=0.0),
         scores=scores,
     )
+
+
+def with_agreement(facts: Sequence[Facts]) -> list[Facts]:
+    """The same facts with `agrees`, which only whole groups tell."""
+    agreeing = {fact.index for group in by_group(facts) if _agree(group) for fact in group}
+    return [replace(f, agrees=True, flip_share=0.0) if f.index in agreeing else f for f in facts]
+
+
+def _agree(group: Sequence[Facts]) -> bool:
+    return len(group) > 1 and len({fact.outcome for fact in group}) == 1
 
 
 def flipped(advantage: float, grpo_advantage: float) -> bool:
@@ -195,7 +211,7 @@ def summary(facts: Sequence[Facts]) -> Summary:
         prm_right=_mean([f.prm_mean for f in facts if f.right]),
         prm_wrong=_mean([f.prm_mean for f in facts if not f.right]),
         flip_share=sum(f.flip_share * f.trained for f in facts) / trained if trained else None,
-        all_equal=sum(len(group) > 1 and len({f.right for f in group}) == 1 for group in groups),
+        all_equal=sum(_agree(group) for group in groups),
         failures=sum(f.failure is not None for f in facts),
         mean_tokens=_mean([float(f.tokens) for f in facts]),
     )

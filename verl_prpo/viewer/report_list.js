@@ -44,7 +44,8 @@ function pill(response) {
 
 function groupCard(group, members) {
   const right = group.responses.filter((i) => responses[i].right).length;
-  const agree = group.responses.length > 1 && (right === 0 || right === group.responses.length);
+  const agree = responses[group.responses[0]].agrees;
+  const all = right === 0 ? "all wrong" : right === group.responses.length ? "all right" : "equal outcomes";
   return el(
     "section",
     { class: "group" },
@@ -56,7 +57,7 @@ function groupCard(group, members) {
       el("span", { class: "numbers" }, group.prm == null ? "no scores" : `PRM ${fixed(group.prm, 2)}`),
     ),
     el("p", { class: "question" }, excerpt(group.question, 160)),
-    agree ? el("p", { class: "agree" }, `all ${right ? "right" : "wrong"}: only the PRM tells them apart`) : null,
+    agree ? el("p", { class: "agree" }, `${all}: only the PRM tells them apart`) : null,
     el("div", { class: "pills" }, ...members.map((i) => pill(responses[i]))),
   );
 }

@@ -58,7 +58,8 @@ def build_page(
         facts: of everything that was read.
         drawn: the groups to show, those to keep first.
         rollouts: the responses of `drawn`, in the order of the dump.
-        max_bytes: of the page; groups are left out from the end of `drawn` until it fits, but never the first one.
+        max_bytes: of the page; groups are left out from the end of `drawn` until it fits, then responses from the end
+            of the first one, but never its first.
         how_drawn: for people, when not everything is shown.
         skipped: rows of the dump that carry no record.
     """
@@ -87,9 +88,13 @@ def build_page(
         responses = ",".join(encoded[fact.index] for fact in shown)
         payload = _packed(f'{as_json(head)[:-1]},"responses":[{responses}]}}')
         room = max_bytes - frame
-        if len(payload) <= room or kept == 1:
+        if len(payload) <= room or len(shown) == 1:
             return Page(_render(name, payload, facts), len(shown), len(facts))
-        kept = max(1, min(kept - 1, int(0.98 * kept * room / len(payload))))
+        share = 0.98 * max(0, room) / len(payload)
+        if kept > 1:
+            kept = max(1, min(kept - 1, int(share * kept)))
+        else:
+            drawn = [drawn[0][: max(1, min(len(shown) - 1, int(share * len(shown))))]]
 
 
 def _lists(shown: Sequence[Facts], prompts: dict[tuple[int, str], dict[str, Any]]) -> dict[str, Any]:

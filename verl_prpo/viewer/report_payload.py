@@ -46,6 +46,7 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
             "prm": number(facts.prm_mean),
             "zMean": number(facts.z_mean),
             "flips": number(facts.flip_share),
+            "agrees": facts.agrees,
             "tokens": facts.tokens,
             "failure": rollout.failure,
             "detail": rollout.failure_detail,

@@ -159,7 +159,7 @@ function spread(values, own, begin, end) {
 
 function segmentBox(response, [begin, end, score], s) {
   const tokens = tokensOf(response);
-  const flipped = tokens.A.slice(begin, end).some((a, i) => tokens.own[begin + i] && flips(a, response.grpo));
+  const flipped = !response.agrees && tokens.A.slice(begin, end).some((a, i) => tokens.own[begin + i] && flips(a, response.grpo));
   const numbers = state.grpo
     ? [el("span", {}, "GRPO’s A ", el("b", {}, signed(response.grpo, 2)))]
     : [

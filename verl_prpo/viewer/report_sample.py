@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verl_prpo.viewer.report_facts import Facts, by_group, facts_of
+from verl_prpo.viewer.report_facts import Facts, by_group, facts_of, with_agreement
 
 if TYPE_CHECKING:
     from verl_prpo.rollout_dump import Rollout
@@ -25,14 +25,15 @@ def wanted_steps(source: Path, asked: Sequence[int] | None) -> list[int] | None:
     """
     from verl_prpo.rollout_dump import RolloutError, step_files
 
-    if source.is_file():
+    try:
+        files = step_files(source)
+    except RolloutError as error:
+        raise ReportError(str(error)) from error
+    if files == [source]:
         if asked:
             raise ReportError(f"--steps picks from a folder, and {source} is a file; leave it out, or give the folder")
         return None
-    try:
-        there = [int(file.stem) for file in step_files(source)]
-    except RolloutError as error:
-        raise ReportError(str(error)) from error
+    there = [int(file.stem) for file in files]
     missing = sorted(set(asked or ()) - set(there))
     if missing:
         have = ", ".join(map(str, there)) if len(there) <= 6 else f"{len(there)} steps from {there[0]} to {there[-1]}"
@@ -53,30 +54,38 @@ def survey(source: Path, steps: Sequence[int] | None, outcome_threshold: float) 
         facts = [facts_of(rollout, index, outcome_threshold) for index, rollout in enumerate(rollouts)]
     except (OSError, RolloutError) as error:
         raise ReportError(str(error)) from error
+    if not facts and not rollouts.skipped:
+        where = str(source) if steps is None else f"step {', '.join(map(str, steps))} of {source}"
+        raise ReportError(f"{where} has no complete line: it is empty or still being written; give another step")
     if not facts:
         where = str(source) if steps is None else f"step {', '.join(map(str, steps))} of {source}"
-        rows = (
-            f"none of the {rollouts.skipped} rows of {where} has a PRPO record"
-            if rollouts.skipped
-            else f"{where} is empty"
-        )
         raise ReportError(
-            f"{rows}; give a dump of a run with algorithm.adv_estimator=prpo and trainer.rollout_data_dir"
+            f"none of the {rollouts.skipped} rows of {where} has a PRPO record; give a dump of a run with "
+            "algorithm.adv_estimator=prpo and trainer.rollout_data_dir"
         )
-    return facts, rollouts.skipped
+    return with_agreement(facts), rollouts.skipped
 
 
 def pick(source: Path, steps: Sequence[int] | None, indexes: Collection[int]) -> Iterator["Rollout"]:
-    """The responses at some places of a dump that was surveyed, in its order."""
-    from verl_prpo.rollout_dump import read_rollouts
+    """The responses at some places of a dump that was surveyed, in its order.
+
+    Raises:
+        ReportError: the dump is no longer what it was when it was surveyed.
+    """
+    from verl_prpo.rollout_dump import RolloutError, read_rollouts
 
     wanted = set(indexes)
-    for index, rollout in enumerate(read_rollouts(source, steps)):
-        if index in wanted:
-            yield rollout
-            wanted.remove(index)
-        if not wanted:
-            return
+    try:
+        for index, rollout in enumerate(read_rollouts(source, steps)):
+            if index in wanted:
+                yield rollout
+                wanted.remove(index)
+            if not wanted:
+                return
+    except RolloutError as error:
+        raise ReportError(str(error)) from error
+    if wanted:
+        raise ReportError(f"{source} lost responses while it was read, as when its run starts anew; try again")
 
 
 def draw(facts: Sequence[Facts], limit: int, seed: int) -> list[list[Facts]]:

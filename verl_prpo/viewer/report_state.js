@@ -51,7 +51,9 @@ function listed() {
   const filter = data.filters.find((one) => one.key === state.filter);
   const kept = filter ? filter.responses : data.groups.flatMap((group) => group.responses);
   const words = state.query.toLowerCase().split(/\s+/).filter(Boolean);
-  return words.length ? kept.filter((i) => words.every((word) => searchable(responses[i]).includes(word))) : kept;
+  const holds = (response, word) =>
+    searchable(response).includes(word) || (word.length >= 8 && response.group.uid.toLowerCase().includes(word));
+  return words.length ? kept.filter((i) => words.every((word) => holds(responses[i], word))) : kept;
 }
 
 function searchable(response) {
@@ -61,7 +63,6 @@ function searchable(response) {
     response.group.truth ?? "",
     response.failure ?? "",
     response.detail,
-    response.group.uid,
   ].join("\n").toLowerCase();
   return response.searchable;
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics of a training run, read from what verl's loggers `file`, `tensorboard` or `console` wrote."""
 
+import itertools
 import json
 import math
 import re
@@ -62,22 +63,24 @@ def read_run(path: Path) -> RunLog:
     Raises:
         LogError: there is no log with steps, or a folder holds several of one kind.
     """
-    if not path.exists():
-        raise LogError(f"there is no {path}")
-    return _read_folder(path) if path.is_dir() else _read_file(path)
+    try:
+        if not path.exists():
+            raise LogError(f"there is no {path}")
+        return _read_folder(path) if path.is_dir() else _read_file(path)
+    except OSError as error:
+        raise LogError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _read_folder(folder: Path) -> RunLog:
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    if any(_is_event_file(file) for file in files):
+    if _holds_events(folder):
         return _read_events(folder)
-    subfolders = sorted(path for path in folder.iterdir() if path.is_dir())
-    events = [sub for sub in subfolders if any(_is_event_file(file) for file in sub.iterdir() if file.is_file())]
+    events = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and _holds_events(sub)]
     logs: list[RunLog] = []
     for file in files:
         try:
             logs.append(_read_file(file))
-        except LogError:
+        except (LogError, OSError):  # no log, or not for us to read
             continue
     found = {
         FILE: [log.path for log in logs if log.kind == FILE],
@@ -106,8 +109,9 @@ def _read_file(path: Path) -> RunLog:
     if binary:
         raise LogError(f"{path} is neither text nor an event file of tensorboard")
     with path.open(encoding="utf-8", errors="replace") as lines:
-        first = next((line for line in lines if line.strip()), "")
-    if first.lstrip().startswith("{"):
+        begin = list(itertools.islice((line for line in lines if line.strip()), 2))
+    first = begin[0] if begin else ""
+    if any(line.lstrip().startswith("{") for line in begin):  # the first one may have been cut off
         run = RunLog(path, FILE)
         _collect(run, _jsonl_rows(run))
         if run.series:
@@ -131,13 +135,20 @@ def _jsonl_rows(run: RunLog) -> Iterator[tuple[int, Mapping[str, float]]]:
             try:
                 row = json.loads(line)
                 step, data = row["step"], row["data"].items()
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 run.damaged += 1
                 continue
             if isinstance(step, int):
                 # The logger writes null for what JSON has no number for: NaN and infinity.
                 numbers = {key: math.nan if value is None else value for key, value in data}
-                yield step, {key: float(value) for key, value in numbers.items() if isinstance(value, int | float)}
+                yield step, {key: _float(value) for key, value in numbers.items() if isinstance(value, int | float)}
+
+
+def _float(value: int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def _console_rows(run: RunLog) -> Iterator[tuple[int, Mapping[str, float]]]:
@@ -185,6 +196,13 @@ def _read_events(path: Path) -> RunLog:
     if not run.series:
         raise LogError(f"the event files of tensorboard in {path} hold no scalars")
     return run
+
+
+def _holds_events(folder: Path) -> bool:
+    try:
+        return any(_is_event_file(file) for file in folder.iterdir() if file.is_file())
+    except OSError:  # not for us to read
+        return False
 
 
 def _is_event_file(path: Path) -> bool:

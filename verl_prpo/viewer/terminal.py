@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from verl_prpo.viewer.report_facts import FILTERS, Facts, Summary, by_group, end_of_scale, summary
-from verl_prpo.viewer.terminal_response import STYLES, fixed, print_response
+from verl_prpo.viewer.terminal_response import STYLES, fixed, print_response, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,7 +112,7 @@ def _print_groups(console: "Console", facts: Sequence[Facts]) -> None:
         for fact in group:
             outcomes.append("✓ " if fact.right else "✗ ", style="bold green" if fact.right else "bold red")
             outcomes.append(
-                (fact.failure or "overlong" if fact.failure or fact.overlong else fixed(fact.prm_mean)) + "  "
+                (visible(fact.failure or "overlong") if fact.failure or fact.overlong else fixed(fact.prm_mean)) + "  "
             )
         table.add_row(
             str(group[0].step),

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 INDENT = "    "
-PROMPT = 600
-"""Most characters of a prompt."""
+PROMPT, TRUTH = 600, 200
+"""Most characters of a prompt and of an expected answer."""
 
 STYLES = {
     -3: "#2b1a00 on #f3a54a underline",
@@ -63,7 +63,7 @@ def print_response(
     console.print(Rule(title, align="left", style="dim"))
     facts = [
         f"outcome reward {signed(rollout.outcome_reward)}",
-        *([f"expected {visible(rollout.ground_truth)}"] if rollout.ground_truth is not None else []),
+        *([f"expected {_short(visible(rollout.ground_truth), TRUTH)}"] if rollout.ground_truth is not None else []),
         f"PRM mean {fixed(fact.prm_mean)}",
         f"mean z {signed(fact.z_mean)}",
         f"GRPO's A {signed(rollout.grpo_advantage)}",
@@ -74,18 +74,22 @@ def print_response(
     console.print(Text(", ".join(facts)))
     if rollout.failure is not None:
         console.print(
-            Text(f"! no scores: {rollout.failure} {visible(rollout.failure_detail)}".rstrip(), style="bold red")
+            Text(visible(f"! no scores: {rollout.failure} {rollout.failure_detail}").rstrip(), style="bold red")
         )
     if rollout.overlong:
         console.print(Text("! longer than the PRM's context: it did not read all segments", style="bold red"))
     prompt = visible(_question(rollout)).strip()
-    console.print(Text(prompt if len(prompt) <= PROMPT else prompt[:PROMPT] + " ...", style="dim"))
+    console.print(Text(_short(prompt, PROMPT), style="dim"))
     for line in _sparklines(rollout, console.width):
         console.print(line)
     for number, segment in enumerate(rollout.segments, 1):
-        console.print(_segment_head(rollout, segment, number, grpo))
+        console.print(_segment_head(rollout, segment, number, grpo, fact.agrees))
         for line in _segment_text(rollout, segment, scale, grpo).wrap(console, max(20, console.width - len(INDENT))):
             console.print(Text(INDENT).append_text(line))
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + " ..."
 
 
 def _question(rollout: "Rollout") -> str:
@@ -121,7 +125,7 @@ def _sparklines(rollout: "Rollout", width: int) -> list["Text"]:
     return [*lines, Text(" " * lead + "".join(marks).rstrip(), style="dim", no_wrap=True)]
 
 
-def _segment_head(rollout: "Rollout", segment: "Segment", number: int, grpo: bool) -> "Text":
+def _segment_head(rollout: "Rollout", segment: "Segment", number: int, grpo: bool, agrees: bool) -> "Text":
     from rich.text import Text
 
     span = range(segment.begin, segment.end)
@@ -134,7 +138,7 @@ def _segment_head(rollout: "Rollout", segment: "Segment", number: int, grpo: boo
         parts.append(f"β {_range(rollout.outcome_advantage, own)}")
         parts.append(f"A {_range(rollout.advantages, own)}")
     parts.append(f"tokens {segment.begin + 1} to {segment.end}")
-    if any(flipped(rollout.advantages[t], rollout.grpo_advantage) for t in own):
+    if not agrees and any(flipped(rollout.advantages[t], rollout.grpo_advantage) for t in own):
         parts.append("⇄ flipped")
     return Text(f"[{number}] ", style="bold").append("  ".join(parts))
 
