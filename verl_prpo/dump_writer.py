@@ -7,6 +7,7 @@ step does not wait for it, and of all records only one is ever in memory.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -46,9 +47,20 @@ class PendingRecord:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     def tolist(self) -> dict[str, Any]:
-        """The record as plain data; verl's writer calls this on whatever JSON does not know."""
-        rollout = self.rollout()
-        record = record_of(rollout)
+        """The record as plain data; verl's writer calls this on whatever JSON does not know.
+
+        Raises:
+            RuntimeError: it cannot be made; verl stops the run with this at the next step's dump, or at the end.
+        """
+        try:
+            rollout = self.rollout()
+            record = record_of(rollout)
+        except Exception as error:
+            raise RuntimeError(
+                f"no record of response {self.columns.get('uid')} for the rollout dump of step "
+                f"{self.columns.get('step')}: {type(error).__name__}: {error}. algorithm.prpo.dump_responses=0 dumps "
+                "without records"
+            ) from error
         if rollout.response != self.columns["output"]:  # a pad token that is none of the special ones, say
             record["response"] = rollout.response
         return record
@@ -72,7 +84,7 @@ class PendingRecord:
             ground_truth=columns["gts"],
             verifier_score=float(columns["score"]),
             outcome_reward=report.outcome_rewards[row].item(),
-            outcome_parts=dict(self.outcome_parts),
+            outcome_parts={str(name): _as_data(part) for name, part in self.outcome_parts.items()},
             segments=_segments(result, segment_bounds(scored.segment_starts[row], len(ids)), "".join(texts), offsets),
             token_offsets=offsets[:-1],
             response_mask=mask.int().tolist(),
@@ -159,6 +171,14 @@ def _segments(
         texts = result.texts
     scores = result.scores if result is not None and result.scores is not None else [None] * len(spans)
     return [Segment(begin, end, text, score) for (begin, end), text, score in zip(spans, texts, scores, strict=True)]
+
+
+def _as_data(part: Any) -> Any:
+    """What a reward function said besides the reward, if JSON can hold it, else as text: verl minds neither."""
+    try:
+        return json.loads(json.dumps(part, default=lambda value: value.tolist()))
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return str(part)
 
 
 def _texts(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

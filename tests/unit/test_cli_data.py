@@ -204,6 +204,10 @@ class TestCommand:
             (["gsm8k", "--source", "missing.jsonl"], "missing.jsonl"),
             (["gsm8k", "--source", "rows.csv"], "give a .jsonl or .parquet file"),
             (["gsm8k", "--source", "broken.jsonl"], "broken.jsonl, line 2: no JSON"),
+            (["gsm8k", "--source", "latin.jsonl"], "latin.jsonl, line 1: not in UTF-8"),
+            (["gsm8k", "--source", "broken.parquet"], "broken.parquet: no parquet file that can be read"),
+            (["math", "--source", "math.jsonl", "--without", "broken.parquet"], "broken.parquet: no parquet file"),
+            (["math", "--source", "math.jsonl", "--without", "strange.jsonl"], "strange.jsonl: no row has a question"),
             (["gsm8k", "--source", "math.jsonl"], 'not one problem of gsm8k in the source: 1 times no "####'),
         ],
     )
@@ -214,9 +218,35 @@ class TestCommand:
         jsonl(tmp_path / "math.jsonl", [math(1)])
         (tmp_path / "rows.csv").write_text("question,answer\n")
         (tmp_path / "broken.jsonl").write_text(json.dumps(gsm8k(1)) + "\n{\n")
+        (tmp_path / "latin.jsonl").write_bytes('{"question": "\u00e9"}\n'.encode("latin-1"))
+        (tmp_path / "broken.parquet").write_text("PAR1")
+        jsonl(tmp_path / "strange.jsonl", [{"prompt": "What is 1 + 1?"}])
         assert main(["data", *arguments, "--out", "out"]) == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
+
+    def test_an_out_that_is_no_folder_is_said(self, tmp_path: Path, capsys: Any) -> None:
+        source = jsonl(tmp_path / "math.jsonl", [math(1)])
+        assert main(["data", "math", "--source", str(source), "--out", str(source)]) == 2
+        assert "give another folder with --out" in capsys.readouterr().err
+
+
+class TestWithout:
+    """`--without` takes what people have: the published rows, a prepared file, questions without answers."""
+
+    @pytest.mark.parametrize("kind", ["published", "prepared", "questions alone"])
+    def test_its_questions_are_left_out(self, kind: str, tmp_path: Path, capsys: Any) -> None:
+        source = jsonl(tmp_path / "train.jsonl", [math(1), math(2)])
+        without = jsonl(tmp_path / "test.jsonl", [math(1)])
+        if kind == "prepared":
+            assert main(["data", "math500", "--source", str(without), "--out", str(tmp_path / "test")]) == 0
+            without = tmp_path / "test" / "math500.parquet"
+        elif kind == "questions alone":
+            jsonl(without, [{"problem": math(1)["problem"]}])
+        out = tmp_path / "out"
+        assert main(["data", "math", "--source", str(source), "--without", str(without), "--out", str(out)]) == 0
+        assert "left out 1 of the 1 problems" in capsys.readouterr().out
+        assert [row["question"] for row in pd.read_parquet(out / "math.parquet").extra_info] == [math(2)["problem"]]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real problems are not part of a checkout")

@@ -4,6 +4,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from verl_prpo.data.problems import last_boxed, question_key, read_competition, read_gsm8k, read_math
@@ -52,6 +53,12 @@ class TestAnswers:
 
 
 class TestColumns:
+    @pytest.mark.parametrize("answer", [["27"], {"value": 27}, b"27", np.array(["27"])], ids=repr)
+    def test_an_answer_that_is_no_text_and_no_number_is_refused(self, answer: Any) -> None:
+        for read in (read_math, read_competition):
+            with pytest.raises(ValueError, match="column answer holds a"):
+                read({"problem": "How many?", "answer": answer})
+
     @pytest.mark.parametrize("answer", ["27", 27, 27.0, "27.0", "027", "$27$", r"\boxed{27}", r"$\boxed{027}$"])
     @pytest.mark.parametrize("column", ["problem", "question", "Problem"])
     def test_a_competition_answers_with_an_integer_however_it_is_written(self, column: str, answer: Any) -> None:

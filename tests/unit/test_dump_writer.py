@@ -244,6 +244,30 @@ class TestThroughVerlsWriter:
         assert [r.response for r in read_rollouts(tmp_path / "padded")] == [TEXTS[0]]
         assert "response" not in json.loads((tmp_path / "5.jsonl").read_text())["prpo"]
 
+    def test_what_a_reward_function_says_is_never_too_odd_to_be_written(self, tmp_path):
+        class Odd:
+            def __str__(self) -> str:
+                return "an odd thing"
+
+        parts = {
+            "acc": np.float32(1),
+            "tests": {"passed": np.array([1, 2])},
+            "odd": Odd(),
+            3: [Odd()],
+            "at": {(1, 2): 3},
+        }
+        self.write(tmp_path, [pending(report(), 0, outcome_parts=parts)])
+        (found,) = read_rollouts(tmp_path)
+        assert found.outcome_parts["acc"] == 1.0 and found.outcome_parts["tests"] == {"passed": [1, 2]}
+        assert found.outcome_parts["odd"] == "an odd thing" and found.outcome_parts["at"] == "{(1, 2): 3}"
+        assert isinstance(found.outcome_parts["3"], str)
+
+    def test_a_record_that_cannot_be_made_names_its_response_and_how_to_do_without(self, tmp_path):
+        made = report()
+        made.scored.results[0].scores.append(0.5)  # one more than there are segments
+        with pytest.raises(RuntimeError, match=r"response a_0_0 .* step 5: .*algorithm.prpo.dump_responses=0"):
+            self.write(tmp_path, [pending(made, 0)])
+
 
 class TestChoice:
     def reports(self, *sizes: int) -> dict[str, tuple[StepReport, int]]:

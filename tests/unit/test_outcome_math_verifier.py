@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 from tiny_models import qwen_tokenizer
 from verl import DataProto
 from verl.trainer.ppo.metric_utils import process_validation_metrics
@@ -17,6 +17,8 @@ from verl.utils.ray_utils import get_event_loop
 from verl_configs import grpo, prpo, validate
 
 from verl_prpo.config import ConfigError
+from verl_prpo.config_check import check_config, notices
+from verl_prpo.outcome import pool
 from verl_prpo.outcome.math_verifier import MathVerifierRewardManager, length_penalty
 from verl_prpo.outcome.settings import MathVerifierConfig, math_verifier_config
 from verl_prpo.reward_manager import PrmRewardManager, wire
@@ -187,6 +189,17 @@ class TestSettings:
         with pytest.raises(ConfigError, match=re.escape("reward.reward_model.enable=True makes verl bypass")):
             validate(grpo(NAMED, "reward.reward_model.enable=True"))
 
+    def test_so_is_the_prm_of_a_prpo_run_that_goes_back_to_grpo(self):
+        """verl would take its scores for the outcome."""
+        with pytest.raises(ConfigError, match=re.escape("reward.reward_model.enable=True makes verl bypass")):
+            validate(grpo(NAMED, "reward.reward_model.enable=True", "+reward.prm.engine=reward_model"))
+
+    @pytest.mark.parametrize("reward", [{}, {"reward": {}}, {"reward": {"reward_manager": "naive"}}])
+    def test_a_configuration_without_a_reward_manager_of_this_kind_is_let_alone(self, reward):
+        config = OmegaConf.create({"algorithm": {"adv_estimator": "grpo"}, **reward}, flags={"struct": True})
+        check_config(config)
+        assert notices(config) == []
+
     @pytest.mark.parametrize("configured", [grpo, prpo])
     def test_that_another_manager_does_not_read_are_pointed_out(self, configured, capsys):
         validate(configured("+reward.math_verifier.wrong=0"))
@@ -199,3 +212,10 @@ class TestSettings:
         validate(
             configured(NAMED, "+reward.math_verifier.wrong=0", "+reward.math_verifier.length_penalty_threshold=2048")
         )
+
+
+def test_a_node_on_which_no_formula_can_be_compared_stops_the_run(tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_CODE", "raise ModuleNotFoundError('No module named math_verify')")
+    monkeypatch.setattr(pool, "_pools", {})
+    with pytest.raises(RuntimeError, match=r"cannot be compared on this node: .*would count as wrong.*pip install"):
+        load_reward_manager(grpo(NAMED), tokenizer)

@@ -4,10 +4,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from verl_prpo.outcome import scorer
 from verl_prpo.outcome.extract import final_answer
 from verl_prpo.outcome.numbers import read_number
 from verl_prpo.outcome.scorer import score_answer, score_answers
@@ -89,6 +91,7 @@ class TestForm:
             r"\boxed",
             r"\boxedfive",
             "<think>\\boxed{5}</think> It is five.",
+            "<think>It may be \\boxed{5}, but",
         ],
     )
     def test_a_response_without_a_finished_box_is_wrong(self, response):
@@ -147,6 +150,24 @@ class TestVerlsTooGenerousYes:
         response = f"\\boxed{{{answer}}}"
         assert default_compute_score(MATH, response, truth) == 1.0
         assert not score_answer(MATH, response, truth, timeout=AMPLE).correct
+
+
+class TestGroundTruths:
+    """A parquet file may hold more than text."""
+
+    @pytest.mark.parametrize(
+        "truth", [0.5, r"\frac12", [r"\frac12"], np.array([r"\frac12"]), np.float64(0.5)], ids=repr
+    )
+    def test_are_text_a_number_or_a_list_of_one(self, truth):
+        assert score_answer(MATH, r"\boxed{\frac{1}{2}}", truth, timeout=AMPLE).correct
+
+    @pytest.mark.parametrize("truth", [None, float("nan"), True, b"5", [], ["5", "6"], {"answer": "5"}], ids=repr)
+    def test_of_other_types_are_an_error_and_not_a_silent_no(self, truth, caplog, monkeypatch):
+        monkeypatch.setattr(scorer, "_next_line", 0.0)
+        for answer in ("5", r"\text{None}", "nan"):
+            verdict = score_answer(MATH, f"\\boxed{{{answer}}}", truth)
+            assert (verdict.correct, verdict.method) == (False, "error")
+        assert "reward_model.ground_truth" in caplog.text
 
 
 class TestNumbers:

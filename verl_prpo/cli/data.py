@@ -85,7 +85,11 @@ def run(arguments: argparse.Namespace) -> int:
             "unless the rows dropped above explain it, the data set on the hub has changed"
         )
     file = arguments.out / f"{problem_set.name}.parquet"
-    _write(verl_rows(problems, problem_set, template), file)
+    try:
+        _write(verl_rows(problems, problem_set, template), file)
+    except (OSError, ValueError) as error:  # ValueError: of pyarrow, or text that UTF-8 cannot hold
+        say(f"{file} cannot be written: {type(error).__name__}: {error}; give another folder with --out")
+        return 2
     print(f"  written: {file}")
     return 0
 
@@ -138,7 +142,7 @@ def _rows(source: Path | None, problem_set: ProblemSet) -> Iterable[Mapping[str,
 
 def _left_out(arguments: argparse.Namespace, problem_set: ProblemSet) -> set[str]:
     """Questions that must not be in the set: of `--without`, and from the hub those of the test set it excludes."""
-    from verl_prpo.data.prepare import prepare, read_source
+    from verl_prpo.data.prepare import DataError, questions_to_leave_out, read_source
 
     test = SETS[problem_set.without] if problem_set.without else None
     rows: list[Mapping[str, Any]] = []
@@ -146,9 +150,12 @@ def _left_out(arguments: argparse.Namespace, problem_set: ProblemSet) -> set[str
         rows = list(read_source(arguments.without))
     elif test is not None and arguments.source is None:
         rows = list(_rows(None, test))
-    from verl_prpo.data.problems import question_key
-
-    return {question_key(p.question) for p in prepare(rows, test or problem_set, set()).problems}
+    else:
+        return set()
+    try:
+        return questions_to_leave_out(rows)
+    except ValueError as error:
+        raise DataError(f"{arguments.without or problem_set.without}: {error}") from error
 
 
 def _overlaps(folder: Path, problem_set: ProblemSet, problems: Iterable[Any]) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_prpo.data.problem_sets import HubSplit, ProblemSet
-from verl_prpo.data.problems import Problem, question_key
+from verl_prpo.data.problems import Problem, question_key, read_question
 from verl_prpo.data.templates import TEMPLATES
 
 
@@ -88,26 +88,55 @@ def read_source(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a local .jsonl or .parquet file.
 
     Raises:
-        DataError: it is neither, or a line is no JSON object.
+        DataError: it is neither, or a line is no JSON object, or it is not encoded in UTF-8.
     """
     if path.suffix == ".parquet":
-        import pandas as pd
-
-        yield from pd.read_parquet(path).to_dict(orient="records")
+        yield from _frame(path).to_dict(orient="records")
         return
     if path.suffix not in (".jsonl", ".json"):
         raise DataError(f"{path}: give a .jsonl or .parquet file")
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8-sig"))
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}, line {number}: not in UTF-8 ({error}); convert the file") from error
             except json.JSONDecodeError as error:
                 raise DataError(f"{path}, line {number}: no JSON ({error})") from error
             if not isinstance(row, dict):
                 raise DataError(f"{path}, line {number}: a {type(row).__name__} where an object belongs")
             yield row
+
+
+def questions_to_leave_out(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """`question_key` of every row that has a question, with or without an answer, in its columns or in its extra_info.
+
+    Raises:
+        ValueError: no row has one.
+    """
+    found = set()
+    for row in rows:
+        about = row.get("extra_info")
+        try:
+            found.add(question_key(read_question(about if isinstance(about, Mapping) else row)))
+        except ValueError:
+            continue
+    if not found:
+        raise ValueError("no row has a question (a column problem or question), so nothing could be left out")
+    return found
+
+
+def _frame(path: Path) -> Any:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except OSError:
+        raise
+    except ValueError as error:  # of pyarrow
+        raise DataError(f"{path}: no parquet file that can be read ({error})") from error
 
 
 def read_hub(splits: Sequence[HubSplit]) -> Iterator[dict[str, Any]]:
@@ -124,9 +153,7 @@ def prepared_questions(path: Path) -> dict[str, str]:
     Raises:
         DataError: a file of other origin.
     """
-    import pandas as pd
-
-    frame = pd.read_parquet(path)
+    frame = _frame(path)
     try:
         questions = [str(about["question"]) for about in frame["extra_info"]]
     except (KeyError, TypeError) as error:

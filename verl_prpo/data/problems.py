@@ -3,7 +3,7 @@
 """One problem of any set, and how the rows of each set become one."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,7 @@ def read_math(row: Mapping[str, Any]) -> Problem:
         answer = last_boxed(solution)
     extra = {"level": _level(row.get("level")), "subject": column(row, "type", "subject")}
     known = {key: value for key, value in extra.items() if value is not None}
-    return Problem(_question(row), str(answer).strip(), solution, known)
+    return Problem(read_question(row), str(answer).strip(), solution, known)
 
 
 def read_gsm8k(row: Mapping[str, Any]) -> Problem:
@@ -61,7 +61,7 @@ def read_gsm8k(row: Mapping[str, Any]) -> Problem:
     for text in texts:
         _, mark, number = text.rpartition("####")
         if mark and number.strip():
-            return Problem(_question(row), number.strip().replace(",", "").replace("$", ""), text)
+            return Problem(read_question(row), number.strip().replace(",", "").replace("$", ""), text)
     raise ValueError('no "#### <number>" in the answer')
 
 
@@ -80,14 +80,20 @@ def read_competition(row: Mapping[str, Any]) -> Problem:
     if "\\boxed" in text:
         text = last_boxed(text)
     text = text.strip("$ ")
-    return Problem(_question(row), str(int(text.split(".")[0])) if _INTEGER.fullmatch(text) else text, "")
+    return Problem(read_question(row), str(int(text.split(".")[0])) if _INTEGER.fullmatch(text) else text, "")
 
 
 def column(row: Mapping[str, Any], *names: str) -> Any:
-    """The first of the named columns that holds something, whatever the case of its name; None when none does."""
+    """The first of the named columns that holds something, whatever the case of its name; None when none does.
+
+    Raises:
+        ValueError: it holds a list, an object or bytes.
+    """
     cells = {str(name).lower(): value for name, value in row.items()}
     for name in names:
         value = cells.get(name)
+        if isinstance(value, Sized) and not isinstance(value, str):
+            raise ValueError(f"column {name} holds a {type(value).__name__} where text or a number belongs")
         if value is not None and value == value and str(value).strip():  # a missing cell of parquet is NaN
             return value
     return None
@@ -118,10 +124,17 @@ def _level(level: Any) -> int | None:
     return int(digits.group()) if digits else None
 
 
-def _question(row: Mapping[str, Any]) -> str:
+def read_question(row: Mapping[str, Any]) -> str:
+    """The question of a row of any set.
+
+    Raises:
+        ValueError: none, or one that no file can hold.
+    """
     question = column(row, "problem", "question")
     if not isinstance(question, str):
         raise ValueError("no question (a column problem or question)")
+    if re.search("[\ud800-\udfff]", question):
+        raise ValueError("the question has half a surrogate pair, which is no text")
     return question
 
 

@@ -19,7 +19,7 @@ LONGEST = 1000
 """Most characters of an answer that is compared at all."""
 
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
-_LABEL = re.compile(r"(?:\\text\{[^{}]*\}|\\?[A-Za-z]+|_\{\w+\}|_\w|\^\{-1\}|[(),'\s|])+")
+_LABEL = re.compile(r"(?:\\text\{[^{}]*\}|\\?[A-Za-z]|_\{\w+\}|_\w|\^\{-1\}|[(),'\s|])+")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z0-9 ,.'/&-]*")
 _MOST_SIDES = 6
 _DEEPEST = 40

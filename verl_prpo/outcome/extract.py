@@ -7,15 +7,16 @@ from collections import deque
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
-_END_OF_THOUGHT = "</think>"
+_THOUGHT, _END_OF_THOUGHT = "<think>", "</think>"
 
 
 def final_answer(data_source: str, response: str) -> str | None:
     """The answer that a response gives in the end; None where it gives none in the asked form.
 
-    What comes before `</think>` is not read. Where a row of GSM8K holds a box and a `####` line, the later one counts.
+    What comes before `</think>`, or behind a `<think>` that is never closed, is not read. Where a row of
+    GSM8K holds a box and a `####` line, the later one counts.
     """
-    text = response.rpartition(_END_OF_THOUGHT)[2]
+    text = response.rpartition(_END_OF_THOUGHT)[2].partition(_THOUGHT)[0]
     box = _last(_BOX, text)
     hashes = _last(_HASHES, text) if "gsm8k" in data_source.lower() else None
     if hashes is not None and (box is None or hashes.start() > box.start()):
@@ -44,4 +45,5 @@ def _boxed(rest: str) -> str | None:
 
 
 def _ended(line: str) -> str:
-    return line.strip().rstrip(".").strip()
+    """A `####` line without its full stop and the asterisks of Markdown's bold type."""
+    return line.strip(" \t\r*").rstrip(".").strip(" \t\r*")

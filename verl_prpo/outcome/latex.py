@@ -55,6 +55,10 @@ _REWRITES = [
             r"\\text{",
         ),
         (r"\{\s*\\(?:rm|bf|it)\s+([^{}]*)\}", r"\\text{\1}"),
+        (r"(?<=[\d\s)}+-])\\text\{([ie])\}", r" \1 "),  # 2\mathrm{i} is a number, and no 2 with a unit
+        (r"\\text\{\s*(-?\d[\d.,/]*)\s+([A-Za-z][A-Za-z. ]*)\}", r"\1\\text{ \2}"),  # \text{5 cm}
+        (r"\\text\{([A-Za-z. ]+)\^\s*\{?\s*([23])\s*\}?\s*\}", r"\\text{\1}^{\2}"),  # \mathrm{cm^2}
+        (r"\\text\{\s*percent\s*\}|(?<=\d)\s*percent(?![A-Za-z])", "%"),
         (r"\\text\{([^A-Za-z{}]*)\}", r"\1"),
         (r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degrees?(?![A-Za-z])", r"^\\circ "),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])|<=", r"\\le "),
@@ -99,10 +103,24 @@ def clean(text: str) -> str:
     text = text.replace("\\\\%", "%")
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
-    text = text.strip()
+    text = _unbraced(text.strip())
     if text.startswith("$") and text.endswith("$") and len(text) > 2 and "$" not in text[1:-1]:
         text = text[1:-1].strip()  # formula signs inside the box
     return text.rstrip(".,;: ").strip() if not text.endswith(r"\ldots") else text
+
+
+def _unbraced(text: str) -> str:
+    """The text without braces around all of it, as in `\\boxed{{5}}`."""
+    while text.startswith("{") and text.endswith("}") and not re.search(r"\\(?:choose|over|atop)(?![A-Za-z])", text):
+        depth = 0
+        for brace in re.finditer(r"\\.|[{}]", text, flags=re.DOTALL):
+            depth += {"{": 1, "}": -1}.get(brace.group(), 0)
+            if depth == 0:
+                break
+        if depth or brace.end() < len(text):
+            break
+        text = text[1:-1].strip()
+    return text
 
 
 def commas(text: str) -> str:

@@ -11,6 +11,7 @@ from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
 
 from verl_prpo.outcome.reward_function import compute_score as score
+from verl_prpo.outcome.scorer import require_working
 from verl_prpo.outcome.settings import MANAGER, math_verifier_config
 
 
@@ -26,13 +27,18 @@ def length_penalty(length: int, threshold: int | None) -> float:
 
 @register(MANAGER)
 class MathVerifierRewardManager(NaiveRewardManager):
-    """Rewards `correct` or `wrong` of `reward.math_verifier`, less the length penalty."""
+    """Rewards `correct` or `wrong` of `reward.math_verifier`, less the length penalty.
+
+    Raises:
+        RuntimeError: when it is made on a node where formulas cannot be compared.
+    """
 
     def __init__(self, config: DictConfig, tokenizer: Any, compute_score: Any = None, **reward_kwargs: Any):
         self.settings = math_verifier_config(config.reward)
         settings = self.settings
         scorer = partial(score, correct=settings.correct, wrong=settings.wrong, timeout=settings.timeout)
         super().__init__(config, tokenizer, scorer, **reward_kwargs)
+        require_working()
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Score one response.

@@ -46,7 +46,10 @@ class _Worker:
             self._reply(START_TIMEOUT)
         except (TimedOut, WorkerFailed) as error:
             self.kill()
-            raise WorkerFailed(f"no worker could be started within {START_TIMEOUT:g} s to compare answers") from error
+            raise WorkerFailed(
+                f"no worker could be started to compare answers: {error}. Does `python -c 'import "
+                "verl_prpo.outcome.symbolic'` work here?"
+            ) from error
 
     @property
     def pid(self) -> int:

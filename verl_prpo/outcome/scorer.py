@@ -22,6 +22,8 @@ TIMEOUT = 10.0
 UNDECIDED = ("timeout", "error")
 """Methods of verdicts that no comparison led to; they count as wrong."""
 
+_TRIAL = (r"\sqrt{12}", r"2\sqrt{3}")
+
 logger = logging.getLogger(__name__)
 
 
@@ -48,12 +50,12 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
     Args:
         data_source: of the row, by which verl chooses its scorer; one with `gsm8k` in it may answer behind `####`.
         response: decoded, without special tokens.
-        ground_truth: LaTeX or a number.
+        ground_truth: LaTeX or a number, or a list or array of just one; the verdict on any other type is "error".
         timeout: longest comparison by math-verify, in seconds.
     """
     answer = None
     try:
-        data_source, truth = str(data_source), str(ground_truth)
+        data_source, truth = str(data_source), _truth_text(ground_truth)
         answer = final_answer(data_source, str(response))
         if answer is None:
             return Verdict(False, None, "no_answer")
@@ -74,6 +76,46 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
     except Exception as error:  # the trainer must not stop for one answer
         _undecided("error", f"{type(error).__name__}: {error}", answer, ground_truth)
         return Verdict(False, answer, "error")
+
+
+def require_working() -> None:
+    """Compare one pair of formulas, as a run begins: a machine on which none can be compared would count all as wrong.
+
+    Raises:
+        RuntimeError: math-verify's workers do not start here, or do not answer.
+    """
+    try:
+        equal = shared_pool().equal(*_TRIAL, 6 * TIMEOUT)
+    except (TimedOut, WorkerFailed) as error:
+        reason = str(error) or type(error).__name__
+    else:
+        if equal:
+            return
+        reason = f"it takes {_TRIAL[0]} and {_TRIAL[1]} for different"
+    raise RuntimeError(
+        f"formulas cannot be compared on this node: {reason}. Every answer that is no plain number would count as "
+        'wrong. Try python -c "import math_verify" there; pip install "math-verify[antlr4_9_3]" mends a missing package'
+    )
+
+
+def _truth_text(truth: object) -> str:
+    """The ground truth as text, whatever a parquet file held.
+
+    Raises:
+        TypeError: it is neither text nor a number, such as a missing cell or several answers.
+    """
+    import numpy as np
+
+    if isinstance(truth, np.ndarray):
+        truth = truth.tolist()
+    if isinstance(truth, (list, tuple)) and len(truth) == 1:
+        truth = truth[0]
+    number = isinstance(truth, (int, float, np.number)) and not isinstance(truth, bool) and truth == truth
+    if not isinstance(truth, str) and not number:
+        raise TypeError(
+            f"reward_model.ground_truth of the row is {truth!r:.80}, a {type(truth).__name__}; give text or a number"
+        )
+    return str(truth)
 
 
 def score_answers(triples: Sequence[tuple[str, str, str]], timeout: float = TIMEOUT) -> list[Verdict]:

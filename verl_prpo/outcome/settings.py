@@ -52,9 +52,9 @@ def math_verifier_config(reward: DictConfig | dict | None) -> MathVerifierConfig
 
 def uses_math_verifier(config: DictConfig) -> bool:
     """Whether a verl configuration names this manager, for itself or as the one that `prm` wraps."""
-    wrapped = (config.reward.get("prm") or {}).get("outcome_reward_manager")
-    wrapped_name = wrapped.get("name") if isinstance(wrapped, (dict, DictConfig)) else None
-    return MANAGER in (config.reward.reward_manager.name, wrapped_name)
+    reward = config.get("reward") or {}
+    managers = (reward.get("reward_manager"), (reward.get("prm") or {}).get("outcome_reward_manager"))
+    return any(isinstance(named, (dict, DictConfig)) and named.get("name") == MANAGER for named in managers)
 
 
 def check_math_verifier(config: DictConfig) -> None:
@@ -75,8 +75,9 @@ def check_math_verifier(config: DictConfig) -> None:
             f"reward.custom_reward_function.path={custom} and reward.reward_manager.name={MANAGER} would both decide "
             "which answers are right; leave the first unset, or set reward.reward_manager.name=naive"
         )
-    by_prm = (config.reward.get("prm") or {}).get("engine") == "reward_model"
-    if (config.reward.get("reward_model") or {}).get("enable") and not by_prm:
+    by_prpo = config.algorithm.get("adv_estimator") == "prpo"
+    is_prm = by_prpo and (config.reward.get("prm") or {}).get("engine") == "reward_model"
+    if (config.reward.get("reward_model") or {}).get("enable") and not is_prm:
         raise ConfigError(
             f"reward.reward_model.enable=True makes verl bypass reward.reward_manager.name={MANAGER}; set "
             "reward.reward_model.enable=False"
@@ -85,7 +86,7 @@ def check_math_verifier(config: DictConfig) -> None:
 
 def unread_settings(config: DictConfig) -> list[str]:
     """A line for the user whose `reward.math_verifier` is not read, because another manager gives the rewards."""
-    if uses_math_verifier(config) or config.reward.get(MANAGER) is None:
+    if uses_math_verifier(config) or (config.get("reward") or {}).get(MANAGER) is None:
         return []
     name = config.reward.reward_manager.name
     return [f"{_SECTION} is not read with reward.reward_manager.name={name}; set reward.reward_manager.name={MANAGER}"]

@@ -22,7 +22,6 @@ _TEXT_LIST = re.compile(r"\\text\{([^{}]*,[^{}]*)\}")
 _RATIO = re.compile(r"[^:]+(?::[^:]+)+")
 _RELATIONS = re.compile(r"(\\le(?![A-Za-z])|\\ge(?![A-Za-z])|<|>)")
 _MIRRORED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
-_PAIRS = {"(": ")", "[": "]", "{": "}"}
 _DEEPEST = 6
 _MOST_PARTS = 100
 

@@ -80,6 +80,7 @@ def _parse(text: str) -> Any:
     from latex2sympy2_extended.latex2sympy2 import latex2sympy, normalize_latex
 
     text = re.sub(r"^\\text\{[^{}]*\}\s*", "", text)
+    text = re.sub(r"(\\log_)(\d)\s+(?=\d)", r"\1{\2}", text)
     if re.search(r"\d\s+\d", text) or r"\text" in text or re.search(r"[=,;:<>%]", _GROUPED.sub("", text)):
         return None
     text = _GROUPED.sub(lambda found: found.group().replace(",", ""), text)

@@ -1,6 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Units behind a number: an answer may leave them out, but not name another one than the ground truth."""
+"""Units behind a number: an answer may leave them out, but not name another one than the ground truth.
+
+Words that change the number (thousand, or more, halves) and single letters that name no unit (i, x) are no units.
+"""
 
 import re
 
@@ -40,6 +43,10 @@ _SAME = (
     ("a.m", "am"),
 )
 _CANONICAL = {spelling: group[0] for group in _SAME for spelling in group}
+_NO_UNIT = re.compile(
+    r"(?:hundred|thousand|million|billion|trillion|dozen)s?|half|halves|thirds|fourths|fifths|tenths|hundredths|pi|"
+    r"squared|cubed|factorial|negative|or|plus|minus"
+)
 _POWER = r"\s*(?:\^\s*(?:\{\s*([23])\s*\}|([23])))?"
 _TEXT_UNIT = re.compile(rf"(?P<rest>.*[^\s\\_^{{(,])\s*\\text\{{(?P<unit>[^{{}}]*)\}}{_POWER}\s*\.?", re.DOTALL)
 _WORD_UNIT = re.compile(rf"(?P<rest>.*\d\}}?)(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z. /]+){_POWER}")
@@ -58,17 +65,25 @@ def without_unit(text: str) -> tuple[str, str | None]:
         text, unit = money["sign"] + money["rest"], "$"
     if text.endswith("$"):
         text, unit = text[:-1].strip(), "$"
-    if text.endswith(r"^\circ"):
+    if text.endswith(r"^\circ") and not re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", text):  # of \sin 30^\circ
         return text[: -len(r"^\circ")].strip(), "degree"
     found = _TEXT_UNIT.fullmatch(text)
     if found is not None and not re.search(r"\d", found["unit"]) and found["unit"].strip():
-        return found["rest"].strip(), unit or _known(found["unit"], _power(found))
+        known = _known(found["unit"], _power(found))
+        if known is not None or _may_be_unit(found["unit"]):
+            return found["rest"].strip(), unit or known
     found = _WORD_UNIT.fullmatch(text)
     if found is not None:
         known = _known(found["unit"], _power(found))
-        if known is not None or (found["space"] and re.fullmatch(r"[a-z]{3,}(?: [a-z]+)*", found["unit"])):
+        spelled = found["space"] and re.fullmatch(r"[a-z]{3,}(?: [a-z]+)*", found["unit"])
+        if known is not None or (spelled and _may_be_unit(found["unit"])):
             return found["rest"].strip(), unit or known
     return text, unit
+
+
+def _may_be_unit(words: str) -> bool:
+    letters = re.findall(r"[A-Za-z]+", words)
+    return len("".join(letters)) > 1 and not any(_NO_UNIT.fullmatch(word.lower()) for word in letters)
 
 
 def _power(found: re.Match[str]) -> str | None:
