@@ -104,6 +104,7 @@ class VllmEngine:
             EvaluationError: the engine fails.
         """
         from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
 
         parameters = [
             SamplingParams(
@@ -113,16 +114,15 @@ class VllmEngine:
                 max_tokens=request.sampling.max_tokens,
                 seed=None if request.sampling.greedy else seed_of(request.name, request.sampling.seed),
                 detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,  # all samples of a request together
             )
             for request in requests
         ]
-        prompts = [{"prompt_token_ids": list(request.tokens)} for request in requests]
         engine = self._llm.llm_engine
-        keys: list[str] = []
+        waiting = {str(number): request for number, request in enumerate(requests)}
         try:
-            keys = self._llm.enqueue(prompts, parameters, use_tqdm=False)
-            # vLLM appends a dash and random letters to the ids it gives out here, but not to those of its outputs.
-            waiting = {key.split("-")[0]: request for key, request in zip(keys, requests, strict=True)}
+            for (number, request), chosen in zip(waiting.items(), parameters, strict=True):
+                engine.add_request(number, {"prompt_token_ids": list(request.tokens)}, chosen)
             while engine.has_unfinished_requests():
                 finished = [output for output in engine.step() if output.finished]
                 yield [(waiting[output.request_id], _responses(output, decode)) for output in finished]
@@ -130,7 +130,7 @@ class VllmEngine:
             raise EvaluationError(f"vLLM failed: {type(error).__name__}: {error}") from error
         finally:
             if engine.has_unfinished_requests():  # of an interrupted run
-                engine.abort_request(keys, internal=True)
+                engine.abort_request(list(waiting))
 
 
 def seed_of(name: str, seed: int) -> int:

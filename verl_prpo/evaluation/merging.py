@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from verl_prpo.evaluation import EvaluationError
@@ -39,18 +40,26 @@ def merged_model(found: FoundModel, cache: Path, trust_remote_code: bool = False
     target = cache / f"{source.parent.parent.name}-{source.parent.name}-{digest}"
     if target.is_dir():
         return target, True
-    unfinished = target.with_name(target.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{target.name}.unfinished-", dir=cache) as folder:
+        unfinished = Path(folder) / "model"
+        _merge(found, unfinished, cache / f"{target.name}.log", trust_remote_code)
+        try:
+            unfinished.rename(target)
+        except OSError:  # another evaluation of the same checkpoint was faster
+            if not target.is_dir():
+                raise
+    return target, False
+
+
+def _merge(found: FoundModel, unfinished: Path, log: Path, trust_remote_code: bool) -> None:
+    unfinished.mkdir()
     command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", str(found.backend)]
     command += ["--local_dir", found.where, "--target_dir", str(unfinished)]
     command += ["--trust-remote-code"] if trust_remote_code else []
-    log = cache / f"{target.name}.log"
     _run(command, log, f"{found.said} cannot be merged")
     if (unfinished / "lora_adapter").is_dir():
         _add_adapter(unfinished, found)
-    unfinished.rename(target)
-    return target, False
 
 
 def _run(command: list[str], log: Path, failing: str) -> None:
