@@ -7,9 +7,17 @@ import sys
 from collections.abc import Sequence
 
 from verl_prpo import __version__
-from verl_prpo.cli import calibrate, data, doctor
+from verl_prpo.cli import calibrate, compare, data, doctor, evaluate, recipe, rollout_report
 
-COMMANDS = {"data": data, "doctor": doctor, "calibrate": calibrate}
+COMMANDS = {
+    "data": data,
+    "eval": evaluate,
+    "doctor": doctor,
+    "calibrate": calibrate,
+    "report": rollout_report,
+    "compare": compare,
+    "recipe": recipe,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

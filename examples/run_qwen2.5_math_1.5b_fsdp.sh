@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Trains Qwen2.5-Math-1.5B on MATH with FSDP, as in the paper, on a node of 8 GPUs of 80 GB.
+#
+#   bash examples/run_qwen2.5_math_1.5b_fsdp.sh
+#   ALGO=grpo bash examples/run_qwen2.5_math_1.5b_fsdp.sh trainer.total_epochs=2    # the baseline; any override of verl's
+#   bash examples/run_qwen2.5_math_1.5b_fsdp.sh --cfg job                           # prints the configuration and exits
+#
+# The settings are those of the recipes ALGO_qwen2.5_math_1.5b; `verl-prpo recipe` lists and prints them.
+# Their first lines say what to watch. Problems that are not in DATA are prepared first.
+set -xeuo pipefail
+
+ALGO=${ALGO:-prpo}                          # grpo, prm_avg, prpo, prm_avg_prpo or pure
+MODEL=${MODEL:-Qwen/Qwen2.5-Math-1.5B}
+PRM=${PRM:-Qwen/Qwen2.5-Math-PRM-7B}
+DATA=${DATA:-$HOME/data/math}
+NNODES=${NNODES:-1}
+GPUS=${GPUS:-4}                             # of the trainer, on each node
+PRM_GPUS=${PRM_GPUS:-4}                     # of the PRM, in all, besides the trainer's
+
+for SET in math500 math; do
+    [ -f "$DATA/$SET.parquet" ] || verl-prpo data "$SET" --out "$DATA"
+done
+
+DATA_ARGS=(
+    data.train_files="$DATA/math.parquet"
+    data.val_files="$DATA/math500.parquet"
+)
+
+ACTOR_ARGS=(
+    actor_rollout_ref.model.path="$MODEL"
+)
+
+TRAINER_ARGS=(
+    trainer.nnodes="$NNODES"
+    trainer.n_gpus_per_node="$GPUS"
+)
+
+PRM_ARGS=()
+if [ "$ALGO" != grpo ]; then
+    PRM_ARGS=(
+        reward.prm.model_path="$PRM"
+        reward.prm.num_replicas="$PRM_GPUS"
+    )
+fi
+
+RECIPES=$(verl-prpo recipe --path)
+python -m verl.trainer.main_ppo \
+    --config-dir "$RECIPES" \
+    --config-name "${ALGO}_qwen2.5_math_1.5b" \
+    "${DATA_ARGS[@]}" \
+    "${ACTOR_ARGS[@]}" \
+    "${TRAINER_ARGS[@]}" \
+    "${PRM_ARGS[@]}" \
+    "$@"

@@ -1,0 +1,231 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every recipe that no engine ties to GPUs takes a real step on a CPU: model, PRM, data and sizes are overridden, the
+rest is the recipe's.
+
+Some recipes run with the suite, each for what no other end-to-end test runs; all of them with
+
+    bash tests/run.sh -m matrix tests/e2e/test_recipe_matrix.py -s
+
+which prints what a step gave.
+"""
+
+import contextlib
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import tiny_models
+from transformers import AutoTokenizer, Qwen2Config
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
+NEEDS_GPUS = {"prpo_megatron_qwen2.5_math_7b": "Megatron"}
+WITH_THE_SUITE = ("prpo_streaming_qwen2.5_math_1.5b", "prpo_lora_qwen2.5_math_7b")
+"""Cutting at surprisal while generating; a policy with adapters, whose reference policy is itself without them."""
+
+PROMPTS, ROLLOUTS = 3, 4
+SMALL = [
+    f"data.train_batch_size={PROMPTS}",
+    f"actor_rollout_ref.actor.ppo_mini_batch_size={PROMPTS}",
+    f"actor_rollout_ref.rollout.n={ROLLOUTS}",
+    "data.max_prompt_length=64",
+    "data.max_response_length=48",
+    "trainer.total_training_steps=1",
+]
+REPORTED = (
+    "critic/score/mean",
+    "response_length/mean",
+    "actor/grad_norm",
+    "prpo/segments/mean",
+    "prpo/process_score/mean",
+    "prpo/prm/requests",
+    "prpo/prm/failed",
+    "timing_s/prm_wait",
+    "timing_s/prm_busy",
+    "timing_s/step",
+)
+SERVERS_UP = 300.0
+"""Seconds in which the PRM's server must be up."""
+
+
+def listed() -> list:
+    """All recipes but those that need GPUs."""
+    runs = [name for name in NAMES if name not in NEEDS_GPUS]
+    return [pytest.param(name, marks=pytest.mark.matrix(with_the_suite=name in WITH_THE_SUITE)) for name in runs]
+
+
+@pytest.mark.parametrize("name", listed())
+def test_a_step_on_the_cpu(name: str, main_ppo, assets, platform_overrides, request) -> None:
+    overrides = [
+        f"actor_rollout_ref.model.path={assets.policy}",
+        f"data.train_files={assets.train}",
+        f"data.val_files={assets.val}",
+        *SMALL,
+    ]
+    if "qwen" in name:
+        overrides += platform_overrides
+    else:
+        overrides += [*assets.overrides(), "actor_rollout_ref.rollout.max_model_len=128"]
+    if name.startswith("grpo"):
+        overrides = [override for override in overrides if not override.startswith("reward.prm.")]
+    else:
+        overrides += request.getfixturevalue(place_of_prm(name))
+    if "separate_async" in name:
+        overrides += GENERATION_HAS_A_SLOT
+
+    run = main_ppo(name, *overrides)
+
+    (metrics,) = run.metrics()
+    print(name, {key: round(metrics[key], 4) for key in REPORTED if key in metrics})
+    assert metrics["training/global_step"] == 1
+    assert math.isfinite(metrics["actor/grad_norm"]) and math.isfinite(metrics["actor/pg_loss"])
+    if name.startswith("grpo"):
+        assert not [key for key in metrics if key.startswith("prpo/")]
+        return
+    assert metrics["prpo/prm/requests"] + metrics["prpo/prm/empty"] == PROMPTS * ROLLOUTS
+    assert metrics["prpo/prm/failed"] == 0
+    assert len(run.dump(1)) == PROMPTS * ROLLOUTS
+    if "qwen" in name:
+        rewards = {0.0, 1.0} if name.startswith("pure") else {-1.0, 1.0}
+        assert {rollout.verifier_score for rollout in run.dump(1)} <= rewards
+    if "streaming" in name:
+        assert "each response is cut and scored as it finishes" in run.log
+        assert metrics["prpo/prm/not_streamed"] == 0
+    if "lora" in name:
+        assert metrics["actor/grad_norm"] > 0
+
+
+GENERATION_HAS_A_SLOT = [
+    "actor_rollout_ref.rollout.n_gpus_per_node=1",
+    # NCCL needs GPUs.
+    "actor_rollout_ref.rollout.checkpoint_engine.backend=local_socket",
+    "actor_rollout_ref.rollout.checkpoint_engine.custom_backend_module=verl_prpo.cpu.weight_transfer",
+    "ray_kwargs.ray_init.num_gpus=2",
+]
+
+
+def place_of_prm(name: str) -> str:
+    """The fixture with the overrides that put a tiny PRM where the recipe has its own."""
+    if "smollm2" in name:
+        return "judge"
+    if "reward_model" in name:
+        return "launched_by_verl"
+    if "servers" in name:
+        return "own_server"
+    return "in_process_laptop" if "laptop" in name else "in_process"
+
+
+@pytest.fixture
+def in_process(assets) -> list[str]:
+    return [f"reward.prm.model_path={assets.prm}"]
+
+
+@pytest.fixture
+def in_process_laptop(assets) -> list[str]:
+    return assets.prm_overrides()
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> list[str]:
+    return [f"reward.prm.model_path={tiny_models.instruct_model(tmp_path / 'judge')}"]
+
+
+@pytest.fixture
+def served_prm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny Qwen2.5-Math-PRM with attention heads of 32 dimensions, the least that vLLM takes on a CPU."""
+
+    def config(vocab_size: int, context: int) -> Qwen2Config:
+        return Qwen2Config(
+            vocab_size=vocab_size,
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=context,
+            initializer_range=0.1,
+            tie_word_embeddings=False,
+        )
+
+    monkeypatch.setattr(tiny_models, "tiny_config", config)
+    return tiny_models.qwen_math_prm(tmp_path / "served_prm", context=512, seed=7)
+
+
+def separator_of(prm: Path) -> int:
+    """Qwen2.5-Math-PRM's own separator is vLLM's default; a tiny vocabulary has it elsewhere."""
+    return AutoTokenizer.from_pretrained(prm).convert_tokens_to_ids(tiny_models.SEPARATOR)
+
+
+@pytest.fixture
+def launched_by_verl(served_prm: Path) -> list[str]:
+    rollout = "reward.reward_model.rollout"
+    return [
+        f"reward.reward_model.model_path={served_prm}",
+        "reward.reward_model.n_gpus_per_node=1",
+        f"{rollout}.dtype=float32",
+        f"{rollout}.max_model_len=512",
+        f"+{rollout}.engine_kwargs.vllm.distributed_executor_backend=uni",
+        f"+{rollout}.engine_kwargs.vllm.pooler_config={{tok_pooling_type:STEP,step_tag_id:{separator_of(served_prm)}}}",
+        "ray_kwargs.ray_init.num_gpus=2",
+    ]
+
+
+@pytest.fixture
+def own_server(served_prm: Path, tmp_path: Path) -> Iterator[list[str]]:
+    """A server that `examples/run_prm_servers.sh` starts, and what the script says to add."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    pooler = f'{{"tok_pooling_type": "STEP", "step_tag_id": {separator_of(served_prm)}}}'
+    options = ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "16", "--pooler-config", pooler]
+    knobs = {
+        "VLLM": f"{sys.executable} -m verl_prpo.cpu.serve",
+        "PRM": str(served_prm),
+        "GPUS": "0",
+        "PORT": str(port),
+        "LOGS": str(tmp_path / "servers"),
+        "TIMEOUT": str(int(SERVERS_UP)),
+        "VERL_PLATFORM": "cpu",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    with running(["bash", str(ROOT / "examples/run_prm_servers.sh"), *options], knobs, tmp_path / "script.log") as said:
+        yield [f"reward.prm.model_path={served_prm}", said("++reward.prm.server_urls=").replace("'", "")]
+
+
+@contextlib.contextmanager
+def running(command: list[str], knobs: dict[str, str], log: Path) -> Iterator[Callable[[str], str]]:
+    """A script for the time of a `with` block; what is yielded waits for a line of its output that begins so."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | knobs | {"PATH": path}
+        )
+
+    def said(start: str) -> str:
+        deadline = time.monotonic() + SERVERS_UP + 30
+        while time.monotonic() < deadline and process.poll() is None:
+            found = [line for line in log.read_text().splitlines() if line.startswith(start)]
+            if found:
+                return found[0]
+            time.sleep(0.5)
+        raise AssertionError(f"the script said no such line; the end of its output:\n{log.read_text()[-3000:]}")
+
+    try:
+        yield said
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
