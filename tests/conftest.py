@@ -8,3 +8,4 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 for folder in (ROOT / "tests" / "unit", ROOT / "tests" / "cpu", ROOT / "examples"):
     sys.path.insert(0, str(folder))
+sys.path.append(str(ROOT / "examples" / "toy"))  # its modules know each other by plain names, as when run

@@ -1,0 +1,147 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is run: learning rates are tuned on seeds of their own; of the runs that are reported the headline is first."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from study.arms import ARMS
+from study.tasks import TASKS
+from study.trainer import Settings
+
+RATES = (1e-4, 2e-4, 4e-4)
+TUNING_SEEDS = (101,)
+SEEDS = (1, 2, 3, 4, 5)
+ABLATION_SEEDS = (1, 2, 3)
+PRMS = ("oracle", "learned")
+
+HEADLINE = ("grpo", "dr_grpo", "grpo_mean_score", "prpo", "prm_avg", "prm_avg_prpo", "pure", "process")
+PRM_FREE = ("grpo", "dr_grpo")
+"""Arms that no PRM can change: run once, with the oracle beside them for the record, and compared with all."""
+
+BORROWS = {"process_centred": "process", "defect_padded_mean": "prm_avg"}
+"""The headline arm whose learning rate an ablation uses, where it is not "prpo"."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        task, prm: by name.
+        settings: of the trainer.
+    """
+
+    task: str
+    prm: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a study.
+
+    Attributes:
+        tasks: by name.
+        arms: of the headline comparison.
+        prms: of the headline comparison.
+        seeds: of the headline comparison.
+        steps, prompts: of every run.
+        rates: to choose from; a single one leaves nothing to tune.
+        tuning_tasks: on which rates are tuned, with the oracle.
+        ablation_tasks: on which everything but the headline is run.
+    """
+
+    tasks: Sequence[str] = tuple(TASKS)
+    arms: Sequence[str] = HEADLINE
+    prms: Sequence[str] = PRMS
+    seeds: Sequence[int] = SEEDS
+    steps: int = 40
+    prompts: int = 16
+    rates: Sequence[float] = RATES
+    tuning_seeds: Sequence[int] = TUNING_SEEDS
+    tuning_tasks: Sequence[str] = ("chained", "early", "walk")
+    ablation_tasks: Sequence[str] = ("early", "words")
+    ablation_seeds: Sequence[int] = ABLATION_SEEDS
+
+    def tuning(self) -> Iterator[Run]:
+        """Runs that choose the learning rates of the headline arms."""
+        if len(self.rates) < 2:
+            return
+        for seed in self.tuning_seeds:
+            for task in self.tuning_tasks:
+                for rate in self.rates:
+                    for arm in self.arms:
+                        yield self._run(task, "oracle", arm, seed, rate)
+
+    def reported(self, rate: Mapping[str, float]) -> Iterator[Run]:
+        """The runs that are reported; some belong to several comparisons and come up once.
+
+        Args:
+            rate: learning rate by headline arm.
+        """
+        seen = set()
+        for part in (self.headline, self.ablations, self.prm_quality, self.rollouts):
+            for run in part(rate):
+                if run not in seen:
+                    seen.add(run)
+                    yield run
+
+    def headline(self, rate: Mapping[str, float]) -> Iterator[Run]:
+        """Every arm on every task, seed by seed, so that an early end leaves whole comparisons behind."""
+        for seed in self.seeds:
+            for task in self.tasks:
+                for prm in self.prms:
+                    for arm in self.arms:
+                        if prm == "oracle" or arm not in PRM_FREE:
+                            yield self._run(task, prm, arm, seed, rate[arm])
+
+    def ablations(self, rate: Mapping[str, float]) -> Iterator[Run]:
+        """The other arms with the oracle; those that answer a poor PRM with the learned one, too."""
+        others = [arm for arm in ARMS if arm not in HEADLINE]
+        for seed in self.ablation_seeds:
+            for task in self.ablation_tasks:
+                for arm in others:
+                    yield self._run(task, "oracle", arm, seed, rate[borrowed(arm)])
+                for arm in ("process_centred", "relative", "prpo_centred", "prpo_calibrated", "prpo_skip"):
+                    yield self._run(task, "learned", arm, seed, rate[borrowed(arm)])
+
+    def prm_quality(self, rate: Mapping[str, float]) -> Iterator[Run]:
+        """Worse and worse PRMs, with placed credit and with the same scores as a single reward."""
+        poor = ("noise5", "noise10", "noise20", "noise30", "kind", "harsh", "length", "learned_weak")
+        for seed in self.ablation_seeds:
+            for task in self.ablation_tasks:
+                for prm in poor:
+                    for arm in ("prpo", "grpo_mean_score"):
+                        yield self._run(task, prm, arm, seed, rate[arm])
+
+    def rollouts(self, rate: Mapping[str, float]) -> Iterator[Run]:
+        """Four and sixteen responses a prompt."""
+        for seed in self.ablation_seeds:
+            for task in self.ablation_tasks:
+                for rollouts in (4, 16):
+                    for arm in ("grpo", "prpo"):
+                        yield self._run(task, "oracle", arm, seed, rate[arm], rollouts)
+
+    def _run(self, task: str, prm: str, arm: str, seed: int, rate: float, rollouts: int = 8) -> Run:
+        return Run(task, prm, Settings(arm, seed, self.steps, rate, self.prompts, rollouts))
+
+
+@dataclass(frozen=True)
+class QuickPlan(Plan):
+    """A look in ten minutes: two tasks, four arms, two seeds, half the steps, no tuning and no ablations."""
+
+    tasks: Sequence[str] = ("early", "walk")
+    arms: Sequence[str] = ("grpo", "grpo_mean_score", "prpo", "process")
+    seeds: Sequence[int] = (1, 2)
+    steps: int = 24
+    rates: Sequence[float] = (2e-4,)
+
+    def reported(self, rate: Mapping[str, float]) -> Iterator[Run]:
+        """The headline alone."""
+        return self.headline(rate)
+
+
+def borrowed(arm: str) -> str:
+    """The headline arm whose learning rate an arm uses."""
+    return arm if arm in HEADLINE else BORROWS.get(arm, "prpo")

@@ -1,0 +1,126 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of a run, and comparisons of paired runs.
+
+Intervals are percentile bootstrap intervals over seeds, drawn anew within each task and averaged over the tasks, so
+that every task counts the same. They are narrow for few seeds: of 3, 5 and 20 normal differences a nominal 95% interval
+covers the truth about 75, 84 and 92% of the time. P-values are of a sign-flip test over the pairs of task and seed; of
+5 pairs it cannot go below 1/16. Holm's method adjusts them for the number of comparisons in a family.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from study.runs import Result
+from study.trainer import Row
+
+from verl_prpo.evaluation.statistics import sign_flip_p
+
+RESAMPLES = 10_000
+SEED = 0
+WINDOW = 0.25
+"""Share of a run's steps at its begin and at its end that are averaged."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference of paired runs.
+
+    Attributes:
+        mean: of the tasks' mean differences.
+        low, high: of a 95% interval.
+        p: two-sided.
+        pairs: how many.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    pairs: int
+
+
+def final(rows: Sequence[Row], name: str) -> float:
+    """The last value of a measure that is taken now and then."""
+    return [row[name] for row in rows if name in row][-1]
+
+
+def late(rows: Sequence[Row], name: str) -> float:
+    """Mean of a step's measure over the last quarter of the steps."""
+    steps = [row[name] for row in rows if row["step"] > 0]
+    return float(np.mean(steps[-_window(steps) :]))
+
+
+def early(rows: Sequence[Row], name: str) -> float:
+    """Mean of a step's measure over the first quarter of the steps."""
+    steps = [row[name] for row in rows if row["step"] > 0]
+    return float(np.mean(steps[: _window(steps)]))
+
+
+def area(rows: Sequence[Row]) -> float:
+    """Mean greedy accuracy over training: the area under its curve by trapezia, over its length in steps."""
+    at, value = zip(*((row["step"], row["greedy"]) for row in rows if "greedy" in row), strict=True)
+    return float(np.trapezoid(value, at) / (at[-1] - at[0]))
+
+
+def steps_to(rows: Sequence[Row], accuracy: float) -> float:
+    """Step of the first measurement at which greedy accuracy is at least `accuracy`; infinite if there is none."""
+    return next((row["step"] for row in rows if row.get("greedy", -1.0) >= accuracy), float("inf"))
+
+
+def hacking(rows: Sequence[Row]) -> float:
+    """Reward-hacking index: by how much the PRM's mean score of a response rose more than the accuracy did.
+
+    Both are of the training responses, from the first to the last quarter of the steps. Above 0 the PRM sees progress
+    that the verifier does not.
+    """
+    return (late(rows, "prm_mean") - early(rows, "prm_mean")) - (late(rows, "accuracy") - early(rows, "accuracy"))
+
+
+def difference(of_task: Mapping[str, Sequence[float]]) -> Difference:
+    """Paired differences, by task, as one.
+
+    Args:
+        of_task: differences by task, one for each seed.
+
+    Returns:
+        Bounds are NaN where a task has a single pair.
+    """
+    values = [np.asarray(found, dtype=float) for found in of_task.values()]
+    together = np.concatenate(values)
+    mean = float(np.mean([found.mean() for found in values]))
+    low = high = float("nan")
+    if min(map(len, values)) > 1:
+        random = np.random.default_rng(SEED)
+        resampled = [found[random.integers(len(found), size=(RESAMPLES, len(found)))].mean(1) for found in values]
+        low, high = np.percentile(np.mean(resampled, axis=0), [2.5, 97.5])
+    return Difference(mean, float(low), float(high), sign_flip_p(together, SEED), len(together))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted by Holm's step-down method for their number."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = highest
+    return adjusted
+
+
+def rate_areas(results: Sequence[Result]) -> dict[str, dict[float, float]]:
+    """By arm and learning rate: the mean area under the curve over tuning runs."""
+    areas: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        areas[result.run.settings.arm][result.run.settings.lr].append(area(result.rows))
+    return {arm: {rate: float(np.mean(found)) for rate, found in sorted(of.items())} for arm, of in areas.items()}
+
+
+def best_rates(results: Sequence[Result]) -> dict[str, float]:
+    """The learning rate with the largest mean area under the curve, by arm; the smaller of equals."""
+    return {arm: max(of, key=of.__getitem__) for arm, of in rate_areas(results).items()}
+
+
+def _window(steps: Sequence[float]) -> int:
+    return max(1, round(WINDOW * len(steps)))

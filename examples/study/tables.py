@@ -1,0 +1,46 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Markdown tables and how their numbers are written."""
+
+from collections.abc import Sequence
+from math import isnan
+
+import numpy as np
+from study.statistics import Difference
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def number(value: float) -> str:
+    """Three digits at least."""
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def percent(share: float) -> str:
+    """A share as percent."""
+    return f"{100 * share:.1f}"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in points, with its sign."""
+    return f"{100 * difference:+.1f}"
+
+
+def accuracy(shares: Sequence[float]) -> str:
+    """Mean and standard deviation of shares, in percent."""
+    if not shares:
+        return ""
+    spread = f" ± {100 * np.std(shares, ddof=1):.1f}" if len(shares) > 1 else ""
+    return percent(float(np.mean(shares))) + spread
+
+
+def interval(found: Difference) -> str:
+    """A difference of shares with its bounds, in points; bold where the interval excludes 0."""
+    if isnan(found.low):
+        return points(found.mean)
+    text = f"{points(found.mean)} [{points(found.low)}, {points(found.high)}]"
+    return f"**{text}**" if found.low > 0 or found.high < 0 else text
