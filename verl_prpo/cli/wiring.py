@@ -14,6 +14,7 @@ from verl_prpo.cli.open_prm import with_model_path
 from verl_prpo.cli.report import CheckFailed, Finding, State
 from verl_prpo.cli.training_config import SECTIONS, TrainingArguments, compose
 from verl_prpo.config import ConfigError, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.outcome.settings import uses_math_verifier
 from verl_prpo.schedule import schedule_of, segmenter_of
 
 
@@ -80,11 +81,12 @@ def wiring(config: DictConfig) -> Finding:
     """Which part does what."""
     prpo, prm = prpo_config(config.algorithm), prm_config(config.reward)
     custom = config.reward.get("custom_reward_function") or {}
+    judge = "verl_prpo.outcome" if uses_math_verifier(config) else "verl's own"
     wired = {
         "trainer mode": str(config.trainer.v1.trainer_mode),
         "credit": prpo.credit,
         "outcome manager": str(config.reward.reward_manager.name),
-        "outcome function": f"{custom['path']}:{custom.get('name')}" if custom.get("path") else "verl's own",
+        "outcome function": f"{custom['path']}:{custom.get('name')}" if custom.get("path") else judge,
     }
     advice = ""
     if needs_prm(prpo):
