@@ -134,7 +134,7 @@ class TestTheTable:
         text = capsys.readouterr().out
         assert "0-4 (3)" in text and "1-4 (4)" in text
         assert "s ends at step 4, l to 9" in text
-        assert printed_row(text, "outcome mean, training", "l")[0] == "0.34"
+        assert printed_row(text, "outcome mean, training", "l")[0] == "0.325"
 
     def test_more_metrics_by_name_and_values_that_are_no_numbers(self, make_run: MakeRun, capsys: Any) -> None:
         file = make_run("run", 0.2, **{"actor/grad_norm": None})

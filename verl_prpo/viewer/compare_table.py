@@ -22,7 +22,7 @@ from verl_prpo.viewer.runs import Series
 NONE = "-"
 COLUMNS = ("metric", "steps", "arm", "final", "difference", "AUC per step", "difference")
 MEANING = (
-    "final: the last validation; of training metrics the mean over the last tenth of the compared steps",
+    "final: the last validation; of training metrics the mean over the last tenth of the compared steps, at least 5",
     "AUC per step: area under the curve over the compared steps, divided by their span",
     "an arm's numbers are means over its seeds",
 )

@@ -16,6 +16,9 @@ from verl_prpo.viewer.runs import LogError, RunLog, Series
 CONFIDENCE = 0.95
 MOST_POINTS = 100
 """Points of a curve; with more, the noise of single steps hides it."""
+LEAST_FINAL = 5
+"""Least number of steps in the final value of a training metric; one step of a short run is mostly noise."""
+
 FINAL_SHARE = 0.1
 """Share of the compared steps, the last ones, whose mean is the final value of a training metric."""
 
@@ -154,8 +157,8 @@ def common_steps(series: Iterable[Series]) -> list[int]:
 
 
 def final_value(series: Series, steps: Sequence[int], metric: Metric) -> float:
-    """The last validation, or of a training metric the mean over the last tenth of the steps, at least one."""
-    count = 1 if metric.validation else max(1, math.ceil(FINAL_SHARE * len(steps)))
+    """The last validation, or of a training metric the mean over the last tenth of the steps, at least five."""
+    count = 1 if metric.validation else max(LEAST_FINAL, math.ceil(FINAL_SHARE * len(steps)))
     return statistics.fmean(series[step] for step in steps[-count:])
 
 
