@@ -23,7 +23,7 @@ MAX_TOKENS = 24
 TIMEOUT = 900.0
 
 DRIVER = """
-import contextlib, json, os, signal, sys, threading, time
+import contextlib, json, os, signal, sys
 from pathlib import Path
 
 from verl_prpo.cli.main import main
@@ -31,6 +31,7 @@ from verl_prpo.evaluation import generation
 
 folder = Path(sys.argv[1])
 engines, VllmEngine = [], generation.VllmEngine
+generate = VllmEngine.generate
 
 
 def one_engine(model, arguments):  # one start-up for all calls
@@ -38,11 +39,16 @@ def one_engine(model, arguments):  # one start-up for all calls
     return engines[0]
 
 
-def interrupt():
-    kept = folder / "out/digits.jsonl"  # the prompt that is skipped is the first line
-    while not kept.exists() or kept.read_text().count("\\n") < 2:
-        time.sleep(0.01)
-    os.kill(os.getpid(), signal.SIGINT)
+def interrupting(generate):  # Ctrl-C once two problems are done, whatever the speed of the machine
+    def generate_two(*arguments):
+        done = 0
+        for finished in generate(*arguments):
+            yield finished
+            done += len(finished)
+            if done >= 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    return generate_two
 
 
 generation.VllmEngine = one_engine
@@ -60,7 +66,9 @@ calls = {
 found = {}
 for name, call in calls.items():
     if name == "interrupted":
-        threading.Thread(target=interrupt, daemon=True).start()
+        VllmEngine.generate = interrupting(generate)
+    else:
+        VllmEngine.generate = generate
     streams = [folder / f"{name}.{stream}" for stream in ("printed", "said")]
     with streams[0].open("w") as out, streams[1].open("w") as err:  # files, since vLLM asks for their numbers
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import arithmetic_prm
+import pyarrow
+import pyarrow.parquet
 import pytest
 import tiny_causal_prms
 import tiny_models
 import torch
 from fault_server import FaultServer, rows
+from omegaconf import DictConfig
+from transformers import Qwen2Config
 
-from verl_prpo.cli import installation
+from verl_prpo.cli import installation, key_checks, run_checks
 from verl_prpo.cli.main import main
 from verl_prpo.cli.report import CheckFailed, Finding, Report, State, within
 from verl_prpo.cli.training_config import TrainingArguments, compose
@@ -27,6 +31,7 @@ from verl_prpo.prm.families.qwen_math import QwenMathPrm
 
 ROOT = Path(__file__).parents[2]
 LAPTOP = ["--config-dir", str(ROOT / "recipes"), "--config-name", "prpo_laptop"]
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 DETECTED = ["reward.prm.custom_family.path=null", "reward.prm.custom_family.name=null"]
 
 SEPARATOR_ID = tiny_models.qwen_tokenizer().convert_tokens_to_ids(tiny_models.SEPARATOR)
@@ -36,7 +41,20 @@ SEPARATOR_ID = tiny_models.qwen_tokenizer().convert_tokens_to_ids(tiny_models.SE
 def policy(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("policy")
     tiny_models.qwen_tokenizer().save_pretrained(path)
+    Qwen2Config().save_pretrained(path)
     return f"actor_rollout_ref.model.path={path}"
+
+
+@pytest.fixture(scope="module")
+def problems(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Overrides that name files of problems, enough for the recipe's batch."""
+    folder = tmp_path_factory.mktemp("problems")
+    return [f"data.{split}_files={_problem_file(folder / f'{split}.parquet', 100)}" for split in ("train", "val")]
+
+
+def _problem_file(path: Path, count: int) -> Path:
+    pyarrow.parquet.write_table(pyarrow.table({"data_source": ["toy"] * count}), path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +80,9 @@ class Diagnosis:
 
 
 @pytest.fixture
-def doctor(capsys: pytest.CaptureFixture[str], policy: str) -> Any:
+def doctor(capsys: pytest.CaptureFixture[str], policy: str, problems: list[str]) -> Any:
     def run(*arguments: str) -> Diagnosis:
-        status = main(["doctor", *LAPTOP, policy, *arguments, "--json"])
+        status = main(["doctor", *LAPTOP, policy, *problems, *arguments, "--json"])
         return Diagnosis(status, capsys.readouterr().out)
 
     return run
@@ -76,8 +94,9 @@ class TestASetUpThatTrains:
 
         assert (found.status, found.ok, found.failed) == (0, True, [])
         assert set(found.checks) == {
-            "plugin", "verl", "vllm", "transformers", "torch", "ray", "configuration", "settings", "wiring", "platform",
-            "PRM files", "PRM family", "PRM weights", "reading", "overlong", "scores",
+            "plugin", "verl", "vllm", "transformers", "torch", "ray", "configuration", "keys", "settings", "wiring",
+            "platform", "problems", "policy", "sizes", "PRM files", "PRM family", "PRM weights",
+            "reading", "overlong", "scores",
         }  # fmt: skip
         assert found["plugin"]["details"]["trainer_modes"] == ["colocate_async", "separate_async", "sync"]
         wired = found["wiring"]["details"]
@@ -293,6 +312,192 @@ class TestASetUpThatDoesNot:
         monkeypatch.setenv("VERL_USE_EXTERNAL_PLUGINS", "none")
         with pytest.raises(CheckFailed, match="VERL_USE_EXTERNAL_PLUGINS=none"):
             installation.plugin()
+
+
+class TestProblems:
+    def test_missing_files_fail_each_with_its_name(self, doctor: Any, tmp_path: Path) -> None:
+        prm = arithmetic_prm.overrides(tmp_path / "prm")
+        found = doctor(*prm, "data.train_files=/no/such/a.parquet", "data.val_files=[/no/such/b.parquet,/no/c.json]")
+
+        assert (found.status, found.failed) == (1, ["problems"])
+        for file in ("train_files=/no/such/a.parquet", "val_files=/no/such/b.parquet", "val_files=/no/c.json"):
+            assert f"data.{file}: no such file" in found["problems"]["found"]
+        assert "set data.train_files" in found["problems"]["advice"]
+        assert found["scores"]["state"] == "ok"
+
+    def test_those_of_a_recipe_are_written_by_the_data_command(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        config = _composed("prpo_qwen2.5_math_1.5b")
+        with pytest.raises(CheckFailed) as failed:
+            run_checks.problems(config)
+        folder = tmp_path / "data" / "math"
+        assert failed.value.advice == f"verl-prpo data math --out {folder}; verl-prpo data math500 --out {folder}"
+
+        folder.mkdir(parents=True)
+        _problem_file(folder / "math.parquet", 128)
+        _problem_file(folder / "math500.parquet", 5)
+        assert run_checks.problems(config).details["problems"] == {"data.train_files": 128, "data.val_files": 5}
+
+    def test_a_tilde_which_nothing_in_verl_expands_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        _problem_file(tmp_path / "toy.parquet", 64)
+        files = ["data.train_files='~/toy.parquet'", f"data.val_files={tmp_path}/toy.parquet"]
+        with pytest.raises(CheckFailed, match="takes the ~ as it stands") as failed:
+            run_checks.problems(_composed("prpo_laptop", *files))
+        assert failed.value.advice == f"write data.train_files={tmp_path}/toy.parquet"
+
+    def test_hdfs_is_not_looked_at(self) -> None:
+        files = ["data.train_files=hdfs://far/a.parquet", "data.val_files=hdfs://far/b.parquet"]
+        found = run_checks.problems(_composed("prpo_laptop", *files))
+        assert found.state is State.OK
+        assert found.found.count("on HDFS, not checked") == 2
+
+    def test_files_that_hold_no_problems(self, tmp_path: Path) -> None:
+        (tmp_path / "broken.parquet").write_text("no parquet")
+        (tmp_path / "problems.csv").write_text("a,b")
+        files = [f"data.train_files={tmp_path}/broken.parquet", f"data.val_files={tmp_path}/problems.csv"]
+        with pytest.raises(CheckFailed, match=r"broken\.parquet cannot be read(.|\n)*problems\.csv: verl reads"):
+            run_checks.problems(_composed("prpo_laptop", *files))
+
+    def test_fewer_than_a_batch_fail(self, tmp_path: Path, problems: list[str]) -> None:
+        few = f"data.train_files={_problem_file(tmp_path / 'few.parquet', 3)}"
+        with pytest.raises(CheckFailed, match="3 problems to train on do not fill one batch") as failed:
+            run_checks.problems(_composed("prpo_laptop", *problems, few))
+        assert "data.train_batch_size to 3 or less" in failed.value.advice
+        with pytest.raises(CheckFailed, match="2 problems to train on"):
+            run_checks.problems(_composed("prpo_laptop", *problems, "data.train_max_samples=2"))
+
+
+class TestPolicy:
+    @pytest.mark.parametrize("path", ["/no/such/folder", "./no_such_folder", "~/no_such_folder", "no/such/folder"])
+    def test_a_folder_that_is_not_there_fails(self, path: str) -> None:
+        with pytest.raises(CheckFailed, match="no such folder"):
+            run_checks.policy(_composed("prpo_laptop", f"actor_rollout_ref.model.path='{path}'"))
+
+    def test_a_folder_without_a_model_fails(self, tmp_path: Path, doctor: Any) -> None:
+        prm = arithmetic_prm.overrides(tmp_path / "prm")
+        (tmp_path / "empty").mkdir()
+        found = doctor(*prm, f"actor_rollout_ref.model.path={tmp_path / 'empty'}")
+        assert (found.status, found.failed) == (1, ["policy"])
+        assert "without a config.json" in found["policy"]["found"]
+
+    def test_a_name_of_the_hub_is_sought_in_its_cache(self) -> None:
+        found = run_checks.policy(_composed("prpo_laptop", "actor_rollout_ref.model.path=no-such/model"))
+        assert found.state is State.WARNING
+        assert "not looked up" in found.found
+
+    def test_hdfs_is_not_looked_at(self) -> None:
+        found = run_checks.policy(_composed("prpo_laptop", "actor_rollout_ref.model.path=hdfs://far/model"))
+        assert found.state is State.SKIPPED
+
+
+class TestSizes:
+    RECIPE = "prpo_qwen2.5_math_1.5b"
+
+    @pytest.mark.parametrize("recipe", RECIPES)
+    def test_those_of_the_recipes_divide(self, recipe: str) -> None:
+        assert run_checks.sizes(_composed(recipe)).state is State.OK
+
+    def test_a_mini_batch_must_divide_over_the_processes(self) -> None:
+        gpus = ["trainer.nnodes=3", "trainer.n_gpus_per_node=4"]
+        with pytest.raises(CheckFailed, match=r"1024 responses .* does not divide over 12 data-parallel") as failed:
+            run_checks.sizes(_composed(self.RECIPE, *gpus))
+        advised = int(failed.value.advice.rpartition(" ")[2])
+        sizes = [f"data.train_batch_size={advised}", f"actor_rollout_ref.actor.ppo_mini_batch_size={advised}"]
+        assert run_checks.sizes(_composed(self.RECIPE, *gpus, *sizes)).state is State.OK
+
+    def test_sequence_parallel_processes_share_a_response(self) -> None:
+        gpus = ["trainer.nnodes=3", "trainer.n_gpus_per_node=4"]
+        shared = "actor_rollout_ref.actor.ulysses_sequence_parallel_size"
+        assert run_checks.sizes(_composed(self.RECIPE, *gpus, f"{shared}=3")).details["data_parallel"] == 4
+        with pytest.raises(CheckFailed, match=r"12 processes .* are no multiple of 5"):
+            run_checks.sizes(_composed(self.RECIPE, *gpus, f"{shared}=5"))
+
+    def test_megatron_divides_the_processes(self) -> None:
+        recipe, tensor = "prpo_megatron_qwen2.5_math_7b", "actor_rollout_ref.actor.megatron.tensor_model_parallel_size"
+        whole = run_checks.sizes(_composed(recipe)).details
+        assert whole["data_parallel"] < whole["processes"]
+        with pytest.raises(CheckFailed, match="tensor_model_parallel_size=3"):
+            run_checks.sizes(_composed(recipe, f"{tensor}=3"))
+
+    def test_a_batch_smaller_than_a_mini_batch_is_a_warning(self) -> None:
+        found = run_checks.sizes(_composed(self.RECIPE, "data.train_batch_size=64"))
+        assert found.state is State.WARNING
+        assert "padding" in found.found
+        assert "ppo_mini_batch_size to 64" in found.advice
+
+    def test_separate_async_takes_whole_mini_batches(self) -> None:
+        with pytest.raises(CheckFailed, match="separate_async") as failed:
+            run_checks.sizes(_composed("prpo_separate_async_qwen2.5_math_7b", "data.train_batch_size=1"))
+        advised = failed.value.advice.removeprefix("set ")
+        assert run_checks.sizes(_composed("prpo_separate_async_qwen2.5_math_7b", advised)).state is State.OK
+
+
+class TestKeys:
+    @pytest.mark.parametrize("recipe", RECIPES)
+    def test_those_of_the_recipes_are_known(self, recipe: str) -> None:
+        found = key_checks.keys(_composed(recipe))
+        assert (found.state, found.details) == (State.OK, {})
+
+    def test_free_sections_take_any(self) -> None:
+        free = [
+            "+actor_rollout_ref.rollout.engine_kwargs.vllm.some_option=1",
+            "+actor_rollout_ref.model.override_config.some_option=1",
+            "+ray_kwargs.ray_init.some_option=1",
+            "+data.apply_chat_template_kwargs.enable_thinking=false",
+            "++actor_rollout_ref.rollout.enable_sleep_mode=false",
+            "++actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype=fp32",
+            "+reward.custom_reward_function.reward_kwargs.some_option=1",
+        ]
+        assert key_checks.keys(_composed("prpo_laptop", *free)).state is State.OK
+
+    def test_one_that_verl_lacks_is_a_warning_with_the_nearest(self, doctor: Any, tmp_path: Path) -> None:
+        prm = arithmetic_prm.overrides(tmp_path / "prm")
+        found = doctor(*prm, "+data.train_bach_size=64", "+trainer.entirely_unheard_of=1")
+
+        assert (found.status, found["keys"]["state"]) == (0, "warning")
+        assert found["keys"]["found"].splitlines() == [
+            "data.train_bach_size: verl has no such key; did you mean data.train_batch_size?",
+            "trainer.entirely_unheard_of: verl has no such key",
+        ]
+
+    def test_one_that_hydra_refuses_gets_the_nearest_too(self, doctor: Any) -> None:
+        found = doctor("data.train_bach_size=64")
+        assert (found.status, found.failed) == (1, ["configuration"])
+        assert found["configuration"]["advice"] == "data.train_bach_size: did you mean data.train_batch_size?"
+
+
+class TestNames:
+    def test_a_mistyped_recipe_gets_the_nearest(self, doctor: Any) -> None:
+        found = doctor("--config-name", "prpo_labtop")
+        assert (found.status, found.failed) == (1, ["configuration"])
+        assert found["configuration"]["found"] == "--config-name prpo_labtop: no such recipe"
+        assert found["configuration"]["advice"] == "did you mean --config-name prpo_laptop?"
+
+    def test_one_like_no_other_gets_all(self, doctor: Any) -> None:
+        advice = doctor("--config-name", "zzz")["configuration"]["advice"]
+        assert all(recipe in advice for recipe in RECIPES)
+
+    def test_a_recipe_given_as_an_override_gets_the_options(self, capsys: pytest.CaptureFixture[str]) -> None:
+        status = main(["doctor", "prpo_laptop", "--json"])
+        found = Diagnosis(status, capsys.readouterr().out)
+        assert (found.status, found.failed) == (1, ["configuration"])
+        assert "--config-dir recipes --config-name NAME" in found["configuration"]["advice"]
+
+    def test_a_hub_that_cannot_be_reached_is_told_from_a_model_that_it_lacks(
+        self, doctor: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        found = doctor("reward.prm.model_path=no-such/prm", *DETECTED)
+        assert (found.status, found.failed) == (1, ["PRM files"])
+        assert "the hub cannot be reached from here, and its cache has no no-such/prm" in found["PRM files"]["found"]
+        assert "reward.prm.model_path=FOLDER" in found["PRM files"]["advice"]
+
+
+def _composed(recipe: str, *overrides: str) -> DictConfig:
+    return compose(TrainingArguments(overrides, str(ROOT / "recipes"), None, recipe))
 
 
 class TestVersions:

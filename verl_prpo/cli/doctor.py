@@ -74,17 +74,21 @@ def diagnose(report: Report, arguments: TrainingArguments, example: "WorkedExamp
     report.run("plugin", installation.plugin)
     for package in installation.PACKAGES:
         report.run(package, lambda package=package: installation.version(package))  # type: ignore[misc]
-    from verl_prpo.cli import wiring
+    from verl_prpo.cli import key_checks, run_checks, wiring
     from verl_prpo.config import needs_prm, prm_config, prpo_config
 
     config = report.run("configuration", lambda: wiring.composed(arguments))
     if config is None:
         return report.skip("all that follows", "there is no configuration to look at")
+    report.run("keys", lambda: key_checks.keys(config))
     if report.run("settings", lambda: wiring.settings(config)) is None:
         return report.skip("all that follows", "the settings come first")
     if report.run("wiring", lambda: wiring.wiring(config)) is None:
         return None
     report.run("platform", lambda: wiring.platform(config))
+    report.run("problems", lambda: within(NETWORK_TIMEOUT, "reading the problems", lambda: run_checks.problems(config)))
+    report.run("policy", lambda: run_checks.policy(config))
+    report.run("sizes", lambda: run_checks.sizes(config))
     if not needs_prm(prpo_config(config.algorithm)):
         return report.skip("PRM", "this credit uses none")
     from verl_prpo.cli.open_prm import with_model_path

@@ -23,6 +23,17 @@ SMALL = 2 * 10**9
 FAINT = 0.2
 """Prior standard deviations by which a wrong step must score lower than a right one to be told from it."""
 
+OF_THE_NETWORK = {
+    "ConnectionError",
+    "ConnectTimeout",
+    "NetworkError",
+    "OfflineModeIsEnabled",
+    "LocalEntryNotFoundError",
+    "ProxyError",
+    "TimeoutException",
+}
+"""Errors, by class name, of the hub's client and the HTTP libraries beneath it, when no answer comes."""
+
 TOKENS_PER_DELIMITED_SEGMENT = 16
 """Assumed of the segmenters text and tokens, whose number of segments nothing bounds."""
 
@@ -32,8 +43,19 @@ def model(config: PrmConfig) -> Finding:
 
     Raises:
         PrmError: there is none.
+        CheckFailed: the hub cannot be reached, and its cache lacks the model.
     """
-    content = read_model_config(config.model_path or "")
+    try:
+        content = read_model_config(config.model_path or "")
+    except PrmError as error:
+        if not _unreachable(error):
+            raise
+        raise CheckFailed(
+            f"reward.prm.model_path={config.model_path}: the hub cannot be reached from here, and its cache has no "
+            f"{config.model_path}",
+            f"download it where the hub can be reached (hf download {config.model_path} --local-dir FOLDER), copy it "
+            "here and set reward.prm.model_path=FOLDER",
+        ) from error
     facts: dict[str, Any] = {"architectures": content.get("architectures"), "model_type": content.get("model_type")}
     classes = content.get("id2label") or content.get("num_labels")
     if classes:
@@ -185,6 +207,15 @@ def overlong(
     room = max(0, math.floor((family.max_context - around - segments * per_segment) / ratio) - prompt)
     advice = f"set data.max_response_length to {room} or less" if room else "lower data.max_prompt_length"
     return Finding("\n".join(lines), State.WARNING, f"{advice}, or choose a PRM of longer context", details, value=True)
+
+
+def _unreachable(error: BaseException | None) -> bool:
+    """Whether an error of the hub's client comes from the network, or from being told not to use it."""
+    while error is not None:
+        if OF_THE_NETWORK & {cls.__name__ for cls in type(error).__mro__}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _most_segments(prpo: PrpoConfig, response: int) -> int:

@@ -74,6 +74,14 @@ def compose(arguments: TrainingArguments) -> DictConfig:
     return config
 
 
+def config_folders(arguments: TrainingArguments) -> list[Path]:
+    """Where a `--config-name` is looked for, in order; empty when `--config-path` names a package."""
+    if (arguments.config_path or "").startswith("pkg://"):
+        return []
+    primary = _trainer_folder() / (arguments.config_path or "config")
+    return [primary] if arguments.config_dir is None else [Path(os.path.abspath(arguments.config_dir)), primary]
+
+
 def forced(override: str) -> str:
     """An override of a key of this package, written so that Hydra takes it whether a recipe has the key or not."""
     bare = override.lstrip("+")

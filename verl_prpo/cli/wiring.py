@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from verl_prpo.cli.key_checks import mistyped_overrides, mistyped_recipe
 from verl_prpo.cli.open_prm import with_model_path
 from verl_prpo.cli.report import CheckFailed, Finding, State
-from verl_prpo.cli.training_config import SECTIONS, TrainingArguments, compose
+from verl_prpo.cli.training_config import SECTIONS, TrainingArguments, compose, config_folders
 from verl_prpo.config import ConfigError, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.outcome.settings import uses_math_verifier
 from verl_prpo.schedule import schedule_of, segmenter_of
@@ -24,11 +25,19 @@ def composed(arguments: TrainingArguments) -> Finding:
     Raises:
         CheckFailed: in Hydra's words, with what usually mends it.
     """
+    absent = mistyped_recipe(arguments) if _folders_are_there(arguments) else ""
+    if absent:
+        raise CheckFailed(f"--config-name {arguments.config_name}: no such recipe", absent)
     try:
         config = compose(arguments)
     except Exception as error:
         text = str(error).strip()
         advice = "the training command would stop with the same words"
+        bare = next((o for o in arguments.overrides if "=" not in o and not o.startswith("~")), None)
+        if bare is not None:
+            advice = f"{bare} is no override KEY=VALUE; a recipe is named with --config-dir recipes --config-name NAME"
+        elif "not in struct" in f"{text} {error.__cause__}":
+            advice = mistyped_overrides(arguments.overrides) or advice
         own = [section for section in SECTIONS if any(o.startswith(f"{section}.") for o in arguments.overrides)]
         if own and "not in struct" in f"{text} {error.__cause__}":
             advice = _unknown_key(arguments.overrides) or (
@@ -118,6 +127,10 @@ def platform(config: DictConfig) -> Finding:
         advice = "all right if another machine trains; to train on a CPU set the environment variable VERL_PLATFORM=cpu"
         return Finding(text, State.WARNING, advice, details, value=True)
     return Finding(text, details=details, value=True)
+
+
+def _folders_are_there(arguments: TrainingArguments) -> bool:
+    return all(folder.is_dir() for folder in config_folders(arguments))
 
 
 def _unknown_key(overrides: Sequence[str]) -> str:

@@ -1,0 +1,184 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether what a training command names is there: its problems and its policy; and whether its batches divide."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from verl_prpo.cli.report import CheckFailed, Finding, State
+from verl_prpo.data.problem_sets import SETS
+
+FORMATS = (".parquet", ".json", ".jsonl")
+"""Endings of the files that verl's own dataset reads."""
+
+REMOTE = "hdfs://"
+
+
+def problems(config: DictConfig) -> Finding:
+    """Every file of `data.train_files` and `data.val_files` is there, and the problems fill a batch.
+
+    Raises:
+        CheckFailed: files that are missing or of another format, or fewer problems than a batch takes.
+    """
+    custom = OmegaConf.select(config, "data.custom_cls.path")
+    if custom:
+        return Finding(f"not checked: data.custom_cls.path={custom} reads them", State.SKIPPED)
+    found, wrong, advice = [], [], []
+    rows: dict[str, int | None] = {}
+    for setting in ("data.train_files", "data.val_files"):
+        rows[setting] = 0
+        named = OmegaConf.select(config, setting)
+        for file in list(named) if isinstance(named, (list, ListConfig)) else [named]:
+            fault, mends, counted = _problem_file(setting, file)
+            if fault:
+                wrong.append(fault)
+                advice.append(mends)
+            else:
+                here = "is there" if counted is None else f"{counted} problems"
+                found.append(f"{setting}={file}: {'on HDFS, not checked' if str(file).startswith(REMOTE) else here}")
+            known = rows[setting]
+            rows[setting] = None if known is None or counted is None else known + counted
+    if wrong:
+        raise CheckFailed("\n".join(wrong), "; ".join(dict.fromkeys(advice)))
+    size, limit = int(config.data.train_batch_size), int(config.data.get("train_max_samples") or -1)
+    count = rows["data.train_files"]
+    if count is not None and limit > 0:
+        count = min(count, limit)
+    if count is not None and count < size:
+        raise CheckFailed(
+            f"{count} problems to train on do not fill one batch of data.train_batch_size={size}, and verl drops the "
+            "rest of an epoch",
+            f"set data.train_batch_size to {count} or less (and actor_rollout_ref.actor.ppo_mini_batch_size with it)",
+        )
+    return Finding("\n".join(found), details={"problems": rows}, value=True)
+
+
+def policy(config: DictConfig) -> Finding:
+    """The policy's folder holds a config.json; a name of the hub is looked for in its cache alone.
+
+    Raises:
+        CheckFailed: a folder that is not there, or holds no model.
+    """
+    path = str(config.actor_rollout_ref.model.path)
+    said = f"actor_rollout_ref.model.path={path}"
+    if path.startswith(REMOTE):
+        return Finding(f"{said}: on HDFS, not checked", State.SKIPPED)
+    if path.startswith("~"):
+        raise CheckFailed(
+            f"{said}: verl takes the ~ as it stands and finds no such folder",
+            f"write actor_rollout_ref.model.path={Path(path).expanduser()}",
+        )
+    folder = Path(path)
+    if folder.exists() or path.startswith(("/", ".")) or path.count("/") > 1:
+        if (folder / "config.json").is_file():
+            return Finding(f"{said} has a config.json", value=True)
+        lacks = "a folder without a config.json" if folder.is_dir() else "no such folder"
+        raise CheckFailed(
+            f"{said}: {lacks}",
+            "set actor_rollout_ref.model.path to a folder in Hugging Face format, or to a name on the hub",
+        )
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(path, "config.json"), str):
+        return Finding(f"{said} is in the hub's cache", value=True)
+    return Finding(
+        f"{said}: neither a folder here nor in the hub's cache; not looked up",
+        State.WARNING,
+        "all right if the training machine reaches the hub, which then downloads it; or give a folder",
+        value=True,
+    )
+
+
+def sizes(config: DictConfig) -> Finding:
+    """The processes of the trainer get equal shares of every mini-batch, as verl's workers demand.
+
+    Raises:
+        CheckFailed: sizes at which verl stops, some of them only after the first rollout.
+    """
+    actor, data = config.actor_rollout_ref.actor, config.data
+    processes = int(config.trainer.nnodes) * int(config.trainer.n_gpus_per_node)
+    asked = f"trainer.nnodes={config.trainer.nnodes} x trainer.n_gpus_per_node={config.trainer.n_gpus_per_node}"
+    if processes < 1:
+        raise CheckFailed(f"{asked} leaves nothing to train on", "set both to 1 or more")
+    parallel, meaning, replicated = _model_parallel(actor)
+    if processes % parallel:
+        raise CheckFailed(
+            f"{processes} processes ({asked}) are no multiple of {parallel} ({meaning})",
+            "set trainer.n_gpus_per_node to a multiple of it, or lower the parallel sizes",
+        )
+    ranks = 1 if replicated else processes // parallel
+    n, mini, batch = int(config.actor_rollout_ref.rollout.n), int(actor.ppo_mini_batch_size), int(data.train_batch_size)
+    responses = f"actor_rollout_ref.actor.ppo_mini_batch_size={mini} x actor_rollout_ref.rollout.n={n}"
+    if (mini * n) % ranks:
+        step = ranks // math.gcd(ranks, n)
+        raise CheckFailed(
+            f"a mini-batch of {mini * n} responses ({responses}) does not divide over {ranks} data-parallel "
+            f"processes ({asked}{f', by {meaning}' if parallel > 1 else ''})",
+            f"set actor_rollout_ref.actor.ppo_mini_batch_size to a multiple of {step}, such as "
+            f"{max(step, mini // step * step)}",
+        )
+    text = f"a mini-batch of {mini * n} responses ({responses}) over {ranks} data-parallel processes"
+    details = {"processes": processes, "data_parallel": ranks, "mini_batch": mini * n, "batch": batch * n}
+    if str(config.trainer.v1.trainer_mode) == "separate_async":
+        steps = int(config.trainer.v1.separate_async.parameter_sync_step)
+        if batch != steps * mini:
+            raise CheckFailed(
+                f"separate_async asks for data.train_batch_size = parameter_sync_step x ppo_mini_batch_size, and "
+                f"{batch} is not {steps} x {mini}",
+                f"set data.train_batch_size={steps * mini}",
+            )
+    elif batch % mini:
+        return Finding(
+            f"{text}\ndata.train_batch_size={batch} is no multiple of "
+            f"actor_rollout_ref.actor.ppo_mini_batch_size={mini}: verl fills the last mini-batch with padding",
+            State.WARNING,
+            f"set actor_rollout_ref.actor.ppo_mini_batch_size to {batch} or a divisor of it",
+            details,
+            value=True,
+        )
+    return Finding(text, details=details, value=True)
+
+
+def _problem_file(setting: str, file: Any) -> tuple[str, str, int | None]:
+    """What is wrong with a file and what mends it, "" when nothing is, and its number of rows where known."""
+    if not file:
+        return f"{setting} names no file", f"set {setting}", None
+    said, path = f"{setting}={file}", Path(os.path.expanduser(str(file)))
+    if str(file).startswith(REMOTE):
+        return "", "", None
+    if str(file).startswith("~"):
+        return f"{said}: verl takes the ~ as it stands and finds no such file", f"write {setting}={path}", None
+    if not path.is_file():
+        if path.stem in SETS and path.suffix == ".parquet":
+            advice = f"verl-prpo data {path.stem} --out {path.parent}"
+        else:
+            advice = f"set {setting} (what prepares a recipe's data stands in the head of the recipe)"
+        return f"{said}: {'a folder, not a file' if path.is_dir() else 'no such file'}", advice, None
+    if path.suffix not in FORMATS:
+        return f"{said}: verl reads {', '.join(FORMATS)}", f"set {setting}", None
+    if path.suffix != ".parquet":
+        return "", "", None
+    import pyarrow.parquet
+
+    try:
+        return "", "", int(pyarrow.parquet.read_metadata(path).num_rows)
+    except Exception as error:  # of Arrow or of the file system
+        return f"{said} cannot be read: {type(error).__name__}: {error}", f"write {path} anew", None
+
+
+def _model_parallel(actor: Any) -> tuple[int, str, bool]:
+    """Processes that share one copy of a batch, what they come from, and whether all processes get the whole batch."""
+    if actor.strategy == "megatron":
+        sizes_of = actor.megatron
+        names = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
+        parallel = 1
+        for name in names:
+            parallel *= int(sizes_of[name])
+        said = " x ".join(f"{name}={sizes_of[name]}" for name in names)
+        return parallel, f"actor_rollout_ref.actor.megatron: {said}", bool(sizes_of.get("dynamic_context_parallel"))
+    size = int(actor.get("ulysses_sequence_parallel_size") or 1)
+    return size, f"actor_rollout_ref.actor.ulysses_sequence_parallel_size={size}", False
