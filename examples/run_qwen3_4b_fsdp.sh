@@ -17,9 +17,20 @@ NNODES=${NNODES:-1}
 GPUS=${GPUS:-4}                             # of the trainer, on each node
 PRM_GPUS=${PRM_GPUS:-4}                     # of the PRM, in all, besides the trainer's
 
-for SET in math500 math; do
-    [ -f "$DATA/$SET.parquet" ] || verl-prpo data "$SET" --out "$DATA"
+case $ALGO in
+    grpo | prm_avg | prpo | prm_avg_prpo | pure) ;;
+    *) echo "ALGO=$ALGO is none of grpo, prm_avg, prpo, prm_avg_prpo, pure" >&2; exit 2 ;;
+esac
+
+TRAINS=yes
+for ARGUMENT in "$@"; do
+    case $ARGUMENT in --cfg | --cfg=* | -c | --help | -h | --hydra-help | --info | --info=* | -i) TRAINS=no ;; esac
 done
+if [ "$TRAINS" = yes ]; then
+    for SET in math500 math; do
+        [ -f "$DATA/$SET.parquet" ] || verl-prpo data "$SET" --out "$DATA"
+    done
+fi
 
 DATA_ARGS=(
     data.train_files="$DATA/math.parquet"

@@ -138,11 +138,24 @@ class TestCommand:
         for name in ("aime24", "math500", "gsm8k_test"):
             assert f"1 problems are also in {tmp_path / name}.parquet" in printed
 
-    def test_a_test_set_is_held_against_the_training_sets_that_are_there(self, tmp_path: Path) -> None:
+    def test_a_test_set_is_held_against_the_training_sets_that_are_there(self, tmp_path: Path, capsys: Any) -> None:
         train = jsonl(tmp_path / "train.jsonl", [math(1), math(2)])
-        assert main(["data", "math", "--source", str(train), "--out", str(tmp_path)]) == 0
+        command = ["data", "math", "--source", str(train), "--out", str(tmp_path)]
+        assert main(command) == 0
+        assert f"held against no test set: there is none in {tmp_path} (prepare one" in capsys.readouterr().out
         test = jsonl(tmp_path / "test.jsonl", [math(2)])
         assert main(["data", "math500", "--source", str(test), "--out", str(tmp_path)]) == 1
+        assert f"make {tmp_path / 'math.parquet'} anew with --without {test}, then this" in capsys.readouterr().err
+        assert main([*command, "--without", str(test)]) == 0
+        assert main(["data", "math500", "--source", str(test), "--out", str(tmp_path)]) == 0
+        assert "held against no" not in capsys.readouterr().out
+
+    def test_a_source_of_another_size_than_the_published_set_is_said(self, tmp_path: Path, capsys: Any) -> None:
+        for count, is_said in ((29, True), (30, False)):
+            source = jsonl(tmp_path / "in.jsonl", [competition(n) for n in range(count)])
+            assert main(["data", "aime24", "--source", str(source), "--out", str(tmp_path)]) == 0
+            printed = capsys.readouterr().out
+            assert ("the published set has 30 problems, this source gave 29" in printed) is is_said
 
     def test_test_problems_in_a_training_set_are_an_error_unless_allowed(self, tmp_path: Path, capsys: Any) -> None:
         test = jsonl(tmp_path / "test.jsonl", [math(1), math(2)])
@@ -198,10 +211,19 @@ class TestCommand:
         assert "math should have 12 problems and has 2 from the hub" in printed.err
         assert [p["ground_truth"] for p in pd.read_parquet(tmp_path / "math.parquet").reward_model] == ["2", "4"]
 
+    def test_without_the_hub_the_way_with_a_file_is_said(self, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+        nowhere = replace(SETS["gsm8k"], hub=(HubSplit(str(tmp_path / "nowhere"), None, "train"),))
+        monkeypatch.setitem(SETS, "gsm8k", nowhere)
+        assert main(["data", "gsm8k", "--out", str(tmp_path)]) == 2
+        assert "verl-prpo data gsm8k --out DIR --source FILE (.jsonl or .parquet)" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["gsm8k", "--source", "missing.jsonl"], "missing.jsonl"),
+            (["gsm8k", "--source", "missing.jsonl"], "missing.jsonl does not exist; name a .jsonl or .parquet file"),
+            (["gsm8k", "--source", "missing.parquet"], "missing.parquet does not exist; name"),
+            (["gsm8k", "--source", "."], ". is a folder; name"),
+            (["math", "--source", "math.jsonl", "--without", "missing.jsonl"], "missing.jsonl does not exist"),
             (["gsm8k", "--source", "rows.csv"], "give a .jsonl or .parquet file"),
             (["gsm8k", "--source", "broken.jsonl"], "broken.jsonl, line 2: no JSON"),
             (["gsm8k", "--source", "latin.jsonl"], "latin.jsonl, line 1: not in UTF-8"),

@@ -5,18 +5,24 @@
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 from verl_configs import compose
 
 from verl_prpo.cli import main as command_line
 from verl_prpo.cli import recipe_text
+from verl_prpo.config import PrmConfig, PrpoConfig, prm_config, prpo_config
+from verl_prpo.config_check import check_config
+from verl_prpo.outcome.settings import math_verifier_config
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+OWN = (("algorithm", "prpo"), ("reward", "prm"), ("reward", "math_verifier"))
+"""Sections of this package."""
 
 
 @pytest.fixture
@@ -64,7 +70,25 @@ class TestTheWholeRecipe:
         original = compose(name, config_dir=RECIPES)
         alone = compose("printed", config_dir=tmp_path)
 
+        check_config(alone)
+        assert recipe_text.resolved(alone) == recipe_text.whole_recipe(original)
+        assert _settings(alone) == _settings(original)
+        for section, key in OWN:
+            for config in (alone, original):
+                with open_dict(config):
+                    config[section].pop(key, None)
         assert recipe_text.resolved(alone) == recipe_text.resolved(original)
+
+    def test_holds_the_settings_of_this_package_that_the_recipe_leaves_at_their_default(self, verl_prpo):
+        values = OmegaConf.create(verl_prpo("prpo_laptop")[1])
+        assert (values.algorithm.prpo.min_gap, values.algorithm.prpo.max_anchors) == (6, PrpoConfig.max_anchors)
+        assert set(values.algorithm.prpo) == {field.name for field in fields(PrpoConfig)}
+        assert set(values.reward.prm) == {field.name for field in fields(PrmConfig)}
+        assert "math_verifier" not in values.reward
+
+    def test_holds_none_of_them_where_training_reads_none(self, verl_prpo):
+        values = OmegaConf.create(verl_prpo("grpo_laptop")[1])
+        assert "prpo" not in values.algorithm and "prm" not in values.reward
 
     def test_resolves_as_omegaconf_does(self):
         config = compose("prpo_laptop", config_dir=RECIPES)
@@ -91,21 +115,79 @@ class TestTheWholeRecipe:
         printed = verl_prpo("prpo_megatron_qwen2.5_math_7b")[1]
         assert printed.count("${") == printed.count("${oc.env:HOME}") == 2
 
-    def test_keeps_the_header(self, verl_prpo):
-        printed = verl_prpo("prpo_laptop")[1]
-        assert printed.startswith(recipe_text.header(RECIPES / "prpo_laptop.yaml"))
-        assert "--config-name prpo_laptop" in printed
-
-    def test_says_what_was_overridden(self, verl_prpo):
+    def test_says_where_it_comes_from_and_what_was_overridden(self, verl_prpo):
         printed = verl_prpo("prpo_laptop", "data.seed=7", "+data.mine=1")[1]
-        assert "# Changed from prpo_laptop: data.seed=7 +data.mine=1\n" in printed
+        assert printed.startswith("# From prpo_laptop with data.seed=7 +data.mine=1. Save as FOLDER/mine.yaml; then\n")
         values = OmegaConf.create(printed)
         assert (values.data.seed, values.data.mine) == (7, 1)
 
-    def test_an_override_that_does_not_compose_is_refused(self, verl_prpo):
-        status, printed, said = verl_prpo("prpo_laptop", "data.sed=7")
+    def test_is_printed_away_from_the_files_that_it_names(self, verl_prpo, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        status, printed, said = verl_prpo("prpo_laptop")
+        assert status == 0 and "path: examples/toy/prm.py" in printed
+        assert "reward.prm.custom_family.path=examples/toy/prm.py is not a file from here" in said
+
+
+class TestTheHeaderOfACopy:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_launches_the_copy_and_keeps_the_rest(self, verl_prpo, name):
+        lines = verl_prpo(name, "--short")[1].partition("\ndefaults:")[0].splitlines()
+        launch = [line for line in lines if "-m verl.trainer.main_ppo" in line]
+
+        assert lines[0] == f"# From {name}. Save as FOLDER/mine.yaml; then"
+        assert len(launch) == 1 and launch[0].endswith("main_ppo --config-dir FOLDER --config-name mine")
+        assert any("another trainer.experiment_name" in line for line in lines[:6])
+        original = recipe_text.header(RECIPES / f"{name}.yaml").splitlines()
+        assert [line for line in original if line not in lines] == [line for line in original if "main_ppo" in line]
+
+    def test_keeps_what_goes_before_the_command(self, verl_prpo):
+        printed = verl_prpo("prpo_servers_qwen2.5_math_1.5b")[1]
+        assert "\n# bash examples/run_prm_servers.sh &" in printed
+        assert "\n# CUDA_VISIBLE_DEVICES=0,1,2,3 python -m verl.trainer.main_ppo --config-dir FOLDER" in printed
+
+    def test_asks_for_no_other_name_where_one_was_given(self, verl_prpo):
+        assert "another trainer" not in verl_prpo("prpo_laptop", "trainer.experiment_name=mine")[1]
+
+    def test_a_copy_of_a_copy_has_one_such_header(self, verl_prpo, tmp_path):
+        (tmp_path / "mine.yaml").write_text(verl_prpo("prpo_laptop", "--short", "data.seed=7")[1])
+        printed = verl_prpo("--config-dir", str(tmp_path), "mine", "--short")[1]
+        assert printed.startswith("# From mine. Save as") and printed.count("# From ") == 1
+        assert printed.count("main_ppo") == printed.count("another trainer.experiment_name") == 1
+
+
+class TestWhatIsRefused:
+    """With exit status 2 and nothing on the standard output."""
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            ("prpo_laptop data.sed=7", "verl has no data.sed; did you mean data.seed=7?"),
+            ("prpo_laptop zzz.yyy=7", "verl has no zzz.yyy (+zzz.yyy=7 adds it"),
+            (
+                "prpo_laptop algorithm.prpo.max_ancors=3",
+                "algorithm.prpo.max_ancors is not a setting; did you mean ++algorithm.prpo.max_anchors=3?",
+            ),
+            ("prpo_laptop algorithm.prpo.max_anchors=3", "write ++algorithm.prpo.max_anchors=3"),
+            ("grpo_laptop reward.prm.model_path=a/b", "write ++reward.prm.model_path=a/b"),
+            ("grpo_laptop reward.prm.custom_family.name=A", "write ++reward.prm.custom_family.name=A"),
+            ("prpo_laptop ++algorithm.prpo.max_ancors=3", "did you mean algorithm.prpo.max_anchors?"),
+            ("prpo_laptop ++algorithm.prpo.max_anchors=-1", "algorithm.prpo.max_anchors=-1 must be at least 0"),
+            ("prpo_laptop reward.prm=3", "reward.prm must be a section"),
+            ("prpo_laptop trainer.use_v1=False", "set trainer.use_v1=True"),
+            ("grpo_laptop +switch=prpo", "needs a process reward model"),
+            ("switch/prpo", "is an overlay, to put on a recipe: verl-prpo recipe NAME +switch=prpo"),
+            ("method/pure", "is a part of recipes"),
+            ("--config-dir no/such", "--config-dir no/such is not a folder"),
+        ],
+    )
+    def test_says_what_to_write(self, verl_prpo, words, message):
+        status, printed, said = verl_prpo(*words.split())
         assert (status, printed) == (2, "")
-        assert "data.sed" in said
+        assert message in said
+        assert "To append" not in said and "Traceback" not in said
+
+    def test_a_file_name_is_none_of_it(self, verl_prpo):
+        assert verl_prpo("prpo_laptop.yaml") == verl_prpo("prpo_laptop")
 
 
 class TestTheShortRecipe:
@@ -121,11 +203,11 @@ class TestTheShortRecipe:
         assert defaults <= {"ppo_trainer", "_self_", "override model_engine"}
         assert len(printed.splitlines()) < 120
 
-    def test_keeps_the_header_and_the_overrides(self, verl_prpo, tmp_path):
+    def test_keeps_the_overrides(self, verl_prpo, tmp_path):
         printed = verl_prpo("--short", "grpo_laptop", "+switch=prpo", "reward.prm.model_path=some/prm")[1]
         (tmp_path / "mine.yaml").write_text(printed)
 
-        assert printed.startswith(recipe_text.header(RECIPES / "grpo_laptop.yaml"))
+        assert printed.startswith("# From grpo_laptop with +switch=prpo reward.prm.model_path=some/prm. Save as")
         assert compose("mine", config_dir=tmp_path) == compose(
             "grpo_laptop", ["+switch=prpo", "reward.prm.model_path=some/prm"], config_dir=RECIPES
         )
@@ -158,6 +240,11 @@ def test_the_training_command_takes_a_short_recipe(verl_prpo, tmp_path):
 
     assert shown.returncode == 0, shown.stderr
     assert OmegaConf.create(shown.stdout) == compose("prpo_qwen2.5_math_1.5b", ["data.seed=7"], config_dir=RECIPES)
+
+
+def _settings(config):
+    """What this package reads of a configuration."""
+    return prpo_config(config.algorithm), prm_config(config.reward), math_verifier_config(config.reward)
 
 
 def _leaves(config, prefix=""):

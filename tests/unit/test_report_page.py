@@ -223,10 +223,16 @@ class TestPage:
         assert (folder / "report.html").stat().st_size < 5e6
         assert len(data_of(folder / "report.html")["responses"]) == 200
 
-    def test_rows_without_a_record_are_counted(self, folder: Path) -> None:
+    def test_rows_without_a_record_are_counted(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        recorded = len((folder / "1.jsonl").read_text().splitlines())
+        assert main(["report", str(folder)]) == 0
+        assert "have a record" not in capsys.readouterr().out
         with (folder / "1.jsonl").open("a") as lines:
             lines.write(json.dumps({k: v for k, v in row(rollout()).items() if k != "prpo"}) + "\n")
-        assert main(["report", str(folder)]) == 0
+        for shown in ([], ["--terminal"]):
+            assert main(["report", str(folder), *shown]) == 0
+            said = f"{recorded} of {recorded + 1} responses have a record (algorithm.prpo.dump_responses in training"
+            assert said in capsys.readouterr().out
         assert data_of(folder / "report.html")["sample"]["skipped"] == 1
 
 

@@ -67,6 +67,27 @@ def test_knobs_and_arguments_reach_verl(problems: Path) -> None:
     assert config.trainer.experiment_name == "pure_megatron_qwen2.5_math_7b"
 
 
+@pytest.mark.parametrize(("script", "knobs", "recipe"), SCRIPTS)
+def test_looking_at_the_configuration_prepares_no_problems(
+    script: str, knobs: dict[str, str], recipe: str, tmp_path: Path
+) -> None:
+    assert job(script, DATA=str(tmp_path), **knobs).data.train_files == f"{tmp_path}/math.parquet"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("script", [script for script, _, _ in SCRIPTS])
+def test_an_unknown_method_is_refused_with_those_there_are(script: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        ["bash", str(EXAMPLES / script)],
+        env=os.environ | {"ALGO": "grop", "DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 2 and not ended.stdout
+    assert "ALGO=grop is none of grpo, prm_avg, prpo, prm_avg_prpo, pure" in ended.stderr
+
+
 def test_servers_that_do_not_start_end_the_script_with_the_log(tmp_path: Path) -> None:
     script = EXAMPLES / "run_prm_servers.sh"
     knobs = {"VLLM": f"{sys.executable} -m no_such_module", "GPUS": "0,1", "LOGS": str(tmp_path)}

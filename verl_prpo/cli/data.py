@@ -36,7 +36,14 @@ def parser(prog: str) -> argparse.ArgumentParser:
         "are among those of a training set, 2 arguments or a source that cannot be read.",
     )
     made.add_argument("name", choices=SETS, metavar="NAME", help=", ".join(SETS))
-    made.add_argument("--out", type=Path, required=True, metavar="DIR")
+    made.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder to write NAME.parquet to, made if it is not there; a training set is held against the test sets "
+        "in it, and the other way round",
+    )
     made.add_argument("--source", type=Path, metavar="FILE", help=".jsonl or .parquet instead of the Hugging Face hub")
     made.add_argument("--without", type=Path, metavar="FILE", help="leave out the problems of this .jsonl or .parquet")
     made.add_argument("--template", choices=TEMPLATES, help="how the policy is asked (default: the set's own)")
@@ -74,8 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  {len(questions)} problems are also in {other}" + (", such as:" if questions else ""))
         for question in questions[:SHOWN]:
             print(f"    {question[:100]!r}")
+    if problem_set.split == "train" and not overlaps and not left_out:
+        where = f"there is none in {arguments.out} (prepare one first, or name its file with --without)"
+        print(f"  held against no test set: {where}")
     if any(overlaps.values()) and not arguments.allow_overlap:
-        say("nothing was written: a model would be tested on what it was trained on; leave these out with --without")
+        advice = _advice(arguments, problem_set, [file for file, questions in overlaps.items() if questions])
+        say(f"nothing was written: a model would be tested on what it was trained on; {advice}")
         return 1
     if not _scorers_accept(problem_set, problems, template):
         return 2
@@ -84,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{problem_set.name} should have {problem_set.size} problems and has {len(problems)} from the hub; "
             "unless the rows dropped above explain it, the data set on the hub has changed"
         )
+    if arguments.source is not None and len(problems) != problem_set.size:
+        print(f"  the published set has {problem_set.size} problems, this source gave {len(problems)}")
     file = arguments.out / f"{problem_set.name}.parquet"
     try:
         _write(verl_rows(problems, problem_set, template), file)
@@ -136,7 +149,8 @@ def _rows(source: Path | None, problem_set: ProblemSet) -> Iterable[Mapping[str,
     except Exception as error:  # of the hub's client, or the network beneath it
         repos = ", ".join(sorted({split.repo for split in problem_set.hub}))
         raise DataError(
-            f"the Hugging Face hub gives no {repos} ({type(error).__name__}: {error}); give a local file with --source"
+            f"the Hugging Face hub gives no {repos} ({type(error).__name__}: {error}); without the hub use a "
+            f"file that you have: verl-prpo data {problem_set.name} --out DIR --source FILE (.jsonl or .parquet)"
         ) from error
 
 
@@ -170,6 +184,17 @@ def _overlaps(folder: Path, problem_set: ProblemSet, problems: Iterable[Any]) ->
         if other.split != problem_set.split and file.is_file():
             found[str(file)] = [question for key, question in prepared_questions(file).items() if key in own]
     return found
+
+
+def _advice(arguments: argparse.Namespace, problem_set: ProblemSet, overlapping: list[str]) -> str:
+    """What to do about problems that are in sets of both splits: it is the training set that has to do without."""
+    if problem_set.split == "train":
+        return "leave these out with --without FILE, the test set's"
+    training = " and ".join(overlapping)
+    if arguments.source is not None:
+        return f"make {training} anew with --without {arguments.source}, then this"
+    own = arguments.out / f"{problem_set.name}.parquet"
+    return f"write this with --allow-overlap, then make {training} anew with --without {own}"
 
 
 def _listed(dropped: Mapping[str, int]) -> str:

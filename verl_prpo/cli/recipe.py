@@ -5,8 +5,12 @@
 import argparse
 import difflib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from verl_prpo.cli.report import say
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 SUMMARY = "list the recipes, print one as a file of its own"
 
@@ -17,7 +21,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         description="Without NAME lists the recipes. With it prints the whole configuration that `python -m "
         "verl.trainer.main_ppo --config-name NAME OVERRIDES` would train with, as a file that does the same. Exit "
-        "status: 0 done, 2 no such recipe, or one that does not compose.",
+        "status: 0 done, 2 no such recipe, or one that does not compose or that training would refuse.",
     )
     made.add_argument("name", nargs="?", metavar="NAME", help="the recipe's file name without .yaml")
     made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as data.train_batch_size=64")
@@ -36,6 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         say(str(error))
         return 2
+    if not folder.is_dir():
+        say(f"--config-dir {folder} is not a folder")
+        return 2
     known = recipe_text.names(folder)
     if arguments.path:
         print(folder)
@@ -43,31 +50,53 @@ def run(arguments: argparse.Namespace) -> int:
         width = max(map(len, known), default=0)
         for name in known:
             print(f"{name:{width}}  {recipe_text.summary(folder / f'{name}.yaml')}".rstrip())
-    elif arguments.name not in known:
-        near = difflib.get_close_matches(arguments.name, known, n=3, cutoff=0.5)
-        say(f"{arguments.name} is not among the recipes in {folder}: {', '.join(near or known) or 'it has none'}")
-        return 2
     else:
-        return _print(folder, arguments.name, arguments.overrides, arguments.short)
+        name = arguments.name.removesuffix(".yaml")
+        if name in known:
+            return _print(folder, name, arguments.overrides, arguments.short)
+        say(_unknown(folder, name, known))
+        return 2
     return 0
 
 
+def _unknown(folder: Path, name: str, known: list[str]) -> str:
+    group, _, option = name.rpartition("/")
+    if group and (folder / f"{name}.yaml").is_file():
+        if group == "switch":
+            return f"{name} is an overlay, to put on a recipe: verl-prpo recipe NAME +switch={option}"
+        return f"{name} is a part of recipes and none by itself; `verl-prpo recipe` lists the recipes"
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"{name} is not among the recipes in {folder}: {', '.join(near or known) or 'it has none'}"
+
+
 def _print(folder: Path, name: str, overrides: list[str], short: bool) -> int:
-    from verl_prpo.cli import recipe_text
+    from hydra.errors import HydraException
+
+    from verl_prpo.cli import recipe_overrides, recipe_text
     from verl_prpo.cli.training_config import TrainingArguments, compose
+    from verl_prpo.typed_config import ConfigError
+
+    def composed(*words: str) -> "DictConfig":
+        return compose(TrainingArguments(words, config_dir=str(folder), config_name=name))
 
     try:
-        config = compose(TrainingArguments(overrides, config_dir=str(folder), config_name=name))
+        config = composed(*overrides)
+        notes = recipe_overrides.check(config)
         if short:
             engine = config.get("model_engine", "dp")
             text = recipe_text.short_recipe(config, compose(TrainingArguments((f"model_engine={engine}",))))
         else:
-            text = recipe_text.as_yaml(recipe_text.resolved(config))
+            text = recipe_text.as_yaml(recipe_text.whole_recipe(config))
+    except HydraException as error:
+        say(f"{name}: {recipe_overrides.refused_override(str(error), overrides, composed)}")
+        return 2
+    except ConfigError as error:
+        say(f"{name}: training would refuse it: {error}")
+        return 2
     except Exception as error:  # of Hydra or OmegaConf, whatever the files or overrides deserve
         say(f"{name}: {error}")
         return 2
-    header = recipe_text.header(folder / f"{name}.yaml")
-    if overrides:
-        header += f"#\n# Changed from {name}: {' '.join(overrides)}\n"
-    print(f"{header}\n{text}" if header else text, end="")
+    for note in notes:
+        say(f"{name}: {note}")
+    print(f"{recipe_text.copy_header(folder / f'{name}.yaml', overrides)}\n{text}", end="")
     return 0

@@ -3,7 +3,9 @@
 """Recipes as text: what a folder of them holds, and a composed configuration written down as one file."""
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
+
+from verl_prpo.config import PrmConfig, PrpoConfig, uses_prpo
+from verl_prpo.outcome.settings import MathVerifierConfig, uses_math_verifier
 
 
 class RecipeError(ValueError):
@@ -54,6 +59,49 @@ def summary(path: Path) -> str:
     return ""
 
 
+def copy_header(path: Path, overrides: Sequence[str]) -> str:
+    """The header of a copy of a recipe: where it comes from, its own launch command, and the rest of the recipe's.
+
+    Args:
+        path: of the recipe.
+        overrides: that were applied to it.
+    """
+    kept, before, environment = [], [], ""
+    for paragraph in header(path).split("#\n"):
+        lines = [line.removeprefix("#").strip() for line in paragraph.splitlines()]
+        launch = next((n for n, line in enumerate(lines) if "-m verl.trainer.main_ppo" in line), None)
+        if launch is None:
+            kept.append(paragraph)
+            continue
+        environment = "".join(re.findall(r"\b[A-Z_]+=\S+ ", lines[launch].partition("python ")[0]))
+        before = [line for line in lines[:launch] if not line.startswith("From ")]
+    given = " with " + shlex.join(overrides).replace("\n", " ") if overrides else ""
+    top = [f"From {path.stem}{given}. Save as FOLDER/mine.yaml; then", *before]
+    top.append(f"{environment}python -m verl.trainer.main_ppo --config-dir FOLDER --config-name mine")
+    if not any(word.lstrip("+").startswith("trainer.experiment_name=") for word in overrides):
+        top.append(f"Give it another trainer.experiment_name first, or it resumes the checkpoints of {path.stem}.")
+    return "#\n".join(["".join(f"# {line}\n" for line in top), *filter(None, kept)])
+
+
+def whole_recipe(config: DictConfig) -> dict[str, Any]:
+    """Every value that training reads: `resolved`, and this package's sections with their defaults where it reads them.
+
+    Raises:
+        ConfigError: a section of this package's that is none.
+    """
+    values = resolved(config)
+    used: list[tuple[str, str, Any]] = []
+    if "algorithm" in config and "reward" in config:
+        if uses_prpo(config):
+            used += [("algorithm", "prpo", PrpoConfig), ("reward", "prm", PrmConfig)]
+        if uses_math_verifier(config):
+            used.append(("reward", "math_verifier", MathVerifierConfig))
+    for section, name, cls in used:
+        defaults = OmegaConf.to_container(OmegaConf.structured(cls))
+        values[section][name] = _filled(defaults, values[section].get(name) or {})  # type: ignore[arg-type]
+    return values
+
+
 def resolved(config: DictConfig) -> dict[str, Any]:
     """A configuration without interpolations, but for those that read the environment.
 
@@ -93,6 +141,15 @@ def short_recipe(config: DictConfig, base: DictConfig) -> str:
     engine = config.get("model_engine", "dp")
     defaults = ["ppo_trainer", *([{"override model_engine": engine}] if engine != "dp" else []), "_self_"]
     return as_yaml({"defaults": defaults}) + "\n" + as_yaml(differences(config, base))
+
+
+def _filled(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Defaults with what is given in their place, sections within sections too."""
+    filled = {**defaults, **given}
+    for key, value in given.items():
+        if isinstance(value, dict) and isinstance(defaults.get(key), dict):
+            filled[key] = _filled(defaults[key], value)
+    return filled
 
 
 def _raw(config: DictConfig) -> dict[str, Any]:

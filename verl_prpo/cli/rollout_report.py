@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from verl_prpo.cli.report import say
-from verl_prpo.viewer.report_facts import FILTERS
+from verl_prpo.viewer.report_facts import FILTERS, records_note
 
 SUMMARY = "show rollouts: segments, PRM scores and token advantages"
 
@@ -108,6 +108,8 @@ def _write(arguments: argparse.Namespace) -> int:
         return 2
     shown = f"{page.shown} responses" if page.shown == page.read else f"{page.shown} of {page.read} responses"
     print(f"{visible(str(output))}  ({shown}, {len(content) / 1e6:.2f} MB, {time.monotonic() - began:.1f} s)")
+    if skipped:
+        print(f"  {records_note(len(facts), skipped)}")
     return 0
 
 
@@ -117,8 +119,6 @@ def _print(arguments: argparse.Namespace) -> int:
 
     steps = wanted_steps(arguments.dump, arguments.steps)
     facts, skipped = survey(arguments.dump, steps, arguments.outcome_threshold)
-    if skipped:
-        say(f"{skipped} rows of the dump without a record left out")
     try:
         show(
             facts,
@@ -127,6 +127,7 @@ def _print(arguments: argparse.Namespace) -> int:
             arguments.limit or TERMINAL_LIMIT,
             grpo=arguments.grpo,
             plain=arguments.plain,
+            skipped=skipped,
         )
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # a pager that was closed early, of which rich makes an exit

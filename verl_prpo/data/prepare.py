@@ -88,8 +88,11 @@ def read_source(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a local .jsonl or .parquet file.
 
     Raises:
-        DataError: it is neither, or a line is no JSON object, or it is not encoded in UTF-8.
+        DataError: there is no such file, or it is neither, or a line is no JSON object, or it is not encoded in UTF-8.
     """
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{path} {found}; name a .jsonl or .parquet file (looked for from {Path.cwd()})")
     if path.suffix == ".parquet":
         yield from _frame(path).to_dict(orient="records")
         return

@@ -217,6 +217,14 @@ def summary(facts: Sequence[Facts]) -> Summary:
     )
 
 
+def records_note(recorded: int, skipped: int) -> str:
+    """How many rows of a dump could be read as responses; empty when that is all of them."""
+    if not skipped:
+        return ""
+    why = "algorithm.prpo.dump_responses in training, 128 unless set; null records all"
+    return f"{recorded} of {recorded + skipped} responses have a record ({why})"
+
+
 def by_group(facts: Sequence[Facts]) -> list[list[Facts]]:
     """The responses to the same prompt of the same step together, groups in order of their first response."""
     groups: dict[tuple[int, str], list[Facts]] = {}

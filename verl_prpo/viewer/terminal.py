@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from verl_prpo.viewer.report_facts import FILTERS, Facts, Summary, by_group, end_of_scale, summary
+from verl_prpo.viewer.report_facts import FILTERS, Facts, Summary, by_group, end_of_scale, records_note, summary
 from verl_prpo.viewer.terminal_response import STYLES, fixed, print_response, visible
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def show(
     limit: int,
     grpo: bool = False,
     plain: bool = False,
+    skipped: int = 0,
 ) -> None:
     """Print the groups and some responses on the standard output; colours only where a terminal shows them.
 
@@ -36,6 +37,7 @@ def show(
         limit: most responses.
         grpo: colour by GRPO's advantage.
         plain: no colour in a terminal either.
+        skipped: rows of the dump that carry no record.
     """
     from verl_prpo.cli.report import terminal
 
@@ -47,6 +49,8 @@ def show(
     chosen = next((one for one in FILTERS if one.key == filter_key), None)
     kept = chosen.select(facts) if chosen else _spread(facts)
     _print_overview(console, facts)
+    if skipped:
+        console.print(records_note(len(facts), skipped), markup=False, soft_wrap=True)
     if chosen:
         console.print(f"{chosen.name}: {len(kept)} of {len(facts)} responses. {chosen.rule}", markup=False)
     else:
