@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The whole test suite on a CPU, from nothing: environment, style, types, tests. Arguments go to pytest.
 #
-#   bash tests/run.sh                       # everything, about 30 minutes on 2 cores
-#   bash tests/run.sh -m "not e2e"          # without the runs of main_ppo, about 15 minutes
+#   bash tests/run.sh                       # everything, about 45 minutes on 2 cores
+#   bash tests/run.sh -m "not e2e"          # without the runs of main_ppo, about 20 minutes
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
