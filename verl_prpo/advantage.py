@@ -18,8 +18,8 @@ from torch import Tensor
 
 Credit = Literal["prpo", "process", "outcome", "prm_avg", "prm_avg_prpo", "pure"]
 CREDITS: tuple[str, ...] = ("prpo", "process", "outcome", "prm_avg", "prm_avg_prpo", "pure")
-ProcessNorm = Literal["prior", "group"]
-PROCESS_NORMS: tuple[str, ...] = ("prior", "group")
+ProcessNorm = Literal["prior", "group", "group_mean"]
+PROCESS_NORMS: tuple[str, ...] = ("prior", "group", "group_mean")
 OutcomeNorm = Literal["mean", "mean_std"]
 OUTCOME_NORMS: tuple[str, ...] = ("mean", "mean_std")
 
@@ -62,7 +62,9 @@ def prpo_advantage(
             "pure": min-form credit of PURE (arXiv 2504.15275): return-to-go of softmin-weighted scores 2r - 1 plus R,
             less the mean return of the other responses' tokens in the group. It uses neither z nor `outcome_norm`.
         process_norm: "prior" gives z = (r - prior_mean) / prior_std; "group" takes the mean and standard deviation
-            (unbiased, plus 1e-6) over all valid tokens of the group, the paper's relative distribution.
+            (unbiased, plus 1e-6) over all valid tokens of the group, the paper's relative distribution; "group_mean"
+            takes the group's mean and `prior_std` (ours: no prior mean to get wrong, and equal scores give 0, not noise
+            divided by next to nothing).
         prior_mean: the prior's mean, in units of r; 0.5 for uniform scores on [0, 1].
         prior_std: the prior's standard deviation, in units of r; sqrt(1/12) for uniform scores on [0, 1].
         outcome_norm: for "prpo", "outcome" and "prm_avg_prpo": "mean" is R - group mean, 0 in a group of one (the
@@ -105,8 +107,9 @@ def prpo_advantage(
                 shift = _relative_outcome(batch.rewards, batch, outcome_norm)
             elif credit == "prm_avg_prpo":
                 shift = _relative_outcome(batch.rewards + _mean_segment_score(batch), batch, outcome_norm)
-            prior = (prior_mean, prior_std) if process_norm == "prior" else None
-            advantage = _process_advantage(batch, prior, shift)
+            mean = prior_mean if process_norm == "prior" else None
+            std = prior_std if process_norm != "group" else None
+            advantage = _process_advantage(batch, mean, std, shift)
         advantage = advantage.to(process_scores.dtype)
         _require_finite_advantage(advantage, batch)
         return advantage
@@ -186,15 +189,14 @@ def _on_tokens(batch: _Batch, row_values: Tensor) -> Tensor:
     return row_values[:, None] * batch.mask
 
 
-def _process_advantage(batch: _Batch, prior: tuple[float, float] | None, shift: Tensor) -> Tensor:
-    """z + shift `[bs]` on valid tokens, 0 elsewhere; z from the mean and std of the prior, or of the group if None."""
-    if prior is not None:
-        mean, std = prior
+def _process_advantage(batch: _Batch, mean: float | None, std: float | None, shift: Tensor) -> Tensor:
+    """z + shift `[bs]` on valid tokens, 0 elsewhere; a mean or std that is None is the group's."""
+    if mean is not None and std is not None:
         advantage = torch.add((shift - mean / std)[:, None], batch.scores, alpha=1.0 / std)
     else:
         # Centred before it is scaled: where all scores nearly agree, 1 / std is large enough to show rounding.
         group_mean, rest, group_std = _group_score_statistics(batch)
-        scale = 1.0 / (group_std + EPSILON)
+        scale = 1.0 / (group_std + EPSILON) if std is None else torch.full_like(group_std, 1.0 / std)
         advantage = torch.sub(batch.scores, group_mean[:, None]).mul_(scale[:, None])
         advantage.add_((shift - rest * scale)[:, None])
     if batch.scored is not None:

@@ -70,7 +70,7 @@ class PrpoConfig:
 
     process_norm: str = "prior"
     """prior (z = (r - prior_mean) / prior_std) | group (mean and std over the group's tokens, the relative
-    distribution)."""
+    distribution) | group_mean (mean over the group's tokens, prior_std)."""
 
     prior_mean: float | None = None
     """Prior mean of the process score, in its units; the PRM family's own (0.5 on [0, 1]) when null."""

@@ -96,8 +96,10 @@ def process_prior(scores: Rows, mask: Rows, prior_mean: float, prior_std: float)
     ]
 
 
-def process_group(scores: Rows, mask: Rows, index: Sequence[Hashable], epsilon: float = 1e-6) -> Rows:
-    """z from the mean and the n - 1 std over the valid tokens of the group; one token alone has std 0."""
+def process_group(
+    scores: Rows, mask: Rows, index: Sequence[Hashable], epsilon: float = 1e-6, given_std: float | None = None
+) -> Rows:
+    """z from the mean and the n - 1 std (or one that is given) over the group's valid tokens; of one token it is 0."""
     out = [[0.0] * len(row) for row in mask]
     for rows in groups(index):
         tokens = [scores[r][c] for r in rows for c in valid_columns(mask[r])]
@@ -107,7 +109,7 @@ def process_group(scores: Rows, mask: Rows, index: Sequence[Hashable], epsilon: 
         std = statistics.stdev(tokens) if len(tokens) > 1 else 0.0
         for r in rows:
             for c in valid_columns(mask[r]):
-                out[r][c] = (scores[r][c] - mean) / (std + epsilon)
+                out[r][c] = (scores[r][c] - mean) / (std + epsilon if given_std is None else given_std)
     return out
 
 
@@ -183,7 +185,7 @@ def prpo_advantage(
     if process_norm == "prior":
         z = process_prior(scores, mask, prior_mean, prior_std)
     else:
-        z = process_group(scores, mask, index)
+        z = process_group(scores, mask, index, given_std=prior_std if process_norm == "group_mean" else None)
     if credit in ("prm_avg", "prm_avg_prpo"):
         outcome = [r + s for r, s in zip(outcome, mean_segment_scores(scores, starts, mask, index), strict=True)]
     if credit == "prm_avg" or outcome_norm == "mean_std":

@@ -74,6 +74,14 @@ class TestByHand:
             tolerance=2e-5,
         )
 
+    def test_the_group_mean_is_divided_by_the_std_of_the_prior(self):
+        # (0.9, 0.3, 0.5 less 0.566667) / 0.288675
+        assert_rows(
+            advantage(credit="process", process_norm="group_mean"),
+            [[1.154701, 1.154701, -0.923760, -0.923760], [-0.230940, -0.230940, 0.0, 0.0]],
+            tolerance=2e-5,
+        )
+
     def test_prm_average_counts_segments_and_divides_by_the_group_std(self):
         # R' = 1 + (0.9 + 0.3) / 2 = 1.6 and -1 + 0.5 = -0.5; mean 0.55, n - 1 std 2.1 / sqrt(2) = 1.484924
         r = 0.707106
@@ -149,7 +157,7 @@ def random_case(rng: random.Random):
 
 
 @pytest.mark.parametrize("outcome_norm", ["mean", "mean_std"])
-@pytest.mark.parametrize("process_norm", ["prior", "group"])
+@pytest.mark.parametrize("process_norm", ["prior", "group", "group_mean"])
 @pytest.mark.parametrize("credit", CREDITS)
 def test_every_variant_agrees_with_the_naive_reference(credit, process_norm, outcome_norm):
     rng = random.Random(f"{credit} {process_norm} {outcome_norm}")
@@ -334,7 +342,7 @@ class TestUnscoredRows:
     READ = torch.tensor([[True, True, False, False], [True, True, True, True]])
     """The second segment of the first row was not read."""
 
-    @pytest.mark.parametrize("process_norm", ["prior", "group"])
+    @pytest.mark.parametrize("process_norm", ["prior", "group", "group_mean"])
     @pytest.mark.parametrize("prior", [(0.5, 12**-0.5), (0.93, 0.003)])
     def test_the_process_advantage_of_a_segment_without_a_score_is_exactly_zero(self, process_norm, prior):
         scores = torch.where(self.READ, SCORES, NAN)
@@ -403,7 +411,7 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             prpo_advantage(**{**arguments, **change})
 
-    @pytest.mark.parametrize("process_norm", ["prior", "group"])
+    @pytest.mark.parametrize("process_norm", ["prior", "group", "group_mean"])
     @pytest.mark.parametrize("value", [NAN, math.inf, -math.inf])
     @pytest.mark.parametrize("column", [0, 1])
     @pytest.mark.parametrize("credit", sorted(set(CREDITS) - {"outcome"}))

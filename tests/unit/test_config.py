@@ -102,7 +102,7 @@ ALGORITHM_MISTAKES = [
     ({"credit": "prm-avg"}, "algorithm.prpo.credit=prm-avg is not known; did you mean prm_avg?"),
     ({"segmenter": "newline"}, "algorithm.prpo.segmenter=newline is not known"),
     ({"anchor_rule": "gredy"}, "did you mean greedy?"),
-    ({"process_norm": "batch"}, "algorithm.prpo.process_norm=batch is not known (one of prior, group)"),
+    ({"process_norm": "batch"}, "algorithm.prpo.process_norm=batch is not known (one of prior, group, group_mean)"),
     ({"outcome_norm": "std"}, "algorithm.prpo.outcome_norm=std is not known"),
     ({"max_anchors": "five"}, "algorithm.prpo.max_anchors: Value 'five' of type 'str'"),
     ({"max_anchors": 5.5}, "algorithm.prpo.max_anchors: Value '5.5' of type 'float'"),

@@ -24,7 +24,7 @@ settings.load_profile("contracts")
 
 NAN = float("nan")
 credits = st.sampled_from(CREDITS)
-process_norms = st.sampled_from(["prior", "group"])
+process_norms = st.sampled_from(["prior", "group", "group_mean"])
 outcome_norms = st.sampled_from(["mean", "mean_std"])
 rules = st.sampled_from(["paper", "greedy"])
 

@@ -233,7 +233,7 @@ class TestNothingToMeasure:
             pytest.param([BATCH[0], BATCH[0]], id="one outcome"),
         ],
     )
-    @pytest.mark.parametrize("process_norm", ["prior", "group"])
+    @pytest.mark.parametrize("process_norm", ["prior", "group", "group_mean"])
     def test_every_value_is_finite(self, rows, process_norm):
         metrics = report(rows, process_norm=process_norm).metrics()
         assert set(metrics) <= NAMES

@@ -167,7 +167,7 @@ class TestDefect05MeanScoreOverThePaddedLength:
 
 class TestDefect06StdWithoutAnEpsilonAndRewardsInHalfPrecision:
     @pytest.mark.parametrize("credit", CREDITS)
-    @pytest.mark.parametrize("process_norm", ["prior", "group"])
+    @pytest.mark.parametrize("process_norm", ["prior", "group", "group_mean"])
     def test_constant_scores_and_outcomes_give_numbers(self, credit, process_norm):
         starts = torch.zeros(3, 5, dtype=torch.bool)
         starts[:, 0] = True
