@@ -65,15 +65,18 @@ def forest(found: Sequence[tuple[str, Difference]], caption: str, path: Path) ->
     return _saved(figure, path, caption)
 
 
-def noise(results: Results, prms: Sequence[str], seeds: Sequence[int], path: Path) -> str:
-    """Gain over GRPO against the share of labels turned over."""
-    figure, axis = plt.subplots(figsize=(5, 3.4))
-    shares = [0 if prm == "oracle" else int(prm.removeprefix("noise")) for prm in prms]
-    for i, arm in enumerate(("prpo", "grpo_mean_score")):
-        found = [
-            results.differences(prm, arm, "grpo", lambda result: final(result.rows, "greedy"), seeds) for prm in prms
-        ]
-        drawn = [(share, difference(of_task)) for share, of_task in zip(shares, found, strict=True) if of_task]
+def noise(
+    results: Results, prms: Sequence[str], seeds: Sequence[int], columns: Sequence[tuple[str, str]], path: Path
+) -> str:
+    """Gain over GRPO against the share of labels turned over, for each arm and task of `columns`."""
+    figure, axis = plt.subplots(figsize=(5.6, 3.6))
+    for i, (arm, task) in enumerate(columns):
+        drawn = []
+        for prm in prms:
+            values = results.differences(prm, arm, "grpo", lambda r: final(r.rows, "greedy"), seeds).get(task)
+            if values:
+                share = 0 if prm == "oracle" else int(prm.removeprefix("noise"))
+                drawn.append((share + 0.3 * i, difference({task: values})))  # side by side, so that bars show
         axis.errorbar(
             [share for share, _ in drawn],
             [100 * each.mean for _, each in drawn],
@@ -81,12 +84,12 @@ def noise(results: Results, prms: Sequence[str], seeds: Sequence[int], path: Pat
             marker="o",
             capsize=3,
             color=f"C{i}",
-            label=arm,
+            label=f"{arm}, {task}",
         )
     axis.axhline(0, color="grey", linewidth=0.8)
     axis.set(xlabel="labels turned over, %", ylabel="points over GRPO")
     axis.legend(fontsize=8)
-    return _saved(figure, path, "Greedy accuracy less that of GRPO by noise in the PRM")
+    return _saved(figure, path, "Greedy accuracy less that of GRPO by noise in the PRM, 95% intervals over seeds")
 
 
 def _band(axis: plt.Axes, steps: Sequence[float], values: Sequence[Sequence[float]], name: str, colour: str) -> None:
@@ -108,4 +111,4 @@ def _saved(figure: Figure, path: Path, caption: str) -> str:
     figure.tight_layout()
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
     plt.close(figure)
-    return f"![{caption}]({path.name})\n\n{caption}."
+    return f"![{caption}]({path.parent.name}/{path.name})\n\n{caption}."

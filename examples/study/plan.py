@@ -60,7 +60,7 @@ class Plan:
     prompts: int = 16
     rates: Sequence[float] = RATES
     tuning_seeds: Sequence[int] = TUNING_SEEDS
-    tuning_tasks: Sequence[str] = ("chained", "early", "walk")
+    tuning_tasks: Sequence[str] = ("chained", "early")
     ablation_tasks: Sequence[str] = ("early", "words")
     ablation_seeds: Sequence[int] = ABLATION_SEEDS
 
@@ -81,7 +81,7 @@ class Plan:
             rate: learning rate by headline arm.
         """
         seen = set()
-        for part in (self.headline, self.ablations, self.prm_quality, self.rollouts):
+        for part in (self.headline, self.prm_quality, self.ablations, self.rollouts):
             for run in part(rate):
                 if run not in seen:
                     seen.add(run)
@@ -103,25 +103,24 @@ class Plan:
             for task in self.ablation_tasks:
                 for arm in others:
                     yield self._run(task, "oracle", arm, seed, rate[borrowed(arm)])
-                for arm in ("process_centred", "relative", "prpo_centred", "prpo_calibrated", "prpo_skip"):
+                for arm in ("process_centred", "prpo_group_mean", "prpo_calibrated", "prpo_half"):
                     yield self._run(task, "learned", arm, seed, rate[borrowed(arm)])
 
     def prm_quality(self, rate: Mapping[str, float]) -> Iterator[Run]:
-        """Worse and worse PRMs, with placed credit and with the same scores as a single reward."""
+        """Worse and worse PRMs, with placed credit and, on one task, with the same scores as a single reward."""
         poor = ("noise5", "noise10", "noise20", "noise30", "kind", "harsh", "length", "learned_weak")
         for seed in self.ablation_seeds:
             for task in self.ablation_tasks:
                 for prm in poor:
-                    for arm in ("prpo", "grpo_mean_score"):
+                    for arm in ("prpo", "grpo_mean_score") if task == self.ablation_tasks[0] else ("prpo",):
                         yield self._run(task, prm, arm, seed, rate[arm])
 
     def rollouts(self, rate: Mapping[str, float]) -> Iterator[Run]:
         """Four and sixteen responses a prompt."""
         for seed in self.ablation_seeds:
-            for task in self.ablation_tasks:
-                for rollouts in (4, 16):
-                    for arm in ("grpo", "prpo"):
-                        yield self._run(task, "oracle", arm, seed, rate[arm], rollouts)
+            for rollouts in (4, 16):
+                for arm in ("grpo", "prpo"):
+                    yield self._run(self.ablation_tasks[0], "oracle", arm, seed, rate[arm], rollouts)
 
     def _run(self, task: str, prm: str, arm: str, seed: int, rate: float, rollouts: int = 8) -> Run:
         return Run(task, prm, Settings(arm, seed, self.steps, rate, self.prompts, rollouts))

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Run the study: bash examples/study/run.sh [--quick] [--hours H] [--out FOLDER]
+"""Run the study: bash examples/study/run.sh [--quick] [--hours H] [--out FOLDER] [--report FOLDER]
 
 Starting policies and learned PRMs are made first, then learning rates are tuned, then the reported runs are run and
 tables and figures drawn from them. What is finished is kept: the same command goes on where it was stopped.
@@ -22,7 +22,7 @@ import torch
 from study import runs
 from study.assets import LEARNED, policy_of, prm_of
 from study.plan import Plan, QuickPlan, Run
-from study.report import write_report
+from study.report import known_facts, write_report
 from study.statistics import best_rates
 from study.tasks import TASKS
 from study.trainer import Row, look_at_start, train
@@ -74,7 +74,7 @@ def main() -> int:
     deadline = time.monotonic() + 3600 * arguments.hours
     pool = ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"), _prepare_worker)
     try:
-        done = _study(plan, arguments.out, Workers(pool, arguments.workers, deadline))
+        done = _study(plan, arguments.out, arguments.report, Workers(pool, arguments.workers, deadline))
     except KeyboardInterrupt:
         print("\nfinishing what is under way; the same command goes on from there", file=sys.stderr)
         return 130
@@ -90,10 +90,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--hours", type=float, default=3.0, help="start nothing new after this time (default: 3)")
     made.add_argument("--workers", type=int, default=WORKERS, help="processes of one thread each (default: 2)")
     made.add_argument("--out", type=Path, default=Path(".study"), help="folder of all that is made (default: .study)")
+    made.add_argument("--report", type=Path, help="folder for evidence.md (default: in --out)")
     return made
 
 
-def _study(plan: Plan, out: Path, workers: Workers) -> bool:
+def _study(plan: Plan, out: Path, report: Path | None, workers: Workers) -> bool:
     quick = isinstance(plan, QuickPlan)
     assets, results = out / "assets", out / ("quick_runs" if quick else "runs")
     policies = [Job(f"policy {task}", 1, _make_policy, (task, assets)) for task in plan.tasks]
@@ -111,10 +112,12 @@ def _study(plan: Plan, out: Path, workers: Workers) -> bool:
     done = work("reported runs", missing(reported, assets, results), workers)
     finished = [path for run in reported if (path := runs.path_of(run, results)).exists()]
     undone = f", {len(reported) - len(finished)} of {len(reported)} runs are missing" if not done else ""
-    folder = out / ("quick_report" if quick else "report")
     tuned = [runs.read(runs.path_of(run, results)) for run in tuning]
-    write_report([runs.read(path) for path in finished], tuned, assets, folder)
-    print(f"report in {folder}{undone}")
+    folder = report or out / ("quick_report" if quick else "report")
+    full_stack = out / "full_stack" / "full_stack.md"
+    told = full_stack.read_text() if full_stack.exists() and not quick else ""
+    write_report([runs.read(path) for path in finished], tuned, known_facts(assets), told, folder)
+    print(f"report in {folder / 'evidence.md'}{undone}")
     return done
 
 

@@ -1,10 +1,10 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs as files: one jsonl each, the run on its first line and a row for every step behind; whole or not there."""
+"""Runs as files: one jsonl each while a study is under way, whole or not there; one for all when it is reported."""
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from study.plan import Run
 from study.source import digest, run_code
 from study.trainer import Row, Settings
 
-DIGITS = 6
-"""Significant digits of the numbers in a file."""
+DIGITS, SHORT_DIGITS = 6, 4
+"""Significant digits of the numbers in a run's own file, and in a file of many."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,32 @@ def read(path: Path) -> Result:
     return Result(run, head["source"], head["seconds"], rows)
 
 
-def read_all(folder: Path) -> Iterator[Result]:
-    """Every run of a folder."""
-    return map(read, sorted(folder.glob("*.jsonl")))
+def write_all(results: Sequence[Result], path: Path) -> None:
+    """Many runs in one file, a line each, measures as columns; null where a measure was not taken in a step."""
+    with open(path, "w") as file:
+        for result in results:
+            names = dict.fromkeys(name for row in result.rows for name in row)
+            columns = {name: [_short(row.get(name)) for row in result.rows] for name in names}
+            head = {**asdict(result.run), "source": result.source, "seconds": round(result.seconds, 1)}
+            file.write(json.dumps({**head, "rows": columns}, separators=(",", ":")) + "\n")
+
+
+def read_all(path: Path) -> list[Result]:
+    """Every run of a folder, or of a file that `write_all` wrote."""
+    if path.is_dir():
+        return [read(file) for file in sorted(path.glob("*.jsonl"))]
+    found = []
+    for line in path.read_text().splitlines():
+        head = json.loads(line)
+        columns = head["rows"]
+        rows = [
+            {name: value for name, value in zip(columns, values, strict=True) if value is not None}
+            for values in zip(*columns.values(), strict=True)
+        ]
+        run = Run(head["task"], head["prm"], Settings(**head["settings"]))
+        found.append(Result(run, head["source"], head["seconds"], rows))
+    return found
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{SHORT_DIGITS}g}")

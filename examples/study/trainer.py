@@ -83,8 +83,8 @@ def train(
     """Train a copy of a policy and tell of every step; `start` is its `look_at_start` where it is known already.
 
     Yields:
-        What happened in the step, see `measures`; `greedy`, the accuracy on held-out problems, where it was measured,
-        step 0 included; `sampled`, the same at temperature 1, first and last.
+        What happened in the step, see `measures`; `advantage_mean`, over its tokens; `greedy`, the accuracy on held-out
+        problems, where it was measured, step 0 included; `sampled`, the same at temperature 1, first and last.
     """
     arm = ARMS[settings.arm]
     rng = random.Random(settings.seed)
@@ -100,8 +100,9 @@ def train(
         batch = roll_out(policy, task, vocabulary, problems, settings.rollouts)
         signals = judge(batch, arm, task, prm, problems, settings.rollouts, generator)
         prior = prior or calibrated(signals)
-        update(policy, optimizer, batch, advantages(arm, signals, prior))
-        row = {"step": step, **measures(batch, signals, task)}
+        advantage = advantages(arm, signals, prior)
+        update(policy, optimizer, batch, advantage)
+        row = {"step": step, **measures(batch, signals, task), "advantage_mean": advantage[batch.mask].mean().item()}
         last = step == settings.steps
         if last or step % settings.look_every == 0:
             row |= look(policy, task, vocabulary, held_out, sample=last)

@@ -152,4 +152,4 @@ def test_tokens_that_are_no_text_spoil_a_response():
 
 def test_the_starting_task_is_of_one_length():
     rng = random.Random(4)
-    assert {len(chained.problem(rng).operations) for _ in range(50)} == {4}
+    assert {len(chained.problem(rng).operations) for _ in range(50)} == {chained.STEPS} == {3}

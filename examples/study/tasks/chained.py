@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Task (a): the toy task of examples/toy, four operations in every problem, so that no length can be unlearnt.
+"""Task (a): the toy task of examples/toy, three operations in every problem, so that no length can be unlearnt.
 
-    Start from 7 and work mod 10: (1) +5 (2) *3 (3) -4 (4) +1
+    Start from 7 and work mod 10: (1) +5 (2) *3 (3) -4
 
 Every step is needed, every response that works has the same length, and a text is right or wrong character by
 character (examples/toy/task.py says how). A step starts with one of four words, a free choice.
@@ -15,7 +15,7 @@ from task import ANSWER, CONNECTIVES, MODULUS, Problem, check, make_problem, sol
 from task import faults as _faults
 
 NAME = "chained"
-STEPS = 4
+STEPS = 3
 WORDS = (
     *CONNECTIVES,
     ANSWER,
@@ -25,13 +25,13 @@ WORDS = (
     *(f" ({i}) " for i in range(1, STEPS + 1)),
 )
 MAX_NEW_TOKENS = 48
-START = 0.35
+START = 0.25
 FLAW_RATE = 0.25
 FLAWS = SLIPS
 
 
 def problem(rng: random.Random) -> Problem:
-    """A problem of four operations."""
+    """A problem of three operations."""
     while True:
         made = make_problem(rng)
         if len(made.operations) == STEPS:

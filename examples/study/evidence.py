@@ -1,0 +1,120 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fills `evidence.md.in` with the tables, figures and numbers of finished runs.
+
+What stands between double braces in it is looked up:
+
+    {{table NAME ...}}                     a table or figure, see `Evidence.table`
+    {{diff ARM BASE PRM TASK [FIGURE]}}    paired difference, points, with its interval; TASK "all": mean over tasks
+    {{mean ARM PRM TASK [FIGURE]}}         mean over seeds, percent; FIGURE: greedy (if none is named), sampled, area
+    {{late ARM PRM TASK MEASURE}}          mean over seeds of a measure's last quarter
+    {{rate ARM}}                           the learning rate that was chosen
+    {{runs}}                               how many runs are reported
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from study import sections, statistics
+from study.claims import answers
+from study.plan import HEADLINE
+from study.results import Results
+from study.runs import Result
+from study.sections import FIGURES, Facts
+from study.tables import interval, number, percent
+
+TEMPLATE = Path(__file__).with_name("evidence.md.in")
+NOT_RUN = "(not run)"
+
+
+class Evidence:
+    """Looks up what a template asks for.
+
+    Args:
+        reported: runs to report.
+        tuning: runs that chose the learning rates.
+        facts: see `study.sections.Facts`.
+        full_stack: markdown of the runs with verl and vLLM, or nothing.
+        folder: figures are written into it.
+    """
+
+    def __init__(
+        self, reported: Sequence[Result], tuning: Sequence[Result], facts: Facts, full_stack: str, folder: Path
+    ):
+        self.results = Results(reported)
+        self.reported, self.tuning, self.facts = reported, tuning, facts
+        self.full_stack, self.folder = full_stack, folder
+        self.rates = statistics.best_rates(tuning)
+
+    def fill(self, template: str) -> str:
+        """A template with everything looked up.
+
+        Raises:
+            ValueError: an expression that has no meaning.
+        """
+        return re.sub(r"\{\{(.+?)\}\}", lambda found: self.look_up(*found[1].split()), template)
+
+    def look_up(self, what: str, *arguments: str) -> str:
+        """What one expression says, or `NOT_RUN`."""
+        kinds: dict[str, Callable[..., str]] = {
+            "table": self.table,
+            "diff": self.difference,
+            "mean": self.mean,
+            "late": self.late,
+            "rate": lambda arm: f"{self.rates[arm]:g}" if arm in self.rates else "",
+            "runs": lambda: str(len(self.reported)),
+        }
+        if what not in kinds:
+            raise ValueError(f"evidence.md.in asks for {what!r}; known are {', '.join(kinds)}")
+        return kinds[what](*arguments) or NOT_RUN
+
+    def table(self, name: str, *arguments: str) -> str:
+        """A table or figure by name."""
+        results, folder = self.results, self.folder
+        tables: dict[str, Callable[..., str]] = {
+            "policies": lambda: sections.policies(self.facts),
+            "learned_prms": lambda: sections.learned_prms(self.facts),
+            "tuning": lambda: sections.tuning(self.tuning) if self.tuning else "",
+            "rates": lambda: sections.borrowed_rates(self.rates),
+            "answers": lambda: answers(results),
+            "headline": lambda prm, figure: sections.headline(results, prm, figure),
+            "differences": lambda figure: sections.differences(results, figure, folder / f"differences_{figure}.png"),
+            "curves": lambda prm: (
+                sections.figures.learning_curves(results, prm, HEADLINE, folder / f"curves_{prm}.png")
+                if results.has(prm, "prpo")
+                else ""
+            ),
+            "scores": lambda prm: (
+                sections.figures.scores_and_labels(results, prm, folder / f"scores_{prm}.png")
+                if results.has(prm, "prpo")
+                else ""
+            ),
+            "behaviour": lambda prm, task: sections.behaviour(results, prm, task),
+            "closed_gap": lambda: sections.closed_gap(results),
+            "against": lambda prm, base, *arms: sections.against(results, prm, arms, base),
+            "against_sampled": lambda prm, base, *arms: sections.against(results, prm, arms, base, "sampled"),
+            "prm_quality": lambda: sections.prm_quality(results, folder / "prm_quality.png"),
+            "rollouts": lambda: sections.rollouts(results),
+            "full_stack": lambda: self.full_stack,
+        }
+        if name not in tables:
+            raise ValueError(f"evidence.md.in asks for the table {name!r}; known are {', '.join(tables)}")
+        return tables[name](*arguments)
+
+    def difference(self, arm: str, base: str, prm: str, task: str, figure: str = "greedy") -> str:
+        """Paired difference in points with its interval."""
+        of_task = self.results.differences(prm, arm, base, FIGURES[figure])
+        chosen = of_task if task == "all" else {name: values for name, values in of_task.items() if name == task}
+        return interval(statistics.difference(chosen)).replace("**", "") if chosen else ""
+
+    def mean(self, arm: str, prm: str, task: str, figure: str = "greedy") -> str:
+        """Mean over seeds, percent."""
+        found = [FIGURES[figure](result) for result in self.results.of(task, prm, arm).values()]
+        return percent(float(np.mean(found))) if found else ""
+
+    def late(self, arm: str, prm: str, task: str, measure: str) -> str:
+        """Mean over seeds of a measure over the last quarter of the steps."""
+        found = [statistics.late(result.rows, measure) for result in self.results.of(task, prm, arm).values()]
+        return number(float(np.mean(found))) if found else ""
