@@ -8,7 +8,6 @@ What stands between double braces in it is looked up:
     {{diff ARM BASE PRM TASK [FIGURE]}}    paired difference, points, with its interval; TASK "all": mean over tasks
     {{mean ARM PRM TASK [FIGURE]}}         mean over seeds, percent; FIGURE: greedy (if none is named), sampled, area
     {{late ARM PRM TASK MEASURE}}          mean over seeds of a measure's last quarter
-    {{rate ARM}}                           the learning rate that was chosen
     {{runs}}                               how many runs are reported
 """
 
@@ -46,7 +45,6 @@ class Evidence:
         self.results = Results(reported)
         self.reported, self.tuning, self.facts = reported, tuning, facts
         self.full_stack, self.folder = full_stack, folder
-        self.rates = statistics.best_rates(tuning)
 
     def fill(self, template: str) -> str:
         """A template with everything looked up.
@@ -63,7 +61,6 @@ class Evidence:
             "diff": self.difference,
             "mean": self.mean,
             "late": self.late,
-            "rate": lambda arm: f"{self.rates[arm]:g}" if arm in self.rates else "",
             "runs": lambda: str(len(self.reported)),
         }
         if what not in kinds:
@@ -77,7 +74,6 @@ class Evidence:
             "policies": lambda: sections.policies(self.facts),
             "learned_prms": lambda: sections.learned_prms(self.facts),
             "tuning": lambda: sections.tuning(self.tuning) if self.tuning else "",
-            "rates": lambda: sections.borrowed_rates(self.rates),
             "answers": lambda: answers(results),
             "headline": lambda prm, figure: sections.headline(results, prm, figure),
             "differences": lambda figure: sections.differences(results, figure, folder / f"differences_{figure}.png"),

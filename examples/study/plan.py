@@ -10,6 +10,8 @@ from study.tasks import TASKS
 from study.trainer import Settings
 
 RATES = (1e-4, 2e-4, 4e-4)
+LOW_RATE = 5e-5
+"""Tried, too, on the tasks where `RATES` was found to begin too high."""
 TUNING_SEEDS = (101,)
 SEEDS = (1, 2, 3, 4, 5)
 ABLATION_SEEDS = (1, 2, 3)
@@ -21,6 +23,10 @@ PRM_FREE = ("grpo", "dr_grpo")
 
 BORROWS = {"process_centred": "process", "defect_padded_mean": "prm_avg"}
 """The headline arm whose learning rate an ablation uses, where it is not "prpo"."""
+
+
+Rates = Mapping[tuple[str, str], float]
+"""Learning rate by task and headline arm."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ class Plan:
         prms: of the headline comparison.
         seeds: of the headline comparison.
         steps, prompts: of every run.
-        rates: to choose from; a single one leaves nothing to tune.
-        tuning_tasks: on which rates are tuned, with the oracle.
+        rates: to choose from for each task and arm, with the oracle; a single one leaves nothing to tune.
+        low_rate_tasks: on which `LOW_RATE` is tried, too.
         ablation_tasks: on which everything but the headline is run.
     """
 
@@ -60,67 +66,76 @@ class Plan:
     prompts: int = 16
     rates: Sequence[float] = RATES
     tuning_seeds: Sequence[int] = TUNING_SEEDS
-    tuning_tasks: Sequence[str] = ("chained", "early")
+    low_rate_tasks: Sequence[str] = ("chained", "early")
     ablation_tasks: Sequence[str] = ("early", "words")
     ablation_seeds: Sequence[int] = ABLATION_SEEDS
 
     def tuning(self) -> Iterator[Run]:
-        """Runs that choose the learning rates of the headline arms."""
+        """Runs that choose the learning rates of the headline arms, task by task."""
         if len(self.rates) < 2:
             return
         for seed in self.tuning_seeds:
-            for task in self.tuning_tasks:
-                for rate in self.rates:
+            for task in self.tasks:
+                for rate in (LOW_RATE, *self.rates) if task in self.low_rate_tasks else self.rates:
                     for arm in self.arms:
                         yield self._run(task, "oracle", arm, seed, rate)
 
-    def reported(self, rate: Mapping[str, float]) -> Iterator[Run]:
+    def reported(self, rate: Rates) -> Iterator[Run]:
         """The runs that are reported; some belong to several comparisons and come up once.
 
         Args:
-            rate: learning rate by headline arm.
+            rate: learning rate by task and headline arm.
         """
         seen = set()
-        for part in (self.headline, self.prm_quality, self.ablations, self.rollouts):
+        for part in (self.headline, self.weights, self.prm_quality, self.ablations, self.rollouts):
             for run in part(rate):
                 if run not in seen:
                     seen.add(run)
                     yield run
 
-    def headline(self, rate: Mapping[str, float]) -> Iterator[Run]:
+    def headline(self, rate: Rates) -> Iterator[Run]:
         """Every arm on every task, seed by seed, so that an early end leaves whole comparisons behind."""
         for seed in self.seeds:
             for task in self.tasks:
                 for prm in self.prms:
                     for arm in self.arms:
                         if prm == "oracle" or arm not in PRM_FREE:
-                            yield self._run(task, prm, arm, seed, rate[arm])
+                            yield self._run(task, prm, arm, seed, rate[task, arm])
 
-    def ablations(self, rate: Mapping[str, float]) -> Iterator[Run]:
+    def weights(self, rate: Rates) -> Iterator[Run]:
+        """PRPO with less of the process advantage beside the outcome, everywhere."""
+        for seed in self.ablation_seeds:
+            for task in self.tasks:
+                for prm in self.prms:
+                    for arm in ("prpo_half", "prpo_quarter"):
+                        yield self._run(task, prm, arm, seed, rate[task, borrowed(arm)])
+
+    def ablations(self, rate: Rates) -> Iterator[Run]:
         """The other arms with the oracle; those that answer a poor PRM with the learned one, too."""
         others = [arm for arm in ARMS if arm not in HEADLINE]
         for seed in self.ablation_seeds:
             for task in self.ablation_tasks:
                 for arm in others:
-                    yield self._run(task, "oracle", arm, seed, rate[borrowed(arm)])
-                for arm in ("process_centred", "prpo_group_mean", "prpo_calibrated", "prpo_half"):
-                    yield self._run(task, "learned", arm, seed, rate[borrowed(arm)])
+                    yield self._run(task, "oracle", arm, seed, rate[task, borrowed(arm)])
+                for arm in ("process_centred", "prpo_group_mean", "prpo_calibrated"):
+                    yield self._run(task, "learned", arm, seed, rate[task, borrowed(arm)])
 
-    def prm_quality(self, rate: Mapping[str, float]) -> Iterator[Run]:
+    def prm_quality(self, rate: Rates) -> Iterator[Run]:
         """Worse and worse PRMs, with placed credit and, on one task, with the same scores as a single reward."""
         poor = ("noise5", "noise10", "noise20", "noise30", "kind", "harsh", "length", "learned_weak")
         for seed in self.ablation_seeds:
             for task in self.ablation_tasks:
                 for prm in poor:
                     for arm in ("prpo", "grpo_mean_score") if task == self.ablation_tasks[0] else ("prpo",):
-                        yield self._run(task, prm, arm, seed, rate[arm])
+                        yield self._run(task, prm, arm, seed, rate[task, arm])
 
-    def rollouts(self, rate: Mapping[str, float]) -> Iterator[Run]:
+    def rollouts(self, rate: Rates) -> Iterator[Run]:
         """Four and sixteen responses a prompt."""
+        task = self.ablation_tasks[0]
         for seed in self.ablation_seeds:
             for rollouts in (4, 16):
                 for arm in ("grpo", "prpo"):
-                    yield self._run(self.ablation_tasks[0], "oracle", arm, seed, rate[arm], rollouts)
+                    yield self._run(task, "oracle", arm, seed, rate[task, arm], rollouts)
 
     def _run(self, task: str, prm: str, arm: str, seed: int, rate: float, rollouts: int = 8) -> Run:
         return Run(task, prm, Settings(arm, seed, self.steps, rate, self.prompts, rollouts))
@@ -136,7 +151,7 @@ class QuickPlan(Plan):
     steps: int = 24
     rates: Sequence[float] = (2e-4,)
 
-    def reported(self, rate: Mapping[str, float]) -> Iterator[Run]:
+    def reported(self, rate: Rates) -> Iterator[Run]:
         """The headline alone."""
         return self.headline(rate)
 

@@ -98,7 +98,7 @@ def _study(plan: Plan, out: Path, report: Path | None, workers: Workers) -> bool
     quick = isinstance(plan, QuickPlan)
     assets, results = out / "assets", out / ("quick_runs" if quick else "runs")
     policies = [Job(f"policy {task}", 1, _make_policy, (task, assets)) for task in plan.tasks]
-    rates = dict.fromkeys(plan.arms, plan.rates[0])
+    rates = {(task, arm): plan.rates[0] for task in plan.tasks for arm in plan.arms}
     learned = {(run.prm, run.task) for run in plan.reported(rates) if run.prm in LEARNED}
     prms = [Job(f"PRM {prm} {task}", LEARNED[prm], _make_prm, (prm, task, assets)) for prm, task in sorted(learned)]
     if not (work("policies", policies, workers) and work("learned PRMs", prms, workers)):
@@ -114,8 +114,7 @@ def _study(plan: Plan, out: Path, report: Path | None, workers: Workers) -> bool
     undone = f", {len(reported) - len(finished)} of {len(reported)} runs are missing" if not done else ""
     tuned = [runs.read(runs.path_of(run, results)) for run in tuning]
     folder = report or out / ("quick_report" if quick else "report")
-    full_stack = out / "full_stack" / "full_stack.md"
-    told = full_stack.read_text() if full_stack.exists() and not quick else ""
+    told = "" if quick else "\n\n".join(path.read_text() for path in sorted((out / "full_stack").glob("*.md")))
     write_report([runs.read(path) for path in finished], tuned, known_facts(assets), told, folder)
     print(f"report in {folder / 'evidence.md'}{undone}")
     return done

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from study.arms import ARMS
 from study.plan import Run
 from study.source import digest, run_code
 from study.trainer import Row, Settings
@@ -34,8 +35,8 @@ class Result:
 
 
 def path_of(run: Run, folder: Path) -> Path:
-    """Where a run's file is, or will be: settings and code give its name."""
-    name = digest(json.dumps([asdict(run), run_code(run.task)]))
+    """Where a run's file is, or will be: settings, arm and code give its name."""
+    name = digest(json.dumps([asdict(run), asdict(ARMS[run.settings.arm]), run_code(run.task)]))
     return folder / f"{run.task}-{run.prm}-{run.settings.arm}-{name}.jsonl"
 
 

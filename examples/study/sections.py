@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from study import figures, statistics
 from study.arms import ARMS
-from study.plan import HEADLINE, PRM_FREE, borrowed
+from study.plan import HEADLINE, PRM_FREE
 from study.results import Results
 from study.runs import Result
 from study.statistics import Difference
@@ -73,14 +73,19 @@ def learned_prms(facts: Facts) -> str:
 
 
 def tuning(found: Sequence[Result]) -> str:
-    """Learning rates that were tried, and the ones that were taken."""
-    areas, best = statistics.rate_areas(found), statistics.best_rates(found)
-    rates = sorted({rate for of in areas.values() for rate in of})
-    rows = [
-        [ARMS[arm].about, *(f"**{percent(of[rate])}**" if best[arm] == rate else percent(of[rate]) for rate in rates)]
-        for arm, of in areas.items()
-    ]
-    return table(["arm", *(f"{rate:g}" for rate in rates)], rows)
+    """Learning rates that were tried, and the ones that were taken, by task."""
+    scores, best = statistics.rate_scores(found), statistics.best_rates(found)
+    tasks = list(dict.fromkeys(task for task, _ in scores))
+    arms = list(dict.fromkeys(arm for _, arm in scores))
+    rows = []
+    for arm in arms:
+        row = [ARMS[arm].about]
+        for task in tasks:
+            of = scores.get((task, arm), {})
+            cells = [f"{percent(of[rate])} at {rate:g}" for rate in of]
+            row.append(", ".join(f"**{c}**" if r == best[task, arm] else c for c, r in zip(cells, of, strict=True)))
+        rows.append(row)
+    return table(["arm", *tasks], rows)
 
 
 def headline(results: Results, prm: str, name: str) -> str:
@@ -211,14 +216,3 @@ def rollouts(results: Results) -> str:
                 rows.append([str(count), task, *cells, interval(statistics.difference({task: values}))])
     head = ["rollouts", "task", "GRPO", "PRPO", "difference"]
     return table(head, rows) if len({row[0] for row in rows}) > 1 else ""
-
-
-def borrowed_rates(rates: dict[str, float]) -> str:
-    """Which learning rate each ablation took over."""
-    taken = {arm: borrowed(arm) for arm in ARMS if arm not in HEADLINE}
-    names = sorted(set(taken.values()))
-    return "; ".join(
-        f"{base}'s {rates[base]:g}: {', '.join(arm for arm, of in taken.items() if of == base)}"
-        for base in names
-        if base in rates
-    )

@@ -11,7 +11,7 @@ import verl_prpo
 
 HERE = Path(__file__).resolve().parent
 ASSETS = ("policy.py", "decoding.py", "prms.py", "vocabulary.py", "assets.py", "tasks/__init__.py")
-TRAINING = ("trainer.py", "arms.py")
+TRAINING = ("trainer.py", "credit.py")
 PACKAGE = ("advantage.py", "segmentation.py")
 TOY = ("task.py", "slips.py")
 
@@ -26,7 +26,7 @@ def asset_code(task: str) -> str:
 
 @cache
 def run_code(task: str) -> str:
-    """Of all code that a task's runs depend on."""
+    """Of all code that a task's runs depend on; an arm's own settings are told by its run."""
     package = Path(verl_prpo.__file__).resolve().parent
     files = [*(HERE / name for name in TRAINING), *(package / name for name in PACKAGE)]
     return digest("\n".join([asset_code(task), *map(code_of, files)]))

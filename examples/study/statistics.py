@@ -109,17 +109,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def rate_areas(results: Sequence[Result]) -> dict[str, dict[float, float]]:
-    """By arm and learning rate: the mean area under the curve over tuning runs."""
-    areas: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+def rate_scores(results: Sequence[Result]) -> dict[tuple[str, str], dict[float, float]]:
+    """By task and arm, for each learning rate: half the area under the greedy curve, half the final sampled accuracy.
+
+    Either alone is noisy, and greedy accuracy alone is kind to rates that leave the policy as it is.
+    """
+    scores: dict[tuple[str, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
-        areas[result.run.settings.arm][result.run.settings.lr].append(area(result.rows))
-    return {arm: {rate: float(np.mean(found)) for rate, found in sorted(of.items())} for arm, of in areas.items()}
+        score = (area(result.rows) + final(result.rows, "sampled")) / 2
+        scores[result.run.task, result.run.settings.arm][result.run.settings.lr].append(score)
+    return {of: {rate: float(np.mean(found)) for rate, found in sorted(by.items())} for of, by in scores.items()}
 
 
-def best_rates(results: Sequence[Result]) -> dict[str, float]:
-    """The learning rate with the largest mean area under the curve, by arm; the smaller of equals."""
-    return {arm: max(of, key=of.__getitem__) for arm, of in rate_areas(results).items()}
+def best_rates(results: Sequence[Result]) -> dict[tuple[str, str], float]:
+    """The learning rate with the largest mean score, by task and arm; the smaller of equals."""
+    return {of: max(by, key=by.__getitem__) for of, by in rate_scores(results).items()}
 
 
 def _window(steps: Sequence[float]) -> int:

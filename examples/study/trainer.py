@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from study.arms import ARMS, CUTS, Arm, Signals, advantages
+from study.arms import ARMS
+from study.credit import CUTS, Arm, Signals, advantages
 from study.decoding import generate
 from study.policy import accuracy, log_probs_and_entropy, prompt_ids
 from study.prms import Prm, Response, line_spans, read, right

@@ -2,11 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The study's plan, files, statistics and report."""
 
-import json
-import os
 import random
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -16,12 +13,16 @@ from pathlib import Path
 import pytest
 from study import runs, statistics
 from study.arms import ARMS
+from study.claims import verdict
+from study.evidence import NOT_RUN, Evidence
 from study.plan import ABLATION_SEEDS, HEADLINE, PRM_FREE, SEEDS, TUNING_SEEDS, Plan, QuickPlan, Run
-from study.report import write_report
+from study.report import rebuild, write_report
 from study.results import Results
 from study.run import Job, Workers, missing, work
 from study.runs import Result
 from study.source import code_of, run_code
+from study.statistics import Difference
+from study.tasks import TASKS
 from study.trainer import Settings
 
 ROWS = [
@@ -31,7 +32,7 @@ ROWS = [
     {"step": 3, "accuracy": 0.2, "prm_mean": 0.8},
     {"step": 4, "accuracy": 0.2, "prm_mean": 0.9, "greedy": 0.6, "sampled": 0.5},
 ]
-RATES = dict.fromkeys(HEADLINE, 3e-4)
+RATES = {(task, arm): 3e-4 for task in TASKS for arm in HEADLINE}
 
 
 def test_figures_of_a_run_by_hand():
@@ -71,14 +72,16 @@ def result(task, prm, arm, seed, greedy, lr=3e-4, rollouts=8, source="x"):
     return Result(Run(task, prm, Settings(arm, seed, 4, lr, 16, rollouts)), source, 1.0, rows)
 
 
-def test_the_rate_of_the_largest_area_is_chosen_and_the_smaller_of_equals():
+def test_the_rate_of_the_best_score_is_chosen_and_the_smaller_of_equals():
     tuning = [
         result("early", "oracle", "grpo", seed, greedy, lr)
         for seed in (1, 2)
         for greedy, lr in ((0.5, 3e-4), (0.4, 1e-4))
     ]
     tuning += [result("early", "oracle", "prpo", 1, 0.5, lr) for lr in (3e-4, 1e-4)]
-    assert statistics.best_rates(tuning) == {"grpo": 3e-4, "prpo": 1e-4}
+    assert statistics.best_rates(tuning) == {("early", "grpo"): 3e-4, ("early", "prpo"): 1e-4}
+    # area (0.2 + 0.35) / 2 and (0.35 + 0.5) / 2 over two steps each: 0.35; sampled 0.5
+    assert statistics.rate_scores(tuning)["early", "grpo"][3e-4] == pytest.approx((0.35 + 0.5) / 2)
 
 
 def test_pairs_are_of_one_task_seed_and_prm_and_grpo_needs_no_prm():
@@ -159,37 +162,90 @@ def test_only_code_makes_a_digest(tmp_path):
     assert codes[0] == codes[1] != codes[2]
 
 
-def test_the_report_says_what_the_runs_say(tmp_path):
+FACTS = {
+    "early policy": {"steps": 5, "greedy": 0.3, "sampled": 0.2, "seconds": 1.0},
+    "early learned": {
+        "sampled": {"on_wrong": 0.5, "on_right": 0.9},
+        "flawed": {"on_wrong": 0.6, "on_right": 0.8},
+        "seconds": 1.0,
+    },
+}
+
+
+@pytest.fixture
+def reported():
+    """PRPO 10 points above GRPO with the oracle on two tasks, 5 with the learned PRM on one."""
     gains = {"grpo": 0.0, "prpo": 0.1}
-    reported = [
+    found = [
         result(task, "oracle", arm, seed, 0.4 + seed / 100 + gain)
         for task in ("early", "words")
         for arm, gain in gains.items()
         for seed in (1, 2, 3)
     ]
-    reported += [result("early", "learned", "prpo", seed, 0.45 + seed / 100) for seed in (1, 2, 3)]
-    write_report(reported, [], tmp_path / "assets", tmp_path / "once")
-    write_report(reported, [], tmp_path / "assets", tmp_path / "again")
-    text = (tmp_path / "once" / "tables.md").read_text()
-    assert text == (tmp_path / "again" / "tables.md").read_text()
+    return found + [result("early", "learned", "prpo", seed, 0.45 + seed / 100) for seed in (1, 2, 3)]
+
+
+def test_the_report_says_what_the_runs_say(tmp_path, reported):
+    write_report(reported, [], FACTS, "", tmp_path / "once")
+    write_report(list(reversed(reported)), [], FACTS, "", tmp_path / "again")
+    text = (tmp_path / "once" / "evidence.md").read_text()
+    assert text == (tmp_path / "again" / "evidence.md").read_text()
     assert "| oracle | PRPO, the paper's | **+10.0 [+10.0, +10.0]** |" in text
     assert "| learned | PRPO, the paper's | **+5.0 [+5.0, +5.0]** |" in text
     assert "Holm for 2" in text
     assert "| early | 42.0 | 47.0 | 52.0 | 50.0 |" in text  # half of the oracle's gain
-    lines = (tmp_path / "once" / "summary.jsonl").read_text().splitlines()
-    assert len(lines) == len(reported)
-    assert json.loads(lines[0])["greedy"] == pytest.approx(0.41)
+    assert "| early | learned | 50.0 | 90.0 | 60.0 | 80.0 |" in text
+    assert f"{len(reported)} runs" in text
     for figure in ("curves_oracle.png", "differences_greedy.png"):
-        assert f"({figure})" in text
-        assert (tmp_path / "once" / figure).read_bytes()[:4] == b"\x89PNG"
+        assert f"(evidence/{figure})" in text
+        assert (tmp_path / "once" / "evidence" / figure).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_published_report_is_drawn_again_from_its_runs(tmp_path, reported):
+    tuned = [result("early", "oracle", "grpo", 101, 0.4, lr) for lr in (1e-4, 2e-4)]
+    write_report(reported, tuned, FACTS, "| step | 0 |", tmp_path / "out")
+    back = runs.read_all(tmp_path / "out" / "evidence" / "runs.jsonl")
+    assert [r.run for r in back] == [r.run for r in reported]
+    for ours, theirs in zip(back, reported, strict=True):
+        assert [row.keys() for row in ours.rows] == [row.keys() for row in theirs.rows]
+        assert ours.rows[-1]["greedy"] == pytest.approx(theirs.rows[-1]["greedy"], rel=1e-3)
+    rebuild(tmp_path / "out" / "evidence" / "runs.jsonl", tmp_path / "again")
+    text = (tmp_path / "again" / "evidence.md").read_text()
+    assert text == (tmp_path / "out" / "evidence.md").read_text()
+    assert "| step | 0 |" in text and "| GRPO | **" in text
+
+
+def test_numbers_of_the_text_are_looked_up(tmp_path, reported):
+    evidence = Evidence(reported, [], FACTS, "", tmp_path)
+    assert evidence.fill("{{diff prpo grpo oracle all}}; {{mean prpo learned early}}") == ("+10.0 [+10.0, +10.0]; 47.0")
+    assert evidence.fill("{{diff prpo grpo learned words}} {{table rollouts}}") == f"{NOT_RUN} {NOT_RUN}"
+    for unknown in ("{{median prpo}}", "{{table chairs}}"):
+        with pytest.raises(ValueError, match="known are"):
+            evidence.fill(unknown)
+
+
+def at(low, mean, high):
+    return Difference(mean, low, high, 0.1, 5)
+
+
+@pytest.mark.parametrize(
+    ("each", "together", "least", "says"),
+    [
+        ([at(1, 2, 3), at(-1, 1, 2)], at(1, 2, 3), 0, "yes (tasks: 1 yes, 0 the reverse, 1 open)"),
+        ([at(1, 2, 3)], at(1, 2, 3), 2.5, "yes, by less (tasks: 0 yes, 0 the reverse, 1 open)"),
+        ([at(-3, -2, -1)], at(-3, -2, -1), 0, "no: the reverse (tasks: 0 yes, 1 the reverse, 0 open)"),
+        ([at(-3, 2, 4)], at(-3, 2, 4), 0, "not seen (tasks: 0 yes, 0 the reverse, 1 open)"),
+    ],
+)
+def test_an_answer_is_what_the_intervals_say(each, together, least, says):
+    assert verdict(each, together, least) == says
 
 
 def test_the_command_explains_itself():
     root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PYTHON": sys.executable}
     shown = subprocess.run(
         ["bash", str(root / "examples/study/run.sh"), "--help"],
-        env=environment, capture_output=True, text=True, timeout=300, check=True,
+        capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     assert "--quick" in shown.stdout and "--hours" in shown.stdout
 

@@ -9,7 +9,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import torch
-from study.arms import ARMS, CUTS, Signals, advantages
+from study.arms import ARMS
+from study.credit import CUTS, Signals, advantages
 from study.decoding import generate
 from study.plan import HEADLINE
 from study.policy import log_probs_and_entropy, new_model, prompt_ids
