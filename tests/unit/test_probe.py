@@ -4,6 +4,7 @@
 
 import random
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -198,7 +199,59 @@ class TestVerdict:
         assert (found.example is not None) == (verdict is Verdict.FLAG)
 
     def test_an_interval_around_the_bound_is_unclear(self) -> None:
-        assert judge(BY_NAME["pad"], self.pairs(-0.25, noise=1.0), 0.25, seed=0).verdict is Verdict.UNCLEAR
+        assert judge(BY_NAME["shuffle_steps"], self.pairs(0.25, noise=1.0), 0.25, seed=0).verdict is Verdict.UNCLEAR
+
+    @pytest.mark.parametrize(
+        ("free", "verdict", "reason"),
+        [
+            (20, Verdict.FLAG, "free for 50% of responses"),
+            (12, Verdict.UNCLEAR, "undecided for 30% of responses: the interval includes the bound"),
+            (3, Verdict.OK, ""),  # by chance the number at hand is right now and then
+        ],
+    )
+    def test_a_drift_that_costs_in_the_mean_and_is_free_for_some_responses_is_a_hole(
+        self, free: int, verdict: Verdict, reason: str
+    ) -> None:
+        pairs = [*self.pairs(-0.24)[:free], *self.pairs(-2.0)[free:]]
+        found = judge(BY_NAME["answer_early"], pairs, 0.25, seed=0)
+        assert found.at_change is not None and found.at_change.high < -0.25
+        assert found.free is not None and found.free.value == free / 40
+        assert found.free.low <= found.free.value <= found.free.high
+        assert (found.verdict, found.reason) == (verdict, reason)
+        assert (found.example is not None) == (verdict is Verdict.FLAG)
+
+    def test_to_lose_the_margin_is_not_free(self) -> None:
+        for loss, free in ((-0.25, 0.0), (-0.125, 1.0)):
+            found = judge(BY_NAME["pad"], self.pairs(loss), 0.25, seed=0)
+            assert found.free == Interval(free, free, free)
+
+    def test_a_drift_in_the_place_of_text_that_is_pushed_down_itself_does_not_count_as_free(self) -> None:
+        wrong_before = self.pairs(0.5, before=-1.0)[:10]
+        found = judge(BY_NAME["drop_step"], [*wrong_before, *self.pairs(-2.0)[10:]], 0.25, seed=0)
+        assert (found.responses, found.free) == (40, Interval(0.0, 0.0, 0.0))
+        assert found.verdict is Verdict.OK
+        found = judge(BY_NAME["drop_step"], [*wrong_before, *self.pairs(-0.125)[10:]], 0.25, seed=0)
+        assert found.example is not None and found.example["original_z"] == 1.0, "the example is one that counts"
+
+    def test_the_share_is_over_prompts_and_not_over_responses(self) -> None:
+        """Half of the responses, all to one prompt out of 21, are free."""
+        one_prompt = [replace(pair, group="0") for pair in self.pairs(0.0)[:20]]
+        found = judge(BY_NAME["pad"], [*one_prompt, *self.pairs(-3.0)[20:]], 0.25, seed=0)
+        assert found.free is not None and found.free.value == 0.5
+        assert found.free.low == 0.0, "a draw of prompts may miss the one"
+        assert found.verdict is Verdict.UNCLEAR
+
+    @pytest.mark.parametrize("name", ["pad", "wrong_number"])
+    def test_a_share_of_a_few_prompts_says_nothing(self, name: str) -> None:
+        pairs = [*self.pairs(-2.0)[:4], *self.pairs(-2.0, before=-1.0)[4:]]
+        found = judge(BY_NAME[name], pairs, 0.25, seed=0)
+        assert (found.free, found.recall, found.verdict) == (None, None, Verdict.UNCLEAR)
+        assert "fewer than 5 prompts" in found.reason
+
+    def test_only_a_drift_has_a_free_share(self) -> None:
+        for perturbation in PERTURBATIONS:
+            found = judge(perturbation, self.pairs(-2.0), 0.25, seed=0)
+            assert (found.free is not None) == (perturbation.harm is Harm.DRIFT)
 
     def test_a_few_prompts_say_nothing(self) -> None:
         found = judge(BY_NAME["pad"], self.pairs(1.0)[:4], 0.25, seed=0)

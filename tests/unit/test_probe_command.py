@@ -5,6 +5,7 @@
 import contextlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,9 @@ def test_a_prm_that_only_recomputes_finds_wrong_numbers_and_lets_work_be_left_ou
     }  # fmt: skip
     change = (0.5 - 0.9) * 12**0.5  # a sentence without an equation in the place of one that holds
     assert found["by_name"]["pad"]["at_change"]["value"] == pytest.approx(change)
+    assert found["by_name"]["pad"]["free"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert found["by_name"]["stop_early"]["free"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert found["by_name"]["shuffle_steps"]["free"] is None
 
 
 def test_z_is_that_of_the_configured_prior(source: Path) -> None:
@@ -132,17 +136,49 @@ def test_the_table_names_what_is_flagged_with_an_example(
     assert main(["calibrate", str(source), "--probe", *arithmetic_prm.overrides(tmp_path / "prm")]) == 1
     printed = capsys.readouterr().out
     assert "\x1b" not in printed and "…" not in printed
-    assert "FLAG stop_early (the end comes after some steps): free at the change" in printed
+    assert re.search(r"^stop_early .*│ 1\.00 \[1\.00, 1\.00\] │.* FLAG *$", printed, re.MULTILINE)
+    assert re.search(r"^pad .*│ 0\.00 \[0\.00, 0\.00\] │.* ok *$", printed, re.MULTILINE)
+    assert "FLAG stop_early (the end comes after some steps): free at the change and for 100% of responses" in printed
     assert "gets z 1.39 where" in printed
     assert "wrong_number: recall on wrong steps 1.00 [1.00, 1.00]" in printed
     assert printed.rstrip().endswith("flagged: drop_step, jump_to_answer, skip_to_answer, stop_early, repeat_step")
     assert "below 0" not in printed
+    table, below = printed.split("FLAG drop_step (")
+    expected = "stop_early: the flag is expected of a PRM that reads a step's score at the step's end"
+    assert expected not in table and expected in below
+    assert "algorithm.prpo.credit=prpo" in below and "algorithm.prpo.skip_all_equal_groups=true" in below
+
+
+def test_without_a_flag_on_stop_early_nothing_is_said_of_step_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All responses but one have a single step, after which a stop is the honest end."""
+    rows = [{"prompt": f"problem {i}", "steps": [f"So {i} + 2 = {i + 2}"]} for i in range(8)]
+    rows.append({"prompt": "one of two steps", "steps": ["1 + 1 = 2", "2 + 2 = 4"]})
+    main(["calibrate", str(jsonl(tmp_path, rows)), "--probe", *arithmetic_prm.overrides(tmp_path / "prm")])
+    printed = capsys.readouterr().out
+    assert "unclear stop_early" in printed and "is expected of" not in printed
 
 
 def test_a_mean_z_below_0_is_told(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prm = arithmetic_prm.overrides(tmp_path / "prm")
     main(["calibrate", str(source), "--probe", *prm, "algorithm.prpo.prior_mean=0.95"])
-    assert "The mean z is below 0" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "The mean z is below 0" in printed and "process_norm" not in printed
+
+
+@pytest.mark.parametrize(
+    ("norm", "said"), [("group_mean", "the difference at the change is the same"), ("group", "z is not this one")]
+)
+def test_what_the_prior_leaves_open_about_scores_centred_on_their_group_is_told(
+    norm: str, said: str, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mean of z over a group is 0 then, so that no prior mean needs to be set."""
+    settings = [f"algorithm.prpo.process_norm={norm}", "algorithm.prpo.prior_mean=0.95"]
+    main(["calibrate", str(source), "--probe", *arithmetic_prm.overrides(tmp_path / "prm"), *settings])
+    printed = capsys.readouterr().out
+    assert f"algorithm.prpo.process_norm={norm}" in printed and said in printed
+    assert "The mean z is below 0" not in printed
 
 
 @pytest.mark.parametrize(

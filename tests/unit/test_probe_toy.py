@@ -23,6 +23,7 @@ from verl_prpo.prm.family import PrmFamily
 
 BUILT = Path(__file__).parents[2] / ".quickstart" / "toy" / "prm"
 HOLES = {"answer_early", "stop_early"}
+HOLES_OF_SOME_WORDINGS = {"pad", "polite_end"}
 
 
 def family(path: str | Path, name: str, model: Path) -> list[str]:
@@ -77,11 +78,30 @@ def test_the_oracle_that_passes_over_newlines_heads_and_the_end_is_found_out(
     lenient: tuple[int, dict[str, Any]],
 ) -> None:
     status, found = lenient
-    # The checker puts the fault of a line in no known form, such as thanks, at its head.
-    assert (status, flagged(found)) == (1, HOLES | {"polite_only"})
+    # The checker puts the fault of a line in no known form at its head, where the lenient one does not look; but
+    # further on in one that begins like a step, as `Thank` does like `Then` and `Now everything` like `Now`.
+    assert (status, flagged(found)) == (1, HOLES | {"polite_only"} | HOLES_OF_SOME_WORDINGS)
     early = next(finding for finding in found["findings"] if finding["perturbation"] == "answer_early")
     assert early["at_change"]["low"] > -0.25
     assert early["example"]["perturbed"].startswith("The answer is")
+
+
+def test_a_hole_that_only_some_wordings_have_is_found_though_the_mean_hides_it(
+    lenient: tuple[int, dict[str, Any]],
+) -> None:
+    for finding in lenient[1]["findings"]:
+        if finding["perturbation"] in HOLES_OF_SOME_WORDINGS:
+            assert finding["at_change"]["high"] < -0.25 and finding["mean"]["high"] < 0.25
+            assert 0.25 < finding["free"]["low"] < finding["free"]["high"] < 1
+            assert finding["example"]["perturbed_z"] >= finding["example"]["original_z"] - 0.25
+
+
+def test_an_early_answer_that_is_right_by_chance_is_no_hole(lenient: tuple[int, dict[str, Any]]) -> None:
+    """The numbers of the task are digits, so that one in ten at hand is the answer."""
+    for finding in lenient[1]["findings"]:
+        if finding["perturbation"] in ("jump_to_answer", "skip_to_answer"):
+            assert 0 < finding["free"]["value"] < 0.25
+            assert finding["verdict"] == "ok"
 
 
 def test_the_holes_do_not_show_in_the_recall_on_wrong_numbers(lenient: tuple[int, dict[str, Any]]) -> None:
@@ -121,9 +141,13 @@ class TestTrainedPrm:
     def test_the_likelihood_prm_passes(self, solutions: Path) -> None:
         status, found = probe(solutions, family(TOY / "prm.py", "ToyLikelihoodFamily", BUILT), "--limit", "40")
         assert (status, flagged(found)) == (0, set())
+        for finding in found["findings"]:
+            assert finding["verdict"] == "ok"
+            assert finding["free"] is None or finding["free"]["high"] == 0.0
 
     def test_without_newlines_heads_and_the_end_in_its_evidence_it_is_found_out(self, solutions: Path) -> None:
         settings = family(lenient_toy_prms.__file__, "LenientToyLikelihoodFamily", BUILT)
         status, found = probe(solutions, settings, "--limit", "40")
         assert status == 1
         assert flagged(found) >= HOLES
+        assert all(f["free"]["low"] > 0.25 for f in found["findings"] if f["perturbation"] in HOLES)

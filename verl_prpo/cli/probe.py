@@ -69,7 +69,7 @@ def run_probe(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({**probe.as_dict(), "responses_probed": chosen}, indent=2))
     else:
-        print_probe(probe, prm, f"{len(responses)} probed, {chosen}", arguments.tokenizer)
+        print_probe(probe, prm, f"{len(responses)} probed, {chosen}", arguments.tokenizer, prpo.process_norm)
     return 1 if probe.flagged else 0
 
 

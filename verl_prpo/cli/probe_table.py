@@ -15,10 +15,23 @@ if TYPE_CHECKING:
 SHOWN = 60
 """Characters of a segment that an example shows."""
 
-COLUMNS = ("perturbation", "n", "z at the change", "z, mean", "z, sum", "score", "verdict")
+COLUMNS = ("perturbation", "n", "z at the change", "free, share", "z, mean", "score", "verdict")
+
+NORMS = {
+    "group_mean": "takes the mean from the group: the difference at the change is the same,\n"
+    "that of the mean is smaller by about the response's own share of the group.",
+    "group": "takes mean and standard deviation from the group: training's z is not this one.",
+}
+"""What z of the prior means where `algorithm.prpo.process_norm` is another."""
+
+STEP_ENDS = (
+    "stop_early: the flag is expected of a PRM that reads a step's score at the step's end, for it does not see that\n"
+    "nothing follows. The outcome can punish it: keep algorithm.prpo.credit=prpo, not process, and leave groups out\n"
+    "in which it cannot either with algorithm.prpo.skip_all_equal_groups=true."
+)
 
 
-def print_probe(probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str | None) -> None:
+def print_probe(probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str | None, process_norm: str) -> None:
     """Print a probe.
 
     Args:
@@ -26,6 +39,7 @@ def print_probe(probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str |
         prm: that scored.
         responses: how many were probed and which.
         tokenizer: that counted tokens; None for the estimate.
+        process_norm: of the training that is to come.
     """
     from rich.table import Table
     from rich.text import Text
@@ -38,11 +52,16 @@ def print_probe(probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str |
     print(f"responses: {responses}; {probe.unscored} texts without scores")
     counted = "an estimate" if tokenizer is None else tokenizer
     print(f"z = (score - {probe.prior.mean:.4g}) / {probe.prior.std:.4g}; steps are cut by text; tokens by {counted}")
+    if process_norm in NORMS:
+        print(f"algorithm.prpo.process_norm={process_norm} {NORMS[process_norm]}")
     if probe.mean_z is not None:
         print(f"mean z of the responses as they are: {probe.mean_z}")
     print("\nperturbed less original, with 95% intervals; n responses; score: mean over segments")
+    print(
+        f"free: of the responses that had z >= 0 at the change, the share that loses less than {probe.margin:g} there"
+    )
     score_digits = max(2, 1 - math.floor(math.log10(probe.prior.std)))  # the prior's second digit shows
-    table = Table(show_lines=False)
+    table = Table(show_edge=False, pad_edge=False)
     for name in COLUMNS:
         table.add_column(name, no_wrap=True, justify="left" if name in ("perturbation", "verdict") else "right")
     for finding in probe.findings:
@@ -55,18 +74,19 @@ def print_probe(probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str |
             print(_example(finding.example))
         if finding.recall is not None:
             print(f"{finding.perturbation}: recall on wrong steps {finding.recall}")
-    if probe.mean_z is not None and probe.mean_z.high < 0:
+    flagged = [finding.perturbation for finding in probe.findings if finding.verdict is Verdict.FLAG]
+    if "stop_early" in flagged:
+        print(STEP_ENDS)
+    if process_norm == "prior" and probe.mean_z is not None and probe.mean_z.high < 0:
         print(
             "The mean z is below 0: every token is pushed down, so that the shorter of two responses loses less. Take\n"
             "algorithm.prpo.prior_mean from `verl-prpo calibrate` without --probe."
         )
-    flagged = [finding.perturbation for finding in probe.findings if finding.verdict is Verdict.FLAG]
     print(f"\nflagged: {', '.join(flagged)}" if flagged else "\nnothing flagged")
 
 
 def _row(finding: "Finding", score_digits: int) -> list[str]:
-    figures = [(finding.at_change, 2), (finding.mean, 2), (finding.total, 0)]
-    shown = ["-" if figure is None else figure.rounded(digits) for figure, digits in figures]
+    shown = ["-" if figure is None else str(figure) for figure in (finding.at_change, finding.free, finding.mean)]
     scores = (finding.score_before, finding.score_after)
     score = " -> ".join("-" if score is None else f"{score:.{score_digits}f}" for score in scores)
     return [finding.perturbation, str(finding.responses), *shown, score]

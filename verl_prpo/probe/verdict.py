@@ -5,11 +5,13 @@
 A token of PRPO is paid the z of its own segment. Where a drift leaves the honest text, the policy gradient therefore
 weighs the z of the segment that begins there against the z of the one that honest text has there; what both share,
 a constant in all z as well, drops out in expectation, and so does the outcome where a group agrees. Honest text can
-turn out wrong and drift need not, so a drift must cost something at that place to be no bargain. And a response whose
-z is higher in the mean over its tokens gains on the rest of its group, whose advantage has the mean of z as its mean.
+turn out wrong and drift need not, so a drift must cost something at that place to be no bargain: in the mean over
+responses, and for most of them, since a policy finds the places where it is free. Only responses whose honest segment
+there has z of 0 or more tell of such places: where honest text is pushed down itself, nothing more is to lose. And a
+response whose z is higher in the mean over its tokens gains on the rest of its group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
@@ -29,6 +31,12 @@ LEAST_PROMPTS = 5
 LEAST_RECALL = 0.5
 """Share of wrong numbers that a PRM has to notice."""
 
+MOST_FREE = 0.25
+"""Share of responses for which a drift may be free: above what chance brings, where an answer given early is right now
+and then, and below one wording of three that a PRM lets pass."""
+
+_TOO_FEW = f"the text that is changed has z of 0 or more to lose for fewer than {LEAST_PROMPTS} prompts"
+
 
 class Verdict(str, Enum):
     """What the probe says of a perturbation."""
@@ -47,11 +55,8 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        return self.rounded(2)
-
-    def rounded(self, digits: int) -> str:
-        """The mean and its interval with so many digits behind the point; no zero has a sign."""
-        value, low, high = (f"{round(number, digits) + 0.0:.{digits}f}" for number in (self.value, self.low, self.high))
+        """The mean and its interval with two digits behind the point; no zero has a sign."""
+        value, low, high = (f"{round(number, 2) + 0.0:.2f}" for number in (self.value, self.low, self.high))
         return f"{value} [{low}, {high}]"
 
     def against(self, bound: float) -> Verdict:
@@ -91,8 +96,10 @@ class Finding:
         mean: z, mean over a response's tokens.
         total: z, sum over a response's tokens.
         score_before, score_after: mean segment score; None when no segment was read.
+        free: of the responses whose honest segment at the change has z of 0 or more, the share that loses less than
+            the margin there; None for perturbations that are no drift, and when too few prompts have such a response.
         recall: share of steps with z of 0 or more that have z below 0 once a number in them is wrong; None for other
-            perturbations, and when there is no such step.
+            perturbations, and when too few prompts have such a step.
         verdict: on it.
         reason: for a verdict other than ok.
         example: for FLAG, the segments where the two part, with their z.
@@ -108,6 +115,7 @@ class Finding:
     total: Interval | None
     score_before: float | None
     score_after: float | None
+    free: Interval | None
     recall: Interval | None
     verdict: Verdict
     reason: str
@@ -124,8 +132,8 @@ def judge(perturbation: Perturbation, pairs: Sequence[Pair], margin: float, seed
     Args:
         perturbation: that was applied.
         pairs: responses it was applied to, both sides scored.
-        margin: what a drift must cost at the change, and the most that any perturbation may raise the mean; in units
-            of z, not negative.
+        margin: what a drift must cost at the change, in the mean and in all but `MOST_FREE` of the responses, and the
+            most that any perturbation may raise the mean; in units of z, not negative.
         seed: of the bootstrap.
     """
     groups = [pair.group for pair in pairs]
@@ -133,16 +141,20 @@ def judge(perturbation: Perturbation, pairs: Sequence[Pair], margin: float, seed
     known = (perturbation.name, perturbation.meaning, perturbation.harm, len(pairs), prompts)
     if prompts < LEAST_PROMPTS:
         reason = f"applies to {prompts} prompts, needs {LEAST_PROMPTS}"
-        return Finding(*known, None, None, None, None, None, None, Verdict.UNCLEAR, reason, None)
+        return Finding(*known, None, None, None, None, None, None, None, Verdict.UNCLEAR, reason, None)
     at_change = mean_interval([pair.after.at_change - pair.before.at_change for pair in pairs], groups, seed)
     mean = mean_interval([pair.after.mean - pair.before.mean for pair in pairs], groups, seed)
     total = mean_interval([pair.after.total - pair.before.total for pair in pairs], groups, seed)
-    recall = None
+    honest = [pair for pair in pairs if pair.before.at_change >= 0]
+    free = recall = None
     if perturbation.harm is Harm.ERROR:
-        recall = _recall(pairs, seed)
+        recall = _share(honest, lambda pair: pair.after.at_change < 0, seed)
         verdict, reason = _on_recall(recall)
     else:
-        verdict, reason = _on_pay(at_change, mean, perturbation.harm, margin)
+        if perturbation.harm is Harm.DRIFT:
+            free = _share(honest, lambda pair: pair.after.at_change - pair.before.at_change > -margin, seed)
+        verdict, reason = _on_pay(at_change, mean, free, perturbation.harm, margin)
+    telling = honest if free is not None and free.against(MOST_FREE) is Verdict.FLAG else pairs
     return Finding(
         *known,
         at_change,
@@ -150,10 +162,11 @@ def judge(perturbation: Perturbation, pairs: Sequence[Pair], margin: float, seed
         total,
         _mean_known([pair.before.score for pair in pairs]),
         _mean_known([pair.after.score for pair in pairs]),
+        free,
         recall,
         verdict,
         reason,
-        _example(pairs) if verdict is Verdict.FLAG else None,
+        _example(telling) if verdict is Verdict.FLAG else None,
     )
 
 
@@ -174,33 +187,38 @@ def mean_interval(values: Sequence[float], groups: Sequence[str], seed: int) -> 
     return Interval(float(np.mean(values)), float(low), float(high))
 
 
-def _on_pay(at_change: Interval, mean: Interval, harm: Harm, margin: float) -> tuple[Verdict, str]:
-    """DRIFT must cost the margin at the change, FORM must not gain it there; neither may raise the mean by it."""
-    found = (
-        (at_change.against(-margin if harm is Harm.DRIFT else margin), "at the change"),
-        (mean.against(margin), "per token"),
-    )
-    flagged = [where for verdict, where in found if verdict is Verdict.FLAG]
+def _share(pairs: Sequence[Pair], holds: Callable[[Pair], bool], seed: int) -> Interval | None:
+    """The share of pairs for which something holds; None when they come from too few prompts."""
+    groups = [pair.group for pair in pairs]
+    if len(set(groups)) < LEAST_PROMPTS:
+        return None
+    return mean_interval([float(holds(pair)) for pair in pairs], groups, seed)
+
+
+def _on_pay(
+    at_change: Interval, mean: Interval, free: Interval | None, harm: Harm, margin: float
+) -> tuple[Verdict, str]:
+    """DRIFT must cost the margin at the change, in the mean and for most responses, FORM must not gain it there;
+    neither may raise the mean by it."""
+    drift = harm is Harm.DRIFT
+    found = {"at the change": at_change.against(-margin if drift else margin), "per token": mean.against(margin)}
+    if free is not None:
+        found[f"for {free.value:.0%} of responses"] = free.against(MOST_FREE)
+    flagged = [where for where, verdict in found.items() if verdict is Verdict.FLAG]
     if flagged:
         paid = at_change.low > margin or mean.low > margin
         return Verdict.FLAG, f"{'paid' if paid else 'free'} {' and '.join(flagged)}"
-    open_ones = [where for verdict, where in found if verdict is Verdict.UNCLEAR]
+    if drift and free is None:
+        return Verdict.UNCLEAR, _TOO_FEW
+    open_ones = [where for where, verdict in found.items() if verdict is Verdict.UNCLEAR]
     if open_ones:
-        return Verdict.UNCLEAR, f"the interval {' and '.join(open_ones)} includes the bound"
+        return Verdict.UNCLEAR, f"undecided {' and '.join(open_ones)}: the interval includes the bound"
     return Verdict.OK, ""
-
-
-def _recall(pairs: Sequence[Pair], seed: int) -> Interval | None:
-    paid = [pair for pair in pairs if pair.before.at_change >= 0]
-    if not paid:
-        return None
-    noticed = [float(pair.after.at_change < 0) for pair in paid]
-    return mean_interval(noticed, [pair.group for pair in paid], seed)
 
 
 def _on_recall(recall: Interval | None) -> tuple[Verdict, str]:
     if recall is None:
-        return Verdict.UNCLEAR, "no step has z of 0 or more to lose"
+        return Verdict.UNCLEAR, _TOO_FEW
     if recall.high < LEAST_RECALL:
         return Verdict.FLAG, f"only {recall.value:.0%} of wrong steps get z below 0"
     if recall.low < LEAST_RECALL:
