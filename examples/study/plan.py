@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from study.arms import ARMS
+from study.credit import CUTS
 from study.tasks import TASKS
 from study.trainer import Settings
 
@@ -18,9 +19,14 @@ ABLATION_SEEDS = (1, 2, 3)
 PRMS = ("oracle", "learned")
 
 HEADLINE = ("grpo", "dr_grpo", "grpo_mean_score", "prpo", "prm_avg", "prm_avg_prpo", "pure", "process")
+"""Arms with learning rates of their own, on every task."""
+CORE = ("grpo", "grpo_mean_score", "prpo", "process")
+"""Those of them that are run with all seeds; the others with `ABLATION_SEEDS`."""
 PRM_FREE = ("grpo", "dr_grpo")
 """Arms that no PRM can change: run once, with the oracle beside them for the record, and compared with all."""
 
+DEFECTS = tuple(arm for arm in ARMS if arm.startswith("defect_"))
+CUT_ARMS = tuple(f"prpo_{cut}" for cut in CUTS if cut != "entropy")
 BORROWS = {"process_centred": "process", "defect_padded_mean": "prm_avg"}
 """The headline arm whose learning rate an ablation uses, where it is not "prpo"."""
 
@@ -55,7 +61,6 @@ class Plan:
         steps, prompts: of every run.
         rates: to choose from for each task and arm, with the oracle; a single one leaves nothing to tune.
         low_rate_tasks: on which `LOW_RATE` is tried, too.
-        ablation_tasks: on which everything but the headline is run.
     """
 
     tasks: Sequence[str] = tuple(TASKS)
@@ -67,7 +72,6 @@ class Plan:
     rates: Sequence[float] = RATES
     tuning_seeds: Sequence[int] = TUNING_SEEDS
     low_rate_tasks: Sequence[str] = ("chained", "early")
-    ablation_tasks: Sequence[str] = ("early", "words")
     ablation_seeds: Sequence[int] = ABLATION_SEEDS
 
     def tuning(self) -> Iterator[Run]:
@@ -86,56 +90,60 @@ class Plan:
         Args:
             rate: learning rate by task and headline arm.
         """
-        seen = set()
-        for part in (self.headline, self.weights, self.prm_quality, self.ablations, self.rollouts):
-            for run in part(rate):
-                if run not in seen:
-                    seen.add(run)
-                    yield run
+        rest = [run for part in (self.prm_quality, self.ablations, self.rollouts) for run in part(rate)]
+        by_seed = sorted(rest, key=lambda run: run.settings.seed)  # an early end leaves whole comparisons behind
+        yield from dict.fromkeys((*self.headline(rate), *self.weights(rate), *by_seed))
 
     def headline(self, rate: Rates) -> Iterator[Run]:
-        """Every arm on every task, seed by seed, so that an early end leaves whole comparisons behind."""
+        """Every arm on every task, seed by seed."""
         for seed in self.seeds:
             for task in self.tasks:
                 for prm in self.prms:
                     for arm in self.arms:
-                        if prm == "oracle" or arm not in PRM_FREE:
+                        wanted = arm in CORE or seed in self.ablation_seeds
+                        if wanted and (prm == "oracle" or arm not in PRM_FREE):
                             yield self._run(task, prm, arm, seed, rate[task, arm])
 
     def weights(self, rate: Rates) -> Iterator[Run]:
-        """PRPO with less of the process advantage beside the outcome, everywhere."""
+        """PRPO with less of the process advantage beside the outcome; slower, where a learned PRM leads astray."""
         for seed in self.ablation_seeds:
-            for task in self.tasks:
-                for prm in self.prms:
-                    for arm in ("prpo_half", "prpo_quarter"):
-                        yield self._run(task, prm, arm, seed, rate[task, borrowed(arm)])
+            for arm in ("prpo_half", "prpo_quarter"):
+                for task in self.tasks:
+                    yield self._run(task, "learned", arm, seed, rate[task, "prpo"])
+                yield self._run("early", "oracle", arm, seed, rate["early", "prpo"])
+            for task in ("words", "walk"):
+                yield self._run(task, "learned", "prpo_slow", seed, rate[task, "prpo"] / 2)
 
     def ablations(self, rate: Rates) -> Iterator[Run]:
         """The other arms with the oracle; those that answer a poor PRM with the learned one, too."""
-        others = [arm for arm in ARMS if arm not in HEADLINE]
+        variants = ("prpo_sigma", "relative", "prpo_group_mean", "prpo_calibrated")
         for seed in self.ablation_seeds:
-            for task in self.ablation_tasks:
-                for arm in others:
-                    yield self._run(task, "oracle", arm, seed, rate[task, borrowed(arm)])
-                for arm in ("process_centred", "prpo_group_mean", "prpo_calibrated"):
-                    yield self._run(task, "learned", arm, seed, rate[task, borrowed(arm)])
+            for arm in (*variants, "prpo_skip", "process_centred", *DEFECTS):
+                yield self._run("early", "oracle", arm, seed, rate["early", borrowed(arm)])
+            for arm in (*variants, *CUT_ARMS):
+                yield self._run("words", "oracle", arm, seed, rate["words", borrowed(arm)])
+            for arm in ("process_centred", "prpo_group_mean", "prpo_calibrated"):
+                yield self._run("early", "learned", arm, seed, rate["early", borrowed(arm)])
 
     def prm_quality(self, rate: Rates) -> Iterator[Run]:
-        """Worse and worse PRMs, with placed credit and, on one task, with the same scores as a single reward."""
+        """Worse and worse PRMs, with placed credit and, for some, with the same scores as one reward."""
         poor = ("noise5", "noise10", "noise20", "noise30", "kind", "harsh", "length", "learned_weak")
+        some = ("noise10", "noise30", "learned_weak")
         for seed in self.ablation_seeds:
-            for task in self.ablation_tasks:
-                for prm in poor:
-                    for arm in ("prpo", "grpo_mean_score") if task == self.ablation_tasks[0] else ("prpo",):
-                        yield self._run(task, prm, arm, seed, rate[task, arm])
+            for task, arm, prms in (
+                ("early", "prpo", poor),
+                ("early", "grpo_mean_score", some),
+                ("words", "prpo", some),
+            ):
+                for prm in prms:
+                    yield self._run(task, prm, arm, seed, rate[task, arm])
 
     def rollouts(self, rate: Rates) -> Iterator[Run]:
         """Four and sixteen responses a prompt."""
-        task = self.ablation_tasks[0]
         for seed in self.ablation_seeds:
             for rollouts in (4, 16):
                 for arm in ("grpo", "prpo"):
-                    yield self._run(task, "oracle", arm, seed, rate[task, arm], rollouts)
+                    yield self._run("early", "oracle", arm, seed, rate["early", arm], rollouts)
 
     def _run(self, task: str, prm: str, arm: str, seed: int, rate: float, rollouts: int = 8) -> Run:
         return Run(task, prm, Settings(arm, seed, self.steps, rate, self.prompts, rollouts))
