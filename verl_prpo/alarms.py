@@ -91,6 +91,7 @@ class Alarms:
         self._settings = settings
         self._window = Window(settings.alarm_window)
         self._silent: dict[str, tuple[int, int]] = {}  # until which step, for how many the next time
+        self._weighed = False
 
     def observe(self, step: int, metrics: Mapping[str, float]) -> list[str]:
         """Take in a step's metrics.
@@ -101,14 +102,18 @@ class Alarms:
 
         Returns:
             Lines to print: one for each alarm that sounds and was not said of late. The same alarm is said again after
-            a window at the earliest, and after twice as many steps each time.
+            a window at the earliest, and after twice as many steps each time. `half_weight` needs one step alone and
+            is said once.
         """
+        lines = []
+        if not self._weighed and (half := half_weight(metrics, self._settings)):
+            self._weighed = True
+            lines.append(f"ALARM half_weight, step {step}: {half} See {PAGE}.")
         self._window.add(step, metrics)
         if not self._window.full:
-            return []
+            return lines
         found = {name: rule(self._window, self._settings) for name, rule in RULES.items()}
         self.sounding = [name for name, line in found.items() if line is not None]
-        lines = []
         for name in self.sounding:
             until, pause = self._silent.get(name, (step, self._settings.alarm_window))
             if step >= until:
@@ -116,6 +121,19 @@ class Alarms:
                 again = f"Not said again before step {step + pause}."
                 lines.append(f"ALARM {name}, {self._window.span}: {found[name]} See {PAGE}. {again}")
         return lines
+
+
+def half_weight(metrics: Mapping[str, float], settings: PrpoConfig) -> str | None:
+    """What to say when outcome rewards span 0 to 1 where the paper's span -1 to +1, and nothing makes up for it."""
+    spans = (metrics.get("critic/score/min"), metrics.get("critic/score/max"))
+    shifts = settings.credit in ("prpo", "prm_avg_prpo") and settings.outcome_norm == "mean"
+    if spans != (0.0, 1.0) or not shifts or settings.outcome_weight != 1.0:
+        return None
+    return (
+        "outcome rewards lie between 0 and 1, so beside the process rewards they weigh half of what they do in the "
+        "paper, whose rewards are -1 and +1. Set algorithm.prpo.outcome_weight=2.0: too little weight on the outcome "
+        "lets a policy please the PRM at its expense."
+    )
 
 
 def trend(values: np.ndarray) -> tuple[float, float]:

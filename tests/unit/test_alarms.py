@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from verl_prpo.alarms import RULES, Alarms, trend
+from verl_prpo.alarms import RULES, Alarms, half_weight, trend
 from verl_prpo.config import PrpoConfig
 
 WINDOW = 20
@@ -48,7 +48,7 @@ def noise(steps: int, seed: int = 0, together: float = 0.0) -> list[dict[str, fl
 
 def heard(metrics: Iterable[dict[str, float]], **settings: Any) -> list[tuple[int, str, str]]:
     """(step, name, line) of everything said."""
-    alarms = Alarms(PrpoConfig(**{"alarm_window": WINDOW, **settings}))
+    alarms = Alarms(PrpoConfig(**{"alarm_window": WINDOW, "outcome_weight": 2.0, **settings}))
     said = []
     for step, values in enumerate(metrics, 1):
         for line in alarms.observe(step, values):
@@ -185,6 +185,32 @@ class TestEachAlarm:
     def test_text_without_delimiters_is_said_to_lack_them(self):
         ((_, _, line),) = heard(changed(WINDOW, lambda _: {"prpo/segments/max": 1.0}), segmenter="text")
         assert "none of algorithm.prpo.delimiters" in line
+
+
+class TestHalfWeight:
+    """The outcome of a verifier that gives 1 and 0, at the weight that suits -1 and +1."""
+
+    def test_it_is_said_once_and_at_the_first_step_that_shows_it(self):
+        metrics = changed(3 * WINDOW, lambda step: {"critic/score/max": 0.0} if step < 3 else {})
+        said = [(step, line) for step, name, line in heard(metrics, outcome_weight=1.0) if name == "half_weight"]
+        assert [step for step, _ in said] == [3]
+        assert "Set algorithm.prpo.outcome_weight=2.0" in said[0][1]
+
+    @pytest.mark.parametrize(
+        ("span", "settings"),
+        [
+            ((-1.0, 1.0), {}),
+            ((0.0, 0.0), {}),
+            ((0.0, 1.0), {"outcome_weight": 2.0}),
+            ((0.0, 1.0), {"outcome_norm": "mean_std"}),
+            ((0.0, 1.0), {"credit": "pure"}),
+            ((0.0, 1.0), {"credit": "process"}),
+        ],
+    )
+    def test_silence_where_nothing_is_amiss(self, span, settings):
+        settings = {"outcome_weight": 1.0, **settings}
+        assert half_weight({"critic/score/min": span[0], "critic/score/max": span[1]}, PrpoConfig(**settings)) is None
+        assert half_weight({}, PrpoConfig(**settings)) is None
 
 
 class TestRateLimit:
