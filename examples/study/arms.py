@@ -24,6 +24,7 @@ ARMS: dict[str, Arm] = {
     "prpo_calibrated": Arm("PRPO with a calibrated prior (ours)", calibrated=True),
     "prpo_half": Arm("PRPO with half the process advantage (ours)", {"prior_std": 2 * 12**-0.5}),
     "prpo_quarter": Arm("PRPO with a quarter of the process advantage (ours)", {"prior_std": 4 * 12**-0.5}),
+    "prpo_zero_one": Arm("PRPO with rewards of 1 and 0 and their weight left at 1", outcome="zero_one"),
     "prpo_slow": Arm("PRPO at half the learning rate"),
     "prpo_skip": Arm("PRPO, all-equal groups skipped (ours)", after="skip_equal"),
     **{f"prpo_{cut}": Arm(f"PRPO, cut by {cut.replace('_', ', ')}", cut=cut) for cut in CUTS if cut != "entropy"},

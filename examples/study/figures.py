@@ -32,11 +32,11 @@ def learning_curves(results: Results, prm: str, arms: Sequence[str], path: Path)
                     steps, values = _smoothed(steps, values)
                 if steps:
                     _band(axis, steps, values, arm, f"C{i}")
-        axes[0, column].set(title=task, ylim=(0, 1))
-        axes[1, column].set(xlabel="step", ylim=(0, 1))
+        axes[0, column].set(title=task)
+        axes[1, column].set(xlabel="step")
     axes[0, 0].set_ylabel("held-out, greedy")
     axes[1, 0].set_ylabel("training, temperature 1")
-    axes[0, 0].legend(fontsize=7)
+    axes[0, -1].legend(fontsize=7)
     return _saved(figure, path, f"Accuracy over training, {prm}: mean over seeds and its standard error")
 
 

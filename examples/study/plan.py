@@ -124,6 +124,8 @@ class Plan:
                 yield self._run("words", "oracle", arm, seed, rate["words", borrowed(arm)])
             for arm in ("process_centred", "prpo_group_mean", "prpo_calibrated"):
                 yield self._run("early", "learned", arm, seed, rate["early", borrowed(arm)])
+            for task, prm in (("early", "oracle"), ("early", "learned"), ("walk", "learned")):
+                yield self._run(task, prm, "prpo_zero_one", seed, rate[task, "prpo"])
 
     def prm_quality(self, rate: Rates) -> Iterator[Run]:
         """Worse and worse PRMs, with placed credit and, for some, with the same scores as one reward."""

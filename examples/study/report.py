@@ -5,8 +5,8 @@
     python -m study.report docs/evidence/runs.jsonl docs      # draw the report of the runs that are published
 
 A report is `evidence.md` and a folder `evidence` beside it: the figures, `runs.jsonl` with every run step by step,
-`tuning.jsonl` with those that chose the learning rates, `assets.json` with what is known of policies and PRMs, and
-`full_stack.md` where the runs with verl and vLLM were made.
+`tuning.jsonl` with the accuracies of those that chose the learning rates, `assets.json` with what is known of policies
+and PRMs, and `full_stack.md` where the runs with verl and vLLM were made.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def write_report(
     folder = out / "evidence"
     folder.mkdir(parents=True, exist_ok=True)
     write_all(reported, folder / "runs.jsonl")
-    write_all(tuning, folder / "tuning.jsonl")
+    write_all(tuning, folder / "tuning.jsonl", ("greedy", "sampled"))
     (folder / "assets.json").write_text(json.dumps(facts, indent=1) + "\n")
     if full_stack:
         (folder / "full_stack.md").write_text(full_stack)

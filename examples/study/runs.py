@@ -4,7 +4,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,12 +58,19 @@ def read(path: Path) -> Result:
     return Result(run, head["source"], head["seconds"], rows)
 
 
-def write_all(results: Sequence[Result], path: Path) -> None:
-    """Many runs in one file, a line each, measures as columns; null where a measure was not taken in a step."""
+def write_all(results: Sequence[Result], path: Path, names: Collection[str] | None = None) -> None:
+    """Many runs in one file, a line each, measures as columns; null where a measure was not taken in a step.
+
+    Args:
+        results: runs.
+        path: of the file.
+        names: of measures to keep, and of the steps that have one of them; all if there is none.
+    """
     with open(path, "w") as file:
         for result in results:
-            names = dict.fromkeys(name for row in result.rows for name in row)
-            columns = {name: [_short(row.get(name)) for row in result.rows] for name in names}
+            rows = [row for row in result.rows if names is None or not row.keys().isdisjoint(names)]
+            kept = dict.fromkeys(name for row in rows for name in row if names is None or name in ("step", *names))
+            columns = {name: [_short(row.get(name)) for row in rows] for name in kept}
             head = {**asdict(result.run), "source": result.source, "seconds": round(result.seconds, 1)}
             file.write(json.dumps({**head, "rows": columns}, separators=(",", ":")) + "\n")
 
