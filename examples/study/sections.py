@@ -186,9 +186,13 @@ def prm_quality(results: Results, path: Path) -> str:
     prms = [prm for prm in PRM_NAMES if results.has(prm=prm, arm="prpo")]
     if len(prms) < 3:
         return ""
-    seeds = sorted({seed for task in results.tasks for seed in results.of(task, prms[1], "prpo")})
+    poor = [prm for prm in prms if prm not in ("oracle", "learned")]
+    seeds = sorted({seed for task in results.tasks for prm in poor for seed in results.of(task, prm, "prpo")})
     columns = [
-        (arm, task) for arm in ("prpo", "grpo_mean_score") for task in results.tasks if results.of(task, prms[1], arm)
+        (arm, task)
+        for arm in ("prpo", "grpo_mean_score")
+        for task in results.tasks
+        if any(results.of(task, prm, arm) for prm in poor)
     ]
     rows = []
     for prm in prms:

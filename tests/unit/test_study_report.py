@@ -215,6 +215,15 @@ def test_a_published_report_is_drawn_again_from_its_runs(tmp_path, reported):
     assert "| step | 0 |" in text and "| GRPO | **" in text
 
 
+def test_the_published_page_is_what_its_runs_say(tmp_path):
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    rebuild(docs / "evidence" / "runs.jsonl", tmp_path)
+    assert (tmp_path / "evidence.md").read_text() == (docs / "evidence.md").read_text()
+    drawn = {path.name for path in (tmp_path / "evidence").glob("*.png")}
+    assert drawn == {path.name for path in (docs / "evidence").glob("*.png")}
+    assert (docs / "evidence.md").read_text().count(NOT_RUN) <= 1
+
+
 def test_numbers_of_the_text_are_looked_up(tmp_path, reported):
     evidence = Evidence(reported, [], FACTS, "", tmp_path)
     assert evidence.fill("{{diff prpo grpo oracle all}}; {{mean prpo learned early}}") == ("+10.0 [+10.0, +10.0]; 47.0")
