@@ -303,7 +303,7 @@ class TestPage:
 
         text = PAGE.read_text()
         rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.*)$", text, flags=re.MULTILINE))
-        assert set(rows) == set(alarms.RULES)
+        assert set(rows) == {*alarms.RULES, alarms.half_weight.__name__}
         for name, bound in (
             ("prm_up_outcome_down", f"{alarms.TREND}"),
             ("prm_up_outcome_down", f"{alarms.LEAST_RISE}"),
