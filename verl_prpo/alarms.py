@@ -26,6 +26,8 @@ CERTAIN = 3.0
 """Standard errors by which that mean has to be below 0: few responses a step make a noisy correlation."""
 SIGN_FLIPS = 0.4
 """Mean share of tokens from which on the PRM outvotes the outcome."""
+PRIOR_STD = 12**-0.5
+"""Of the paper, for scores between 0 and 1; twice as much halves the process advantage, too."""
 ALL_EQUAL = 0.8
 """Mean share of groups that agree from which on the outcome says next to nothing."""
 AT_MIN_GAP = 0.9
@@ -106,15 +108,19 @@ class Alarms:
             is said once.
         """
         lines = []
-        if not self._weighed and (half := half_weight(metrics, self._settings)):
-            self._weighed = True
-            lines.append(f"ALARM half_weight, step {step}: {half} See {PAGE}.")
+        self.sounding = []
+        if half := half_weight(metrics, self._settings):
+            self.sounding.append("half_weight")
+            if not self._weighed:
+                self._weighed = True
+                lines.append(f"ALARM half_weight, step {step}: {half} See {PAGE}.")
         self._window.add(step, metrics)
         if not self._window.full:
             return lines
         found = {name: rule(self._window, self._settings) for name, rule in RULES.items()}
-        self.sounding = [name for name, line in found.items() if line is not None]
-        for name in self.sounding:
+        trends = [name for name, line in found.items() if line is not None]
+        self.sounding += trends
+        for name in trends:
             until, pause = self._silent.get(name, (step, self._settings.alarm_window))
             if step >= until:
                 self._silent[name] = (step + pause, 2 * pause)
@@ -127,7 +133,8 @@ def half_weight(metrics: Mapping[str, float], settings: PrpoConfig) -> str | Non
     """What to say when outcome rewards span 0 to 1 where the paper's span -1 to +1, and nothing makes up for it."""
     spans = (metrics.get("critic/score/min"), metrics.get("critic/score/max"))
     shifts = settings.credit in ("prpo", "prm_avg_prpo") and settings.outcome_norm == "mean"
-    if spans != (0.0, 1.0) or not shifts or settings.outcome_weight != 1.0:
+    weaker = settings.prior_std is not None and settings.prior_std >= 2 * PRIOR_STD
+    if spans != (0.0, 1.0) or not shifts or settings.outcome_weight != 1.0 or weaker:
         return None
     return (
         "outcome rewards lie between 0 and 1, so beside the process rewards they weigh half of what they do in the "

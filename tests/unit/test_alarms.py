@@ -196,12 +196,21 @@ class TestHalfWeight:
         assert [step for step, _ in said] == [3]
         assert "Set algorithm.prpo.outcome_weight=2.0" in said[0][1]
 
+    def test_it_sounds_for_as_long_as_it_holds(self):
+        alarms = Alarms(PrpoConfig(alarm_window=0, outcome_weight=1.0))
+        counts = []
+        for most in (1.0, 1.0, 0.0, 1.0):
+            alarms.observe(len(counts), {"critic/score/min": 0.0, "critic/score/max": most})
+            counts.append(len(alarms.sounding))
+        assert counts == [1, 1, 0, 1]
+
     @pytest.mark.parametrize(
         ("span", "settings"),
         [
             ((-1.0, 1.0), {}),
             ((0.0, 0.0), {}),
             ((0.0, 1.0), {"outcome_weight": 2.0}),
+            ((0.0, 1.0), {"prior_std": 0.6}),
             ((0.0, 1.0), {"outcome_norm": "mean_std"}),
             ((0.0, 1.0), {"credit": "pure"}),
             ((0.0, 1.0), {"credit": "process"}),
