@@ -4,16 +4,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
 
 from study import statistics
 from study.results import Results
 from study.sections import FIGURES
 from study.statistics import Difference
 from study.tables import interval, table
-
-MARGIN = 0.032
-"""The paper's gain of PRPO over GRPO, MATH500 at 1.5B: 61.2 to 64.4."""
 
 
 @dataclass(frozen=True)
@@ -23,59 +19,42 @@ class Question:
     Attributes:
         asks: for people.
         arm, base: names of arms.
-        prm: that both are trained with.
-        least: the least difference that counts, a share.
     """
 
     asks: str
     arm: str
     base: str
-    prm: str = "oracle"
-    least: float = 0.0
 
 
 QUESTIONS = (
-    Question("PRPO over GRPO by the paper's 3.2 points, learned PRM?", "prpo", "grpo", "learned", MARGIN),
-    Question("PRPO over GRPO by the paper's 3.2 points, oracle?", "prpo", "grpo", "oracle", MARGIN),
-    Question("Does placing credit help? PRPO over GRPO on the mean score, oracle", "prpo", "grpo_mean_score"),
-    Question("The same with the learned PRM", "prpo", "grpo_mean_score", "learned"),
-    Question("Does the outcome shift help? PRPO over process only, oracle", "prpo", "process"),
-    Question("The same with the learned PRM", "prpo", "process", "learned"),
-    Question("PRPO over PRM-Avg, oracle?", "prpo", "prm_avg"),
-    Question("The same with the learned PRM", "prpo", "prm_avg", "learned"),
-    Question("PRPO over PURE, oracle?", "prpo", "pure"),
-    Question("The same with the learned PRM", "prpo", "pure", "learned"),
-    Question("Does the mean score help the outcome? PRM-Avg + PRPO over PRPO, oracle", "prm_avg_prpo", "prpo"),
-    Question("The same with the learned PRM", "prm_avg_prpo", "prpo", "learned"),
-    Question("Dr. GRPO over GRPO?", "dr_grpo", "grpo"),
+    Question("PRPO against GRPO", "prpo", "grpo"),
+    Question("PRPO with half the process advantage against GRPO", "prpo_half", "grpo"),
+    Question("PRPO with a quarter of it against GRPO", "prpo_quarter", "grpo"),
+    Question("PRM-Avg against GRPO", "prm_avg", "grpo"),
+    Question("PURE against GRPO", "pure", "grpo"),
+    Question("PRPO against PRM-Avg: placement, beside the outcome", "prpo", "prm_avg"),
+    Question("process only against GRPO on the mean score: placement, no outcome", "process", "grpo_mean_score"),
+    Question("PRPO against process only: the outcome shift", "prpo", "process"),
+    Question("PRPO against PURE", "prpo", "pure"),
+    Question("PRM-Avg + PRPO against PRPO: the mean score in the outcome", "prm_avg_prpo", "prpo"),
 )  # fmt: skip
 
 
-def answers(results: Results, name: str = "greedy") -> str:
-    """A table of questions, what the runs say on each task, and over all."""
+def answers(results: Results, prm: str) -> str:
+    """A table of questions and what the runs say over all tasks, by each figure; then task by task."""
     rows = []
     for question in QUESTIONS:
-        of_task = results.differences(question.prm, question.arm, question.base, FIGURES[name])
-        if of_task:
-            each = [statistics.difference({task: values}) for task, values in of_task.items()]
-            together = statistics.difference(of_task)
-            rows.append([question.asks, verdict(each, together, question.least), interval(together)])
-    return table(["question", "answer", "mean of tasks, points"], rows)
+        found = {name: results.differences(prm, question.arm, question.base, of) for name, of in FIGURES.items()}
+        if all(len(of_task) == len(results.tasks) for of_task in found.values()):
+            each = [statistics.difference({task: values}) for task, values in found["greedy"].items()]
+            told = [interval(statistics.difference(of_task)) for of_task in found.values()]
+            rows.append([question.asks, *told, verdicts(each)])
+    head = [f"PRM: {prm}", "final, greedy", "final, temperature 1", "area, greedy", "tasks, final greedy"]
+    return table(head, rows) if rows else ""
 
 
-def verdict(each: Sequence[Difference], together: Difference, least: float = 0.0) -> str:
-    """What differences by task and their mean say.
-
-    Returns:
-        "yes", "no: the reverse" or "not seen" by the interval of the mean (its mean must reach `least`, too), and on
-        how many tasks the same holds, or its reverse.
-    """
-    better = sum(found.low > 0 and found.mean >= least for found in each)
-    worse = sum(found.high < 0 for found in each)
-    of_all = "not seen"
-    if not isnan(together.low):
-        if together.low > 0:
-            of_all = "yes" if together.mean >= least else "yes, by less"
-        elif together.high < 0:
-            of_all = "no: the reverse"
-    return f"{of_all} (tasks: {better} yes, {worse} the reverse, {len(each) - better - worse} open)"
+def verdicts(each: Sequence[Difference]) -> str:
+    """On how many tasks the interval lies above 0, below it, or on both sides."""
+    above = sum(found.low > 0 for found in each)
+    below = sum(found.high < 0 for found in each)
+    return f"{above} above, {below} below, {len(each) - above - below} open"

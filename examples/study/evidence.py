@@ -5,7 +5,11 @@
 What stands between double braces in it is looked up:
 
     {{table NAME ...}}                     a table or figure, see `Evidence.table`
-    {{diff ARM BASE PRM TASK [FIGURE]}}    paired difference, points, with its interval; TASK "all": mean over tasks
+    {{diff ARM BASE PRM TASK [FIGURE]}}    paired difference, points, with its interval; TASK: one, several as in
+                                           early,words (their mean), or all
+    {{against_oracle PRM TASK [FIGURE]}}   the same of PRPO with a PRM less PRPO with the oracle, on the PRM's seeds
+    {{found TASK PRM}}                     percent of the wrong lines of sampled responses that a learned PRM finds
+    {{start TASK FIGURE}}                  accuracy before training, percent; FIGURE: greedy, sampled
     {{mean ARM PRM TASK [FIGURE]}}         mean over seeds, percent; FIGURE: greedy (if none is named), sampled, area
     {{late ARM PRM TASK MEASURE}}          mean over seeds of a measure's last quarter
     {{runs}}                               how many runs are reported
@@ -16,9 +20,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from study import sections, statistics
+from study import figures, sections, statistics
 from study.claims import answers
-from study.plan import HEADLINE
 from study.results import Results
 from study.runs import Result
 from study.sections import FIGURES, Facts
@@ -61,6 +64,9 @@ class Evidence:
             "diff": self.difference,
             "mean": self.mean,
             "late": self.late,
+            "against_oracle": self.against_oracle,
+            "start": self.start,
+            "found": self.found,
             "runs": lambda: str(len(self.reported)),
         }
         if what not in kinds:
@@ -73,17 +79,16 @@ class Evidence:
         tables: dict[str, Callable[..., str]] = {
             "policies": lambda: sections.policies(self.facts),
             "learned_prms": lambda: sections.learned_prms(self.facts),
+            "probes": lambda: sections.probes(self.facts, results),
             "tuning": lambda: sections.tuning(self.tuning) if self.tuning else "",
-            "answers": lambda: answers(results),
+            "answers": lambda prm: answers(results, prm),
             "headline": lambda prm, figure: sections.headline(results, prm, figure),
             "differences": lambda figure: sections.differences(results, figure, folder / f"differences_{figure}.png"),
             "curves": lambda prm: (
-                sections.figures.learning_curves(results, prm, HEADLINE, folder / f"curves_{prm}.png")
-                if results.has(prm, "prpo")
-                else ""
+                sections.curves(results, prm, folder / f"curves_{prm}.png") if results.has(prm, "prpo") else ""
             ),
             "scores": lambda prm: (
-                sections.figures.scores_and_labels(results, prm, folder / f"scores_{prm}.png")
+                figures.scores_and_labels(results, prm, folder / f"scores_{prm}.png")
                 if results.has(prm, "prpo")
                 else ""
             ),
@@ -91,7 +96,9 @@ class Evidence:
             "closed_gap": lambda: sections.closed_gap(results),
             "against": lambda prm, base, *arms: sections.against(results, prm, arms, base),
             "against_sampled": lambda prm, base, *arms: sections.against(results, prm, arms, base, "sampled"),
-            "prm_quality": lambda: sections.prm_quality(results, folder / "prm_quality.png"),
+            "steps_to_grpo": lambda prm: sections.steps_to_grpo(results, prm),
+            "prm_quality": lambda figure: sections.prm_quality(results, figure),
+            "recall": lambda: sections.recall_and_gain(results, self.facts, folder / "recall.png"),
             "rollouts": lambda: sections.rollouts(results),
             "full_stack": lambda: self.full_stack,
         }
@@ -101,9 +108,27 @@ class Evidence:
 
     def difference(self, arm: str, base: str, prm: str, task: str, figure: str = "greedy") -> str:
         """Paired difference in points with its interval."""
-        of_task = self.results.differences(prm, arm, base, FIGURES[figure])
-        chosen = of_task if task == "all" else {name: values for name, values in of_task.items() if name == task}
-        return interval(statistics.difference(chosen)).replace("**", "") if chosen else ""
+        return self._of_tasks(self.results.differences(prm, arm, base, FIGURES[figure]), task)
+
+    def against_oracle(self, prm: str, task: str, figure: str = "greedy") -> str:
+        """PRPO with a PRM less PRPO with the oracle, points, with its interval."""
+        return self._of_tasks(self.results.differences(prm, "prpo", "prpo", FIGURES[figure], base_prm="oracle"), task)
+
+    def _of_tasks(self, of_task: dict[str, list[float]], tasks: str) -> str:
+        wanted = self.results.tasks if tasks == "all" else tasks.split(",")
+        if not of_task.keys() >= set(wanted):
+            return ""
+        return interval(statistics.difference({task: of_task[task] for task in wanted})).replace("**", "")
+
+    def found(self, task: str, prm: str) -> str:
+        """What a learned PRM finds of the wrong lines of sampled responses, percent."""
+        facts = self.facts.get(f"{task} {prm}")
+        return percent(facts["sampled"]["on_wrong"]) if facts else ""
+
+    def start(self, task: str, figure: str) -> str:
+        """Accuracy before training, percent."""
+        found = self.results.of(task, "oracle", "grpo").values()
+        return percent(next(iter(found)).rows[0][figure]) if found else ""
 
     def mean(self, arm: str, prm: str, task: str, figure: str = "greedy") -> str:
         """Mean over seeds, percent."""

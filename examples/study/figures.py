@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of the study. Each is saved as a PNG; what is returned is the markdown that shows it, or nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -11,19 +11,23 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from study.results import Results
-from study.statistics import Difference, difference, final
+from study.statistics import Difference
 
-DPI = 110
+DPI = 120
 SMOOTHED = 5
+MARKS = "osD^v"
 
 
-def learning_curves(results: Results, prm: str, arms: Sequence[str], path: Path) -> str:
+def learning_curves(results: Results, prm: str, arms: Sequence[str], names: Mapping[str, str], path: Path) -> str:
     """Accuracy over training: mean over seeds, and the band of its standard error.
 
     Above greedy on held-out problems, below of the sampled training responses, a moving mean over `SMOOTHED` steps.
     """
-    figure, axes = plt.subplots(2, len(results.tasks), figsize=(4.2 * len(results.tasks), 6.4), squeeze=False)
+    figure, axes = plt.subplots(
+        2, len(results.tasks), figsize=(3.6 * len(results.tasks), 6.4), squeeze=False, layout="constrained"
+    )
     for column, task in enumerate(results.tasks):
         for i, arm in enumerate(arms):
             for axis, name in zip(axes[:, column], ("greedy", "accuracy"), strict=True):
@@ -31,71 +35,97 @@ def learning_curves(results: Results, prm: str, arms: Sequence[str], path: Path)
                 if name == "accuracy":
                     steps, values = _smoothed(steps, values)
                 if steps:
-                    _band(axis, steps, values, arm, f"C{i}")
+                    _band(axis, steps, 100 * np.asarray(values), names[arm], f"C{i}")
         axes[0, column].set(title=task)
         axes[1, column].set(xlabel="step")
-    axes[0, 0].set_ylabel("held-out, greedy")
-    axes[1, 0].set_ylabel("training, temperature 1")
-    axes[0, -1].legend(fontsize=7)
-    return _saved(figure, path, f"Accuracy over training, {prm}: mean over seeds and its standard error")
+    axes[0, 0].set_ylabel("right, held out, greedy, %")
+    axes[1, 0].set_ylabel("right, training rollouts, %")
+    _legend_below(figure, axes.flat)
+    about = f"Accuracy over training, PRM: {prm}; mean over seeds and its standard error, each panel with its own scale"
+    return _saved(figure, path, f"{about}; below a moving mean over {SMOOTHED} steps")
 
 
 def scores_and_labels(results: Results, prm: str, path: Path) -> str:
-    """What the PRM says of the training responses, what the labels say, and what the verifier says, for PRPO."""
-    figure, axes = plt.subplots(1, len(results.tasks), figsize=(4.2 * len(results.tasks), 3.2), squeeze=False)
+    """What the PRM, the exact labels and the verifier say of PRPO's training responses; the verifier of GRPO's."""
+    lines = {
+        "prm_mean": ("prpo", "PRPO: score of the PRM", "-"),
+        "label_mean": ("prpo", "PRPO: exact labels", "-"),
+        "accuracy": ("prpo", "PRPO: right answers", "-"),
+        "ended_early": ("prpo", "PRPO: ended early", "-"),
+        "grpo": ("grpo", "GRPO: right answers", "--"),
+    }
+    if prm == "oracle":
+        del lines["prm_mean"]  # they are the labels
+    figure, axes = plt.subplots(
+        1, len(results.tasks), figsize=(3.6 * len(results.tasks), 3.8), squeeze=False, layout="constrained"
+    )
     for axis, task in zip(axes[0], results.tasks, strict=True):
-        for i, name in enumerate(("prm_mean", "label_mean", "accuracy", "ended_early")):
-            steps, values = results.curves(task, prm, "prpo", name)
+        for i, (name, (arm, label, style)) in enumerate(lines.items()):
+            steps, values = results.curves(task, prm, arm, "accuracy" if name == "grpo" else name)
+            steps, values = _smoothed(steps, values)
             if steps:
-                _band(axis, steps, values, name, f"C{i}")
-        axis.set(title=task, xlabel="step", ylim=(0, 1))
-    axes[0][0].legend(fontsize=7)
-    return _saved(figure, path, f"PRPO, {prm}: mean PRM score, exact labels, accuracy and early endings")
+                _band(axis, steps, 100 * np.asarray(values), label, f"C{i}", style)
+        axis.set(title=task, xlabel="step", ylim=(0, 100))
+    axes[0][0].set_ylabel("share or mean, %")
+    _legend_below(figure, axes.flat)
+    return _saved(figure, path, f"Training responses, PRM: {prm}; a moving mean over {SMOOTHED} steps")
 
 
-def forest(found: Sequence[tuple[str, Difference]], caption: str, path: Path) -> str:
-    """Differences with their intervals, one below the other."""
-    figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.28 * len(found)))
-    for i, (_, each) in enumerate(reversed(found)):
-        axis.plot([100 * each.low, 100 * each.high], [i, i], color="C0")
-        axis.plot(100 * each.mean, i, "o", color="C0")
-    axis.axvline(0, color="grey", linewidth=0.8)
-    axis.set_yticks(range(len(found)), [name for name, _ in reversed(found)])
-    axis.set_xlabel("points")
+def forest(
+    panels: Mapping[str, Sequence[tuple[str, Mapping[str, Difference], Difference]]],
+    tasks: Sequence[str],
+    caption: str,
+    path: Path,
+) -> str:
+    """Differences with their intervals, one below the other, a panel for each PRM; small marks are single tasks."""
+    drawn = {prm: rows for prm, rows in panels.items() if rows}
+    tallest = max(map(len, drawn.values()))
+    figure, axes = plt.subplots(
+        1, len(drawn), figsize=(5.8 * len(drawn), 1.4 + 0.34 * tallest), squeeze=False, layout="constrained"
+    )
+    for axis, (prm, rows) in zip(axes[0], drawn.items(), strict=True):
+        for i, (_, each, together) in enumerate(reversed(rows)):
+            for k, task in enumerate(tasks):
+                if task in each:
+                    at = 100 * each[task].mean
+                    axis.plot(at, i, MARKS[k % len(MARKS)], color="0.6", markersize=4, label=task)
+            axis.plot([100 * together.low, 100 * together.high], [i, i], color="C0", linewidth=2)
+            axis.plot(100 * together.mean, i, "o", color="C0", label="mean of tasks")
+        axis.axvline(0, color="grey", linewidth=0.8)
+        axis.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)])
+        axis.set(xlabel="points over GRPO", title=f"PRM: {prm}")
+    _legend_below(figure, axes.flat)
     return _saved(figure, path, caption)
 
 
-def noise(
-    results: Results, prms: Sequence[str], seeds: Sequence[int], columns: Sequence[tuple[str, str]], path: Path
-) -> str:
-    """Gain over GRPO against the share of labels turned over, for each arm and task of `columns`."""
-    figure, axis = plt.subplots(figsize=(5.6, 3.6))
-    for i, (arm, task) in enumerate(columns):
-        drawn = []
-        for prm in prms:
-            values = results.differences(prm, arm, "grpo", lambda r: final(r.rows, "greedy"), seeds).get(task)
-            if values:
-                share = 0 if prm == "oracle" else int(prm.removeprefix("noise"))
-                drawn.append((share + 0.3 * i, difference({task: values})))  # side by side, so that bars show
-        axis.errorbar(
-            [share for share, _ in drawn],
-            [100 * each.mean for _, each in drawn],
-            [[100 * (e.mean - e.low) for _, e in drawn], [100 * (e.high - e.mean) for _, e in drawn]],
-            marker="o",
-            capsize=3,
-            color=f"C{i}",
-            label=f"{arm}, {task}",
-        )
+def recall(points: Mapping[str, Sequence[tuple[float, str, Difference]]], path: Path) -> str:
+    """Gain over GRPO against the share of wrong lines that a PRM finds; by task. Learned PRMs are filled."""
+    figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
+    for i, (task, found) in enumerate(points.items()):
+        for share, prm, each in found:
+            at = 100 * share + 0.5 * (i - 1.5)  # side by side, so that bars show
+            ends = [[100 * (each.mean - each.low)], [100 * (each.high - each.mean)]]
+            filled = f"C{i}" if prm.startswith("learned") else "white"
+            style = {"marker": MARKS[i % len(MARKS)], "capsize": 2, "color": f"C{i}", "markerfacecolor": filled}
+            axis.errorbar([at], [100 * each.mean], ends, linestyle="none", label=task, **style)
     axis.axhline(0, color="grey", linewidth=0.8)
-    axis.set(xlabel="labels turned over, %", ylabel="points over GRPO")
-    axis.legend(fontsize=8)
-    return _saved(figure, path, "Greedy accuracy less that of GRPO by noise in the PRM, 95% intervals over seeds")
+    axis.set(xlabel="wrong lines that the PRM finds, %", ylabel="PRPO, points over GRPO, greedy")
+    _legend_below(figure, [axis])
+    return _saved(
+        figure, path, "PRPO's gain by what its PRM finds; filled: learned PRMs; hollow: exact labels with noise"
+    )
 
 
-def _band(axis: plt.Axes, steps: Sequence[float], values: Sequence[Sequence[float]], name: str, colour: str) -> None:
-    of_seed = np.asarray(values)
+def _legend_below(figure: Figure, axes: Iterable[plt.Axes]) -> None:
+    labelled = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(labelled.values(), labelled.keys(), loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+
+
+def _band(
+    axis: plt.Axes, steps: Sequence[float], of_seed: NDArray[np.float64], name: str, colour: str, style: str = "-"
+) -> None:
     mean = of_seed.mean(0)
-    axis.plot(steps, mean, label=name, color=colour, linewidth=1.3)
+    axis.plot(steps, mean, style, label=name, color=colour, linewidth=1.3)
     if len(of_seed) > 1:
         error = of_seed.std(0, ddof=1) / np.sqrt(len(of_seed))
         axis.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
@@ -108,7 +138,6 @@ def _smoothed(steps: list[float], values: list[list[float]]) -> tuple[list[float
 
 
 def _saved(figure: Figure, path: Path, caption: str) -> str:
-    figure.tight_layout()
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
     plt.close(figure)
     return f"![{caption}]({path.parent.name}/{path.name})\n\n{caption}."

@@ -8,7 +8,7 @@
 #     bash examples/study/full_stack.sh --task early --seeds 1,2,3
 #     bash examples/study/full_stack.sh --help
 #
-# Same starting policy, problems, learned PRM and settings; the table is in .study/full_stack. Stop it at any time: the
+# Same starting policy, problems, learned PRM, learning rates and settings; the table is in .study/full_stack. Stop it at any time: the
 # same command goes on with the first training that is not finished. One training at a time on a machine (docs/cpu.md).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

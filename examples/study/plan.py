@@ -11,8 +11,8 @@ from study.tasks import TASKS
 from study.trainer import Settings
 
 RATES = (1e-4, 2e-4, 4e-4)
-LOW_RATE = 5e-5
-"""Tried, too, on the tasks where `RATES` was found to begin too high."""
+LEAST_RATE, MOST_RATE = 2.5e-5, 8e-4
+"""Where the best of `RATES` is the lowest or the highest of them, half or twice as much is tried, too, and so on."""
 TUNING_SEEDS = (101,)
 SEEDS = (1, 2, 3, 4, 5)
 ABLATION_SEEDS = (1, 2, 3)
@@ -59,8 +59,7 @@ class Plan:
         prms: of the headline comparison.
         seeds: of the headline comparison.
         steps, prompts: of every run.
-        rates: to choose from for each task and arm, with the oracle; a single one leaves nothing to tune.
-        low_rate_tasks: on which `LOW_RATE` is tried, too.
+        rates: to choose from first for each task and arm, with the oracle; a single one leaves nothing to tune.
     """
 
     tasks: Sequence[str] = tuple(TASKS)
@@ -71,17 +70,20 @@ class Plan:
     prompts: int = 16
     rates: Sequence[float] = RATES
     tuning_seeds: Sequence[int] = TUNING_SEEDS
-    low_rate_tasks: Sequence[str] = ("chained", "early")
     ablation_seeds: Sequence[int] = ABLATION_SEEDS
 
-    def tuning(self) -> Iterator[Run]:
-        """Runs that choose the learning rates of the headline arms, task by task."""
+    def tuning(self, scores: Mapping[tuple[str, str], Mapping[float, float]]) -> Iterator[Run]:
+        """Runs that choose the learning rates of the headline arms, task by task.
+
+        Args:
+            scores: of the rates that were tried, by task and arm: where the best is at an edge, one more follows.
+        """
         if len(self.rates) < 2:
             return
         for seed in self.tuning_seeds:
             for task in self.tasks:
-                for rate in (LOW_RATE, *self.rates) if task in self.low_rate_tasks else self.rates:
-                    for arm in self.arms:
+                for arm in self.arms:
+                    for rate in rates_to_try(self.rates, scores.get((task, arm), {})):
                         yield self._run(task, "oracle", arm, seed, rate)
 
     def reported(self, rate: Rates) -> Iterator[Run]:
@@ -110,7 +112,8 @@ class Plan:
             for arm in ("prpo_half", "prpo_quarter"):
                 for task in self.tasks:
                     yield self._run(task, "learned", arm, seed, rate[task, "prpo"])
-                yield self._run("early", "oracle", arm, seed, rate["early", "prpo"])
+                    if arm == "prpo_half" or task == "early":
+                        yield self._run(task, "oracle", arm, seed, rate[task, "prpo"])
             for task in ("words", "walk"):
                 yield self._run(task, "learned", "prpo_slow", seed, rate[task, "prpo"] / 2)
 
@@ -139,6 +142,9 @@ class Plan:
             ):
                 for prm in prms:
                     yield self._run(task, prm, arm, seed, rate[task, arm])
+            for task in ("early", "words"):
+                for arm in ("prpo_half", "prpo_quarter", "prm_avg", "pure"):
+                    yield self._run(task, "learned_weak", arm, seed, rate[task, borrowed(arm)])
 
     def rollouts(self, rate: Rates) -> Iterator[Run]:
         """Four and sixteen responses a prompt."""
@@ -169,3 +175,18 @@ class QuickPlan(Plan):
 def borrowed(arm: str) -> str:
     """The headline arm whose learning rate an arm uses."""
     return arm if arm in HEADLINE else BORROWS.get(arm, "prpo")
+
+
+def rates_to_try(first: Sequence[float], scores: Mapping[float, float]) -> list[float]:
+    """Learning rates from low to high: the first ones, those with a score, and one beyond the best if it is at an edge.
+
+    The smaller of equals is the best; nothing beyond `LEAST_RATE` and `MOST_RATE` is tried.
+    """
+    tried = sorted({*first, *scores})
+    if set(first) <= scores.keys():
+        best = max(sorted(scores), key=lambda rate: scores[rate])
+        if best == tried[0] and best / 2 >= LEAST_RATE:
+            tried.insert(0, best / 2)
+        elif best == tried[-1] and 2 * best <= MOST_RATE:
+            tried.append(2 * best)
+    return tried

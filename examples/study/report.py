@@ -16,7 +16,8 @@ from pathlib import Path
 
 from study.assets import LEARNED, facts_of
 from study.evidence import TEMPLATE, Evidence
-from study.runs import Result, read_all, write_all
+from study.probing import probe_of
+from study.runs import DIGITS, Result, read_all, write_all
 from study.sections import Facts
 from study.tasks import TASKS
 
@@ -36,7 +37,7 @@ def write_report(
     folder = out / "evidence"
     folder.mkdir(parents=True, exist_ok=True)
     write_all(reported, folder / "runs.jsonl")
-    write_all(tuning, folder / "tuning.jsonl", ("greedy", "sampled"))
+    write_all(tuning, folder / "tuning.jsonl", ("greedy", "sampled"), DIGITS)  # as exact as what chose the rates
     (folder / "assets.json").write_text(json.dumps(facts, indent=1) + "\n")
     if full_stack:
         (folder / "full_stack.md").write_text(full_stack)
@@ -58,8 +59,13 @@ def rebuild(runs: Path, out: Path) -> None:
 def known_facts(assets: Path) -> Facts:
     """What is known of the policies and PRMs that a folder holds."""
     names = [(task, what) for task in TASKS for what in ("policy", *LEARNED)]
-    found = {f"{task} {what}": facts_of(task, what, assets) for task, what in names}
-    return {name: facts for name, facts in found.items() if facts is not None}
+    found: Facts = {}
+    for task, what in names:
+        facts = facts_of(task, what, assets)
+        if facts is not None:
+            probed = probe_of(task, what, assets)
+            found[f"{task} {what}"] = facts | ({"probe": probed} if probed else {})
+    return found
 
 
 def main() -> None:

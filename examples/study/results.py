@@ -45,11 +45,15 @@ class Results:
         figure: Callable[[Result], float],
         seeds: Sequence[int] | None = None,
         rollouts: int = 8,
+        base_prm: str | None = None,
     ) -> dict[str, list[float]]:
-        """By task: a figure of an arm less that of another, for each seed that both were run with (of `seeds`)."""
+        """By task: a figure of an arm less that of another, for each seed that both were run with (of `seeds`).
+
+        Both have the same PRM unless `base_prm` is given.
+        """
         found = {}
         for task in self.tasks:
-            ours, theirs = self.of(task, prm, arm, rollouts), self.of(task, prm, base, rollouts)
+            ours, theirs = self.of(task, prm, arm, rollouts), self.of(task, base_prm or prm, base, rollouts)
             shared = [seed for seed in sorted(ours) if seed in theirs and (seeds is None or seed in seeds)]
             if shared:
                 found[task] = [figure(ours[seed]) - figure(theirs[seed]) for seed in shared]

@@ -58,19 +58,22 @@ def read(path: Path) -> Result:
     return Result(run, head["source"], head["seconds"], rows)
 
 
-def write_all(results: Sequence[Result], path: Path, names: Collection[str] | None = None) -> None:
+def write_all(
+    results: Sequence[Result], path: Path, names: Collection[str] | None = None, digits: int = SHORT_DIGITS
+) -> None:
     """Many runs in one file, a line each, measures as columns; null where a measure was not taken in a step.
 
     Args:
         results: runs.
         path: of the file.
         names: of measures to keep, and of the steps that have one of them; all if there is none.
+        digits: significant ones that are kept of each measure.
     """
     with open(path, "w") as file:
         for result in results:
             rows = [row for row in result.rows if names is None or not row.keys().isdisjoint(names)]
             kept = dict.fromkeys(name for row in rows for name in row if names is None or name in ("step", *names))
-            columns = {name: [_short(row.get(name)) for row in rows] for name in kept}
+            columns = {name: [_short(row.get(name), digits) for row in rows] for name in kept}
             head = {**asdict(result.run), "source": result.source, "seconds": round(result.seconds, 1)}
             file.write(json.dumps({**head, "rows": columns}, separators=(",", ":")) + "\n")
 
@@ -92,5 +95,5 @@ def read_all(path: Path) -> list[Result]:
     return found
 
 
-def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.{SHORT_DIGITS}g}")
+def _short(value: float | None, digits: int) -> float | None:
+    return None if value is None else float(f"{value:.{digits}g}")

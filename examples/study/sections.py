@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from study import figures, statistics
 from study.arms import ARMS
-from study.plan import HEADLINE, PRM_FREE
+from study.plan import HEADLINE
 from study.results import Results
 from study.runs import Result
 from study.statistics import Difference
@@ -55,6 +55,19 @@ PRM_NAMES = {
 }
 
 
+COMPARED = {"oracle": (*HEADLINE[1:], "prpo_half"), "learned": (*HEADLINE[2:], "prpo_half", "prpo_quarter")}
+"""Arms that are held against GRPO on every task, by PRM: one family of comparisons."""
+
+
+CURVES = ("grpo", "grpo_mean_score", "prpo", "prpo_half", "pure", "process")
+
+
+def short(arm: str) -> str:
+    """An arm's name without its explanation."""
+    name, _, rest = ARMS[arm].about.partition(": ")
+    return rest if name == "defect" else name
+
+
 def policies(facts: Facts) -> str:
     """Where training starts from."""
     known = {name.split()[0]: found for name, found in facts.items() if name.endswith(" policy")}
@@ -72,6 +85,23 @@ def learned_prms(facts: Facts) -> str:
     return table(["task", "PRM", "wrong, sampled", "right, sampled", "wrong, planted", "right, planted"], rows)
 
 
+def probes(facts: Facts, results: Results) -> str:
+    """What the probe says of the learned PRMs before training, and what training with them then comes to."""
+    rows = []
+    for name, found in facts.items():
+        if "probe" in found:
+            task, prm = name.split()
+            told = [
+                ", ".join(f"`{what}`" for what, of in found["probe"].items() if of["verdict"] == verdict)
+                for verdict in ("FLAG", "unclear")
+            ]
+            ends = [results.differences(prm, "prpo", "grpo", FIGURES[figure]) for figure in ("greedy", "sampled")]
+            gains = [interval(statistics.difference({task: end[task]})) if task in end else "" for end in ends]
+            rows.append([task, PRM_NAMES[prm], percent(found["sampled"]["on_wrong"]), *told, *gains])
+    head = ["task", "PRM", "wrong lines found, %", "flagged", "unclear", "PRPO less GRPO, greedy", "at temperature 1"]
+    return table(head, rows) if rows else ""
+
+
 def tuning(found: Sequence[Result]) -> str:
     """Learning rates that were tried, and the ones that were taken, by task."""
     scores, best = statistics.rate_scores(found), statistics.best_rates(found)
@@ -79,7 +109,7 @@ def tuning(found: Sequence[Result]) -> str:
     arms = list(dict.fromkeys(arm for _, arm in scores))
     rows = []
     for arm in arms:
-        row = [ARMS[arm].about]
+        row = [short(arm)]
         for task in tasks:
             of = scores.get((task, arm), {})
             cells = [f"{percent(of[rate])} at {rate:g}" for rate in of]
@@ -91,79 +121,88 @@ def tuning(found: Sequence[Result]) -> str:
 def headline(results: Results, prm: str, name: str) -> str:
     """A figure of every headline arm on every task: mean and standard deviation over the seeds."""
     rows = []
+    if name in ("greedy", "sampled"):
+        starts = [next(iter(results.of(task, "oracle", "grpo").values()), None) for task in results.tasks]
+        rows.append(["before training", *(percent(start.rows[0][name]) if start else "" for start in starts), ""])
     for arm in HEADLINE:
-        cells = [accuracy([FIGURES[name](r) for r in results.of(task, prm, arm).values()]) for task in results.tasks]
-        if any(cells):
-            rows.append([ARMS[arm].about, *cells])
-    return table(["arm", *results.tasks], rows)
+        found = [[FIGURES[name](r) for r in results.of(task, prm, arm).values()] for task in results.tasks]
+        if any(found):
+            rows.append([short(arm), *map(accuracy, found), str(max(map(len, found)))])
+    return table(["arm", *results.tasks, "seeds"], rows)
 
 
 def behaviour(results: Results, prm: str, task: str) -> str:
     """What training did to the responses, over the last quarter of the steps; mean over seeds."""
-    baseline = [FIGURES["greedy"](r) for r in results.of(task, prm, "grpo").values()]
     rows = []
     for arm in HEADLINE:
         found = [r.rows for r in results.of(task, prm, arm).values()]
-        if found and baseline:
-            reached = [statistics.steps_to(rows_of_run, float(np.mean(baseline))) for rows_of_run in found]
-            cells = [show(float(np.mean([of(r) for r in found]))) for _, of, show in BEHAVIOUR]
-            middle = float(np.median(reached))
-            steps = number(middle) if math.isfinite(middle) else "-"
-            rows.append([ARMS[arm].about, *cells, f"{steps} ({sum(map(math.isfinite, reached))}/{len(reached)})"])
-    head = ["arm", *(name for name, _, _ in BEHAVIOUR), "median step at GRPO's final accuracy (runs that reach it)"]
-    return table(head, rows) if rows else ""
+        if found:
+            rows.append([short(arm), *(show(float(np.mean([of(r) for r in found]))) for _, of, show in BEHAVIOUR)])
+    return table(["arm", *(name for name, _, _ in BEHAVIOUR)], rows) if rows else ""
+
+
+def curves(results: Results, prm: str, path: Path) -> str:
+    """Learning curves of the arms that tell the story."""
+    return figures.learning_curves(results, prm, CURVES, {arm: short(arm) for arm in CURVES}, path)
+
+
+def steps_to_grpo(results: Results, prm: str) -> str:
+    """Median step at which an arm's greedy accuracy is that with which GRPO ends, and how many runs get there."""
+    rows = []
+    for arm in HEADLINE:
+        row = [short(arm)]
+        for task in results.tasks:
+            found = [r.rows for r in results.of(task, prm, arm).values()]
+            ends = [FIGURES["greedy"](r) for r in results.of(task, prm, "grpo").values()]
+            reached = [statistics.steps_to(rows_of_run, float(np.mean(ends))) for rows_of_run in found]
+            middle = float(np.median(reached)) if reached else math.inf
+            told = f"{middle:.0f}" if math.isfinite(middle) else "-"
+            row.append(f"{told} ({sum(map(math.isfinite, reached))}/{len(reached)})" if reached else "")
+        rows.append(row)
+    return table(["arm", *results.tasks], rows) if results.has(prm, "grpo") else ""
 
 
 def differences(results: Results, name: str, path: Path) -> str:
     """Headline arms against GRPO: the family of comparisons that Holm's method is applied to."""
     found: list[tuple[str, str, dict[str, Difference], Difference]] = []
-    for prm in ("oracle", "learned"):
-        for arm in HEADLINE:
-            if arm != "grpo" and not (prm != "oracle" and arm in PRM_FREE):
-                of_task = results.differences(prm, arm, "grpo", FIGURES[name])
-                if of_task:
-                    each = {task: statistics.difference({task: values}) for task, values in of_task.items()}
-                    found.append((prm, arm, each, statistics.difference(of_task)))
+    for prm, arms in COMPARED.items():
+        for arm in arms:
+            of_task = results.differences(prm, arm, "grpo", FIGURES[name])
+            if of_task:
+                each = {task: statistics.difference({task: values}) for task, values in of_task.items()}
+                found.append((prm, arm, each, statistics.difference(of_task)))
     if not found:
         return ""
     adjusted = statistics.holm([together.p for *_, together in found])
-    rows = []
+    rows: dict[str, list[list[str]]] = {prm: [] for prm in COMPARED}
     for (prm, arm, each, together), p in zip(found, adjusted, strict=True):
         of_tasks = [interval(each[task]) if task in each else "" for task in results.tasks]
-        tested = [str(together.pairs), f"{together.p:.2g}", f"{p:.2g}"]
-        rows.append([prm, ARMS[arm].about, *of_tasks, interval(together), *tested])
-    head = ["PRM", "arm", *results.tasks, "mean of tasks", "pairs", "p", f"p, Holm for {len(found)}"]
-    drawn = [(f"{arm}, {prm}", together) for prm, arm, _, together in found]
-    shown = figures.forest(drawn, f"{TITLES[name]} less that of GRPO, points: mean over tasks, 95% interval", path)
-    return f"{table(head, rows)}\n\n{shown}"
+        rows[prm].append([short(arm), *of_tasks, interval(together), f"{together.p:.2g} ({p:.2g})"])
+    tables = [
+        table([f"PRM: {prm}", *results.tasks, "mean of tasks", f"p (Holm for {len(found)})"], of_prm)
+        for prm, of_prm in rows.items()
+        if of_prm
+    ]
+    caption = f"{TITLES[name]} less that of GRPO, points: mean over the tasks with its 95% interval, and each task"
+    panels = {prm: [(short(arm), each, all_) for p, arm, each, all_ in found if p == prm] for prm in COMPARED}
+    return "\n\n".join([*tables, figures.forest(panels, results.tasks, caption, path)])
 
 
 def closed_gap(results: Results) -> str:
-    """What of the gain of an oracle the learned PRM brings."""
+    """What of the gain of an oracle the learned PRM brings, where the oracle is seen to gain."""
     rows = []
     for task in results.tasks:
-        means = [
-            [FIGURES["greedy"](r) for r in results.of(task, prm, arm).values()]
-            for prm, arm in (("oracle", "grpo"), ("learned", "prpo"), ("oracle", "prpo"))
-        ]
-        if all(means):
-            grpo, learned, oracle = (float(np.mean(values)) for values in means)
-            share = percent((learned - grpo) / (oracle - grpo)) if oracle - grpo > 0.02 else "- (no gain to close)"
-            rows.append([task, percent(grpo), percent(learned), percent(oracle), share])
-    head = ["task", "GRPO", "PRPO, learned PRM", "PRPO, oracle", "share of the oracle's gain, %"]
+        gains = [results.differences(prm, "prpo", "grpo", FIGURES["greedy"]).get(task) for prm in ("learned", "oracle")]
+        if gains[0] and gains[1]:
+            learned, oracle = (statistics.difference({task: values}) for values in gains if values)
+            share = percent(learned.mean / oracle.mean) if oracle.low > 0 else "- (no gain to close is seen)"
+            rows.append([task, interval(learned), interval(oracle), share])
+    head = ["task", "PRPO less GRPO, learned PRM", "PRPO less GRPO, oracle", "share of the oracle's gain, %"]
     return table(head, rows) if rows else ""
 
 
-def ablations(
-    results: Results, prm: str, chosen: Callable[[str], bool] = lambda arm: True, name: str = "greedy"
-) -> str:
-    """Arms outside the headline against PRPO (process-only ones against process only, and so on, in text)."""
-    arms = [arm for arm in ARMS if arm not in HEADLINE and chosen(arm) and results.has(prm=prm, arm=arm)]
-    return against(results, prm, arms, "prpo", name)
-
-
 def against(results: Results, prm: str, arms: Iterable[str], base: str, name: str = "greedy") -> str:
-    """Arms less another, by task and over all, points with 95% intervals."""
+    """Arms less another, by task and over all that were run, points with 95% intervals."""
     rows, tasks = [], []
     for arm in arms:
         of_task = results.differences(prm, arm, base, FIGURES[name])
@@ -172,51 +211,58 @@ def against(results: Results, prm: str, arms: Iterable[str], base: str, name: st
             tasks = [task for task in results.tasks if task in of_task or task in tasks]
     cells = [
         [
-            ARMS[arm].about,
+            short(arm),
             *(interval(statistics.difference({t: of_task[t]})) if t in of_task else "" for t in tasks),
-            interval(statistics.difference(of_task)),
+            *([interval(statistics.difference(of_task))] if len(tasks) > 1 else []),
         ]
         for arm, of_task in rows
     ]
-    return table(["arm", *tasks, "mean"], cells) if rows else ""
+    return table(["arm", *tasks, *(["mean of those run"] if len(tasks) > 1 else [])], cells) if rows else ""
 
 
-def prm_quality(results: Results, path: Path) -> str:
-    """Gain over GRPO by PRM, with placed credit and with the same scores as one reward."""
-    prms = [prm for prm in PRM_NAMES if results.has(prm=prm, arm="prpo")]
-    if len(prms) < 3:
+def prm_quality(results: Results, name: str) -> str:
+    """PRPO with worse and worse PRMs, less GRPO and less PRPO with the oracle."""
+    poor = [prm for prm in PRM_NAMES if prm not in ("oracle", "learned") and results.has(prm=prm, arm="prpo")]
+    if not poor:
         return ""
-    poor = [prm for prm in prms if prm not in ("oracle", "learned")]
     seeds = sorted({seed for task in results.tasks for prm in poor for seed in results.of(task, prm, "prpo")})
-    columns = [
-        (arm, task)
-        for arm in ("prpo", "grpo_mean_score")
-        for task in results.tasks
-        if any(results.of(task, prm, arm) for prm in poor)
-    ]
+    tasks = [task for task in results.tasks if any(results.of(task, prm, "prpo") for prm in poor)]
     rows = []
-    for prm in prms:
+    for prm in ("oracle", "learned", *poor):
         row = [PRM_NAMES[prm]]
-        for arm, task in columns:
-            values = results.differences(prm, arm, "grpo", FIGURES["greedy"], seeds).get(task)
-            row.append(interval(statistics.difference({task: values})) if values else "")
+        for base, base_prm in (("grpo", prm), ("prpo", "oracle")):
+            found = results.differences(prm, "prpo", base, FIGURES[name], seeds, base_prm=base_prm)
+            same = prm == base_prm and base == "prpo"
+            row += [interval(statistics.difference({t: found[t]})) if t in found and not same else "" for t in tasks]
         rows.append(row)
-    head = ["PRM", *(f"{ARMS[arm].about.split(':')[0]}, {task}" for arm, task in columns)]
-    noise = [prm for prm in prms if prm == "oracle" or prm.startswith("noise")]
-    return f"{table(head, rows)}\n\n{figures.noise(results, noise, seeds, columns, path)}"
+    head = ["PRM", *(f"less GRPO, {t}" for t in tasks), *(f"less PRPO with the oracle, {t}" for t in tasks)]
+    return table(head, rows)
+
+
+def recall_and_gain(results: Results, facts: Facts, path: Path) -> str:
+    """PRPO less GRPO by how many of the wrong lines the PRM finds: what recall can foretell, and what it cannot."""
+    known = {"oracle": 1.0, "kind": 0.5, **{f"noise{share}": 1 - share / 100 for share in (5, 10, 20, 30)}}
+    points: dict[str, list[tuple[float, str, Difference]]] = {task: [] for task in results.tasks}
+    for prm in PRM_NAMES:
+        for task, values in results.differences(prm, "prpo", "grpo", FIGURES["greedy"]).items():
+            measured = facts.get(f"{task} {prm}", {}).get("sampled")
+            share = measured["on_wrong"] if measured else known.get(prm)
+            if share is not None:
+                points[task].append((share, prm, statistics.difference({task: values})))
+    return figures.recall(points, path) if any(points.values()) else ""
 
 
 def rollouts(results: Results) -> str:
-    """PRPO against GRPO with fewer and more responses a prompt."""
+    """PRPO against GRPO with fewer and more responses a prompt, on the seeds that all have."""
     rows = []
-    for count in (4, 8, 16):
-        of_task = results.differences("oracle", "prpo", "grpo", FIGURES["greedy"], rollouts=count)
-        for task, values in of_task.items():
-            if results.of(task, "oracle", "prpo", 4):
-                cells = [
-                    accuracy([FIGURES["greedy"](r) for r in results.of(task, "oracle", arm, count).values()])
-                    for arm in ("grpo", "prpo")
-                ]
-                rows.append([str(count), task, *cells, interval(statistics.difference({task: values}))])
-    head = ["rollouts", "task", "GRPO", "PRPO", "difference"]
-    return table(head, rows) if len({row[0] for row in rows}) > 1 else ""
+    few = [task for task in results.tasks if results.of(task, "oracle", "prpo", 4)]
+    for task in few:
+        seeds = sorted(results.of(task, "oracle", "prpo", 4))
+        for count in (4, 8, 16):
+            row = [str(count), task]
+            for name in ("greedy", "sampled"):
+                of_task = results.differences("oracle", "prpo", "grpo", FIGURES[name], seeds, count)
+                row.append(interval(statistics.difference({task: of_task[task]})) if task in of_task else "")
+            rows.append(row)
+    head = ["rollouts", "task", "PRPO less GRPO, greedy", "at temperature 1"]
+    return table(head, rows) if rows else ""

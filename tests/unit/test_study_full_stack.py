@@ -184,5 +184,6 @@ def test_the_table_sets_the_trainers_side_by_side():
         ]
     )
     assert "| 1 | prpo | 0.0003 | full stack | 25.0 | 75.0 | 50.0 | 20.0 |  |" in text
-    assert "after the last step, full stack: +25.0 points" in text
-    assert "after the last step, light: +12.5 points" in text
+    assert "after the last step, full stack: +25.0 points, mean +25.0" in text
+    assert "after the last step, light: +12.5 points, mean +12.5" in text
+    assert "training accuracy, last quarter, light: +0.0 points" in text

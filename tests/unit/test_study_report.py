@@ -2,23 +2,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """The study's plan, files, statistics and report."""
 
+import os
 import random
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from math import isnan
 from pathlib import Path
 
+import psutil
 import pytest
 from study import runs, statistics
 from study.arms import ARMS
-from study.claims import verdict
+from study.claims import verdicts
 from study.evidence import NOT_RUN, Evidence
-from study.plan import ABLATION_SEEDS, CORE, HEADLINE, PRM_FREE, SEEDS, TUNING_SEEDS, Plan, QuickPlan, Run
+from study.plan import (
+    ABLATION_SEEDS,
+    CORE,
+    HEADLINE,
+    PRM_FREE,
+    SEEDS,
+    TUNING_SEEDS,
+    Plan,
+    QuickPlan,
+    Run,
+    rates_to_try,
+)
 from study.report import rebuild, write_report
 from study.results import Results
-from study.run import Job, Workers, missing, work
+from study.run import Job, Workers, missing, parser, work
 from study.runs import Result
 from study.source import code_of, run_code
 from study.statistics import Difference
@@ -106,7 +120,7 @@ def test_runs_of_different_code_or_settings_are_not_mixed():
 
 def test_tuning_seeds_are_not_reported():
     reported = {run.settings.seed for run in Plan().reported(RATES)}
-    assert {run.settings.seed for run in Plan().tuning()} == set(TUNING_SEEDS)
+    assert {run.settings.seed for run in Plan().tuning({})} == set(TUNING_SEEDS)
     assert reported.isdisjoint(TUNING_SEEDS)
     assert len(SEEDS) >= 5 and len(ABLATION_SEEDS) >= 3
 
@@ -121,7 +135,24 @@ def test_the_plan_holds_every_arm_once_and_its_headline_on_every_task_and_seed()
             for task in plan.tasks:
                 seeds = {r.settings.seed for r in planned if (r.task, r.prm, r.settings.arm) == (task, prm, arm)}
                 assert seeds >= set(SEEDS if arm in CORE else ABLATION_SEEDS)
-    assert not list(QuickPlan().tuning())
+    assert not list(QuickPlan().tuning({}))
+
+
+@pytest.mark.parametrize(
+    ("scores", "tries"),
+    [
+        ({}, [1e-4, 2e-4, 4e-4]),
+        ({1e-4: 0.1, 2e-4: 0.2}, [1e-4, 2e-4, 4e-4]),
+        ({1e-4: 0.1, 2e-4: 0.2, 4e-4: 0.1}, [1e-4, 2e-4, 4e-4]),
+        ({1e-4: 0.2, 2e-4: 0.2, 4e-4: 0.1}, [5e-5, 1e-4, 2e-4, 4e-4]),
+        ({5e-5: 0.3, 1e-4: 0.2, 2e-4: 0.1, 4e-4: 0.1}, [2.5e-5, 5e-5, 1e-4, 2e-4, 4e-4]),
+        ({2.5e-5: 0.4, 5e-5: 0.3, 1e-4: 0.2, 2e-4: 0.1, 4e-4: 0.1}, [2.5e-5, 5e-5, 1e-4, 2e-4, 4e-4]),
+        ({1e-4: 0.1, 2e-4: 0.2, 4e-4: 0.3}, [1e-4, 2e-4, 4e-4, 8e-4]),
+        ({1e-4: 0.1, 2e-4: 0.2, 4e-4: 0.3, 8e-4: 0.4}, [1e-4, 2e-4, 4e-4, 8e-4]),
+    ],
+)
+def test_a_best_rate_at_the_edge_is_looked_beyond(scores, tries):
+    assert rates_to_try((1e-4, 2e-4, 4e-4), scores) == tries
 
 
 def test_what_is_compared_differs_in_what_is_compared_alone():
@@ -162,12 +193,14 @@ def test_only_code_makes_a_digest(tmp_path):
     assert codes[0] == codes[1] != codes[2]
 
 
+PROBED = {"drop_step": "ok", "stop_early": "FLAG", "pad": "unclear", "polite_end": "FLAG"}
 FACTS = {
     "early policy": {"steps": 5, "greedy": 0.3, "sampled": 0.2, "seconds": 1.0},
     "early learned": {
         "sampled": {"on_wrong": 0.5, "on_right": 0.9},
         "flawed": {"on_wrong": 0.6, "on_right": 0.8},
         "seconds": 1.0,
+        "probe": {what: {"verdict": verdict} for what, verdict in PROBED.items()},
     },
 }
 
@@ -190,11 +223,16 @@ def test_the_report_says_what_the_runs_say(tmp_path, reported):
     write_report(list(reversed(reported)), [], FACTS, "", tmp_path / "again")
     text = (tmp_path / "once" / "evidence.md").read_text()
     assert text == (tmp_path / "again" / "evidence.md").read_text()
-    assert "| oracle | PRPO, the paper's | **+10.0 [+10.0, +10.0]** |" in text
-    assert "| learned | PRPO, the paper's | **+5.0 [+5.0, +5.0]** |" in text
-    assert "Holm for 2" in text
-    assert "| early | 42.0 | 47.0 | 52.0 | 50.0 |" in text  # half of the oracle's gain
+    oracle, learned = "**+10.0 [+10.0, +10.0]**", "**+5.0 [+5.0, +5.0]**"
+    assert f"| PRPO, the paper's | {oracle} | {oracle} | {oracle} | 0.031 (0.062) |" in text  # 2 / 2**6, twice
+    assert f"| PRPO, the paper's | {learned} |  | {learned} | 0.25 (0.25) |" in text
+    assert text.count("p (Holm for 2)") == 2 * 3
+    assert f"| PRPO against GRPO | {oracle} | {oracle} | {learned} | 2 above, 0 below, 0 open |" in text
+    assert "| before training | 20.0 | 20.0 |" in text
+    assert f"| early | {learned} | {oracle} | 50.0 |" in text  # half of the oracle's gain
     assert "| early | learned | 50.0 | 90.0 | 60.0 | 80.0 |" in text
+    gain = "**+5.0 [+5.0, +5.0]**"
+    assert f"| early | learned | 50.0 | `stop_early`, `polite_end` | `pad` | {gain} | {gain} |" in text
     assert f"{len(reported)} runs" in text
     for figure in ("curves_oracle.png", "differences_greedy.png"):
         assert f"(evidence/{figure})" in text
@@ -221,12 +259,39 @@ def test_the_published_page_is_what_its_runs_say(tmp_path):
     assert (tmp_path / "evidence.md").read_text() == (docs / "evidence.md").read_text()
     drawn = {path.name for path in (tmp_path / "evidence").glob("*.png")}
     assert drawn == {path.name for path in (docs / "evidence").glob("*.png")}
-    assert (docs / "evidence.md").read_text().count(NOT_RUN) <= 1
+    assert NOT_RUN not in (docs / "evidence.md").read_text()
+
+
+def test_the_published_runs_are_the_plan_at_the_rates_that_the_published_tuning_chooses():
+    published = Path(__file__).resolve().parents[2] / "docs" / "evidence"
+    tuned = runs.read_all(published / "tuning.jsonl")
+    assert {r.run for r in tuned} == set(Plan().tuning(statistics.rate_scores(tuned)))
+    planned = set(Plan().reported(statistics.best_rates(tuned)))
+    assert {r.run for r in runs.read_all(published / "runs.jsonl")} == planned
+
+
+def test_readme_and_guide_quote_the_headline_as_it_is():
+    root = Path(__file__).resolve().parents[2]
+    results = Results(runs.read_all(root / "docs" / "evidence" / "runs.jsonl"))
+    learned, oracle = (
+        statistics.difference(results.differences(prm, "prpo", "grpo", lambda r: statistics.final(r.rows, "greedy")))
+        for prm in ("learned", "oracle")
+    )
+    readme, guide = (" ".join((root / name).read_text().split()) for name in ("README.md", "docs/guide.md"))
+    below = f"{-100 * learned.mean:.1f} points below GRPO"
+    assert f"{below} on average (greedy, 95% interval {-100 * learned.high:.1f} to {-100 * learned.low:.1f})" in readme
+    assert f"{100 * oracle.mean:.1f} above greedily ({100 * oracle.low:.1f} to {100 * oracle.high:.1f})" in readme
+    assert f"ended {below} in" in guide
 
 
 def test_numbers_of_the_text_are_looked_up(tmp_path, reported):
     evidence = Evidence(reported, [], FACTS, "", tmp_path)
     assert evidence.fill("{{diff prpo grpo oracle all}}; {{mean prpo learned early}}") == ("+10.0 [+10.0, +10.0]; 47.0")
+    assert (
+        evidence.fill("{{diff prpo grpo oracle words,early}}, {{start early sampled}}") == "+10.0 [+10.0, +10.0], 20.0"
+    )
+    assert evidence.fill("{{found early learned}}, {{against_oracle learned early}}") == "50.0, -5.0 [-5.0, -5.0]"
+    assert evidence.fill("{{diff prpo grpo learned early,words}}") == NOT_RUN, "a mean of tasks that were not run"
     assert evidence.fill("{{diff prpo grpo learned words}} {{table rollouts}}") == f"{NOT_RUN} {NOT_RUN}"
     for unknown in ("{{median prpo}}", "{{table chairs}}"):
         with pytest.raises(ValueError, match="known are"):
@@ -237,26 +302,14 @@ def at(low, mean, high):
     return Difference(mean, low, high, 0.1, 5)
 
 
-@pytest.mark.parametrize(
-    ("each", "together", "least", "says"),
-    [
-        ([at(1, 2, 3), at(-1, 1, 2)], at(1, 2, 3), 0, "yes (tasks: 1 yes, 0 the reverse, 1 open)"),
-        ([at(1, 2, 3)], at(1, 2, 3), 2.5, "yes, by less (tasks: 0 yes, 0 the reverse, 1 open)"),
-        ([at(-3, -2, -1)], at(-3, -2, -1), 0, "no: the reverse (tasks: 0 yes, 1 the reverse, 0 open)"),
-        ([at(-3, 2, 4)], at(-3, 2, 4), 0, "not seen (tasks: 0 yes, 0 the reverse, 1 open)"),
-    ],
-)
-def test_an_answer_is_what_the_intervals_say(each, together, least, says):
-    assert verdict(each, together, least) == says
+def test_an_answer_counts_tasks_by_their_intervals():
+    each = [at(1, 2, 3), at(-1, 1, 2), at(-3, -2, -1), at(0.5, 1, 2), at(float("nan"), 5, float("nan"))]
+    assert verdicts(each) == "2 above, 1 below, 2 open"
 
 
 def test_the_command_explains_itself():
-    root = Path(__file__).resolve().parents[2]
-    shown = subprocess.run(
-        ["bash", str(root / "examples/study/run.sh"), "--help"],
-        capture_output=True, text=True, timeout=300, check=True,
-    )  # fmt: skip
-    assert "--quick" in shown.stdout and "--hours" in shown.stdout
+    shown = parser().format_help()
+    assert "--quick" in shown and "--hours" in shown
 
 
 def job(name, do, *arguments):
@@ -277,6 +330,37 @@ def test_jobs_are_done_and_none_is_begun_when_time_is_up(capsys):
 def test_a_job_that_fails_ends_the_study():
     with ThreadPoolExecutor(1) as pool, pytest.raises(ZeroDivisionError):
         work("stage", [job("divide", divmod, 1, 0)], Workers(pool, 1, time.monotonic() + 600))
+
+
+def test_the_time_left_counts_what_comes_after(capsys):
+    with ThreadPoolExecutor(1) as pool:
+        assert work("stage", [job("sleep", time.sleep, 0.6)], Workers(pool, 1, time.monotonic() + 600), later=1000)
+    told = capsys.readouterr().out
+    assert "about 0 min to go" in told
+    assert int(told.split("to go, ")[1].split(" min with what comes after")[0]) >= 10  # 0.6 s for each of 1001
+
+
+POOL = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from study.run import _prepare_worker
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _prepare_worker)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    (tmp_path / "pool.py").write_text(POOL)
+    examples = Path(__file__).resolve().parents[2] / "examples"
+    environment = {**os.environ, "PYTHONPATH": f"{examples}:{examples / 'toy'}"}
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "pool.py")], stdout=subprocess.PIPE, env=environment)
+    worker = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait(60)
+    worker.wait(60)
 
 
 def test_what_is_finished_is_not_run_again(tmp_path):

@@ -22,12 +22,14 @@ from study.full_stack.export import Exported, export
 from study.full_stack.metrics import is_whole, rows_of
 from study.full_stack.table import Trained, write_table
 from study.plan import Run
+from study.statistics import best_rates
 from study.tasks import TASKS
 from study.trainer import Settings, train
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 ARMS = ("grpo", "prpo")
+TUNED = ROOT / "docs" / "evidence" / "tuning.jsonl"
 START_UP, PER_STEP = 600.0, 45.0
 """Most seconds of a training: to start and end, and for each step."""
 
@@ -37,7 +39,9 @@ def main() -> int:
     arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     torch.set_num_threads(1)
-    rates = {"grpo": arguments.lr_grpo, "prpo": arguments.lr_prpo}
+    tuned = best_rates(runs.read_all(TUNED))
+    given = {"grpo": arguments.lr_grpo, "prpo": arguments.lr_prpo}
+    rates = {arm: rate or tuned[arguments.task, arm] for arm, rate in given.items()}
     trained = []
     try:
         for seed in arguments.seeds:
@@ -64,8 +68,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--arms", type=_arms, default=ARMS, help="separated by commas (default: grpo,prpo)")
     made.add_argument("--seeds", type=_seeds, default=[1], help="separated by commas (default: 1)")
     made.add_argument("--steps", type=int, default=40, help="updates (default: 40)")
-    made.add_argument("--lr-grpo", type=float, default=2e-4, help="learning rate of GRPO (default: 2e-4)")
-    made.add_argument("--lr-prpo", type=float, default=2e-4, help="learning rate of PRPO (default: 2e-4)")
+    made.add_argument("--lr-grpo", type=float, help="learning rate of GRPO (default: the one chosen for the task)")
+    made.add_argument("--lr-prpo", type=float, help="learning rate of PRPO (default: the one chosen for the task)")
     made.add_argument(
         "--assets", type=Path, default=Path(".study/assets"), help="of the study (default: .study/assets)"
     )

@@ -62,14 +62,18 @@ def markdown(trained: Sequence[Trained]) -> str:
 
 
 def _differences(trained: Sequence[Trained]) -> list[str]:
-    """PRPO less GRPO at the end, by trainer, for the seeds that have both."""
-    ends: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for each in trained:
-        ends[each.trainer][each.run.settings.seed][each.run.settings.arm] = final(each.rows, "greedy")
+    """PRPO less GRPO, by trainer, for the seeds that have both: held out at the end, and in training."""
     told = []
-    for trainer, seeds in sorted(ends.items()):
-        found = [arms["prpo"] - arms["grpo"] for _, arms in sorted(seeds.items()) if len(arms) == 2]
-        if found:
-            by_seed = ", ".join(map(points, found))
-            told.append(f"PRPO less GRPO, held out, after the last step, {trainer}: {by_seed} points")
-    return ["\n".join(f"- {line}" for line in told)] if told else []
+    for title, figure in (
+        ("held out, greedy, after the last step", lambda rows: final(rows, "greedy")),
+        ("training accuracy, last quarter", lambda rows: late(rows, "accuracy")),
+    ):
+        of_trainer: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+        for each in trained:
+            of_trainer[each.trainer][each.run.settings.seed][each.run.settings.arm] = figure(each.rows)
+        for trainer, seeds in sorted(of_trainer.items()):
+            found = [arms["prpo"] - arms["grpo"] for _, arms in sorted(seeds.items()) if len(arms) == 2]
+            if found:
+                by_seed = ", ".join(map(points, found))
+                told.append(f"{title}, {trainer}: {by_seed} points, mean {points(sum(found) / len(found))}")
+    return ["PRPO less GRPO:\n\n" + "\n".join(f"- {line}" for line in told)] if told else []
