@@ -185,7 +185,9 @@ def test_what_the_prior_leaves_open_about_scores_centred_on_their_group_is_told(
     ("arguments", "status", "reason"),
     [
         (["--recorded"], 2, "leave out --recorded"),
-        (["--margin=-1"], 2, "--margin -1.0 must be at least 0"),
+        (["--margin=-1"], 2, "--margin -1.0 must be a number of at least 0"),
+        (["--margin=nan"], 2, "--margin nan must be a number of at least 0"),
+        (["--seed=-1"], 2, "--seed -1 must be at least 0"),
         (["--limit", "0"], 2, "--limit 0"),
         (["--tokenizer", "/no/such/folder"], 2, "--tokenizer /no/such/folder cannot be loaded"),
         (["algorithm.prpo.prior_std=0"], 2, "algorithm.prpo.prior_std"),
@@ -195,7 +197,8 @@ def test_what_the_prior_leaves_open_about_scores_centred_on_their_group_is_told(
 def test_what_is_wrong_is_said(
     arguments: list[str], status: int, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [{"prompt": "word " * arithmetic_prm.CONTEXT, "steps": ["1 + 1 = 2", "2 + 2 = 4"]}]
+    asked = ["word " * arithmetic_prm.CONTEXT + str(i) for i in range(5)]
+    rows = [{"prompt": prompt, "steps": ["1 + 1 = 2", "2 + 2 = 4"]} for prompt in asked]
     prm = arithmetic_prm.overrides(tmp_path / "prm")
     assert main(["calibrate", str(jsonl(tmp_path, rows)), "--probe", *prm, *arguments]) == status
     assert reason in capsys.readouterr().err
@@ -206,3 +209,10 @@ def test_responses_of_one_step_need_another_delimiter(tmp_path: Path, capsys: py
     prm = arithmetic_prm.overrides(tmp_path / "prm")
     assert main(["calibrate", str(source), "--probe", *prm]) == 2
     assert "--delimiter" in capsys.readouterr().err
+
+
+def test_a_few_prompts_decide_nothing_and_pass_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"prompt": str(i), "steps": ["1 + 1 = 2", "2 + 2 = 4"]} for i in range(4)]
+    prm = arithmetic_prm.overrides(tmp_path / "prm")
+    assert main(["calibrate", str(jsonl(tmp_path, rows)), "--probe", *prm]) == 2
+    assert "to 4 prompts; no verdict comes from fewer than 5" in capsys.readouterr().err

@@ -70,6 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.limit is None:
         arguments.limit = PROBED if arguments.probe else LIMIT
+    if arguments.seed < 0:
+        say(f"--seed {arguments.seed} must be at least 0")
+        return 2
     if arguments.limit < 1:
         say(f"--limit {arguments.limit} must be at least 1")
         return 2

@@ -5,6 +5,7 @@
 import argparse
 import contextlib
 import json
+import math
 import random
 import sys
 from collections.abc import Sequence
@@ -44,8 +45,8 @@ def run_probe(arguments: argparse.Namespace) -> int:
     if arguments.recorded:
         say("--probe scores texts that no dump holds: give a PRM and leave out --recorded")
         return 2
-    if arguments.margin < 0:
-        say(f"--margin {arguments.margin} must be at least 0")
+    if not 0 <= arguments.margin < math.inf:
+        say(f"--margin {arguments.margin} must be a number of at least 0")
         return 2
     delimiter = arguments.delimiter.replace("\\n", "\n").replace("\\t", "\t")
     try:
@@ -114,6 +115,7 @@ def _probe(
     from verl_prpo.prm.family import PrmError
     from verl_prpo.probe.perturbations import Solution
     from verl_prpo.probe.report import Prior, Probed, report, variants
+    from verl_prpo.probe.verdict import LEAST_PROMPTS
 
     probed = []
     for response in responses:
@@ -124,6 +126,12 @@ def _probe(
         raise InputError(
             f"{arguments.input}: no response has two steps with --delimiter {arguments.delimiter!r}; give what "
             "separates them, such as '\\n'"
+        )
+    prompts = len({one.group for one in probed})
+    if prompts < LEAST_PROMPTS:
+        raise InputError(
+            f"{arguments.input}: responses to {prompts} prompts; no verdict comes from fewer than "
+            f"{LEAST_PROMPTS}: give more, or raise --limit {arguments.limit}"
         )
     asked = variants(probed, arguments.seed)
     results = score_all(prm, [(probed[variant.response].messages, variant.segments) for variant in asked])

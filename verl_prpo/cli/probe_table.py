@@ -50,6 +50,8 @@ def print_probe(probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str |
     console = terminal()
     print(f"PRM: {prm.family.name}, {prm.where}")
     print(f"responses: {responses}; {probe.unscored} texts without scores")
+    if probe.failure is not None:
+        print(f"the first without: {probe.failure}")
     counted = "an estimate" if tokenizer is None else tokenizer
     print(f"z = (score - {probe.prior.mean:.4g}) / {probe.prior.std:.4g}; steps are cut by text; tokens by {counted}")
     if process_norm in NORMS:

@@ -119,16 +119,16 @@ def _dumped(row: Mapping[str, Any], delimiter: str) -> Response:
 def _own(row: Mapping[str, Any], delimiter: str) -> Response:
     messages = row.get("messages")
     if messages is None:
-        messages = [{"role": "user", "content": str(row["prompt"])}]
+        messages = [{"role": "user", "content": _text(row["prompt"], "prompt")}]
+    elif not _are_messages(messages):
+        raise ValueError('messages must be a list of {"role": ..., "content": ...}, both texts')
     if row.get("segments") is not None:
-        segments = [str(segment) for segment in row["segments"]]
+        segments = _texts(row["segments"], "segments")
     elif row.get("steps") is not None:
-        if not row["steps"]:
-            raise ValueError("there is no step in it")
-        *before, last = map(str, row["steps"])
+        *before, last = _texts(row["steps"], "steps")
         segments = [*(step if step.endswith(delimiter) else step + delimiter for step in before), last]
     elif row.get("response") is not None:
-        segments = cut(str(row["response"]), delimiter)
+        segments = cut(_text(row["response"], "response"), delimiter)
     else:
         raise ValueError("it has none of segments, steps and response")
     outcome = None if row.get("outcome") is None else float(row["outcome"])
@@ -136,6 +136,25 @@ def _own(row: Mapping[str, Any], delimiter: str) -> Response:
     if labels is not None and len(labels) != len(segments):
         raise ValueError(f"{len(labels)} step_labels for {len(segments)} segments")
     return Response(messages, segments, json.dumps(messages, sort_keys=True), outcome, labels)
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a text, not {value!r:.60}")
+    return value
+
+
+def _texts(value: Any, name: str) -> list[str]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"{name} must be a list of texts, not {value!r:.60}")
+    return [_text(part, f"each of {name}") for part in value]
+
+
+def _are_messages(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(message, dict) and all(isinstance(message.get(key), str) for key in ("role", "content"))
+        for message in value
+    )
 
 
 def _messages(prompt: str) -> list[dict[str, str]]:

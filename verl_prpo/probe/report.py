@@ -59,6 +59,7 @@ class Probe:
         margin: of the verdicts, in units of z.
         mean_z: of the responses as they are, mean over the tokens of each; None when none was scored.
         unscored: texts that the PRM failed on.
+        failure: why, for the first of them.
         findings: one per perturbation.
     """
 
@@ -66,6 +67,7 @@ class Probe:
     margin: float
     mean_z: Interval | None
     unscored: int
+    failure: str | None
     findings: Sequence[Finding]
 
     @property
@@ -135,4 +137,5 @@ def report(
     if originals:
         means = [pay_of_both(original, original, tokens)[0].mean for original in originals.values()]
         mean_z = mean_interval(means, [probed[response].group for response in originals], seed)
-    return Probe(prior, margin, mean_z, len(results) - len(judged), findings)
+    failed = [f"{result.failure.value}: {result.detail}" for result in results if result.failure is not None]
+    return Probe(prior, margin, mean_z, len(results) - len(judged), failed[0] if failed else None, findings)

@@ -140,7 +140,7 @@ def judge(perturbation: Perturbation, pairs: Sequence[Pair], margin: float, seed
     prompts = len(set(groups))
     known = (perturbation.name, perturbation.meaning, perturbation.harm, len(pairs), prompts)
     if prompts < LEAST_PROMPTS:
-        reason = f"applies to {prompts} prompts, needs {LEAST_PROMPTS}"
+        reason = f"applied and scored for {prompts} prompts, needs {LEAST_PROMPTS}"
         return Finding(*known, None, None, None, None, None, None, None, Verdict.UNCLEAR, reason, None)
     at_change = mean_interval([pair.after.at_change - pair.before.at_change for pair in pairs], groups, seed)
     mean = mean_interval([pair.after.mean - pair.before.mean for pair in pairs], groups, seed)
