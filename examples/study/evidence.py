@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fills `evidence.md.in` with the tables, figures and numbers of finished runs.
+"""Fills `evidence.md.in` or `look.md.in` with the tables, figures and numbers of finished runs.
 
 What stands between double braces in it is looked up:
 
@@ -13,6 +13,7 @@ What stands between double braces in it is looked up:
     {{mean ARM PRM TASK [FIGURE]}}         mean over seeds, percent; FIGURE: greedy (if none is named), sampled, area
     {{late ARM PRM TASK MEASURE}}          mean over seeds of a measure's last quarter
     {{runs}}                               how many runs are reported
+    {{missing}}                            what there is not
 """
 
 import re
@@ -28,6 +29,8 @@ from study.sections import FIGURES, Facts
 from study.tables import interval, number, percent
 
 TEMPLATE = Path(__file__).with_name("evidence.md.in")
+LOOK = Path(__file__).with_name("look.md.in")
+"""For reports that lack runs: tables, no conclusions."""
 NOT_RUN = "(not run)"
 
 
@@ -40,14 +43,21 @@ class Evidence:
         facts: see `study.sections.Facts`.
         full_stack: markdown of the runs with verl and vLLM, or nothing.
         folder: figures are written into it.
+        missing: what there is not, for people.
     """
 
     def __init__(
-        self, reported: Sequence[Result], tuning: Sequence[Result], facts: Facts, full_stack: str, folder: Path
+        self,
+        reported: Sequence[Result],
+        tuning: Sequence[Result],
+        facts: Facts,
+        full_stack: str,
+        folder: Path,
+        missing: str = "",
     ):
         self.results = Results(reported)
         self.reported, self.tuning, self.facts = reported, tuning, facts
-        self.full_stack, self.folder = full_stack, folder
+        self.full_stack, self.folder, self.missing = full_stack, folder, missing
 
     def fill(self, template: str) -> str:
         """A template with everything looked up.
@@ -68,6 +78,7 @@ class Evidence:
             "start": self.start,
             "found": self.found,
             "runs": lambda: str(len(self.reported)),
+            "missing": lambda: self.missing,
         }
         if what not in kinds:
             raise ValueError(f"evidence.md.in asks for {what!r}; known are {', '.join(kinds)}")

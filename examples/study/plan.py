@@ -48,6 +48,13 @@ class Run:
     prm: str
     settings: Settings
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        settings = self.settings
+        rollouts = f", {settings.rollouts} rollouts" if settings.rollouts != 8 else ""
+        return f"{self.task}, {self.prm}, {settings.arm}, seed {settings.seed}, lr {settings.lr:g}{rollouts}"
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -11,15 +11,26 @@ and PRMs, and `full_stack.md` where the runs with verl and vLLM were made.
 
 import argparse
 import json
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from study.assets import LEARNED, facts_of
-from study.evidence import TEMPLATE, Evidence
+from study.evidence import LOOK, TEMPLATE, Evidence
+from study.plan import Plan
 from study.probing import probe_of
-from study.runs import DIGITS, Result, read_all, write_all
+from study.runs import DIGITS, Result, RunError, read_all, write_all
 from study.sections import Facts
+from study.statistics import best_rates
 from study.tasks import TASKS
+
+DATA = ("runs.jsonl", "tuning.jsonl", "assets.json", "full_stack.md")
+"""Of a report; the last one where it was made."""
+
+
+class ReportError(Exception):
+    """A report that cannot be drawn or would destroy another; the message says what to do."""
 
 
 def write_report(
@@ -32,28 +43,78 @@ def write_report(
         tuning: runs that chose the learning rates.
         facts: of the starting policies and learned PRMs.
         full_stack: markdown of the runs with verl and vLLM, or nothing.
-        out: made if need be; files of an earlier report are overwritten.
+        out: made if need be; a report of as many runs or fewer is replaced.
+
+    Raises:
+        ReportError: there are no runs, or `out` holds a report of more.
     """
-    folder = out / "evidence"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_all(reported, folder / "runs.jsonl")
-    write_all(tuning, folder / "tuning.jsonl", ("greedy", "sampled"), DIGITS)  # as exact as what chose the rates
-    (folder / "assets.json").write_text(json.dumps(facts, indent=1) + "\n")
-    if full_stack:
-        (folder / "full_stack.md").write_text(full_stack)
-    rebuild(folder / "runs.jsonl", out)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        write_all(reported, folder / "runs.jsonl")
+        write_all(tuning, folder / "tuning.jsonl", ("greedy", "sampled"), DIGITS)  # as exact as what chose the rates
+        (folder / "assets.json").write_text(json.dumps(facts, indent=1) + "\n")
+        if full_stack:
+            (folder / "full_stack.md").write_text(full_stack)
+        rebuild(folder / "runs.jsonl", out)
 
 
 def rebuild(runs: Path, out: Path) -> None:
-    """Draw text and figures again from the `runs.jsonl` of a report and the files beside it."""
-    beside = runs.parent
-    folder = out / "evidence"
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = json.loads((beside / "assets.json").read_text())
-    full_stack = beside / "full_stack.md"
+    """Draw text and figures again from the `runs.jsonl` of a report and the files beside it; see `write_report`.
+
+    All is drawn before anything of an earlier report is touched. A report that lacks runs of the plan says so and draws
+    no conclusions.
+    """
+    for file in (runs, *(runs.parent / name for name in DATA[1:3])):
+        if not file.is_file():
+            raise ReportError(f"{file} is missing: give the runs.jsonl of a report, with the files beside it")
+    reported, tuning = read_all(runs), read_all(runs.parent / "tuning.jsonl")
+    if not reported:
+        raise ReportError(f"{runs} holds no run: there is nothing to report")
+    before = out / "evidence" / "runs.jsonl"
+    if before.is_file() and (count := len(read_all(before))) > len(reported):
+        raise ReportError(f"{out} holds a report of {count} runs, this one has {len(reported)}: choose another folder")
+    facts = json.loads((runs.parent / "assets.json").read_text())
+    full_stack = runs.parent / "full_stack.md"
     told = full_stack.read_text().strip() if full_stack.exists() else ""
-    found = Evidence(read_all(runs), read_all(beside / "tuning.jsonl"), facts, told, folder)
-    (out / "evidence.md").write_text(found.fill(TEMPLATE.read_text()))
+    missing = _missing(reported, tuning)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out) as made:
+        folder = Path(made) / "evidence"
+        folder.mkdir()
+        template = LOOK if missing else TEMPLATE
+        text = Evidence(reported, tuning, facts, told, folder, missing).fill(template.read_text())
+        (Path(made) / "evidence.md").write_text(text)
+        for name in DATA:
+            source = runs if name == "runs.jsonl" else runs.parent / name
+            if source.exists():
+                shutil.copyfile(source, folder / name)
+        _replace(Path(made), out)
+
+
+def _missing(reported: Sequence[Result], tuning: Sequence[Result]) -> str:
+    """What a report lacks of the plan; nothing if it is whole."""
+    plan, rates = Plan(), best_rates(tuning)
+    if rates.keys() != {(task, arm) for task in plan.tasks for arm in plan.arms}:
+        return "These runs are a part of the study's: its learning rates are not all tuned."
+    there = {result.run for result in reported}
+    planned = list(plan.reported(rates))
+    lacking = [run for run in planned if run not in there]
+    if not lacking:
+        return ""
+    named = "; ".join(run.name for run in lacking[:3]) + ("; ..." if len(lacking) > 3 else "")
+    return f"{len(lacking)} of the study's {len(planned)} runs are missing ({named})."
+
+
+def _replace(made: Path, out: Path) -> None:
+    """Put a drawn report in the place of an earlier one, of which nothing stays."""
+    (out / "evidence").mkdir(exist_ok=True)
+    new = {file.name for file in (made / "evidence").iterdir()}
+    for old in (out / "evidence").iterdir():
+        if old.name not in new and (old.suffix == ".png" or old.name in DATA):
+            old.unlink()
+    for name in sorted(new):
+        (made / "evidence" / name).replace(out / "evidence" / name)
+    (made / "evidence.md").replace(out / "evidence.md")
 
 
 def known_facts(assets: Path) -> Facts:
@@ -74,7 +135,10 @@ def main() -> None:
     parser.add_argument("runs", type=Path, help="runs.jsonl of a report")
     parser.add_argument("out", type=Path, help="folder for evidence.md")
     arguments = parser.parse_args()
-    rebuild(arguments.runs, arguments.out)
+    try:
+        rebuild(arguments.runs, arguments.out)
+    except (ReportError, RunError) as error:
+        parser.exit(2, f"{error}\n")
 
 
 if __name__ == "__main__":

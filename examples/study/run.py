@@ -7,104 +7,125 @@ tables and figures drawn from them. What is finished is kept: the same command g
 """
 
 import argparse
+import fcntl
+import math
 import multiprocessing
-import os
+import pickle
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import torch
 from study import runs
 from study.assets import LEARNED, path_of, policy_of, prm_of
+from study.jobs import AGAIN, Job, StudyError, Workers, kill_workers, prepare_worker, work
 from study.plan import Plan, QuickPlan, Rates, Run
+from study.prms import Prm
 from study.probing import probe, probe_path
-from study.report import known_facts, write_report
-from study.runs import Result
+from study.report import ReportError, known_facts, write_report
+from study.runs import Result, RunError
 from study.statistics import best_rates, rate_scores
 from study.tasks import TASKS
 from study.trainer import Row, look_at_start, train
-from transformers.utils.logging import disable_progress_bar
+from study.vocabulary import Vocabulary
+from transformers import Qwen2ForCausalLM
 
 WORKERS = 2
-PATIENCE = 900.0
-"""Seconds without a finished job after which something must be wrong: a job takes a minute or two."""
 POLICY_SECONDS, LESSON_SECONDS, PROBE_SECONDS, ROLLOUT_SECONDS = 60.0, 0.23, 12.0, 0.08
 """Of one core: a starting policy, a step of a learned PRM, a probe, and a rollout of each prompt of a batch."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Something to do in a worker.
-
-    Attributes:
-        name: for people.
-        cost: about how many seconds it takes one idle core; only ratios matter.
-        do, arguments: what is called.
-    """
-
-    name: str
-    cost: float
-    do: Callable[..., None]
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Processes that do jobs.
-
-    Attributes:
-        pool: of processes.
-        count: how many.
-        deadline: by the monotonic clock, after which nothing is begun.
-    """
-
-    pool: Executor
-    count: int
-    deadline: float
 
 
 def main() -> int:
     """Run what is missing of the plan and draw the report.
 
     Returns:
-        0 when all is done, 1 when a job hangs, 3 when the time was up, 130 when interrupted.
+        0 when all is done, 1 when it cannot go on, 3 when the time was up, 130 when interrupted.
     """
     arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = QuickPlan() if arguments.quick else Plan()
-    deadline = time.monotonic() + 3600 * arguments.hours
-    pool = ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"), _prepare_worker)
     try:
-        done = _study(plan, arguments.out, arguments.report, Workers(pool, arguments.workers, deadline))
-    except TimeoutError as error:
-        for child in multiprocessing.active_children():  # one that hangs would be waited for
-            child.kill()
-        print(f"{error}; the same command goes on from what is finished", file=sys.stderr)
+        with _claimed(arguments.out):
+            return _run_all(arguments)
+    except (RunError, ReportError, StudyError) as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"{error.filename or arguments.out}: {error.strerror or error}; what is finished is kept", file=sys.stderr
+        )
         return 1
     except KeyboardInterrupt:
-        print("\nfinishing what is under way; the same command goes on from there", file=sys.stderr)
         return 130
+
+
+def _run_all(arguments: argparse.Namespace) -> int:
+    plan = QuickPlan() if arguments.quick else Plan()
+    deadline = time.monotonic() + 3600 * arguments.hours
+    pool = ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"), prepare_worker)
+    workers = Workers(pool, arguments.workers, deadline)
+    try:
+        return 0 if _study(plan, arguments.out, arguments.report, workers) else 3
+    except KeyboardInterrupt:
+        print(
+            "\nfinishing what is under way; once more to drop it. The same command goes on from there", file=sys.stderr
+        )
+        raise
+    except StudyError:
+        kill_workers()  # one that hangs would be waited for
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
-    return 0 if done else 3
+        try:
+            pool.shutdown(cancel_futures=True)
+        except KeyboardInterrupt:
+            kill_workers()
+            raise
+
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """A folder that can be written and that no other study works in."""
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StudyError(f"another study is under way in {out}: wait for it, or choose another --out") from None
+        yield
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="examples/study/run.sh", description=__doc__)
+    about = (__doc__ or "").partition("\n\n")[2]
+    made = argparse.ArgumentParser(prog="examples/study/run.sh", description=about)
     made.add_argument("--quick", action="store_true", help="two tasks, four arms, two seeds: ten minutes, no evidence")
-    made.add_argument("--hours", type=float, default=3.0, help="start nothing new after this time (default: 3)")
-    made.add_argument("--workers", type=int, default=WORKERS, help="processes of one thread each (default: 2)")
-    made.add_argument("--out", type=Path, default=Path(".study"), help="folder of all that is made (default: .study)")
+    made.add_argument("--hours", type=_hours, default=3.0, help="start nothing new after this time (default: 3)")
+    made.add_argument("--workers", type=_workers, default=WORKERS, help="processes of one thread each (default: 2)")
+    made.add_argument(
+        "--out",
+        type=Path,
+        default=Path(".study"),
+        help="folder of all that is made, from the checkout (default: .study)",
+    )
     made.add_argument("--report", type=Path, help="folder for evidence.md (default: in --out)")
     return made
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 <= hours < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of hours")
+    return hours
+
+
+def _workers(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} workers can do nothing")
+    return count
 
 
 def _study(plan: Plan, out: Path, report: Path | None, workers: Workers) -> bool:
@@ -156,59 +177,14 @@ def _assets(plan: Plan, rates: Rates, assets: Path) -> list[tuple[str, list[Job]
     return [("policies", policies), ("learned PRMs", prms), ("probes of them", probes)]
 
 
-def work(stage: str, jobs: Sequence[Job], workers: Workers, later: float = 0.0) -> bool:
-    """Do jobs, telling how far they are; nothing is begun after the deadline.
-
-    Args:
-        stage: for people.
-        jobs: in the order in which they are begun.
-        workers: that do them.
-        later: seconds of one core that other stages will take, for the estimate of the time left.
-
-    Returns:
-        Whether all were done.
-
-    Raises:
-        TimeoutError: no job ended for `PATIENCE` seconds.
-    """
-    began = told = time.monotonic()
-    left = list(jobs)
-    under_way: dict[Future[None], Job] = {}
-    total, done, count = sum(job.cost for job in jobs), 0.0, 0
-    while left or under_way:
-        while left and len(under_way) < workers.count and time.monotonic() < workers.deadline:
-            job = left.pop(0)
-            under_way[workers.pool.submit(job.do, *job.arguments)] = job
-        if not under_way:
-            print(f"{stage}: time is up with {len(left)} of {len(jobs)} undone; the same command goes on from here")
-            return False
-        ended, _ = wait(under_way, timeout=PATIENCE, return_when=FIRST_COMPLETED)
-        if not ended:
-            names = ", ".join(job.name for job in under_way.values())
-            raise TimeoutError(f"nothing ended in {PATIENCE:.0f} s; under way: {names}")
-        for future in ended:
-            job = under_way.pop(future)
-            future.result()
-            done, count = done + job.cost, count + 1
-        now = time.monotonic()
-        if now - told > 15 or not left:
-            told = now
-            pace = (now - began) / done  # of this machine, workers side by side, to that of one idle core
-            here, all_of_it = pace * (total - done) / 60, pace * (total - done + later) / 60
-            and_after = f", {all_of_it:.0f} min with what comes after" if later else ""
-            spent = f"{(now - began) / 60:.0f} min, about {here:.0f} min to go{and_after}"
-            print(f"{stage}: {count}/{len(jobs)}, {spent}", flush=True)
-    return True
-
-
 def missing(wanted: Iterable[Run], assets: Path, results: Path) -> list[Job]:
     """Jobs for the runs that have no file among the results yet."""
     jobs = []
     for run in wanted:
         if not runs.path_of(run, results).exists():
             settings = run.settings
-            name = f"{run.task}, {run.prm}, {settings.arm}, seed {settings.seed}, lr {settings.lr:g}"
-            jobs.append(Job(name, settings.steps * settings.rollouts * ROLLOUT_SECONDS, _run, (run, assets, results)))
+            cost = settings.steps * settings.rollouts * ROLLOUT_SECONDS
+            jobs.append(Job(run.name, cost, _run, (run, assets, results)))
     return jobs
 
 
@@ -216,23 +192,29 @@ def _finished(wanted: Iterable[Run], results: Path) -> list[Result]:
     return [runs.read(path) for run in wanted if (path := runs.path_of(run, results)).exists()]
 
 
-def _prepare_worker() -> None:
-    torch.set_num_threads(1)
-    disable_progress_bar()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a run under way is finished and kept
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+@lru_cache(maxsize=4)
+def _policy(task: str, assets: Path) -> tuple[Qwen2ForCausalLM, Vocabulary]:
+    with _told_apart(task, "policy", assets):
+        return policy_of(task, assets)
 
 
-def _end_with_parent() -> None:
-    """A parent that is killed cannot end its workers, which would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+@lru_cache(maxsize=16)
+def _prm(prm: str, task: str, assets: Path) -> Prm:
+    with _told_apart(task, prm, assets):
+        return prm_of(prm, task, assets)
 
 
-_policy = lru_cache(maxsize=4)(policy_of)
-_prm = lru_cache(maxsize=16)(prm_of)
+@contextmanager
+def _told_apart(task: str, what: str, assets: Path) -> Iterator[None]:
+    """A file of weights that cannot be read is named."""
+    weights = path_of(task, what, assets)
+    there = weights.exists()
+    try:
+        yield
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        if not there:
+            raise
+        raise StudyError(f"{weights} cannot be read ({str(error)[:200]}): remove it, and {AGAIN}") from error
 
 
 @lru_cache(maxsize=4)
@@ -242,11 +224,12 @@ def _start(task: str, assets: Path) -> Row:
 
 
 def _make_policy(task: str, assets: Path) -> None:
-    policy_of(task, assets)
+    _policy(task, assets)
 
 
 def _make_prm(prm: str, task: str, assets: Path) -> None:
-    prm_of(prm, task, assets)
+    _policy(task, assets)
+    _prm(prm, task, assets)
 
 
 def _run(run: Run, assets: Path, results: Path) -> None:

@@ -13,6 +13,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 source examples/setup_env.sh
-export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false
+export PYTHONUTF8=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false
 export PYTHONPATH="examples:examples/toy${PYTHONPATH:+:$PYTHONPATH}"
 exec python -m study.run "$@"

@@ -3,10 +3,12 @@
 """Runs as files: one jsonl each while a study is under way, whole or not there; one for all when it is reported."""
 
 import json
+import math
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from study.arms import ARMS
 from study.plan import Run
@@ -15,6 +17,7 @@ from study.trainer import Row, Settings
 
 DIGITS, SHORT_DIGITS = 6, 4
 """Significant digits of the numbers in a run's own file, and in a file of many."""
+AGAIN = "remove it, and the same command makes it again"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Result:
     rows: list[Row]
 
 
+class RunError(Exception):
+    """A run's file that cannot be used, or a run that is none; the message says what to do."""
+
+
 def path_of(run: Run, folder: Path) -> Path:
     """Where a run's file is, or will be: settings, arm and code give its name."""
     name = digest(json.dumps([asdict(run), asdict(ARMS[run.settings.arm]), run_code(run.task)]))
@@ -41,21 +48,42 @@ def path_of(run: Run, folder: Path) -> Path:
 
 
 def write(run: Run, rows: Iterable[Row], seconds: float, folder: Path) -> None:
-    """Write a finished run."""
+    """Write a finished run.
+
+    Raises:
+        RunError: a measure is not finite.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     head = {**asdict(run), "source": run_code(run.task), "seconds": seconds}
-    lines = [head, *({name: float(f"{value:.{DIGITS}g}") for name, value in row.items()} for row in rows)]
+    rounded = [{name: float(f"{value:.{DIGITS}g}") for name, value in row.items()} for row in rows]
+    _check_finite(rounded, run.name)
     path = path_of(run, folder)
     half = path.with_suffix(f".{os.getpid()}")
-    half.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    half.replace(path)
+    try:
+        half.write_text("".join(json.dumps(line) + "\n" for line in (head, *rounded)))
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Result:
-    """A run's file."""
-    head, *rows = map(json.loads, path.read_text().splitlines())
-    run = Run(head["task"], head["prm"], Settings(**head["settings"]))
-    return Result(run, head["source"], head["seconds"], rows)
+    """A run's file.
+
+    Raises:
+        RunError: it is not that of a whole run.
+    """
+    try:
+        head, *rows = map(json.loads, path.read_text().splitlines())
+        result = _result(head, rows)
+        steps = [row["step"] for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is no run's file ({error!r}): {AGAIN}") from error
+    if path_of(result.run, path.parent).name != path.name:
+        raise RunError(f"{path} holds another run, {result.run.name}: {AGAIN}")
+    if steps != list(range(result.run.settings.steps + 1)):
+        raise RunError(f"{path} ends after step {steps[-1] if steps else 'none'}: {AGAIN}")
+    _check_finite(rows, f"{path}: {AGAIN}")
+    return result
 
 
 def write_all(
@@ -79,20 +107,39 @@ def write_all(
 
 
 def read_all(path: Path) -> list[Result]:
-    """Every run of a folder, or of a file that `write_all` wrote."""
+    """Every run of a folder, or of a file that `write_all` wrote.
+
+    Raises:
+        RunError: a file or line that is none.
+    """
     if path.is_dir():
         return [read(file) for file in sorted(path.glob("*.jsonl"))]
     found = []
-    for line in path.read_text().splitlines():
-        head = json.loads(line)
-        columns = head["rows"]
-        rows = [
-            {name: value for name, value in zip(columns, values, strict=True) if value is not None}
-            for values in zip(*columns.values(), strict=True)
-        ]
-        run = Run(head["task"], head["prm"], Settings(**head["settings"]))
-        found.append(Result(run, head["source"], head["seconds"], rows))
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            head = json.loads(line)
+            columns = head["rows"]
+            rows = [
+                {name: value for name, value in zip(columns, values, strict=True) if value is not None}
+                for values in zip(*columns.values(), strict=True)
+            ]
+            found.append(_result(head, rows))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{path}, line {number}: no run ({error!r})") from error
+        _check_finite(rows, f"{path}, line {number}")
     return found
+
+
+def _result(head: dict[str, Any], rows: list[Row]) -> Result:
+    run = Run(head["task"], head["prm"], Settings(**head["settings"]))
+    return Result(run, head["source"], head["seconds"], rows)
+
+
+def _check_finite(rows: Sequence[Row], where: str) -> None:
+    for row in rows:
+        for name, value in row.items():
+            if not math.isfinite(value):
+                raise RunError(f"{name} of step {row['step']:g} is {value}; {where}")
 
 
 def _short(value: float | None, digits: int) -> float | None:

@@ -4,6 +4,7 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from study import runs, statistics
 from study.arms import ARMS
 from study.claims import verdicts
 from study.evidence import NOT_RUN, Evidence
+from study.jobs import Job, StudyError, Workers, work
 from study.plan import (
     ABLATION_SEEDS,
     CORE,
@@ -30,10 +32,10 @@ from study.plan import (
     Run,
     rates_to_try,
 )
-from study.report import rebuild, write_report
+from study.report import ReportError, rebuild, write_report
 from study.results import Results
-from study.run import Job, Workers, missing, parser, work
-from study.runs import Result
+from study.run import missing, parser
+from study.runs import Result, RunError
 from study.source import code_of, run_code
 from study.statistics import Difference
 from study.tasks import TASKS
@@ -162,13 +164,40 @@ def test_what_is_compared_differs_in_what_is_compared_alone():
 
 
 def test_a_run_is_written_whole_and_read_back(tmp_path):
-    run = Run("early", "oracle", Settings("prpo", 1))
-    runs.write(run, [{"step": 0, "greedy": 1 / 3}], 2.0, tmp_path)
+    run = Run("early", "oracle", Settings("prpo", 1, steps=1))
+    runs.write(run, [{"step": 0, "greedy": 1 / 3}, {"step": 1}], 2.0, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [runs.path_of(run, tmp_path).name]
     back = runs.read(runs.path_of(run, tmp_path))
     assert back.run == run
-    assert back.rows == [{"step": 0, "greedy": 0.333333}]
+    assert back.rows == [{"step": 0, "greedy": 0.333333}, {"step": 1}]
     assert back.source == run_code("early")
+
+
+def test_what_is_no_whole_run_is_named_and_how_to_mend_it(tmp_path):
+    run, other = (Run("early", "oracle", Settings("prpo", seed, steps=1)) for seed in (1, 2))
+    runs.write(run, [{"step": 0, "greedy": 0.5}, {"step": 1}], 2.0, tmp_path)
+    path = runs.path_of(run, tmp_path)
+    whole = path.read_text()
+    faults = {
+        "": "is no run's file",
+        whole[:40]: "is no run's file",
+        "{}\n": r"KeyError\('task'",
+        "\n".join(whole.splitlines()[:2]): "ends after step 0",
+        whole.replace("0.5", "NaN"): "greedy of step 0 is nan",
+        whole.replace('"seed": 1', '"seed": 2'): f"holds another run, {other.name}",
+    }
+    for text, says in faults.items():
+        path.write_text(text)
+        with pytest.raises(RunError, match=says) as caught:
+            runs.read(path)
+        assert path.name in str(caught.value) and "the same command makes it again" in str(caught.value)
+    with pytest.raises(RunError, match=f"greedy of step 0 is nan; {run.name}"):
+        runs.write(run, [{"step": 0, "greedy": float("nan")}], 2.0, tmp_path / "new")
+    assert not list((tmp_path / "new").iterdir())
+    runs.write_all([result("early", "oracle", "grpo", 1, 0.3)], tmp_path / "all.jsonl")
+    (tmp_path / "all.jsonl").write_text((tmp_path / "all.jsonl").read_text() + "{}\n")
+    with pytest.raises(RunError, match="line 2: no run"):
+        runs.read_all(tmp_path / "all.jsonl")
 
 
 def test_a_run_of_other_settings_has_another_file(tmp_path):
@@ -250,7 +279,39 @@ def test_a_published_report_is_drawn_again_from_its_runs(tmp_path, reported):
     rebuild(tmp_path / "out" / "evidence" / "runs.jsonl", tmp_path / "again")
     text = (tmp_path / "again" / "evidence.md").read_text()
     assert text == (tmp_path / "out" / "evidence.md").read_text()
-    assert "| step | 0 |" in text and "| GRPO | **" in text
+    assert "| GRPO | **" in text
+    for name in ("runs.jsonl", "tuning.jsonl", "assets.json", "full_stack.md"):
+        assert (tmp_path / "again" / "evidence" / name).read_text() == (
+            tmp_path / "out" / "evidence" / name
+        ).read_text()
+
+
+def test_a_report_that_lacks_runs_says_so_and_draws_no_conclusions(tmp_path, reported):
+    write_report(reported, [], FACTS, "", tmp_path)
+    text = (tmp_path / "evidence.md").read_text()
+    assert "its learning rates are not all tuned" in text and "## In short" not in text
+    published = Path(__file__).resolve().parents[2] / "docs" / "evidence"
+    shutil.copytree(published, tmp_path / "less")
+    lines = (tmp_path / "less" / "runs.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "less" / "runs.jsonl").write_text("".join(lines[1:]))
+    lost = runs.read_all(published / "runs.jsonl")[0].run
+    rebuild(tmp_path / "less" / "runs.jsonl", tmp_path / "drawn")
+    text = (tmp_path / "drawn" / "evidence.md").read_text()
+    assert f"1 of the study's {len(lines)} runs are missing ({lost.name})." in text and "## In short" not in text
+
+
+def test_a_smaller_report_does_not_replace_a_larger_one_and_nothing_of_an_older_one_stays(tmp_path, reported):
+    write_report(reported[:-1], [], FACTS, "told", tmp_path)
+    (tmp_path / "evidence" / "old.png").write_bytes(b"")
+    write_report(reported, [], FACTS, "", tmp_path)
+    assert not (tmp_path / "evidence" / "old.png").exists() and not (tmp_path / "evidence" / "full_stack.md").exists()
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    for fewer, says in ((reported[:3], "choose another folder"), ([], "holds no run")):
+        with pytest.raises(ReportError, match=says):
+            write_report(fewer, [], FACTS, "", tmp_path)
+    assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(ReportError, match="nowhere"):
+        rebuild(tmp_path / "nowhere.jsonl", tmp_path)
 
 
 def test_the_published_page_is_what_its_runs_say(tmp_path):
@@ -332,6 +393,12 @@ def test_a_job_that_fails_ends_the_study():
         work("stage", [job("divide", divmod, 1, 0)], Workers(pool, 1, time.monotonic() + 600))
 
 
+def test_a_job_that_hangs_ends_the_study(monkeypatch):
+    monkeypatch.setattr("study.jobs.PATIENCE", 0.2)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(StudyError, match="nothing ended in 0 s, amid nap; the same"):
+        work("stage", [job("nap", time.sleep, 2)], Workers(pool, 1, time.monotonic() + 600))
+
+
 def test_the_time_left_counts_what_comes_after(capsys):
     with ThreadPoolExecutor(1) as pool:
         assert work("stage", [job("sleep", time.sleep, 0.6)], Workers(pool, 1, time.monotonic() + 600), later=1000)
@@ -343,10 +410,10 @@ def test_the_time_left_counts_what_comes_after(capsys):
 POOL = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
-from study.run import _prepare_worker
+from study.jobs import prepare_worker
 
 if __name__ == "__main__":
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _prepare_worker)
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), prepare_worker)
     print(pool.submit(os.getpid).result(), flush=True)
     time.sleep(600)
 """
