@@ -51,6 +51,7 @@ def interrupting(generate):  # Ctrl-C once two problems are done, whatever the s
     return generate_two
 
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background
 generation.VllmEngine = one_engine
 files = [str(folder / "digits.parquet"), str(folder / "aime_tiny.parquet")]
 common = ["--reward-function", str(folder / "reward.py"), "--max-tokens", sys.argv[2], "--vllm", "max_num_seqs=2"]
