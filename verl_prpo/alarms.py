@@ -26,8 +26,6 @@ CERTAIN = 3.0
 """Standard errors by which that mean has to be below 0: few responses a step make a noisy correlation."""
 SIGN_FLIPS = 0.4
 """Mean share of tokens from which on the PRM outvotes the outcome."""
-PRIOR_STD = 12**-0.5
-"""Of the paper, for scores between 0 and 1; twice as much halves the process advantage, too."""
 ALL_EQUAL = 0.8
 """Mean share of groups that agree from which on the outcome says next to nothing."""
 AT_MIN_GAP = 0.9
@@ -133,8 +131,7 @@ def half_weight(metrics: Mapping[str, float], settings: PrpoConfig) -> str | Non
     """What to say when outcome rewards span 0 to 1 where the paper's span -1 to +1, and nothing makes up for it."""
     spans = (metrics.get("critic/score/min"), metrics.get("critic/score/max"))
     shifts = settings.credit in ("prpo", "prm_avg_prpo") and settings.outcome_norm == "mean"
-    weaker = settings.prior_std is not None and settings.prior_std >= 2 * PRIOR_STD
-    if spans != (0.0, 1.0) or not shifts or settings.outcome_weight != 1.0 or weaker:
+    if spans != (0.0, 1.0) or not shifts or settings.outcome_weight != 1.0:
         return None
     return (
         "outcome rewards lie between 0 and 1, so beside the process rewards they weigh half of what they do in the "

@@ -181,7 +181,11 @@ class TestInput:
         assert [r.segments for r in read_responses(jsonl(tmp_path / "2.jsonl", rows[1:]))] == [["b"]]
 
     def test_plain_responses_are_cut_after_blank_lines(self, tmp_path: Path) -> None:
-        rows = [{"prompt": "?", "response": "a\n\nb\n\n\n\nc"}, {"messages": [], "segments": ["x", "y"]}, row("p", "q")]
+        rows = [
+            {"prompt": "?", "response": "a\n\nb\n\n\n\nc"},
+            {"messages": [{"role": "user", "content": "?"}], "segments": ["x", "y"]},
+            row("p", "q"),
+        ]
         cut_by_default = read_responses(jsonl(tmp_path / "in.jsonl", rows))
         assert [r.segments for r in cut_by_default] == [["a\n\n", "b\n\n\n\n", "c"], ["x", "y"], ["p\n\n", "q"]]
         assert read_responses(tmp_path / "in.jsonl", "b")[0].segments == ["a\n\nb", "\n\n\n\nc"]
@@ -209,6 +213,7 @@ class TestInput:
             ('{"prompt": "?", "segments": ["a", null]}', "each of segments must be a text, not None"),
             ('{"prompt": 5, "response": "a"}', "prompt must be a text, not 5"),
             ('{"messages": "hi", "response": "a"}', "messages must be a list of"),
+            ('{"messages": [], "response": "a"}', "messages must be a list of"),
             ('{"messages": [{"role": "user"}], "response": "a"}', "messages must be a list of"),
             ('{"prompt": "?", "response": ""}', "no response with text"),
         ],

@@ -305,5 +305,5 @@ class TestReport:
             for fails, variant in zip(first, asked, strict=True)
         ]
         found = report(self.PROBED, asked, results, Prior(0.5, 0.2), len, 0.25, seed=0)
-        assert found.unscored == 2
+        assert found.unscored == 2 and found.failure == "overlong: too long"
         assert {finding.responses for finding in found.findings} == {5}

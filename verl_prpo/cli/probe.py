@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from verl_prpo.cli.responses import Response
     from verl_prpo.config import PrpoConfig
     from verl_prpo.probe.payment import TokenCount
-    from verl_prpo.probe.report import Probe
+    from verl_prpo.probe.report import Probe, Probed
 
 PROBED = 64
 """Responses probed; each is scored once as it is and once per perturbation."""
@@ -54,16 +54,14 @@ def run_probe(arguments: argparse.Namespace) -> int:
         responses, chosen = _chosen(found, arguments)
         settings, prpo = chosen_settings(arguments)
         tokens = _tokens(arguments.tokenizer)
+        probed = _solutions(responses, delimiter, arguments)
     except (InputError, ConfigError) as error:
         say(str(error))
         return 2
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prm = open_prm(settings, arguments.device)
-            probe = _probe(prm, responses, prpo, tokens, delimiter, arguments)
-    except InputError as error:
-        say(str(error))
-        return 2
+            probe = _probe(prm, probed, prpo, tokens, arguments)
     except PrmError as error:
         say(str(error))
         return 1
@@ -102,19 +100,11 @@ def _tokens(tokenizer: str | None) -> "TokenCount":
     return lambda text: len(loaded(text, add_special_tokens=False).input_ids)
 
 
-def _probe(
-    prm: "OpenPrm",
-    responses: Sequence["Response"],
-    prpo: "PrpoConfig",
-    tokens: "TokenCount",
-    delimiter: str,
-    arguments: argparse.Namespace,
-) -> "Probe":
+def _solutions(responses: Sequence["Response"], delimiter: str, arguments: argparse.Namespace) -> list["Probed"]:
+    """The responses as steps; an `InputError` where they can decide nothing."""
     from verl_prpo.cli.responses import InputError, cut
-    from verl_prpo.cli.scoring import failure_seen, score_all
-    from verl_prpo.prm.family import PrmError
     from verl_prpo.probe.perturbations import Solution
-    from verl_prpo.probe.report import Prior, Probed, report, variants
+    from verl_prpo.probe.report import Probed
     from verl_prpo.probe.verdict import LEAST_PROMPTS
 
     probed = []
@@ -133,6 +123,16 @@ def _probe(
             f"{arguments.input}: responses to {prompts} prompts; no verdict comes from fewer than "
             f"{LEAST_PROMPTS}: give more, or raise --limit {arguments.limit}"
         )
+    return probed
+
+
+def _probe(
+    prm: "OpenPrm", probed: Sequence["Probed"], prpo: "PrpoConfig", tokens: "TokenCount", arguments: argparse.Namespace
+) -> "Probe":
+    from verl_prpo.cli.scoring import failure_seen, score_all
+    from verl_prpo.prm.family import PrmError
+    from verl_prpo.probe.report import Prior, report, variants
+
     asked = variants(probed, arguments.seed)
     results = score_all(prm, [(probed[variant.response].messages, variant.segments) for variant in asked])
     if all(result.scores is None for result in results):
