@@ -9,7 +9,7 @@ from study import statistics
 from study.results import Results
 from study.sections import FIGURES
 from study.statistics import Difference
-from study.tables import interval, table
+from study.tables import interval, lies_above_0, lies_below_0, table
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ QUESTIONS = (
     Question("PRPO against process only: the outcome shift", "prpo", "process"),
     Question("PRPO against PURE", "prpo", "pure"),
     Question("PRM-Avg + PRPO against PRPO: the mean score in the outcome", "prm_avg_prpo", "prpo"),
-)  # fmt: skip
+)
 
 
 def answers(results: Results, prm: str) -> str:
@@ -48,13 +48,13 @@ def answers(results: Results, prm: str) -> str:
         if all(len(of_task) == len(results.tasks) for of_task in found.values()):
             each = [statistics.difference({task: values}) for task, values in found["greedy"].items()]
             told = [interval(statistics.difference(of_task)) for of_task in found.values()]
-            rows.append([question.asks, *told, verdicts(each)])
-    head = [f"PRM: {prm}", "final, greedy", "final, temperature 1", "area, greedy", "tasks, final greedy"]
+            seeds = min(map(len, found["greedy"].values()))
+            rows.append([question.asks, *told, verdicts(each), str(seeds)])
+    head = [f"PRM: {prm}", "final, greedy", "final, temperature 1", "area, greedy", "tasks, final greedy", "seeds"]
     return table(head, rows) if rows else ""
 
 
 def verdicts(each: Sequence[Difference]) -> str:
     """On how many tasks the interval lies above 0, below it, or on both sides."""
-    above = sum(found.low > 0 for found in each)
-    below = sum(found.high < 0 for found in each)
+    above, below = sum(map(lies_above_0, each)), sum(map(lies_below_0, each))
     return f"{above} above, {below} below, {len(each) - above - below} open"

@@ -81,7 +81,7 @@ class Evidence:
             "missing": lambda: self.missing,
         }
         if what not in kinds:
-            raise ValueError(f"evidence.md.in asks for {what!r}; known are {', '.join(kinds)}")
+            raise ValueError(f"the template asks for {what!r}; known are {', '.join(kinds)}")
         return kinds[what](*arguments) or NOT_RUN
 
     def table(self, name: str, *arguments: str) -> str:
@@ -107,6 +107,7 @@ class Evidence:
             "closed_gap": lambda: sections.closed_gap(results),
             "against": lambda prm, base, *arms: sections.against(results, prm, arms, base),
             "against_sampled": lambda prm, base, *arms: sections.against(results, prm, arms, base, "sampled"),
+            "along_the_way": lambda prm, arm: sections.along_the_way(results, prm, arm),
             "steps_to_grpo": lambda prm: sections.steps_to_grpo(results, prm),
             "prm_quality": lambda figure: sections.prm_quality(results, figure),
             "recall": lambda: sections.recall_and_gain(results, self.facts, folder / "recall.png"),
@@ -114,7 +115,7 @@ class Evidence:
             "full_stack": lambda: self.full_stack,
         }
         if name not in tables:
-            raise ValueError(f"evidence.md.in asks for the table {name!r}; known are {', '.join(tables)}")
+            raise ValueError(f"the template asks for the table {name!r}; known are {', '.join(tables)}")
         return tables[name](*arguments)
 
     def difference(self, arm: str, base: str, prm: str, task: str, figure: str = "greedy") -> str:

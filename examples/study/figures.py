@@ -79,20 +79,22 @@ def forest(
 ) -> str:
     """Differences with their intervals, one below the other, a panel for each PRM; small marks are single tasks."""
     drawn = {prm: rows for prm, rows in panels.items() if rows}
-    tallest = max(map(len, drawn.values()))
+    names = list(dict.fromkeys(name for rows in drawn.values() for name, *_ in rows))[::-1]
     figure, axes = plt.subplots(
-        1, len(drawn), figsize=(5.8 * len(drawn), 1.4 + 0.34 * tallest), squeeze=False, layout="constrained"
-    )
+        1, len(drawn), figsize=(3.2 + 4.4 * len(drawn), 1.4 + 0.36 * len(names)),
+        squeeze=False, sharex=True, sharey=True, layout="constrained",
+    )  # fmt: skip
     for axis, (prm, rows) in zip(axes[0], drawn.items(), strict=True):
-        for i, (_, each, together) in enumerate(reversed(rows)):
+        for name, each, together in rows:
+            i = names.index(name)
+            axis.plot([100 * together.low, 100 * together.high], [i, i], color="C0", linewidth=5, alpha=0.4)
+            axis.plot(100 * together.mean, i, "|", color="C0", markersize=14, markeredgewidth=3, label="mean of tasks")
             for k, task in enumerate(tasks):
                 if task in each:
                     at = 100 * each[task].mean
-                    axis.plot(at, i, MARKS[k % len(MARKS)], color="0.6", markersize=4, label=task)
-            axis.plot([100 * together.low, 100 * together.high], [i, i], color="C0", linewidth=2)
-            axis.plot(100 * together.mean, i, "o", color="C0", label="mean of tasks")
+                    axis.plot(at, i, MARKS[k % len(MARKS)], color="0.25", fillstyle="none", markersize=6, label=task)
         axis.axvline(0, color="grey", linewidth=0.8)
-        axis.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)])
+        axis.set_yticks(range(len(names)), names)
         axis.set(xlabel="points over GRPO", title=f"PRM: {prm}")
     _legend_below(figure, axes.flat)
     return _saved(figure, path, caption)

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Work for several processes that may be stopped at any time: no job hangs unseen, none outlives the study."""
+"""Work for several processes that may be stopped at any time: no job hangs unseen, no worker outlives the study."""
 
 import multiprocessing
 import os
@@ -104,11 +104,11 @@ def work(stage: str, jobs: Sequence[Job], workers: Workers, later: float = 0.0) 
     return True
 
 
-def _names(under_way: "Mapping[Future[None], Job]") -> str:
+def _names(under_way: Mapping[Future[None], Job]) -> str:
     return "; ".join(job.name for job in under_way.values())
 
 
-def _submitted(pool: Executor, job: Job) -> "Future[None]":
+def _submitted(pool: Executor, job: Job) -> Future[None]:
     """A job under way. Workers are started here, and must not hear of Ctrl-C before they can pass over it."""
     heard = signal.getsignal(signal.SIGINT)
     in_main = threading.current_thread() is threading.main_thread()

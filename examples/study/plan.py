@@ -20,8 +20,6 @@ PRMS = ("oracle", "learned")
 
 HEADLINE = ("grpo", "dr_grpo", "grpo_mean_score", "prpo", "prm_avg", "prm_avg_prpo", "pure", "process")
 """Arms with learning rates of their own, on every task."""
-CORE = ("grpo", "grpo_mean_score", "prpo", "process")
-"""Those of them that are run with all seeds; the others with `ABLATION_SEEDS`."""
 PRM_FREE = ("grpo", "dr_grpo")
 """Arms that no PRM can change: run once, with the oracle beside them for the record, and compared with all."""
 
@@ -109,18 +107,19 @@ class Plan:
             for task in self.tasks:
                 for prm in self.prms:
                     for arm in self.arms:
-                        wanted = arm in CORE or seed in self.ablation_seeds
-                        if wanted and (prm == "oracle" or arm not in PRM_FREE):
+                        if prm == "oracle" or arm not in PRM_FREE:
                             yield self._run(task, prm, arm, seed, rate[task, arm])
 
     def weights(self, rate: Rates) -> Iterator[Run]:
         """PRPO with less of the process advantage beside the outcome; slower, where a learned PRM leads astray."""
+        for seed in self.seeds:
+            for task in self.tasks:
+                for prm in self.prms:
+                    yield self._run(task, prm, "prpo_half", seed, rate[task, "prpo"])
         for seed in self.ablation_seeds:
-            for arm in ("prpo_half", "prpo_quarter"):
-                for task in self.tasks:
-                    yield self._run(task, "learned", arm, seed, rate[task, "prpo"])
-                    if arm == "prpo_half" or task == "early":
-                        yield self._run(task, "oracle", arm, seed, rate[task, "prpo"])
+            for task in self.tasks:
+                yield self._run(task, "learned", "prpo_quarter", seed, rate[task, "prpo"])
+            yield self._run("early", "oracle", "prpo_quarter", seed, rate["early", "prpo"])
             for task in ("words", "walk"):
                 yield self._run(task, "learned", "prpo_slow", seed, rate[task, "prpo"] / 2)
 

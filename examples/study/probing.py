@@ -14,9 +14,13 @@ import torch
 from study.assets import CHECK_SEED, path_of, policy_of, prm_of
 from study.decoding import generate
 from study.full_stack.export import write_models
+from study.jobs import AGAIN, StudyError
 from study.policy import prompt_ids
 from study.prms import Learned
+from study.source import code_of, digest
 from study.tasks import TASKS, held_out_problems
+
+import verl_prpo
 
 PROBLEMS, ROLLOUTS = 128, 4
 """Responses to choose from: the probe takes right ones."""
@@ -26,8 +30,10 @@ FAMILY = Path(__file__).parent / "full_stack" / "learned_family.py"
 
 
 def probe_path(task_name: str, prm_name: str, assets: Path) -> Path:
-    """Where the probe of a learned PRM is, or will be."""
-    return path_of(task_name, prm_name, assets).with_suffix(".probe.json")
+    """Where the probe of a learned PRM is, or will be: PRM and code give its name."""
+    package = Path(verl_prpo.__file__).resolve().parent / "probe"
+    code = digest("\n".join(map(code_of, (Path(__file__), *sorted(package.glob("*.py"))))))
+    return path_of(task_name, prm_name, assets).with_suffix(f".probe-{code}.json")
 
 
 def probe(task_name: str, prm_name: str, assets: Path) -> None:
@@ -35,7 +41,7 @@ def probe(task_name: str, prm_name: str, assets: Path) -> None:
 
     Raises:
         ValueError: a PRM that is no model.
-        RuntimeError: the command fails.
+        StudyError: the command fails, or takes too long.
     """
     written = probe_path(task_name, prm_name, assets)
     if written.exists():
@@ -79,8 +85,11 @@ def _calibrate(responses: Path, prm: Path) -> dict[str, Any]:
     command += [f"++reward.prm.custom_family.path={FAMILY}", "++reward.prm.custom_family.name=LearnedFamily"]
     examples = FAMILY.parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(examples), str(examples / "toy")])}
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, env=environment)
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, env=environment)
+    except subprocess.TimeoutExpired as error:
+        raise StudyError(f"the probe of {prm} took more than {TIME_LIMIT:.0f} s; {AGAIN}") from error
     if ended.returncode not in (0, 1) or not ended.stdout.lstrip().startswith("{"):
-        raise RuntimeError(f"the probe of {prm} ended with status {ended.returncode}:\n{ended.stderr[-2000:]}")
+        raise StudyError(f"the probe of {prm} ended with status {ended.returncode}:\n{ended.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(ended.stdout)
     return found

@@ -22,7 +22,7 @@ from study.plan import Plan
 from study.probing import probe_of
 from study.runs import DIGITS, Result, RunError, read_all, write_all
 from study.sections import Facts
-from study.statistics import best_rates
+from study.statistics import best_rates, rate_scores
 from study.tasks import TASKS
 
 DATA = ("runs.jsonl", "tuning.jsonl", "assets.json", "full_stack.md")
@@ -71,8 +71,10 @@ def rebuild(runs: Path, out: Path) -> None:
     if not reported:
         raise ReportError(f"{runs} holds no run: there is nothing to report")
     before = out / "evidence" / "runs.jsonl"
-    if before.is_file() and (count := len(read_all(before))) > len(reported):
-        raise ReportError(f"{out} holds a report of {count} runs, this one has {len(reported)}: choose another folder")
+    if before.is_file() and (count := len(before.read_text().splitlines())) > len(reported):
+        raise ReportError(
+            f"{out} holds a report of {count} runs, this one has {len(reported)}: remove it, or name another folder"
+        )
     facts = json.loads((runs.parent / "assets.json").read_text())
     full_stack = runs.parent / "full_stack.md"
     told = full_stack.read_text().strip() if full_stack.exists() else ""
@@ -94,7 +96,7 @@ def rebuild(runs: Path, out: Path) -> None:
 def _missing(reported: Sequence[Result], tuning: Sequence[Result]) -> str:
     """What a report lacks of the plan; nothing if it is whole."""
     plan, rates = Plan(), best_rates(tuning)
-    if rates.keys() != {(task, arm) for task in plan.tasks for arm in plan.arms}:
+    if {result.run for result in tuning} != set(plan.tuning(rate_scores(tuning))):
         return "These runs are a part of the study's: its learning rates are not all tuned."
     there = {result.run for result in reported}
     planned = list(plan.reported(rates))
@@ -137,7 +139,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         rebuild(arguments.runs, arguments.out)
-    except (ReportError, RunError) as error:
+    except (ReportError, RunError, ValueError) as error:
         parser.exit(2, f"{error}\n")
 
 

@@ -70,9 +70,7 @@ def _run_all(arguments: argparse.Namespace) -> int:
     try:
         return 0 if _study(plan, arguments.out, arguments.report, workers) else 3
     except KeyboardInterrupt:
-        print(
-            "\nfinishing what is under way; once more to drop it. The same command goes on from there", file=sys.stderr
-        )
+        print(f"\nending what is under way; Ctrl-C once more drops it. Afterwards {AGAIN}", file=sys.stderr)
         raise
     except StudyError:
         kill_workers()  # one that hangs would be waited for
@@ -133,7 +131,10 @@ def _study(plan: Plan, out: Path, report: Path | None, workers: Workers) -> bool
     assets, results = out / "assets", out / ("quick_runs" if quick else "runs")
     folder = report or out / ("quick_report" if quick else "report")
     rates = {(task, arm): plan.rates[0] for task in plan.tasks for arm in plan.arms}
-    rates |= best_rates(_finished(plan.tuning({}), results))
+    known: list[Result] = []
+    while len(further := _finished(plan.tuning(rate_scores(known)), results)) > len(known):
+        known = further
+    rates |= best_rates(known)
     planned = sum(job.cost for job in missing(plan.reported(rates), assets, results))
     tuning_to_come = sum(job.cost for job in missing(plan.tuning({}), assets, results))
     stages = _assets(plan, rates, assets)
@@ -149,9 +150,17 @@ def _study(plan: Plan, out: Path, report: Path | None, workers: Workers) -> bool
     reported = list(plan.reported(best_rates(tuned) or rates))
     done = work("reported runs", missing(reported, assets, results), workers)
     finished = _finished(reported, results)
+    if not finished:
+        return done
     undone = f", {len(reported) - len(finished)} of {len(reported)} runs are missing" if not done else ""
     told = "" if quick else "\n\n".join(path.read_text() for path in sorted((out / "full_stack").glob("*.md")))
-    write_report(finished, tuned, known_facts(assets), told, folder)
+    try:
+        write_report(finished, tuned, known_facts(assets), told, folder)
+    except ReportError as error:
+        if done:
+            raise
+        print(f"no report is drawn: {error}")
+        return False
     print(f"report in {folder / 'evidence.md'}{undone}")
     return done
 
@@ -214,7 +223,8 @@ def _told_apart(task: str, what: str, assets: Path) -> Iterator[None]:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         if not there:
             raise
-        raise StudyError(f"{weights} cannot be read ({str(error)[:200]}): remove it, and {AGAIN}") from error
+        said = str(error)[:200]
+        raise StudyError(f"{weights} cannot be read ({said}); if it is broken, remove it: {AGAIN}") from error
 
 
 @lru_cache(maxsize=4)

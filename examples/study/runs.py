@@ -17,7 +17,7 @@ from study.trainer import Row, Settings
 
 DIGITS, SHORT_DIGITS = 6, 4
 """Significant digits of the numbers in a run's own file, and in a file of many."""
-AGAIN = "remove it, and the same command makes it again"
+REMOVE_IT = "remove it, and the same command makes it again"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def write(run: Run, rows: Iterable[Row], seconds: float, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     head = {**asdict(run), "source": run_code(run.task), "seconds": seconds}
     rounded = [{name: float(f"{value:.{DIGITS}g}") for name, value in row.items()} for row in rows]
-    _check_finite(rounded, run.name)
+    _check_finite(rounded, f"the training of {run.name} diverged: leave it out of study/plan.py, or lower its rate")
     path = path_of(run, folder)
     half = path.with_suffix(f".{os.getpid()}")
     try:
@@ -76,13 +76,14 @@ def read(path: Path) -> Result:
         head, *rows = map(json.loads, path.read_text().splitlines())
         result = _result(head, rows)
         steps = [row["step"] for row in rows]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is no run's file ({error!r}): {AGAIN}") from error
-    if path_of(result.run, path.parent).name != path.name:
-        raise RunError(f"{path} holds another run, {result.run.name}: {AGAIN}")
+        name = path_of(result.run, path.parent).name
+        _check_finite(rows, f"{path}: {REMOVE_IT}")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise RunError(f"{path} is no run's file ({error!r}): {REMOVE_IT}") from error
+    if name != path.name:
+        raise RunError(f"{path} holds another run, {result.run.name}: {REMOVE_IT}")
     if steps != list(range(result.run.settings.steps + 1)):
-        raise RunError(f"{path} ends after step {steps[-1] if steps else 'none'}: {AGAIN}")
-    _check_finite(rows, f"{path}: {AGAIN}")
+        raise RunError(f"{path} ends after step {steps[-1] if steps else 'none'}: {REMOVE_IT}")
     return result
 
 
@@ -107,13 +108,11 @@ def write_all(
 
 
 def read_all(path: Path) -> list[Result]:
-    """Every run of a folder, or of a file that `write_all` wrote.
+    """Every run of a file that `write_all` wrote.
 
     Raises:
-        RunError: a file or line that is none.
+        RunError: a line that is none.
     """
-    if path.is_dir():
-        return [read(file) for file in sorted(path.glob("*.jsonl"))]
     found = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         try:
@@ -124,9 +123,11 @@ def read_all(path: Path) -> list[Result]:
                 for values in zip(*columns.values(), strict=True)
             ]
             found.append(_result(head, rows))
+            _check_finite(rows, f"{path}, line {number}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{path}, line {number}: no run ({error!r})") from error
-        _check_finite(rows, f"{path}, line {number}")
+            raise RunError(
+                f"{path}, line {number}: no run of this version ({error!r}); make the report again"
+            ) from error
     return found
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from study import figures, statistics
 from study.arms import ARMS
-from study.plan import HEADLINE
+from study.plan import HEADLINE, PRM_FREE
 from study.results import Results
 from study.runs import Result
 from study.statistics import Difference
-from study.tables import accuracy, interval, number, percent, table
+from study.tables import accuracy, interval, number, percent, points, table
 
 Facts = dict[str, dict[str, Any]]
 """What is known of starting policies and learned PRMs, by "TASK policy" or "TASK PRM"."""
@@ -32,6 +32,7 @@ TITLES = {
     "sampled": "Final accuracy at temperature 1",
     "area": "Mean greedy accuracy over training (area under the curve)",
 }
+FIGURE_NAMES = {"greedy": "greedy", "sampled": "temperature 1", "area": "area"}
 BEHAVIOUR: tuple[tuple[str, Callable[[Sequence[statistics.Row]], float], Callable[[float], str]], ...] = (
     ("length, tokens", lambda rows: statistics.late(rows, "length"), number),
     ("entropy, nats", lambda rows: statistics.late(rows, "entropy"), number),
@@ -55,11 +56,15 @@ PRM_NAMES = {
 }
 
 
-COMPARED = {"oracle": (*HEADLINE[1:], "prpo_half"), "learned": (*HEADLINE[2:], "prpo_half", "prpo_quarter")}
+COMPARED = {
+    "oracle": (*(arm for arm in HEADLINE if arm != "grpo"), "prpo_half"),
+    "learned": (*(arm for arm in HEADLINE if arm not in PRM_FREE), "prpo_half", "prpo_quarter"),
+}
 """Arms that are held against GRPO on every task, by PRM: one family of comparisons."""
 
 
 CURVES = ("grpo", "grpo_mean_score", "prpo", "prpo_half", "pure", "process")
+"""Arms of the learning curves: more could not be told apart by eye."""
 
 
 def short(arm: str) -> str:
@@ -120,15 +125,38 @@ def tuning(found: Sequence[Result]) -> str:
 
 def headline(results: Results, prm: str, name: str) -> str:
     """A figure of every headline arm on every task: mean and standard deviation over the seeds."""
+    if not any(results.has(prm, arm) for arm in HEADLINE if arm not in PRM_FREE):
+        return ""
     rows = []
     if name in ("greedy", "sampled"):
         starts = [next(iter(results.of(task, "oracle", "grpo").values()), None) for task in results.tasks]
-        rows.append(["before training", *(percent(start.rows[0][name]) if start else "" for start in starts), ""])
+        rows.append(["before training", *(percent(start.rows[0][name]) if start else "" for start in starts)])
     for arm in HEADLINE:
         found = [[FIGURES[name](r) for r in results.of(task, prm, arm).values()] for task in results.tasks]
         if any(found):
-            rows.append([short(arm), *map(accuracy, found), str(max(map(len, found)))])
-    return table(["arm", *results.tasks, "seeds"], rows)
+            rows.append([short(arm), *map(accuracy, found)])
+    return table([f"arm ({FIGURE_NAMES[name]})", *results.tasks], rows)
+
+
+def along_the_way(results: Results, prm: str, arm: str) -> str:
+    """An arm less GRPO while it trains: what a pilot that is stopped there would have seen."""
+    rows = []
+    for task in results.tasks:
+        steps, _ = results.curves(task, prm, arm, "greedy")
+        if not steps or not results.of(task, "oracle", "grpo"):
+            continue
+        row = [task]
+        for step in steps[1:]:
+            found = results.differences(prm, arm, "grpo", lambda r, at=step: _at(r, at))[task]
+            row.append(points(float(np.mean(found))))
+        first = results.differences(prm, arm, "grpo", lambda r: statistics.early(r.rows, "accuracy"))[task]
+        rows.append([*row, points(float(np.mean(first)))])
+        head = [f"{short(arm)}, PRM: {prm}", *(f"step {step:.0f}" for step in steps[1:]), "rollouts, first quarter"]
+    return table(head, rows) if rows else ""
+
+
+def _at(result: Result, step: float) -> float:
+    return next(row["greedy"] for row in result.rows if row["step"] == step)
 
 
 def behaviour(results: Results, prm: str, task: str) -> str:
@@ -142,7 +170,7 @@ def behaviour(results: Results, prm: str, task: str) -> str:
 
 
 def curves(results: Results, prm: str, path: Path) -> str:
-    """Learning curves of the arms that tell the story."""
+    """Learning curves of `CURVES`."""
     return figures.learning_curves(results, prm, CURVES, {arm: short(arm) for arm in CURVES}, path)
 
 
@@ -154,7 +182,7 @@ def steps_to_grpo(results: Results, prm: str) -> str:
         for task in results.tasks:
             found = [r.rows for r in results.of(task, prm, arm).values()]
             ends = [FIGURES["greedy"](r) for r in results.of(task, prm, "grpo").values()]
-            reached = [statistics.steps_to(rows_of_run, float(np.mean(ends))) for rows_of_run in found]
+            reached = [statistics.steps_to(rows_of_run, float(np.mean(ends)) - 1e-9) for rows_of_run in found]
             middle = float(np.median(reached)) if reached else math.inf
             told = f"{middle:.0f}" if math.isfinite(middle) else "-"
             row.append(f"{told} ({sum(map(math.isfinite, reached))}/{len(reached)})" if reached else "")
@@ -217,7 +245,8 @@ def against(results: Results, prm: str, arms: Iterable[str], base: str, name: st
         ]
         for arm, of_task in rows
     ]
-    return table(["arm", *tasks, *(["mean of those run"] if len(tasks) > 1 else [])], cells) if rows else ""
+    head = [f"arm ({FIGURE_NAMES[name]})", *tasks, *(["mean of those run"] if len(tasks) > 1 else [])]
+    return table(head, cells) if rows else ""
 
 
 def prm_quality(results: Results, name: str) -> str:
@@ -235,21 +264,25 @@ def prm_quality(results: Results, name: str) -> str:
             same = prm == base_prm and base == "prpo"
             row += [interval(statistics.difference({t: found[t]})) if t in found and not same else "" for t in tasks]
         rows.append(row)
-    head = ["PRM", *(f"less GRPO, {t}" for t in tasks), *(f"less PRPO with the oracle, {t}" for t in tasks)]
+    head = [
+        f"PRM ({FIGURE_NAMES[name]})",
+        *(f"less GRPO, {t}" for t in tasks),
+        *(f"less PRPO with the oracle, {t}" for t in tasks),
+    ]
     return table(head, rows)
 
 
 def recall_and_gain(results: Results, facts: Facts, path: Path) -> str:
     """PRPO less GRPO by how many of the wrong lines the PRM finds: what recall can foretell, and what it cannot."""
     known = {"oracle": 1.0, "kind": 0.5, **{f"noise{share}": 1 - share / 100 for share in (5, 10, 20, 30)}}
-    points: dict[str, list[tuple[float, str, Difference]]] = {task: [] for task in results.tasks}
+    marks: dict[str, list[tuple[float, str, Difference]]] = {task: [] for task in results.tasks}
     for prm in PRM_NAMES:
         for task, values in results.differences(prm, "prpo", "grpo", FIGURES["greedy"]).items():
             measured = facts.get(f"{task} {prm}", {}).get("sampled")
             share = measured["on_wrong"] if measured else known.get(prm)
             if share is not None:
-                points[task].append((share, prm, statistics.difference({task: values})))
-    return figures.recall(points, path) if any(points.values()) else ""
+                marks[task].append((share, prm, statistics.difference({task: values})))
+    return figures.recall(marks, path) if any(marks.values()) else ""
 
 
 def rollouts(results: Results) -> str:

@@ -39,8 +39,18 @@ def accuracy(shares: Sequence[float]) -> str:
 
 
 def interval(found: Difference) -> str:
-    """A difference of shares with its bounds, in points; bold where the interval excludes 0."""
+    """A difference of shares with its bounds, in points; bold where the interval, as it is written, excludes 0."""
     if isnan(found.low):
         return points(found.mean)
     text = f"{points(found.mean)} [{points(found.low)}, {points(found.high)}]"
-    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+    return f"**{text}**" if lies_above_0(found) or lies_below_0(found) else text
+
+
+def lies_above_0(found: Difference) -> bool:
+    """Whether the interval lies above 0 by a tenth of a point; False where there is none."""
+    return not isnan(found.low) and round(100 * found.low, 1) > 0
+
+
+def lies_below_0(found: Difference) -> bool:
+    """Whether the interval lies below 0 by a tenth of a point; False where there is none."""
+    return not isnan(found.high) and round(100 * found.high, 1) < 0

@@ -8,6 +8,7 @@ import random
 import pytest
 import torch
 from study.assets import path_of
+from study.jobs import StudyError
 from study.policy import demonstrated, new_model, teach
 from study.prms import Learned
 from study.probing import probe, probe_of, probe_path
@@ -57,6 +58,6 @@ def test_exact_labels_are_no_model(assets):
 def test_a_probe_that_fails_says_what_the_command_said(assets, monkeypatch):
     monkeypatch.setattr("study.probing.FAMILY", assets / "examples" / "study" / "no_such_family.py")
     probe_path("early", "learned", assets).unlink(missing_ok=True)
-    with pytest.raises(RuntimeError, match="no_such_family"):
+    with pytest.raises(StudyError, match="no_such_family"):
         probe("early", "learned", assets)
     assert probe_of("early", "learned", assets) is None

@@ -5,6 +5,7 @@
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,14 +16,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from study import runs, statistics
+from study import run, runs, statistics
 from study.arms import ARMS
+from study.assets import path_of
 from study.claims import verdicts
 from study.evidence import NOT_RUN, Evidence
 from study.jobs import Job, StudyError, Workers, work
 from study.plan import (
     ABLATION_SEEDS,
-    CORE,
     HEADLINE,
     PRM_FREE,
     SEEDS,
@@ -136,7 +137,7 @@ def test_the_plan_holds_every_arm_once_and_its_headline_on_every_task_and_seed()
         for prm in ("oracle",) if arm in PRM_FREE else ("oracle", "learned"):
             for task in plan.tasks:
                 seeds = {r.settings.seed for r in planned if (r.task, r.prm, r.settings.arm) == (task, prm, arm)}
-                assert seeds >= set(SEEDS if arm in CORE else ABLATION_SEEDS)
+                assert seeds >= set(SEEDS)
     assert not list(QuickPlan().tuning({}))
 
 
@@ -191,7 +192,7 @@ def test_what_is_no_whole_run_is_named_and_how_to_mend_it(tmp_path):
         with pytest.raises(RunError, match=says) as caught:
             runs.read(path)
         assert path.name in str(caught.value) and "the same command makes it again" in str(caught.value)
-    with pytest.raises(RunError, match=f"greedy of step 0 is nan; {run.name}"):
+    with pytest.raises(RunError, match=f"greedy of step 0 is nan; the training of {run.name} diverged"):
         runs.write(run, [{"step": 0, "greedy": float("nan")}], 2.0, tmp_path / "new")
     assert not list((tmp_path / "new").iterdir())
     runs.write_all([result("early", "oracle", "grpo", 1, 0.3)], tmp_path / "all.jsonl")
@@ -306,7 +307,7 @@ def test_a_smaller_report_does_not_replace_a_larger_one_and_nothing_of_an_older_
     write_report(reported, [], FACTS, "", tmp_path)
     assert not (tmp_path / "evidence" / "old.png").exists() and not (tmp_path / "evidence" / "full_stack.md").exists()
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    for fewer, says in ((reported[:3], "choose another folder"), ([], "holds no run")):
+    for fewer, says in ((reported[:3], "name another folder"), ([], "holds no run")):
         with pytest.raises(ReportError, match=says):
             write_report(fewer, [], FACTS, "", tmp_path)
     assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
@@ -340,7 +341,10 @@ def test_readme_and_guide_quote_the_headline_as_it_is():
     )
     readme, guide = (" ".join((root / name).read_text().split()) for name in ("README.md", "docs/guide.md"))
     below = f"{-100 * learned.mean:.1f} points below GRPO"
-    assert f"{below} on average (greedy, 95% interval {-100 * learned.high:.1f} to {-100 * learned.low:.1f})" in readme
+    assert (
+        f"{below} on average (greedy, 95% interval {-100 * learned.high:.1f} to {-100 * learned.low:.1f} over seeds)"
+        in readme
+    )
     assert f"{100 * oracle.mean:.1f} above greedily ({100 * oracle.low:.1f} to {100 * oracle.high:.1f})" in readme
     assert f"ended {below} in" in guide
 
@@ -359,6 +363,22 @@ def test_numbers_of_the_text_are_looked_up(tmp_path, reported):
             evidence.fill(unknown)
 
 
+def test_cells_by_hand(tmp_path):
+    """GRPO ends at 41, 42, 43%; PRPO 10 points above with the oracle, 20 below with 30% noise, 5 above if learned."""
+    found = [result("early", "oracle", "grpo", seed, 0.4 + seed / 100) for seed in (1, 2, 3)]
+    for prm, gain in (("oracle", 0.1), ("noise30", -0.2), ("learned", 0.05)):
+        found += [result("early", prm, "prpo", seed, 0.4 + seed / 100 + gain) for seed in (1, 2, 3)]
+    evidence = Evidence(found, [], FACTS, "", tmp_path)
+    rows = evidence.fill("{{table prm_quality greedy}}").splitlines()
+    assert "| 30% | **-20.0 [-20.0, -20.0]** | **-30.0 [-30.0, -30.0]** |" in rows
+    assert "| learned | **+5.0 [+5.0, +5.0]** | **-5.0 [-5.0, -5.0]** |" in rows
+    rows = evidence.fill("{{table steps_to_grpo oracle}}").splitlines()
+    assert "| GRPO | 4 (2/3) |" in rows and "| PRPO, the paper's | 4 (3/3) |" in rows
+    rows = evidence.fill("{{table along_the_way oracle prpo}}").splitlines()
+    assert rows[2].startswith("| early | +5.0 | +10.0 | ")
+    assert "](" in evidence.fill("{{table recall}}") and (tmp_path / "recall.png").exists()
+
+
 def at(low, mean, high):
     return Difference(mean, low, high, 0.1, 5)
 
@@ -368,9 +388,57 @@ def test_an_answer_counts_tasks_by_their_intervals():
     assert verdicts(each) == "2 above, 1 below, 2 open"
 
 
-def test_the_command_explains_itself():
-    shown = parser().format_help()
-    assert "--quick" in shown and "--hours" in shown
+@pytest.mark.parametrize("wrong", [["--hours", "nan"], ["--hours", "-1"], ["--hours", "inf"], ["--workers", "0"]])
+def test_what_cannot_be_meant_is_refused(wrong, capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(wrong)
+    assert wrong[1] in capsys.readouterr().err
+
+
+def studied(monkeypatch, tmp_path, study):
+    """The exit status of the command with a study in the place of the real one."""
+    monkeypatch.setattr("study.run._study", study)
+    monkeypatch.setattr(sys, "argv", ["run", "--out", str(tmp_path)])
+    heard = signal.getsignal(signal.SIGTERM)
+    try:
+        return run.main()
+    finally:
+        signal.signal(signal.SIGTERM, heard)
+
+
+def test_the_exit_status_says_how_it_ended(monkeypatch, tmp_path, capsys):
+    def failing(error):
+        def study(*arguments):
+            raise error
+
+        return study
+
+    assert studied(monkeypatch, tmp_path, lambda *arguments: True) == 0
+    assert studied(monkeypatch, tmp_path, lambda *arguments: False) == 3
+    assert studied(monkeypatch, tmp_path, failing(KeyboardInterrupt())) == 130
+    for error in (StudyError("a hang"), RunError("a hang"), ReportError("a hang"), OSError(28, "a hang", "file")):
+        assert studied(monkeypatch, tmp_path, failing(error)) == 1
+        assert "a hang" in capsys.readouterr().err
+
+
+def test_two_studies_do_not_share_a_folder(monkeypatch, tmp_path, capsys):
+    with run._claimed(tmp_path):
+        assert studied(monkeypatch, tmp_path, lambda *arguments: True) == 1
+    assert "another study is under way" in capsys.readouterr().err
+    assert studied(monkeypatch, tmp_path, lambda *arguments: True) == 0
+
+
+def test_time_that_is_up_before_the_first_run_is_no_failure(monkeypatch, tmp_path):
+    monkeypatch.setattr("study.run._assets", lambda *arguments: [])
+    with ThreadPoolExecutor(1) as pool:
+        assert not run._study(QuickPlan(), tmp_path, None, Workers(pool, 1, time.monotonic() - 1))
+
+
+def test_weights_that_cannot_be_read_are_named(tmp_path):
+    weights = path_of("early", "policy", tmp_path)
+    weights.write_bytes(b"PK")
+    with pytest.raises(StudyError, match=weights.name):
+        run._policy("early", tmp_path)
 
 
 def job(name, do, *arguments):

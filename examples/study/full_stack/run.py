@@ -39,11 +39,11 @@ def main() -> int:
     arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     torch.set_num_threads(1)
-    tuned = best_rates(runs.read_all(TUNED))
-    given = {"grpo": arguments.lr_grpo, "prpo": arguments.lr_prpo}
-    rates = {arm: rate or tuned[arguments.task, arm] for arm, rate in given.items()}
     trained = []
     try:
+        tuned = best_rates(runs.read_all(TUNED))
+        given = {"grpo": arguments.lr_grpo, "prpo": arguments.lr_prpo}
+        rates = {arm: tuned[arguments.task, arm] if rate is None else rate for arm, rate in given.items()}
         for seed in arguments.seeds:
             for arm in arguments.arms:
                 run = Run(arguments.task, arguments.prm, Settings(arm, seed, arguments.steps, rates[arm]))
@@ -53,6 +53,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nStopped; no process is left behind. What is finished is kept.", file=sys.stderr)
         return 130
+    except runs.RunError as error:
+        print(error, file=sys.stderr)
+        return 1
     except RunFailed as error:
         print(f"The training failed: {error}", file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,10 +64,11 @@ def markdown(trained: Sequence[Trained]) -> str:
 def _differences(trained: Sequence[Trained]) -> list[str]:
     """PRPO less GRPO, by trainer, for the seeds that have both: held out at the end, and in training."""
     told = []
-    for title, figure in (
-        ("held out, greedy, after the last step", lambda rows: final(rows, "greedy")),
-        ("training accuracy, last quarter", lambda rows: late(rows, "accuracy")),
-    ):
+    figures: dict[str, Callable[[Sequence[Row]], float]] = {
+        "held out, greedy, after the last step": lambda rows: final(rows, "greedy"),
+        "training accuracy, last quarter": lambda rows: late(rows, "accuracy"),
+    }
+    for title, figure in figures.items():
         of_trainer: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
         for each in trained:
             of_trainer[each.trainer][each.run.settings.seed][each.run.settings.arm] = figure(each.rows)
