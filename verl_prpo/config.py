@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from verl_prpo.advantage import CREDITS, OUTCOME_NORMS, PROCESS_NORMS
 from verl_prpo.prm_config import CustomFamily, PrmConfig, engine_of, prm_config, tokens_per_forward
 from verl_prpo.segmentation import ANCHOR_RULES
-from verl_prpo.typed_config import ConfigError, at_least, one_of, positive, typed_section
+from verl_prpo.typed_config import ConfigError, at_least, one_of, positive, read_escapes, typed_section
 
 __all__ = [
     "ConfigError",
@@ -63,7 +63,8 @@ class PrpoConfig:
     """Segments per response of the segmenters uniform and random."""
 
     delimiters: list[str] = field(default_factory=lambda: ["\n\n"])
-    """Texts that end a segment of the segmenter text; a segment without other text joins the one before it."""
+    """Texts that end a segment of the segmenter text. A segment without other text joins the one before it. Escapes
+    such as \\n are read (`verl_prpo.typed_config.read_escapes`)."""
 
     delimiter_token_ids: list[int] = field(default_factory=list)
     """Token ids, in the policy's tokenizer, that end a segment of the segmenter tokens."""
@@ -114,6 +115,7 @@ def prpo_config(algorithm: DictConfig | dict | None) -> PrpoConfig:
     at_least("algorithm.prpo.max_anchors", config.max_anchors, 0)
     at_least("algorithm.prpo.min_gap", config.min_gap, 0)
     at_least("algorithm.prpo.num_segments", config.num_segments, 1)
+    config.delimiters = [read_escapes(delimiter) for delimiter in config.delimiters]
     if config.segmenter == "text" and not (config.delimiters and all(config.delimiters)):
         raise ConfigError(
             f"algorithm.prpo.delimiters={config.delimiters} must name at least one text, none of them empty, with "

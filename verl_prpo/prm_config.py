@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from verl_prpo.typed_config import ConfigError, at_least, one_of, positive, typed_section
+from verl_prpo.typed_config import ConfigError, at_least, one_of, positive, read_escapes, typed_section
 
 ON_ERROR = ("raise", "outcome_only")
 ENGINES = ("in_process", "server", "reward_model")
@@ -42,7 +42,8 @@ class PrmConfig:
     implicit_prm | zero_shot_judge; told from the model's config.json where that is certain, when null."""
 
     family_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the family's own, such as beta and reference_model_path of implicit_prm."""
+    """Options of the family's own, such as beta and reference_model_path of implicit_prm. Escapes such as \\n are read
+    in every text but paths."""
 
     custom_family: CustomFamily = field(default_factory=CustomFamily)
     """A family defined outside this package."""
@@ -139,6 +140,7 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
         ConfigError: an unknown key, a value of the wrong type or out of range.
     """
     config = typed_section("reward.prm", PrmConfig, reward.get("prm") if reward is not None else None)
+    config.family_options = _as_matched(config.family_options)
     one_of("reward.prm.on_error", config.on_error, ON_ERROR)
     one_of("reward.prm.overlong", config.overlong, OVERLONG)
     one_of("reward.prm.schedule", config.schedule, SCHEDULES)
@@ -171,6 +173,17 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
     if (config.custom_family.path is None) != (config.custom_family.name is None):
         raise ConfigError("reward.prm.custom_family needs both path (a Python file) and name (the class in it)")
     return config
+
+
+def _as_matched(option: Any) -> Any:
+    """An option of a family with the escapes in its texts read; those whose name ends in `path` stay as they are."""
+    if isinstance(option, str):
+        return read_escapes(option)
+    if isinstance(option, dict):
+        return {key: value if str(key).endswith("path") else _as_matched(value) for key, value in option.items()}
+    if isinstance(option, list):
+        return [_as_matched(value) for value in option]
+    return option
 
 
 def engine_of(prm: PrmConfig) -> str:

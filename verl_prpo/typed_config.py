@@ -3,6 +3,7 @@
 """Sections of a Hydra configuration as dataclasses, and checks whose errors name the key."""
 
 import difflib
+import re
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
@@ -86,3 +87,21 @@ def positive(key: str, value: float) -> None:
     """Raise a `ConfigError` with the key unless the value is a finite number above 0."""
     if not 0 < value < float("inf"):
         raise ConfigError(f"{key}={value} must be a positive number")
+
+
+_ESCAPE = re.compile(r"\\(?:([nrt\\])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4}))")
+_NAMED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
+
+
+def read_escapes(text: str) -> str:
+    """A text from the settings as it will be matched.
+
+    Hydra hands over a backslash and an n where somebody wrote "\\n" on the command line, YAML a line break. Both mean
+    the line break: `\\n`, `\\r`, `\\t`, `\\xHH` and `\\uHHHH` are read as in Python, `\\\\` is one backslash, and any
+    other backslash (that of `\\boxed`, say) stays. A LaTeX command that begins with one of these letters needs two
+    backslashes, as in `\\\\nabla`.
+
+    Args:
+        text: a setting that is matched against text, or put into it.
+    """
+    return _ESCAPE.sub(lambda found: _NAMED.get(found[1]) or chr(int(found[2] or found[3], 16)), text)

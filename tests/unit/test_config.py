@@ -27,6 +27,7 @@ from verl_prpo.config import (
 from verl_prpo.config_check import check_config, notices
 from verl_prpo.reward_manager import PrmRewardManager, outcome_config, wire
 from verl_prpo.segmentation import entropy_segments
+from verl_prpo.typed_config import read_escapes
 
 
 def test_defaults_are_the_papers() -> None:
@@ -381,3 +382,32 @@ def test_the_outcome_manager_sees_the_rest_of_the_configuration_unchanged() -> N
     assert inner.reward.reward_manager == before.reward.reward_manager
     assert inner.reward.custom_reward_function == before.reward.custom_reward_function
     assert inner.data == before.data
+
+
+@pytest.mark.parametrize(
+    "given, read",
+    [
+        (r"\n", "\n"),
+        ("\n", "\n"),
+        (r"\n\n", "\n\n"),
+        (r"\t|\r", "\t|\r"),
+        (r"\\n", r"\n"),
+        (r"\\nabla", r"\nabla"),
+        (r"\boxed", r"\boxed"),
+        (r"\u043a\x41", "кA"),
+        ("ки", "ки"),
+        ("\\", "\\"),
+        ("", ""),
+    ],
+)
+def test_escapes_in_texts_are_read(given, read):
+    assert read_escapes(given) == read
+
+
+def test_escapes_are_read_wherever_a_text_is_a_setting() -> None:
+    """Hydra takes `delimiters='["\\n"]'` from a shell as a backslash and an n."""
+    config = prpo("++algorithm.prpo.segmenter=text", '++algorithm.prpo.delimiters=["\\n","ки"]')
+    assert prpo_config(config.algorithm).delimiters == ["\n", "ки"]
+    options = {"separator": r"\n\n", "reference_model_path": r"C:\new", "nested": {"tags": [r"\t", 3, None]}}
+    read = prm_config({"prm": {"family_options": options}}).family_options
+    assert read == {"separator": "\n\n", "reference_model_path": r"C:\new", "nested": {"tags": ["\t", 3, None]}}

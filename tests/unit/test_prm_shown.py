@@ -1,0 +1,74 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a PRM is shown: segments with words, joined with what has none beside them, without an unfinished last one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verl_prpo.prm.shown import Shown, has_words, shown_steps
+
+
+@pytest.mark.parametrize(
+    "segments, steps, places",
+    [
+        (["a", "b"], ["a", "b"], [0, 1]),
+        (["a", "", "b"], ["a", "b"], [0, 0, 1]),
+        (["a", " \n", "b"], ["a \n", "b"], [0, 0, 1]),
+        (["\n\n", "a", "b"], ["\n\na", "b"], [0, 0, 1]),
+        (["<think>\n", "a\n\n", "b"], ["<think>\na\n\n", "b"], [0, 0, 1]),
+        (["a\n\n", "</think>\n\n", "b"], ["a\n\n</think>\n\n", "b"], [0, 0, 1]),
+        (["a", "</think>", "\n\n<answer>", " ", "b"], ["a</think>", "\n\n<answer> b"], [0, 0, 1, 1, 1]),
+        (["a", "</think><answer>", "b", "</answer>"], ["a", "</think><answer>b</answer>"], [0, 1, 1, 1]),
+        (["a", "<answer>"], ["a<answer>"], [0, 0]),
+        (["</think>", "a"], ["</think>a"], [0, 0]),
+        (["[THINK]", "a", "[/THINK]"], ["[THINK]a[/THINK]"], [0, 0, 0]),
+        (["<think>", "</think>", " "], [], [None, None, None]),
+        ([], [], []),
+    ],
+)
+def test_segments_without_words_join_the_step_beside_them(segments, steps, places):
+    assert shown_steps(segments) == Shown(steps, places)
+
+
+@pytest.mark.parametrize(
+    "segments, steps, places",
+    [
+        (["a", "b"], ["a"], [0, None]),
+        (["a", "b", " "], ["a", "b "], [0, 1, 1]),
+        (["a"], [], [None]),
+        (["<think>", "a"], [], [None, None]),
+        (["a\n\n", "</think>", "b"], ["a\n\n</think>"], [0, 0, None]),
+    ],
+)
+def test_the_unfinished_last_segment_is_not_judged(segments, steps, places):
+    assert shown_steps(segments, unfinished=True) == Shown(steps, places)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "<think>", "</think>\n", "<Think> </THINK >", "<answer></answer>"])
+def test_texts_without_words(text):
+    assert not has_words(text)
+
+
+@pytest.mark.parametrize("text", ["x", "<think>x", "<b>", "0", "$", "think", "< think >"])
+def test_texts_with_words(text):
+    assert has_words(text)
+
+
+pieces = st.sampled_from(["a", "b c", "", " ", "\n\n", "<think>", "</think>", "<answer>", "1<2"])
+
+
+@given(st.lists(pieces, max_size=8), st.booleans())
+def test_nothing_is_lost_and_each_segment_gets_the_step_that_holds_its_text(segments, unfinished):
+    shown = shown_steps(segments, unfinished)
+    assert len(shown.places) == len(segments)
+    assert all(has_words(step) for step in shown.steps)
+    if not shown.steps:
+        assert not any(map(has_words, segments[: -1 if unfinished else None]))
+        return
+    by_step = [
+        "".join(text for text, place in zip(segments, shown.places, strict=True) if place == number)
+        for number in range(len(shown.steps))
+    ]
+    assert by_step == shown.steps
+    assert [place for place in shown.places if place is not None] == sorted(p for p in shown.places if p is not None)

@@ -1,0 +1,129 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a response is right: the one meaning that groups, metrics, alarms, reports and calibration share.
+
+A reward manager says it best in `acc`. Without one the outcome before penalties says it, then the reward, as long as
+there are two values of it: the higher one is right. Everything else (a graded reward, a reward that a penalty spreads)
+says nothing about right and wrong, and nothing is guessed from it.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SOURCES = ("acc", "outcome", "score")
+"""Keys of verl's `reward_extra_info` that hold the outcome before penalties and KL, the best one first."""
+
+REWARD = "reward"
+"""The source where a row has none of those: the reward itself, with whatever was added to it."""
+
+_RIGHT = {(0.0,): None, (1.0,): 1.0, (-1.0,): None, (0.0, 1.0): 1.0, (-1.0, 1.0): 1.0}
+"""What is right among values that everybody uses, even when only one of them has been seen; None: none of them is."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The verdicts on the responses of one batch or dump.
+
+    Attributes:
+        right: for each response True, False, or None where nothing says it.
+        evidence: for each response the source and the value that it was decided by.
+    """
+
+    right: list[bool | None]
+    evidence: list[tuple[str, float]]
+
+    def agree(self, index: Sequence[Hashable]) -> list[bool]:
+        """For each response whether its whole group has one verdict, as a group of one always does.
+
+        Responses whose verdict is unknown agree where they have the same evidence, for then it is the same verdict
+        whatever it is.
+
+        Args:
+            index: the group of each response (verl's uid).
+        """
+        found: dict[Hashable, set[Any]] = {}
+        for group, right, evidence in zip(index, self.right, self.evidence, strict=True):
+            found.setdefault(group, set()).add(evidence if right is None else right)
+        return [len(found[group]) == 1 for group in index]
+
+
+class VerdictReader:
+    """Reads verdicts batch by batch.
+
+    Two values count as right and wrong only while no third one has been seen in the run, so the reader remembers what
+    it saw.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[float]] = {}
+
+    def read(self, rewards: Sequence[float], parts: Sequence[Mapping[str, Any]]) -> Verdicts:
+        """The verdicts on a batch.
+
+        Args:
+            rewards: of each response, before a KL penalty.
+            parts: of each response what the reward manager said besides (verl's `reward_extra_info`), {} for nothing.
+        """
+        evidence = [_evidence(float(reward), said) for reward, said in zip(rewards, parts, strict=True)]
+        for source, value in evidence:
+            seen = self._seen.setdefault(source, set())
+            if len(seen) < 3 and math.isfinite(value):
+                seen.add(value)
+        right = {source: _right_value(seen) for source, seen in self._seen.items()}
+        return Verdicts([_verdict(value, *right[source]) for source, value in evidence], evidence)
+
+    def explain(self) -> str:
+        """One sentence for people: what decides which responses are right, or why nothing does."""
+        said = []
+        for source, seen in sorted(self._seen.items()):
+            name = "the reward" if source == REWARD else f"{source!r} of the reward manager"
+            known, value = _right_value(seen)
+            values = ", ".join(f"{v:g}" for v in sorted(seen))
+            if known and value is not None:
+                said.append(f"a response is right where {name} is {value:g} (values seen: {values})")
+            elif known:
+                said.append(f"{name} has said of no response yet that it is right (values seen: {values})")
+            else:
+                many = "three values or more" if len(seen) > 2 else f"only {values or 'no finite value'} so far"
+                said.append(
+                    f"which responses are right is unknown: {name} has {many}. Groups of different rewards count as "
+                    "mixed. Have the reward function return a dictionary with 'score' and 'acc' (1 right, 0 wrong)"
+                )
+        return "; ".join(said)
+
+    @property
+    def certain(self) -> bool:
+        """Whether every verdict so far could be read."""
+        return all(_right_value(seen)[0] for seen in self._seen.values())
+
+
+def read_verdicts(rewards: Sequence[float], parts: Sequence[Mapping[str, Any]]) -> Verdicts:
+    """The verdicts on all responses of a dump at once; see `VerdictReader.read`."""
+    return VerdictReader().read(rewards, parts)
+
+
+def _evidence(reward: float, said: Mapping[str, Any]) -> tuple[str, float]:
+    for source in SOURCES:
+        value: Any = said.get(source)
+        if hasattr(value, "item"):  # numpy's or torch's
+            try:
+                value = value.item()
+            except (ValueError, RuntimeError):  # of several elements
+                continue
+        if isinstance(value, (bool, int, float)):
+            return source, float(value)
+    return REWARD, reward
+
+
+def _right_value(seen: set[float]) -> tuple[bool, float | None]:
+    """Whether the values seen tell right from wrong, and which of them is right (None: none of them)."""
+    values = tuple(sorted(seen))
+    if values in _RIGHT:
+        return True, _RIGHT[values]
+    return (True, values[1]) if len(values) == 2 else (False, None)
+
+
+def _verdict(value: float, known: bool, right: float | None) -> bool | None:
+    return value == right if known and math.isfinite(value) else None
