@@ -164,10 +164,12 @@ def trend(values: np.ndarray) -> tuple[float, float]:
 
 
 def _against_outcome(window: Window, _: PrpoConfig) -> str | None:
-    prm, outcome = window.series("prpo/process_score/mean"), window.series("critic/score/mean")
+    prm, outcome, range_of_outcomes = window.series("prpo/process_score/mean"), window.series("prpo/verdict/right"), 1.0
+    if not len(outcome):  # nothing says which responses are right: the rewards, penalties and all
+        outcome = window.series("critic/score/mean")
+        highest, lowest = window.series("critic/score/max"), window.series("critic/score/min")
+        range_of_outcomes = highest.max() - lowest.min() if len(highest) and len(lowest) else 0.0
     (rises, rise), (falls, fall) = trend(prm), trend(outcome)
-    highest, lowest = window.series("critic/score/max"), window.series("critic/score/min")
-    range_of_outcomes = highest.max() - lowest.min() if len(highest) and len(lowest) else 0.0
     if rises < TREND or falls > -TREND:
         return None
     if rise < LEAST_RISE * np.nan_to_num(window.mean("prpo/process_score/std")):

@@ -87,7 +87,12 @@ class PrpoConfig:
     same."""
 
     skip_all_equal_groups: bool = False
-    """Give advantage 0 to groups whose outcomes are all equal, where otherwise the PRM alone would decide."""
+    """Give advantage 0 to groups whose responses are all right or all wrong, where otherwise the PRM alone would
+    decide. What right means: `verl_prpo.outcome.verdicts`."""
+
+    skip_truncated_responses: bool = False
+    """Give advantage 0 to responses that were cut off by `data.max_response_length`. They still count in their group's
+    mean."""
 
     dump_responses: int | None = 128
     """With `trainer.rollout_data_dir`: most responses of a step whose record (segments, scores, advantages) goes into

@@ -39,12 +39,6 @@ def check_config(config: DictConfig) -> None:
             f"algorithm.prpo.credit={prpo.credit} asks no PRM, and verl would take the reward model for the outcome; "
             "set reward.reward_model.enable=False"
         )
-    if prpo.skip_all_equal_groups and config.algorithm.get("use_kl_in_reward", False):
-        raise ConfigError(
-            "algorithm.prpo.skip_all_equal_groups=True finds no group whose outcomes are all equal when "
-            "algorithm.use_kl_in_reward=True adds a KL penalty to each. Set algorithm.use_kl_in_reward=False (and "
-            "actor_rollout_ref.actor.use_kl_loss=True for the KL term), or skip_all_equal_groups=False."
-        )
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
     if bypass and needs_prm(prpo) and prpo.segmenter in ("entropy", "surprisal"):
         if not config.actor_rollout_ref.rollout.get("calculate_log_probs", False):

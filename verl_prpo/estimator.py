@@ -22,6 +22,21 @@ from verl_prpo.segmentation import restrict_segments
 
 
 @dataclass
+class OutcomeRewards:
+    """What verl's estimator call does not say of the outcomes of one batch, row for row.
+
+    Attributes:
+        before_kl: float `[bs]`, the reward manager's rewards, without the penalty of `algorithm.use_kl_in_reward`.
+        agree: bool `[bs]`, rows whose group has one verdict (`verl_prpo.outcome.verdicts`).
+        truncated: bool `[bs]`, rows that were cut off by a length limit.
+    """
+
+    before_kl: Tensor
+    agree: Tensor
+    truncated: Tensor
+
+
+@dataclass
 class ProcessRewards:
     """Scores of one batch, row for row as verl's estimator call sees it.
 
@@ -30,6 +45,7 @@ class ProcessRewards:
         segment_starts: bool `[bs, L]`, True at the first token of each segment.
         scored: bool `[bs]`, rows that have process scores, or `[bs, L]`, tokens whose segment has one.
         prior_mean, prior_std: of the PRM family, in units of the score.
+        outcomes: what is known of the outcomes besides; None where nobody looked.
     """
 
     process_scores: Tensor
@@ -37,6 +53,7 @@ class ProcessRewards:
     scored: Tensor
     prior_mean: float
     prior_std: float
+    outcomes: OutcomeRewards | None = None
 
 
 _handed_over: ContextVar[ProcessRewards | None] = ContextVar("verl_prpo_process_rewards", default=None)
@@ -77,7 +94,6 @@ def compute_prpo_advantage(
     """
     settings = prpo_config(config)
     given = _handed_over.get()
-    outcome_rewards = settings.outcome_weight * token_level_rewards.sum(-1)
     if given is None:
         if needs_prm(settings):
             raise ConfigError(
@@ -86,8 +102,21 @@ def compute_prpo_advantage(
                 "separate_async."
             )
         given = without_process_rewards(response_mask)
-    advantages = advantages_of(given, settings, outcome_rewards, response_mask, index)
+    rewards = weighted_outcome(settings, token_level_rewards.sum(-1), given.outcomes)
+    advantages = advantages_of(given, settings, rewards, response_mask, index)
     return advantages, advantages
+
+
+def weighted_outcome(settings: PrpoConfig, rewards: Tensor, outcomes: OutcomeRewards | None) -> Tensor:
+    """The outcome times `algorithm.prpo.outcome_weight`, and a KL penalty as it is configured, whatever the weight.
+
+    Args:
+        settings: `algorithm.prpo`.
+        rewards: float `[bs]`, sums of verl's `token_level_rewards`, a KL penalty included.
+        outcomes: None where no KL penalty is in the rewards.
+    """
+    before_kl = rewards if outcomes is None else outcomes.before_kl.to(rewards)
+    return rewards + (settings.outcome_weight - 1.0) * before_kl
 
 
 def advantages_of(
@@ -97,7 +126,7 @@ def advantages_of(
     response_mask: Tensor,
     index: np.ndarray,
 ) -> Tensor:
-    """`prpo_advantage` under the user's settings."""
+    """`prpo_advantage` under the user's settings, 0 in the rows that they leave out."""
     advantages = prpo_advantage(
         given.process_scores,
         restrict_segments(given.segment_starts, response_mask),
@@ -111,13 +140,17 @@ def advantages_of(
         outcome_norm=settings.outcome_norm,  # type: ignore[arg-type]
         scored=given.scored,
     )
+    left_out = torch.zeros(len(advantages), dtype=torch.bool, device=advantages.device)
     if settings.skip_all_equal_groups:
-        advantages = advantages * ~all_equal_groups(outcome_rewards, index)[:, None]
-    return advantages
+        agree = given.outcomes.agree if given.outcomes is not None else all_equal_groups(outcome_rewards, index)
+        left_out |= agree.to(left_out.device)
+    if settings.skip_truncated_responses and given.outcomes is not None:
+        left_out |= given.outcomes.truncated.to(left_out.device)
+    return advantages.masked_fill(left_out[:, None], 0.0)
 
 
-def without_process_rewards(response_mask: Tensor) -> ProcessRewards:
+def without_process_rewards(response_mask: Tensor, outcomes: OutcomeRewards | None = None) -> ProcessRewards:
     """No row scored: what `credit=outcome` works on."""
     nothing = torch.zeros_like(response_mask, dtype=torch.float32)
     none = torch.zeros(len(response_mask), dtype=torch.bool, device=response_mask.device)
-    return ProcessRewards(nothing, response_mask.bool(), none, prior_mean=0.0, prior_std=1.0)
+    return ProcessRewards(nothing, response_mask.bool(), none, prior_mean=0.0, prior_std=1.0, outcomes=outcomes)

@@ -18,11 +18,13 @@ from verl_prpo.prm.results import PrmFailure
 class PrmOutcome(Protocol):
     """What the metrics read of a result, see `verl_prpo.reward_manager.ProcessResult`."""
 
-    scores: list[float | None] | None
     failure: str | None
     tokens: int
     overlong: bool
     cached: bool
+
+    @property
+    def unread(self) -> int: ...
 
 
 def segment_metrics(
@@ -57,17 +59,18 @@ def score_metrics(scores: Sequence[Sequence[float]]) -> dict[str, float]:
     return {"prpo/process_score/std": flat.std(correction=0).item(), **_spread("prpo/process_score", flat)}
 
 
-def prm_metrics(results: Sequence[PrmOutcome], unjudged: int) -> dict[str, float]:
+def prm_metrics(results: Sequence[PrmOutcome], unjudged: int, unfinished: int) -> dict[str, float]:
     """What was asked of the PRM and what came of it.
 
     Every request is either scored or failed: `requests` is the number of both, and of requests and `empty` the rollouts
     of the batch. The kinds of failure add up to `failed`, but for `overlong`, which counts every dialogue longer than
-    the PRM's context, whatever was done about it. `unread` counts segments that were given the prior mean, `cache_hit`
-    is the share of requests whose scores were remembered.
+    the PRM's context, whatever was done about it. `unread` counts segments past that context, `cache_hit` is the share
+    of requests whose scores were remembered.
 
     Args:
         results: one per request.
-        unjudged: rollouts without text, which are not sent.
+        unjudged: rollouts in which nothing can be judged, which are not sent.
+        unfinished: rollouts whose last segment was not judged because they were cut off within it.
     """
     failures = Counter(r.failure for r in results if r.failure is not None)
     kinds = {f"prpo/prm/{kind.value}": failures.get(kind.value, 0) for kind in PrmFailure}
@@ -77,8 +80,9 @@ def prm_metrics(results: Sequence[PrmOutcome], unjudged: int) -> dict[str, float
         "prpo/prm/tokens": sum(r.tokens for r in results),
         "prpo/prm/failed": sum(failures.values()),
         "prpo/prm/overlong": sum(r.overlong for r in results),
-        "prpo/prm/unread": sum(score is None for r in results for score in r.scores or ()),
+        "prpo/prm/unread": sum(r.unread for r in results),
         "prpo/prm/empty": unjudged,
+        "prpo/prm/unfinished": unfinished,
     }
     if results:
         metrics["prpo/prm/cache_hit"] = sum(r.cached for r in results) / len(results)
@@ -92,10 +96,13 @@ def advantage_metrics(
     outcome_advantage: Tensor,
     grpo_advantage: Tensor,
     mean_scores: Tensor,
-    outcome_rewards: Tensor,
+    token_rewards: Tensor,
+    right: Tensor,
+    agree: Tensor,
     response_mask: Tensor,
     index: np.ndarray,
     scored: Tensor,
+    truncated: Tensor,
     rows: Tensor,
 ) -> dict[str, float]:
     """How the two signals came together.
@@ -106,18 +113,21 @@ def advantage_metrics(
         outcome_advantage: float `[bs, L]`, the outcome advantage on every valid token.
         grpo_advantage: float `[bs, L]`, what GRPO would have given.
         mean_scores: float `[bs]`, mean segment score of each response.
-        outcome_rewards: float `[bs]`.
+        token_rewards: float `[bs]`, what GRPO would see.
+        right: float `[bs]`, 1 for a right response, 0 for a wrong one, NaN where nothing says it.
+        agree: bool `[bs]`, rows whose group has one verdict.
         response_mask: int `[bs, L]`.
         index: `[bs]`, uids.
         scored: bool `[bs]`, rows of which the PRM read at least one segment.
+        truncated: bool `[bs]`, rows that were cut off by a length limit.
         rows: bool `[bs]`, rows to count (rollouts, not padding).
     """
     mask = response_mask.bool() & rows[:, None]
     judged = mask & scored[:, None]
     names = np.asarray(index)[rows.numpy()].tolist()
-    equal = all_equal_groups(outcome_rewards[rows], names).tolist()
+    equal = all_equal_groups(token_rewards[rows], names).tolist()
     size = Counter(names)
-    # Where a group agrees, GRPO's advantage is 0 but for rounding, whose sign says nothing.
+    # Where all rewards of a group are equal, GRPO's advantage is 0 but for rounding, whose sign says nothing.
     flat = torch.zeros_like(rows)
     flat[rows] = torch.tensor([e and size[name] > 1 for name, e in zip(names, equal, strict=True)], dtype=torch.bool)
     flips = (advantages * grpo_advantage < 0) & ~flat[:, None]
@@ -125,18 +135,24 @@ def advantage_metrics(
         "prpo/outcome_advantage/mean": _mean(outcome_advantage[mask]),
         "prpo/outcome_advantage/std": _std(outcome_advantage[mask]),
         "prpo/sign_flip": _mean(flips[mask].float()),
+        "prpo/truncated": _mean(truncated[rows].float()),
     }
     if judged.any():
         metrics["prpo/process_advantage/mean"] = _mean(process_advantage[judged])
         metrics["prpo/process_advantage/std"] = _std(process_advantage[judged])
-    both = rows & scored
+    known = rows & ~right.isnan()
+    if rows.any():
+        metrics["prpo/verdict/known"] = _mean(known[rows].float())
+    if known.any():
+        metrics["prpo/verdict/right"] = _mean(right[known])
+    both = scored & (known if known.any() else rows)
     if both.sum() > 1:
-        pair = torch.stack([mean_scores[both], outcome_rewards[both]]).double()
+        pair = torch.stack([mean_scores[both], (right if known.any() else token_rewards)[both]]).double()
         if (pair.std(1) > 0).all():
             metrics["prpo/process_outcome_corr"] = torch.corrcoef(pair)[0, 1].item()
-    agree = dict(zip(names, equal, strict=True))
-    if agree:
-        metrics["prpo/group/all_equal"] = sum(agree.values()) / len(agree)
+    groups = dict(zip(names, agree[rows].tolist(), strict=True))
+    if groups:
+        metrics["prpo/group/all_equal"] = sum(groups.values()) / len(groups)
     return metrics
 
 

@@ -16,6 +16,7 @@ import ray
 import torch
 from torch import Tensor
 
+from verl_prpo.clock import covered_seconds
 from verl_prpo.config import PrpoConfig
 from verl_prpo.prm.family import PrmError
 from verl_prpo.reward_manager import (
@@ -43,7 +44,7 @@ class PendingScores:
         answers: of the workers.
         launched: when they were asked, by `time.monotonic`.
         streamed: results that were there before, by row.
-        awaited_since: when the trainer began to wait for these responses, by `time.time`.
+        longest_wait: for how long the trainer waited for these responses, in seconds.
         collected: what `collect` gave, so that a second time asks nobody.
     """
 
@@ -53,7 +54,7 @@ class PendingScores:
     answers: list["ray.ObjectRef"]
     launched: float
     streamed: Mapping[int, ProcessResult] = field(default_factory=dict)
-    awaited_since: float = -math.inf
+    longest_wait: float = math.inf
     collected: ScoredBatch | None = None
 
 
@@ -78,7 +79,7 @@ def take_streamed(
         rows: the batch.
         streamed: what each row brought, if anything.
         fingerprint: of the present settings; a result of others (a rollout of an earlier run) is not used.
-        since: when this run began, by `time.time`; a failure from before, whose cause may be mended, is not used.
+        since: when this run began, by `time.time`; a failure from before, whose cause may be fixed, is not used.
 
     Returns:
         Segment starts, bool `[bs, L]`; results by row; the rollouts that brought none and have to be cut and scored
@@ -93,7 +94,7 @@ def take_streamed(
         if brought is None or brought.starts is None or brought.fingerprint != fingerprint:
             lacking.append(row)
             continue
-        if brought.result.failure is not None and brought.result.answered < since:
+        if brought.result.failure is not None and brought.result.answered_at < since:
             lacking.append(row)
             continue
         starts[row, brought.starts] = True
@@ -127,6 +128,7 @@ def launch(
                 rows.messages[i],
                 rows.response_ids[i],
                 segment_bounds(segment_starts[i], len(rows.response_ids[i])),
+                rows.truncated[i],
             )
             for i in hand
         ]
@@ -157,8 +159,8 @@ def collect(pending: PendingScores, timeout: float) -> ScoredBatch:
         pending.rows,
         pending.segment_starts,
         results,
-        blocked + _held_up(list(pending.streamed.values()), pending.awaited_since),
-        _union([(r.asked, r.answered) for r in results if r is not None]),
+        blocked + min(_held_up(list(pending.streamed.values())), pending.longest_wait),
+        covered_seconds((r.clock, r.asked, r.answered) for r in results if r is not None),
     )
     return pending.collected
 
@@ -180,17 +182,10 @@ def _answers(pending: PendingScores, timeout: float, began: float) -> list[list[
         ) from error
 
 
-def _held_up(streamed: Sequence[ProcessResult], since: float) -> float:
-    """Seconds from the arrival of the last response, or from `since` if that was later, to the PRM's last answer."""
-    if not streamed:
-        return 0.0
-    return max(0.0, max(r.answered for r in streamed) - max(since, *(r.arrived for r in streamed)))
-
-
-def _union(intervals: Sequence[tuple[float, float]]) -> float:
-    """Length of the union of intervals."""
-    total, reach = 0.0, -math.inf
-    for begin, end in sorted(intervals):
-        total += max(0.0, end - max(begin, reach))
-        reach = max(reach, end)
-    return total
+def _held_up(streamed: Sequence[ProcessResult]) -> float:
+    """Seconds from the arrival of a node's last response to the PRM's last answer there, where that took longest."""
+    by_clock: dict[str, list[ProcessResult]] = {}
+    for result in streamed:
+        by_clock.setdefault(result.clock, []).append(result)
+    waits = (max(r.answered for r in there) - max(r.arrived for r in there) for there in by_clock.values())
+    return max(waits, default=0.0)

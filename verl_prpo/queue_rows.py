@@ -10,15 +10,19 @@ import transfer_queue as tq
 from torch import Tensor
 from transfer_queue import KVBatchMeta
 
+from verl_prpo.estimator import OutcomeRewards
+from verl_prpo.length_limit import LengthLimit
+from verl_prpo.outcome.verdicts import VerdictReader, Verdicts
 from verl_prpo.reward_manager import PROCESS_RESULT, StreamedResult
 from verl_prpo.scored_batch import Rows
 
 
-def fetch_rows(batch: KVBatchMeta, signal: str | None = None) -> Rows:
+def fetch_rows(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = None) -> Rows:
     """What the process pass needs.
 
     Args:
         batch: keys and tags of the rows.
+        limit: of the rollout.
         signal: the field that the segmenter cuts at: entropy, or log-probabilities, whose negative is surprisal.
     """
     fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else [])]
@@ -27,21 +31,45 @@ def fetch_rows(batch: KVBatchMeta, signal: str | None = None) -> Rows:
     if signal:
         values = padded(data[signal]).float()
         values = values if signal == "entropy" else -values
+    response_ids = [ids.tolist() for ids in data["responses"].unbind()]
+    prompts = [int(tag.get("prompt_len", 0)) for tag in batch.tags]
     return Rows(
         keys=list(batch.keys),
         real=[not tag.get("is_padding", False) for tag in batch.tags],
         messages=[list(messages) for messages in data["raw_prompt"]],
-        response_ids=[ids.tolist() for ids in data["responses"].unbind()],
+        response_ids=response_ids,
         response_mask=padded(data["response_mask"]),
         signal=values,
+        truncated=[limit.truncates(ids, prompt) for ids, prompt in zip(response_ids, prompts, strict=True)],
     )
+
+
+def fetch_extra_fields(batch: KVBatchMeta) -> list[dict[str, Any]]:
+    """verl's `extra_fields` of each row; among them is `reward_extra_info`, what the reward manager said besides."""
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
+    return plain(data["extra_fields"]) if "extra_fields" in set(data.keys()) else [{} for _ in batch.keys]
 
 
 def fetch_streamed(batch: KVBatchMeta) -> list[StreamedResult | None]:
     """The process scores that each response brought along; None for one that brought none."""
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
-    brought = [extra.get(PROCESS_RESULT) for extra in plain(data["extra_fields"])]
+    brought = [extra.get(PROCESS_RESULT) for extra in fetch_extra_fields(batch)]
     return [StreamedResult.from_dict(result) if result is not None else None for result in brought]
+
+
+def fetch_outcomes(batch: KVBatchMeta, rows: Rows, reader: VerdictReader) -> tuple[Verdicts, OutcomeRewards]:
+    """Which responses of a batch are right, and what else the estimator has to know of the outcomes.
+
+    Args:
+        batch: keys and tags of the rows.
+        rows: the same rows.
+        reader: of the run.
+    """
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["uid", "rm_scores"])
+    rewards = padded(data["rm_scores"]).sum(1).float()
+    parts = [extra.get("reward_extra_info") or {} for extra in fetch_extra_fields(batch)]
+    verdicts = reader.read(rewards.tolist(), parts, rows.real)
+    agree = torch.tensor(verdicts.agree(list(data["uid"])), dtype=torch.bool)
+    return verdicts, OutcomeRewards(rewards, agree, torch.tensor(rows.truncated, dtype=torch.bool))
 
 
 def plain(extra_fields: Iterable[Any]) -> list[dict[str, Any]]:

@@ -24,12 +24,15 @@ from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.trainer.ppo.reward import load_reward_manager
 
+from verl_prpo.clock import clock_name
 from verl_prpo.config import MANAGER, prm_config, prpo_config
+from verl_prpo.length_limit import length_limit
 from verl_prpo.managed_reward_model import uses_reward_model, wire_reward_model, without_default_scorer
 from verl_prpo.prm.client import PrmClient
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import lookup_replicas
 from verl_prpo.prm.results import PrmFailure, PrmResult
+from verl_prpo.prm.shown import has_words, shown_steps
 from verl_prpo.prm.text import segment_texts
 from verl_prpo.schedule import fingerprint
 from verl_prpo.segmentation import segment_bounds
@@ -51,6 +54,7 @@ class FinishedResponse:
         response_ids: token ids of the response, without padding.
         response_mask: 1 on the policy's own tokens, one per token.
         log_probs: of the sampled tokens under the rollout, one per token; None where the rollout keeps none.
+        prompt_length: tokens of the prompt.
     """
 
     key: str
@@ -58,6 +62,7 @@ class FinishedResponse:
     response_ids: list[int]
     response_mask: list[int]
     log_probs: list[float] | None = None
+    prompt_length: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,14 @@ class ProcessRequest:
         messages: the prompt as chat messages (`raw_prompt`).
         response_ids: token ids of the response, without padding.
         bounds: half-open token spans that tile the response.
+        truncated: whether it was cut off by a length limit.
     """
 
     key: str
     messages: Sequence[dict[str, Any]]
     response_ids: list[int]
     bounds: list[tuple[int, int]]
+    truncated: bool = False
 
 
 @dataclass
@@ -83,14 +90,18 @@ class ProcessResult:
 
     Attributes:
         texts: the text of each segment; together they are the decoded response.
-        scores: one per segment, None for a segment that the PRM did not read; or None where there are none at all.
-        failure: the kind of failure, or None. A response without text has neither scores nor a failure.
+        scores: one per segment, None for a segment that the PRM did not judge; or None where there are none at all.
+        failure: the kind of failure, or None. A response in which nothing can be judged (no words, or nothing but an
+            unfinished segment) has neither scores nor a failure.
         detail: what went wrong, for people.
         tokens: length of the dialogue as the PRM read it.
         overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
         cached: whether the scores were remembered from an equal dialogue.
-        arrived, asked, answered: when the response came, the PRM was asked and had answered, in seconds of the epoch;
-            the last two are equal where it was not asked.
+        unfinished: whether the last segment was not judged because the response was cut off within it.
+        arrived, asked, answered: when the response came, the PRM was asked and had answered, in seconds of `clock`; the
+            last two are equal where it was not asked.
+        clock: which clock these were read from, see `verl_prpo.clock`.
+        answered_at: the moment of the answer in seconds of the epoch, to tell an earlier run's results.
     """
 
     texts: list[str]
@@ -100,9 +111,22 @@ class ProcessResult:
     tokens: int = 0
     overlong: bool = False
     cached: bool = False
+    unfinished: bool = False
     arrived: float = field(default=0.0, compare=False)
     asked: float = field(default=0.0, compare=False)
     answered: float = field(default=0.0, compare=False)
+    clock: str = field(default="", compare=False)
+    answered_at: float = field(default=0.0, compare=False)
+
+    @property
+    def asked_about(self) -> bool:
+        """Whether the PRM was asked: it gave scores or failed."""
+        return self.scores is not None or self.failure is not None
+
+    @property
+    def unread(self) -> int:
+        """Segments past the PRM's context, which have no score; an unfinished last segment is none of them."""
+        return sum(score is None for score in (self.scores or [])[: -1 if self.unfinished else None])
 
 
 @dataclass
@@ -140,6 +164,7 @@ class PrmRewardManager(RewardManagerBase):
         self.prpo = prpo_config(config.algorithm)
         self._scissors = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prpo_segments")
         self.fingerprint = fingerprint(self.prpo, self.settings)
+        self.limit = length_limit(config, tokenizer)
         self.client = PrmClient(self.settings, lambda: lookup_replicas(self.settings))
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
@@ -150,9 +175,9 @@ class PrmRewardManager(RewardManagerBase):
         """
         if PROCESS_REQUEST in data.non_tensor_batch:
             request: ProcessRequest = data.non_tensor_batch[PROCESS_REQUEST][0]
-            arrived = time.time()
+            arrived = time.monotonic()
             texts = segment_texts(self.tokenizer, request.response_ids, request.bounds)
-            result = await self._process_scores(request.messages, texts, arrived)
+            result = await self._process_scores(request.messages, texts, request.truncated, arrived)
             return {"reward_score": 0.0, "reward_extra_info": {}, PROCESS_RESULT: result}
         finished = data.non_tensor_batch.pop(FINISHED_RESPONSE, None)
         if finished is None:
@@ -169,17 +194,17 @@ class PrmRewardManager(RewardManagerBase):
             streamed.cancel()
 
     async def _streamed(self, response: FinishedResponse) -> StreamedResult:
-        arrived = time.time()
+        arrived = time.monotonic()
         starts = None
         try:
             # Off the event loop, which other responses share: a long one takes a while to be cut. Not in the loop's own
             # threads either, in which verifiers run.
             starts, texts = await asyncio.get_running_loop().run_in_executor(self._scissors, self._cut, response)
-            result = await self._process_scores(response.messages, texts, arrived)
+            truncated = self.limit.truncates(response.response_ids, response.prompt_length)
+            result = await self._process_scores(response.messages, texts, truncated, arrived)
         except Exception as error:  # verl would take it for a failed rollout and try that again
             detail = f"{type(error).__name__}: {error}"
-            result = ProcessResult([], None, PrmFailure.BAD_INPUT.value, detail, arrived=arrived)
-            result.asked = result.answered = time.time()
+            result = _timed(ProcessResult([], None, PrmFailure.BAD_INPUT.value, detail), arrived, time.monotonic())
         return StreamedResult(starts, result, self.fingerprint)
 
     def _cut(self, response: FinishedResponse) -> tuple[list[int], list[str]]:
@@ -198,17 +223,19 @@ class PrmRewardManager(RewardManagerBase):
         return row.nonzero()[:, 0].tolist(), texts
 
     async def _process_scores(
-        self, messages: Sequence[dict[str, Any]], texts: list[str], arrived: float
+        self, messages: Sequence[dict[str, Any]], texts: list[str], truncated: bool, arrived: float
     ) -> ProcessResult:
-        asked = time.time()
-        if not any(texts):
-            return ProcessResult(texts, arrived=arrived, asked=asked, answered=asked)
+        asked = time.monotonic()
+        shown = shown_steps(texts, truncated)
+        unfinished = truncated and bool(texts) and has_words(texts[-1])
+        if not shown.steps:
+            return _timed(ProcessResult(texts, unfinished=unfinished), arrived, asked, asked)
         try:
-            found = await self.client.score(list(messages), texts)
+            found = await self.client.score(list(messages), texts, truncated)
         except Exception as error:  # nobody there to ask, or a cluster that is gone in one of Ray's many ways
             detail = str(error) if isinstance(error, PrmError) else f"{type(error).__name__}: {error}"
             found = PrmResult(None, PrmFailure.ENGINE_ERROR, detail)
-        return ProcessResult(
+        result = ProcessResult(
             texts,
             found.scores,
             found.failure.value if found.failure is not None else None,
@@ -216,10 +243,17 @@ class PrmRewardManager(RewardManagerBase):
             found.tokens,
             found.overlong,
             found.cached,
-            arrived=arrived,
-            asked=asked,
-            answered=time.time(),
+            unfinished,
         )
+        return _timed(result, arrived, asked)
+
+
+def _timed(result: ProcessResult, arrived: float, asked: float, answered: float | None = None) -> ProcessResult:
+    """The result with its times, of this node's monotonic clock; answered now where nothing else is said."""
+    result.arrived, result.asked = arrived, asked
+    result.answered = time.monotonic() if answered is None else answered
+    result.clock, result.answered_at = clock_name(), time.time()
+    return result
 
 
 def process_request_batch(requests: Sequence[ProcessRequest]) -> DataProto:

@@ -26,6 +26,7 @@ class Rows:
         response_ids: token ids of each response, without padding.
         response_mask: int `[bs, L]`, 1 on the policy's own tokens.
         signal: float `[bs, L]`, entropy or surprisal in nats; None for segmenters that need neither.
+        truncated: whether a response was cut off by a length limit of the rollout.
     """
 
     keys: list[str]
@@ -34,6 +35,7 @@ class Rows:
     response_ids: list[list[int]]
     response_mask: Tensor
     signal: Tensor | None
+    truncated: list[bool]
 
     def select(self, indices: Sequence[int]) -> "Rows":
         """Some of the rows, in the order given."""
@@ -44,6 +46,7 @@ class Rows:
             response_ids=[self.response_ids[i] for i in indices],
             response_mask=self.response_mask[list(indices)],
             signal=None if self.signal is None else self.signal[list(indices)],
+            truncated=[self.truncated[i] for i in indices],
         )
 
 
@@ -56,10 +59,11 @@ class ScoredBatch:
         segment_starts: bool `[bs, L]`.
         results: one per row; None for rows that were not sent (padding, no valid token).
         wait_seconds: for how long the PRM held up the step. Of responses scored after the rollout: how long `collect`
-            blocked. Of streamed ones besides: from the arrival of the last response at its reward manager, or the
-            moment the trainer began to wait for responses if that was later, to the last answer of the PRM.
+            blocked. Of streamed ones besides: from the arrival of a node's last response at its reward manager to the
+            PRM's last answer there, on the node where that took longest; at most for as long as the trainer waited for
+            responses.
         busy_seconds: for how long the PRM had responses of this batch, exposed or not: the length of the union of the
-            intervals from question to answer.
+            intervals from question to answer, on the node where it is longest.
     """
 
     rows: Rows
@@ -115,7 +119,7 @@ class ScoredBatch:
         overlong = {k: r for k, r in self._asked().items() if r.overlong and r.scores is not None}
         if not overlong:
             return None
-        unread = {key: sum(score is None for score in r.scores or []) for key, r in overlong.items()}
+        unread = {key: r.unread for key, r in overlong.items()}
         partly = [key for key, count in unread.items() if count]
         if partly:
             return (
@@ -128,7 +132,7 @@ class ScoredBatch:
         )
 
     def token_scores(self) -> Tensor:
-        """Each token's segment score, float32 `[bs, L]`; NaN in segments that the PRM did not read, 0 in rows without
+        """Each token's segment score, float32 `[bs, L]`; NaN in segments that the PRM did not judge, 0 in rows without
         scores.
 
         Raises:
@@ -150,7 +154,7 @@ class ScoredBatch:
         return table.gather(1, segments)
 
     def read_tokens(self) -> Tensor:
-        """Tokens of the segments that the PRM read, bool `[bs, L]`; elsewhere z is 0."""
+        """Tokens of the segments that the PRM judged, bool `[bs, L]`; elsewhere z is 0."""
         return self.scored[:, None] & ~self.token_scores().isnan()
 
     def arranged(self, keys: Sequence[str]) -> "ScoredBatch":
@@ -163,6 +167,7 @@ class ScoredBatch:
         for row, key in enumerate(keys):
             if key not in at:
                 rows.real[row], rows.response_ids[row], rows.messages[row] = False, [], []
+                rows.truncated[row] = False
                 rows.response_mask[row] = 0
                 starts[row] = False
         rows.keys = list(keys)
@@ -171,4 +176,4 @@ class ScoredBatch:
     def _asked(self) -> dict[str, ProcessResult]:
         """Results of the responses that the PRM was asked about, by key."""
         results = zip(self.rows.keys, self.results, strict=True)
-        return {key: r for key, r in results if r is not None and (r.scores is not None or r.failure is not None)}
+        return {key: r for key, r in results if r is not None and r.asked_about}

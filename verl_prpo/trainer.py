@@ -9,10 +9,11 @@ works while the reference policy does.
 """
 
 import copy
+import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -26,19 +27,29 @@ from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY, PPOTrainer
 
 from verl_prpo import process_pass
 from verl_prpo.alarms import Alarms
+from verl_prpo.announcements import Announcements
 from verl_prpo.config import PrmConfig, PrpoConfig, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.config_check import check_config
 from verl_prpo.dump_writer import PendingRecord, choose, pending_records
-from verl_prpo.estimator import ProcessRewards, handed_over, without_process_rewards
+from verl_prpo.estimator import OutcomeRewards, ProcessRewards, handed_over, without_process_rewards
+from verl_prpo.length_limit import LengthLimit, length_limit
 from verl_prpo.managed_reward_model import awake, router_url, shares_gpus, uses_reward_model
+from verl_prpo.outcome.verdicts import VerdictReader, Verdicts
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import start_replicas
 from verl_prpo.prm.served import require_servers
-from verl_prpo.queue_rows import fetch_rows, fetch_streamed, padded, require_one_output_per_session, rollouts_of
+from verl_prpo.queue_rows import (
+    fetch_outcomes,
+    fetch_rows,
+    fetch_streamed,
+    padded,
+    require_one_output_per_session,
+    rollouts_of,
+)
 from verl_prpo.reward_manager import outcome_config, wire
 from verl_prpo.rollout_record import COLUMN
 from verl_prpo.schedule import fingerprint, keeps_log_probs, segmenter_of, start_streaming
-from verl_prpo.scored_batch import ScoredBatch
+from verl_prpo.scored_batch import Rows, ScoredBatch
 from verl_prpo.segmentation import uniform_segments
 from verl_prpo.start_checks import require_gpus, require_score_range
 from verl_prpo.step_report import StepReport
@@ -61,13 +72,14 @@ class ProcessAware:
     _prpo: PrpoConfig | None = None
     _prm: PrmConfig
     _streams: bool = False
-    _sampling_since: float = -math.inf
+    _sampling_seconds: float = math.inf
 
     def __init__(self, config: DictConfig):
         self._began = time.time()
         if uses_prpo(config):
             check_config(config)
             self._prpo = prpo_config(config.algorithm)
+            self._announcements = Announcements(self._prpo)
             if needs_prm(self._prpo):
                 print(f"[verl-prpo] {wire(config)}; segments by {segmenter_of(config)}, credit {self._prpo.credit}")
                 self._streams = start_streaming(config)
@@ -78,6 +90,7 @@ class ProcessAware:
         self._alarms = Alarms(self._prpo) if self._prpo is not None and self._prpo.alarm_window else None
         self._reports: dict[str, tuple[StepReport, int]] = {}
         self._records: dict[str, PendingRecord] = {}
+        self._verdicts = VerdictReader()
         self._writers_tokenizer: Any = None
         super().__init__(config)  # type: ignore[call-arg]
 
@@ -113,8 +126,12 @@ class ProcessAware:
         return awake(self.reward_loop_manager, self._prm.timeout) if shares_gpus(self.config) else nullcontext()
 
     def on_sample_begin(self) -> None:
-        self._sampling_since = time.time()
+        self._sampling_since = time.monotonic()
         super().on_sample_begin()  # type: ignore[misc]
+
+    def on_sample_end(self) -> None:
+        self._sampling_seconds = time.monotonic() - self._sampling_since
+        super().on_sample_end()  # type: ignore[misc]
 
     def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
         """A step of `parameter_sync_step` updates: verl takes the mean of their metrics, counts are to be sums."""
@@ -144,7 +161,7 @@ class ProcessAware:
     def _launch(self, batch: KVBatchMeta) -> process_pass.PendingScores:
         """Cut and send out what was not scored as it finished."""
         assert self._prpo is not None
-        rows = fetch_rows(batch, self._signal())
+        rows = fetch_rows(batch, self._limit, self._signal())
         workers = self.reward_loop_manager.reward_loop_workers
         if not self._streams:
             return process_pass.launch(rows, process_pass.segment(rows, self._prpo, self.tokenizer), workers)
@@ -157,7 +174,7 @@ class ProcessAware:
             )
             starts[lacking] = process_pass.segment(rows.select(lacking), self._prpo, self.tokenizer)
         pending = process_pass.launch(rows, starts, workers, streamed)
-        pending.awaited_since = self._sampling_since
+        pending.longest_wait = self._sampling_seconds
         return pending
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
@@ -165,9 +182,7 @@ class ProcessAware:
             return super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         require_one_output_per_session(batch)
         if not self._asks_prm():
-            batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-            self._report_unscored(batch, metrics)
-            return batch
+            return self._compute_unscored_advantage(batch, metrics)
         pending = self._passes.get(rollouts_of(batch))
         if pending is None:
             raise PrmError("the batch whose advantage is due is not one whose process scores were asked for")
@@ -175,28 +190,56 @@ class ProcessAware:
         if scored.rows.keys != list(batch.keys):
             scored = scored.arranged(batch.keys)
         scored.require(self._prm)
-        for summary in (scored.failure_summary(), scored.overlong_summary()):
-            if summary:
-                print(f"[verl-prpo] step {self.global_steps}: {summary}")
+        self._say([scored.failure_summary(), scored.overlong_summary(), *self._announcements.on_responses(scored)])
         metrics["timing_s/prm_wait"] = scored.wait_seconds
         metrics["timing_s/prm_busy"] = scored.busy_seconds
         if self._streams:
             metrics["prpo/prm/not_streamed"] = sum(map(len, pending.positions))
+        verdicts, outcomes = self._outcomes(batch, scored.rows)
         rewards = ProcessRewards(
             scored.token_scores(),
             scored.segment_starts,
             scored.read_tokens(),
             self._prm_description.prior_mean,
             self._prm_description.prior_std,
+            outcomes,
         )
         with handed_over(rewards):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        self._report(batch, scored, rewards, metrics)
+        self._report(batch, scored, rewards, verdicts, metrics)
         counts = {name: count for name, count in metrics.items() if name.startswith(COUNTS) and name not in RATIOS}
         self._counts[rollouts_of(batch)] = counts
         return batch
 
-    def _report(self, batch: KVBatchMeta, scored: ScoredBatch, rewards: ProcessRewards, metrics: dict) -> None:
+    def _compute_unscored_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        """For a credit that asks no PRM: each response is one segment, without a score."""
+        rows = fetch_rows(batch, self._limit)
+        verdicts, outcomes = self._outcomes(batch, rows)
+        rewards = without_process_rewards(rows.response_mask, outcomes)
+        with handed_over(rewards):
+            batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
+        scored = ScoredBatch(rows, uniform_segments(rows.response_mask, 1), [None] * len(rows.keys), 0.0, 0.0)
+        self._report(batch, scored, rewards, verdicts, metrics)
+        return batch
+
+    def _outcomes(self, batch: KVBatchMeta, rows: Rows) -> tuple[Verdicts, OutcomeRewards]:
+        """Which responses are right, and what else the estimator has to know of the outcomes."""
+        verdicts, outcomes = fetch_outcomes(batch, rows, self._verdicts)
+        self._say(self._announcements.on_verdicts(self._verdicts))
+        return verdicts, outcomes
+
+    def _say(self, lines: Iterable[str | None]) -> None:
+        for line in filter(None, lines):
+            print(f"[verl-prpo] step {self.global_steps}: {line}")
+
+    def _report(
+        self,
+        batch: KVBatchMeta,
+        scored: ScoredBatch,
+        rewards: ProcessRewards,
+        verdicts: Verdicts,
+        metrics: dict,
+    ) -> None:
         """Metrics of the update; with `trainer.rollout_data_dir` kept for the step's dump."""
         assert self._prpo is not None
         fields = ["uid", "advantages", "response_mask", "rm_scores"]
@@ -204,27 +247,21 @@ class ProcessAware:
             fields.append("token_level_rewards")
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
         width = scored.segment_starts.shape[1]
-        outcome = padded(data["token_level_rewards" if "token_level_rewards" in fields else "rm_scores"], width).sum(1)
+        reward = padded(data["token_level_rewards" if "token_level_rewards" in fields else "rm_scores"], width).sum(1)
         report = StepReport(
             scored,
             rewards,
             self._prpo,
-            outcome_rewards=self._prpo.outcome_weight * outcome.float(),
+            token_rewards=reward.float(),
             advantages=padded(data["advantages"], width),
             response_mask=padded(data["response_mask"], width),
             index=np.array(list(data["uid"]), dtype=object),
+            verdicts=verdicts,
         )
         metrics.update(report.metrics())
         if self.config.trainer.get("rollout_data_dir"):
             real = zip(scored.rows.keys, scored.rows.real, strict=True)
             self._reports.update({key: (report, row) for row, (key, is_real) in enumerate(real) if is_real})
-
-    def _report_unscored(self, batch: KVBatchMeta, metrics: dict) -> None:
-        """The same for a credit that asks no PRM: each response is one segment, without a score."""
-        rows = fetch_rows(batch)
-        starts = uniform_segments(rows.response_mask, 1)
-        scored = ScoredBatch(rows, starts, [None] * len(rows.keys), 0.0, 0.0)
-        self._report(batch, scored, without_process_rewards(rows.response_mask), metrics)
 
     def _compute_metrics(self, batch: KVBatchMeta, metrics: dict, *args: Any, **kwargs: Any) -> None:
         super()._compute_metrics(batch, metrics, *args, **kwargs)  # type: ignore[misc]
@@ -265,6 +302,10 @@ class ProcessAware:
         super()._dump_generations(  # type: ignore[misc]
             inputs, outputs, gts, scores, reward_extra_infos_dict, dump_path
         )
+
+    @functools.cached_property
+    def _limit(self) -> LengthLimit:
+        return length_limit(self.config, self.tokenizer)
 
     def _signal(self) -> str | None:
         """The field that holds what the segmenter cuts at. The rollout's log-probs go before those of old_log_prob, so

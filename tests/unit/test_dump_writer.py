@@ -67,6 +67,7 @@ def report(remaining: torch.Tensor | None = None) -> StepReport:
         response_ids=IDS,
         response_mask=mask,
         signal=None,
+        truncated=[False] * len(KEYS),
     )
     scored = ScoredBatch(rows, starts(), results(), 0.1, 0.2)
     given = ProcessRewards(scored.token_scores(), starts(), scored.read_tokens(), prior_mean=0.5, prior_std=0.25)
@@ -181,7 +182,7 @@ def test_a_credit_without_a_prm_has_one_segment_without_a_score_and_no_process_a
     assert set(rollout.process_advantage) == {0.0} and set(rollout.advantages) == {rollout.grpo_advantage}
     assert set(made.metrics()) == {
         *("prpo/outcome_advantage/mean", "prpo/outcome_advantage/std"),
-        *("prpo/sign_flip", "prpo/group/all_equal"),
+        *("prpo/sign_flip", "prpo/group/all_equal", "prpo/truncated", "prpo/verdict/known"),
     }
 
 

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from verl_prpo.config import PrpoConfig
-from verl_prpo.estimator import ProcessRewards, advantages_of
+from verl_prpo.estimator import OutcomeRewards, ProcessRewards, advantages_of, weighted_outcome
 from verl_prpo.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
+from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.results import PrmFailure
 from verl_prpo.process_pass import Rows, ScoredBatch
 from verl_prpo.reward_manager import ProcessResult
@@ -29,7 +30,10 @@ NAMES = {
     "prpo/process_outcome_corr",
     "prpo/sign_flip",
     "prpo/group/all_equal",
-    *(f"prpo/prm/{what}" for what in ("requests", "tokens", "failed", "unread", "cache_hit", "empty")),
+    "prpo/truncated",
+    "prpo/verdict/known",
+    "prpo/verdict/right",
+    *(f"prpo/prm/{what}" for what in ("requests", "tokens", "failed", "unread", "unfinished", "cache_hit", "empty")),
     *(f"prpo/prm/{kind.value}" for kind in PrmFailure),
 }
 
@@ -46,6 +50,9 @@ class Response:
     real: bool = True
     overlong: bool = False
     cached: bool = False
+    parts: dict = dataclasses.field(default_factory=dict)
+    truncated: bool = False
+    unfinished: bool = False
 
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/metrics.md"
@@ -74,7 +81,7 @@ def report(rows: list[Response], **settings) -> StepReport:
         scores = None if row.failure else [score for _, score in row.segments]
         texts = ["x" * length for length, _ in row.segments]
         asked = row.real and row.segments
-        result = ProcessResult(texts, scores, row.failure, "", row.tokens, row.overlong, row.cached)
+        result = ProcessResult(texts, scores, row.failure, "", row.tokens, row.overlong, row.cached, row.unfinished)
         results.append(result if asked else None)
     given = Rows(
         keys=[f"{row.uid}_{i}_0" for i, row in enumerate(rows)],
@@ -83,13 +90,18 @@ def report(rows: list[Response], **settings) -> StepReport:
         response_ids=[[7] * int(n) for n in mask.sum(1)],
         response_mask=mask,
         signal=None,
+        truncated=[row.truncated for row in rows],
     )
     scored = ScoredBatch(given, starts, results, 0.0, 0.0)
-    rewards = ProcessRewards(scored.token_scores(), starts, scored.read_tokens(), prior_mean=0.5, prior_std=0.25)
     outcome = torch.tensor([row.outcome for row in rows])
     index = np.array([row.uid for row in rows], dtype=object)
+    verdicts = VerdictReader().read(outcome.tolist(), [row.parts for row in rows], given.real)
+    outcomes = OutcomeRewards(outcome, torch.tensor(verdicts.agree(index)), torch.tensor(given.truncated))
+    rewards = ProcessRewards(scored.token_scores(), starts, scored.read_tokens(), 0.5, 0.25, outcomes)
     prpo = PrpoConfig(**settings)
-    return StepReport(scored, rewards, prpo, outcome, advantages_of(rewards, prpo, outcome, mask, index), mask, index)
+    weighted = weighted_outcome(prpo, outcome, outcomes)
+    advantages = advantages_of(rewards, prpo, weighted, mask, index)
+    return StepReport(scored, rewards, prpo, outcome, advantages, mask, index, verdicts)
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +213,7 @@ def test_a_response_without_text_is_not_a_request():
 
 
 def test_the_outcome_weight_is_in_the_outcome_advantage():
-    # The report gets outcomes that are weighted already, as the estimator used them.
-    doubled = report([dataclasses.replace(row, outcome=2 * row.outcome) for row in BATCH]).metrics()
+    doubled = report(BATCH, outcome_weight=2.0).metrics()
     name = "prpo/outcome_advantage/std"
     assert doubled[name] == pytest.approx(2 * report(BATCH).metrics()[name])
 
@@ -214,6 +225,40 @@ def test_rounding_in_groups_that_agree_flips_no_sign(value):
     metrics = report(rows).metrics()
     assert metrics["prpo/sign_flip"] == 0.0
     assert metrics["prpo/group/all_equal"] == 1.0
+
+
+class TestRightAndWrong:
+    """Agreement and correlation are of verdicts, whatever penalties do to the rewards."""
+
+    PENALISED = (
+        Response("a", -1.0, [(2, 0.1)], parts={"acc": 0}),
+        Response("a", -1.5, [(2, 0.2)], parts={"acc": 0}),
+        Response("b", -0.2, [(2, 0.9)], parts={"acc": 1}),
+        Response("b", -1.0, [(2, 0.3)], parts={"acc": 0}),
+    )
+
+    def test_a_group_of_wrong_responses_agrees_though_a_penalty_spreads_their_rewards(self):
+        metrics = report(list(self.PENALISED)).metrics()
+        assert metrics["prpo/group/all_equal"] == pytest.approx(1 / 2)
+        assert (metrics["prpo/verdict/known"], metrics["prpo/verdict/right"]) == (1.0, pytest.approx(1 / 4))
+
+    def test_the_correlation_is_with_the_verdicts(self):
+        expected = np.corrcoef([0.1, 0.2, 0.9, 0.3], [0, 0, 1, 0])[0, 1]
+        assert report(list(self.PENALISED)).metrics()["prpo/process_outcome_corr"] == pytest.approx(expected)
+
+    def test_without_verdicts_it_is_with_the_rewards_and_nothing_is_called_right(self):
+        rows = [dataclasses.replace(row, parts={}) for row in self.PENALISED]
+        metrics = report(rows).metrics()
+        expected = np.corrcoef([0.1, 0.2, 0.9, 0.3], [-1.0, -1.5, -0.2, -1.0])[0, 1]
+        assert metrics["prpo/process_outcome_corr"] == pytest.approx(expected)
+        assert metrics["prpo/verdict/known"] == 0.0 and "prpo/verdict/right" not in metrics
+        assert metrics["prpo/group/all_equal"] == 0.0
+
+
+def test_responses_that_were_cut_off_are_counted():
+    cut = Response("a", -1.0, [(4, 0.6), (2, None)], truncated=True, unfinished=True)
+    metrics = report([*BATCH[:1], cut]).metrics()
+    assert (metrics["prpo/truncated"], metrics["prpo/prm/unfinished"], metrics["prpo/prm/unread"]) == (0.5, 1, 0)
 
 
 def test_a_group_of_one_has_a_grpo_signal_whose_sign_can_flip():
@@ -250,17 +295,20 @@ class TestNothingToMeasure:
         nobody = torch.zeros(0, dtype=torch.bool)
         assert segment_metrics(none.bool(), none.long(), nobody, 10) == {}
         assert score_metrics([]) == {}
-        assert set(prm_metrics([], 0).values()) == {0}
+        assert set(prm_metrics([], 0, 0).values()) == {0}
         metrics = advantage_metrics(
             advantages=none,
             process_advantage=none,
             outcome_advantage=none,
             grpo_advantage=none,
             mean_scores=row,
-            outcome_rewards=row,
+            token_rewards=row,
+            right=row,
+            agree=nobody,
             response_mask=none.long(),
             index=np.array([], dtype=object),
             scored=nobody,
+            truncated=nobody,
             rows=nobody,
         )
         assert set(metrics.values()) == {0.0}

@@ -71,6 +71,7 @@ def rows_of(count: int, length: int, messages: list[dict] = QUESTION) -> process
         response_ids=[list(range(length))] * count,
         response_mask=torch.ones(count, length, dtype=torch.long),
         signal=torch.arange(float(length)).repeat(count, 1),
+        truncated=[False] * count,
     )
 
 

@@ -42,7 +42,7 @@ def test_segments_without_words_join_the_step_beside_them(segments, steps, place
     ],
 )
 def test_the_unfinished_last_segment_is_not_judged(segments, steps, places):
-    assert shown_steps(segments, unfinished=True) == Shown(steps, places)
+    assert shown_steps(segments, truncated=True) == Shown(steps, places)
 
 
 @pytest.mark.parametrize("text", ["", " \n\t", "<think>", "</think>\n", "<Think> </THINK >", "<answer></answer>"])
@@ -59,12 +59,12 @@ pieces = st.sampled_from(["a", "b c", "", " ", "\n\n", "<think>", "</think>", "<
 
 
 @given(st.lists(pieces, max_size=8), st.booleans())
-def test_nothing_is_lost_and_each_segment_gets_the_step_that_holds_its_text(segments, unfinished):
-    shown = shown_steps(segments, unfinished)
+def test_nothing_is_lost_and_each_segment_gets_the_step_that_holds_its_text(segments, truncated):
+    shown = shown_steps(segments, truncated)
     assert len(shown.places) == len(segments)
     assert all(has_words(step) for step in shown.steps)
     if not shown.steps:
-        assert not any(map(has_words, segments[: -1 if unfinished else None]))
+        assert not any(map(has_words, segments[: -1 if truncated else None]))
         return
     by_step = [
         "".join(text for text, place in zip(segments, shown.places, strict=True) if place == number)

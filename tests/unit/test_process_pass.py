@@ -95,6 +95,7 @@ def rows_of(texts, tokenizer, *, eos=True, padding=0) -> Rows:
         response_ids=ids,
         response_mask=mask,
         signal=None,
+        truncated=[False] * len(ids),
     )
 
 
@@ -240,21 +241,32 @@ class TestStreamed:
 
     def test_a_failure_of_an_earlier_run_is_asked_about_again_but_its_scores_are_kept(self, here):
         rows = rows_of(TEXTS[:3], here.tokenizer)
-        before = ProcessResult(["x"], None, "refused", "connection refused", answered=10.0)
-        since = ProcessResult(["x"], None, "refused", "connection refused", answered=30.0)
+        before = ProcessResult(["x"], None, "refused", "connection refused", answered_at=10.0)
+        since = ProcessResult(["x"], None, "refused", "connection refused", answered_at=30.0)
         streamed = [StreamedResult([0], result, self.FINGERPRINT) for result in (before, since)]
         _, results, lacking = take_streamed(rows, [*streamed, self.brought("ab", [0.1, 0.2])], self.FINGERPRINT, 20.0)
         assert lacking == [0] and list(results) == [1, 2]
 
-    def test_what_the_prm_did_before_the_trainer_waited_held_up_nothing(self):
+    def test_the_prm_held_up_the_step_for_no_longer_than_the_trainer_waited(self):
         streamed = {0: ProcessResult(["a"], [0.5], arrived=10, asked=10, answered=20)}
-        for awaited_since, exposed in ((5.0, 10.0), (16.0, 4.0), (30.0, 0.0)):
-            pending = PendingScores(
-                blank_rows(1), torch.ones(1, 1).bool(), [], [], time.monotonic(), streamed, awaited_since
-            )
+        for waited, exposed in ((15.0, 10.0), (4.0, 4.0), (0.0, 0.0)):
+            pending = PendingScores(blank_rows(1), torch.ones(1, 1).bool(), [], [], time.monotonic(), streamed, waited)
             scored = collect(pending, 1.0)
             assert scored.wait_seconds == pytest.approx(exposed, abs=0.5)
             assert scored.busy_seconds == pytest.approx(10.0)
+
+    def test_times_of_nodes_whose_clocks_differ_are_never_subtracted(self):
+        """The clock of the second node is a day ahead; each node's own seconds are what counts."""
+        day = 86400.0
+        results = {
+            0: ProcessResult(["a"], [0.5], arrived=10, asked=10, answered=12, clock="one"),
+            1: ProcessResult(["a"], [0.5], arrived=day + 8, asked=day + 8, answered=day + 11, clock="two"),
+            2: ProcessResult(["a"], [0.5], arrived=day + 9, asked=day + 9, answered=day + 11, clock="two"),
+        }
+        pending = PendingScores(blank_rows(3), torch.zeros(3, 1).bool(), [], [], time.monotonic(), results)
+        scored = collect(pending, 1.0)
+        assert scored.busy_seconds == pytest.approx(3.0)
+        assert scored.wait_seconds == pytest.approx(2.0, abs=0.5)
 
     def test_a_result_survives_the_way_as_plain_data(self):
         brought = self.brought(["a", "b"], [0.5, None])
@@ -306,7 +318,9 @@ class TestAgain:
 
 def blank_rows(count: int) -> Rows:
     keys = [f"u{i}_0_0" for i in range(count)]
-    return Rows(keys, [True] * count, [QUESTION] * count, [[1]] * count, torch.ones(count, 1).long(), None)
+    return Rows(
+        keys, [True] * count, [QUESTION] * count, [[1]] * count, torch.ones(count, 1).long(), None, [False] * count
+    )
 
 
 def results_of(*failures: str | None) -> ScoredBatch:
@@ -438,7 +452,7 @@ class TestSegment:
         signal = torch.zeros(2, 40)
         signal[:, 12] = 5.0
         signal[:, 25] = 4.0
-        return Rows(["a_0_0", "a_1_0"], [True] * 2, [QUESTION] * 2, [[1] * 40, [1] * 30], mask, signal)
+        return Rows(["a_0_0", "a_1_0"], [True] * 2, [QUESTION] * 2, [[1] * 40, [1] * 30], mask, signal, [False] * 2)
 
     @pytest.mark.parametrize("segmenter", ["entropy", "surprisal"])
     @pytest.mark.parametrize("rule", ["paper", "greedy"])

@@ -343,6 +343,7 @@ class TestFinishedResponse:
             response_ids=[response.response_ids],
             response_mask=torch.cat([torch.tensor([mask]), pad.long()], 1),
             signal=torch.cat([-torch.tensor([log_probs]), pad], 1),
+            truncated=[False],
         )
         assert streamed.starts == segment(rows, prm.prpo, tokenizer)[0].nonzero()[:, 0].tolist()
         assert len(streamed.result.scores) == len(streamed.starts)
@@ -350,8 +351,8 @@ class TestFinishedResponse:
     def test_the_prm_works_while_the_outcome_is_computed(self, manager, tokenizer, tmp_path):
         (tmp_path / "slow.py").write_text(
             "import time\n\n\ndef score(data_source, solution_str, ground_truth, extra_info):\n"
-            "    began = time.time()\n    time.sleep(2)\n"
-            "    return {'score': 1.0, 'began': began, 'ended': time.time()}\n"
+            "    began = time.monotonic()\n    time.sleep(2)\n"
+            "    return {'score': 1.0, 'began': began, 'ended': time.monotonic()}\n"
         )
         data, _ = finished(tokenizer, "wait 0.1; a slow verifier beside a slow PRM")
         function = ("reward.custom_reward_function.path", "reward.custom_reward_function.name")

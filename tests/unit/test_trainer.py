@@ -31,8 +31,11 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from verl_prpo import process_pass
 from verl_prpo.alarms import Alarms
+from verl_prpo.announcements import Announcements
 from verl_prpo.config import ConfigError, PrpoConfig
 from verl_prpo.config_check import TRAINER_MODES
+from verl_prpo.length_limit import LengthLimit
+from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.results import PrmRequest
 from verl_prpo.prm.text import segment_texts
@@ -120,6 +123,7 @@ def trainer(cluster, parts, tmp_path_factory):
 def mode(trainer):
     """Changes settings of the running trainer for one test."""
     config, prpo, prm = copy.deepcopy(trainer.config), copy.copy(trainer._prpo), copy.copy(trainer._prm)
+    trainer._announcements, trainer._verdicts = Announcements(prpo), VerdictReader()
     yield trainer
     trainer.config, trainer._prpo, trainer._prm = config, prpo, prm
     trainer._reports, trainer._records, trainer._passes, trainer._streams = {}, {}, {}, False
@@ -506,7 +510,7 @@ def never():
 
 
 def mode_rows() -> process_pass.Rows:
-    return process_pass.Rows(["a_0_0"], [True], [QUESTION], [[1]], torch.ones(1, 1).long(), None)
+    return process_pass.Rows(["a_0_0"], [True], [QUESTION], [[1]], torch.ones(1, 1).long(), None, [False])
 
 
 class TestDump:
@@ -611,6 +615,7 @@ class TestOtherEstimators:
         ours, verls = aware()(config), WithoutEngines(copy.deepcopy(config))
         assert config == before  # nothing wired
         found = []
+        ours.tokenizer, ours.global_steps = mode.tokenizer, 1
         for trainer in (ours, verls):
             batch, trainer.actor_rollout_wg, _ = rollouts()
             batch, metrics = step(trainer, batch)
@@ -626,6 +631,7 @@ class TestOtherEstimators:
         verls = WithoutEngines(parts.config("algorithm.adv_estimator=grpo"))
         parts.forget()
         found = []
+        ours.tokenizer, ours.global_steps = mode.tokenizer, 1
         for trainer in (ours, verls):
             batch, trainer.actor_rollout_wg, _ = rollouts()
             batch, _ = step(trainer, batch)
@@ -637,10 +643,103 @@ class TestOtherEstimators:
         with pytest.raises(ConfigError, match=r"algorithm\.prpo\.max_anchor is not a setting"):
             aware()(parts.config("+algorithm.prpo.max_anchor=3"))
 
-    def test_skipping_groups_that_agree_is_refused_where_a_kl_penalty_keeps_any_from_agreeing(self, parts):
-        settings = ("+algorithm.prpo.skip_all_equal_groups=True", "algorithm.use_kl_in_reward=True")
-        with pytest.raises(ConfigError, match=r"skip_all_equal_groups=True finds no group.*use_kl_in_reward=False"):
-            aware()(parts.config(*settings))
+
+class TestOutcomes:
+    """What decides which responses are right, and what penalties do."""
+
+    PENALISED = (-1.0, -1.2, -1.4, -1.0)  # four wrong answers of different length
+    SAID = tuple({"reward_extra_info": {"acc": 0.0}} for _ in PENALISED)
+
+    def test_wrong_answers_that_a_length_penalty_spreads_are_skipped_as_one_group(self, mode, rollouts):
+        mode._prpo.skip_all_equal_groups = True
+        with open_dict(mode.config):
+            mode.config.algorithm.prpo.skip_all_equal_groups = True
+        batch, mode.actor_rollout_wg, _ = rollouts(outcomes=self.PENALISED, uids=["a"] * 4, extra_fields=self.SAID)
+        batch, metrics = step(mode, batch)
+        assert metrics["prpo/group/all_equal"] == 1.0
+        assert not any(value for row in read(batch, "advantages") for value in row)
+
+    def test_without_skipping_they_are_trained_as_ever(self, mode, rollouts):
+        batch, mode.actor_rollout_wg, _ = rollouts(outcomes=self.PENALISED, uids=["a"] * 4, extra_fields=self.SAID)
+        batch, metrics = step(mode, batch)
+        assert metrics["prpo/group/all_equal"] == 1.0 and metrics["prpo/verdict/right"] == 0.0
+        assert all(value for row in read(batch, "advantages") for value in row)
+
+    @pytest.mark.parametrize("weight", [1.0, 2.0, 0.5])
+    def test_a_kl_penalty_counts_as_configured_whatever_weighs_the_outcome(self, mode, rollouts, weight):
+        coefficient = 0.3
+        mode._prpo.outcome_weight = weight
+        with open_dict(mode.config):
+            mode.config.algorithm.use_kl_in_reward = True
+            mode.config.algorithm.prpo.outcome_weight = weight
+        mode.kl_ctrl_in_reward = FixedKLController(kl_coef=coefficient)
+        lengths = [len(mode.tokenizer.encode(text, add_special_tokens=False)) + 1 for text in TEXTS]
+        drift = [0.0, 0.1, 0.0, 0.2]  # of the log-prob of every token from the reference's
+        batch, mode.actor_rollout_wg, _ = rollouts()
+        metrics: dict = {}
+        batch = mode._compute_old_log_prob(batch, metrics)
+        old = read(batch, "old_log_probs")
+        reference = [torch.tensor([x - d for x in row]) for row, d in zip(old, drift, strict=True)]
+        nested = torch.nested.as_nested_tensor(reference, layout=torch.jagged)
+        fields = TensorDict({"ref_log_prob": nested}, batch_size=len(reference))
+        batch = tq.kv_batch_put(keys=batch.keys, partition_id="train", fields=fields)
+        batch = mode._compute_advantage(batch, metrics)
+        reward = [
+            weight * outcome - coefficient * d * length
+            for outcome, d, length in zip(OUTCOMES, drift, lengths, strict=True)
+        ]
+        centred = [reward[i] - (reward[i // 2 * 2] + reward[i // 2 * 2 + 1]) / 2 for i in range(4)]
+        (report, _), *_ = mode._reports.values()
+        assert report.outcome_advantage[:, 0].tolist() == pytest.approx(centred, abs=1e-4)
+
+    def test_the_first_step_says_what_decides_and_says_it_once(self, mode, rollouts, capsys):
+        for _ in range(2):
+            batch, mode.actor_rollout_wg, _ = rollouts()
+            step(mode, batch)
+            mode._passes = {}
+        said = capsys.readouterr().out
+        assert said.count("a response is right where the reward is 1 (values seen: -1, 1)") == 1
+
+    def test_a_graded_reward_says_that_nothing_decides(self, mode, rollouts, capsys):
+        batch, mode.actor_rollout_wg, _ = rollouts(outcomes=[0.1, 0.2, 0.3, 0.4])
+        _, metrics = step(mode, batch)
+        assert "which responses are right is unknown: the reward has three values or more" in capsys.readouterr().out
+        assert metrics["prpo/verdict/known"] == 0.0
+
+
+class TestTruncated:
+    """Responses that were cut off at `data.max_response_length`, which here do not end with EOS."""
+
+    @pytest.fixture
+    def cut(self, mode):
+        """Makes the limit that of the first response without its EOS."""
+        length = len(mode.tokenizer.encode(TEXTS[0], add_special_tokens=False)) + 1
+        mode._limit = LengthLimit(length, None, frozenset([-1]))
+        yield mode
+        del mode._limit
+
+    def test_the_unfinished_last_segment_is_not_judged(self, parts, cut, rollouts):
+        parts.forget()
+        batch, cut.actor_rollout_wg, ids = rollouts()
+        _, metrics = step(cut, batch)
+        (report, row) = cut._reports["a_0_0"]
+        result = report.scored.results[row]
+        assert result.scores[-1] is None and all(score is not None for score in result.scores[:-1])
+        assert "".join(result.texts[:-1]) in parts.asked() and TEXTS[0] not in parts.asked()
+        last = segment_bounds(report.scored.segment_starts[row], len(ids[0]))[-1]
+        assert not report.process_advantage[row, last[0] : last[1]].any()
+        assert (metrics["prpo/truncated"], metrics["prpo/prm/unfinished"], metrics["prpo/prm/unread"]) == (0.25, 1, 0)
+
+    def test_they_get_advantage_0_where_that_is_asked_for_and_count_in_their_group(self, cut, rollouts):
+        cut._prpo.skip_truncated_responses = True
+        with open_dict(cut.config):
+            cut.config.algorithm.prpo.skip_truncated_responses = True
+        batch, cut.actor_rollout_wg, _ = rollouts()
+        batch, _ = step(cut, batch)
+        first, second, *_ = read(batch, "advantages")
+        assert not any(first) and all(second)
+        (report, row) = cut._reports["a_1_0"]
+        assert report.outcome_advantage[row, 0].item() == pytest.approx(-1.0)
 
 
 class TestRequireGpus:

@@ -28,11 +28,11 @@ class Verdicts:
 
     Attributes:
         right: for each response True, False, or None where nothing says it.
-        evidence: for each response the source and the value that it was decided by.
+        evidence: for each response the source and the value that it was decided by; None for a padding row.
     """
 
     right: list[bool | None]
-    evidence: list[tuple[str, float]]
+    evidence: list[tuple[str, float] | None]
 
     def agree(self, index: Sequence[Hashable]) -> list[bool]:
         """For each response whether its whole group has one verdict, as a group of one always does.
@@ -41,12 +41,13 @@ class Verdicts:
         whatever it is.
 
         Args:
-            index: the group of each response (verl's uid).
+            index: the group of each response (verl's uid). Padding rows weigh in none.
         """
         found: dict[Hashable, set[Any]] = {}
         for group, right, evidence in zip(index, self.right, self.evidence, strict=True):
-            found.setdefault(group, set()).add(evidence if right is None else right)
-        return [len(found[group]) == 1 for group in index]
+            if evidence is not None:
+                found.setdefault(group, set()).add(evidence if right is None else right)
+        return [len(found.get(group, ())) <= 1 for group in index]
 
 
 class VerdictReader:
@@ -59,20 +60,27 @@ class VerdictReader:
     def __init__(self) -> None:
         self._seen: dict[str, set[float]] = {}
 
-    def read(self, rewards: Sequence[float], parts: Sequence[Mapping[str, Any]]) -> Verdicts:
+    def read(
+        self, rewards: Sequence[float], parts: Sequence[Mapping[str, Any]], real: Sequence[bool] | None = None
+    ) -> Verdicts:
         """The verdicts on a batch.
 
         Args:
             rewards: of each response, before a KL penalty.
             parts: of each response what the reward manager said besides (verl's `reward_extra_info`), {} for nothing.
+            real: which rows are responses, not padding; all of them when None.
         """
-        evidence = [_evidence(float(reward), said) for reward, said in zip(rewards, parts, strict=True)]
-        for source, value in evidence:
+        counted = [True] * len(rewards) if real is None else real
+        evidence = [
+            _evidence(float(reward), said) if is_real else None
+            for reward, said, is_real in zip(rewards, parts, counted, strict=True)
+        ]
+        for source, value in filter(None, evidence):
             seen = self._seen.setdefault(source, set())
             if len(seen) < 3 and math.isfinite(value):
                 seen.add(value)
         right = {source: _right_value(seen) for source, seen in self._seen.items()}
-        return Verdicts([_verdict(value, *right[source]) for source, value in evidence], evidence)
+        return Verdicts([None if e is None else _verdict(e[1], *right[e[0]]) for e in evidence], evidence)
 
     def explain(self) -> str:
         """One sentence for people: what decides which responses are right, or why nothing does."""

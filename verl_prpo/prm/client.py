@@ -57,21 +57,24 @@ class PrmClient:
         self._calls: set[asyncio.Task[None]] = set()
         self._departure: asyncio.TimerHandle | None = None
 
-    async def score(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> PrmResult:
+    async def score(
+        self, messages: Sequence[dict[str, Any]], segments: Sequence[str], truncated: bool = False
+    ) -> PrmResult:
         """Scores of one response, or the failure it met.
 
         Args:
             messages: the prompt as chat messages.
             segments: texts whose concatenation is the response.
+            truncated: whether the response was cut off by its length limit.
 
         Raises:
             PrmError: the replicas cannot be found or called.
         """
         loop = asyncio.get_running_loop()
-        digest = content_digest([list(messages), list(segments)])
+        digest = content_digest([list(messages), list(segments), truncated])
         asked = self._asked.get(digest)
         if asked is None:
-            asked = self._asked[digest] = Asked(PrmRequest(messages, segments), digest)
+            asked = self._asked[digest] = Asked(PrmRequest(messages, segments, truncated), digest)
             self._waiting.append(asked)
             if self._departure is None:
                 self._departure = loop.call_later(LINGER, self._dispatch)

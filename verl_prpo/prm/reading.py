@@ -18,6 +18,7 @@ from verl_prpo.prm.cache import ScoreCache, dialogue_key
 from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.fitting import part_that_fits, segments_that_fit
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
+from verl_prpo.prm.shown import Shown, shown_steps
 
 RANGE_TOLERANCE = 1e-3
 
@@ -108,17 +109,18 @@ def take(family: PrmFamily, cache: ScoreCache, requests: Sequence[PrmRequest], o
 def read(family: PrmFamily, request: PrmRequest, overlong: str) -> Reading | PrmResult:
     """One request as token ids within the PRM's context, or the failure it met.
 
-    A segment without text is not shown to the PRM; it takes the score of the nearest segment with text before it, or
-    after it where there is none.
+    What of the response is a step is decided by `verl_prpo.prm.shown`.
     """
-    texts = [segment for segment in request.segments if segment]
+    shown = shown_steps(request.segments, request.truncated)
+    texts = shown.steps
     if not texts:
-        return PrmResult(None, PrmFailure.BAD_INPUT, f"none of the {len(request.segments)} segments has text")
+        detail = f"none of the {len(request.segments)} segments has words that can be judged"
+        return PrmResult(None, PrmFailure.BAD_INPUT, detail)
     encoded = _encode(family, request.messages, texts)
     if isinstance(encoded, PrmResult):
         return encoded
     if len(encoded.input_ids) <= family.max_context:
-        return Reading(encoded, _places(request.segments, len(texts), None))
+        return Reading(encoded, shown.places)
     length = len(encoded.input_ids)
     if overlong == "raise":
         return _overlong(family, length)
@@ -128,19 +130,19 @@ def read(family: PrmFamily, request: PrmRequest, overlong: str) -> Reading | Prm
         return len(encoded.input_ids) if isinstance(encoded, Encoded) else math.inf
 
     fit = segments_that_fit(tokens, texts, length, family.max_context)
-    shown = texts[: fit.count]
+    fitting = texts[: fit.count]
     beyond: int | None = None
     if overlong == "truncate":
         part = part_that_fits(tokens, texts, fit, family.max_context)
-        shown = [*shown, part] if part else shown
-        beyond = len(shown) - 1
-    if not shown:
+        fitting = [*fitting, part] if part else fitting
+        beyond = len(fitting) - 1
+    if not fitting:
         unread = PrmResult([None] * len(request.segments), tokens=length, overlong=True)
         return unread if overlong == "neutral" else _overlong(family, length)
-    encoded = _encode(family, request.messages, shown)
+    encoded = _encode(family, request.messages, fitting)
     if isinstance(encoded, PrmResult):
         return encoded
-    return Reading(encoded, _places(request.segments, len(shown), beyond), overlong=True)
+    return Reading(encoded, _places(shown, len(fitting), beyond), overlong=True)
 
 
 def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> list[float] | PrmResult:
@@ -203,15 +205,9 @@ def _overlong(family: PrmFamily, length: int) -> PrmResult:
     return PrmResult(None, PrmFailure.OVERLONG, detail, length, overlong=True)
 
 
-def _places(segments: Sequence[str], shown: int, beyond: int | None) -> list[int | None]:
-    """For each segment the number of its score: `shown` texts were read; what comes after them has `beyond`."""
-    places: list[int | None] = []
-    spoken = 0
-    for segment in segments:
-        spoken += bool(segment)
-        number = max(spoken - 1, 0)
-        places.append(number if number < shown else beyond)
-    return places
+def _places(shown: Shown, read: int, beyond: int | None) -> list[int | None]:
+    """For each segment the number of its score: `read` steps were read; those after them have `beyond`."""
+    return [place if place is None or place < read else beyond for place in shown.places]
 
 
 def _token_ids(ids: Sequence[Any]) -> list[int]:

@@ -31,10 +31,12 @@ class PrmRequest:
     Attributes:
         messages: the prompt as chat messages.
         segments: texts whose concatenation is the response; "" for a segment without text.
+        truncated: whether the response was cut off by its length limit, so that its last segment is not judged.
     """
 
     messages: Sequence[dict[str, Any]]
     segments: Sequence[str]
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ class PrmResult:
     """Either one score per segment or a failure.
 
     Attributes:
-        scores: in the family's range, as many as segments; None for a segment past the PRM's context
-            (`reward.prm.overlong=neutral`), which is given the prior mean. None altogether on a failure.
+        scores: in the family's range, as many as segments; None for a segment that the PRM did not judge (one past its
+            context with `reward.prm.overlong=neutral`, or the unfinished last one of a truncated response), which gets
+            z = 0. None altogether on a failure.
         failure: its kind; None when there are scores.
         detail: what was found, and which setting mends it.
         tokens: length of the dialogue as the PRM read it, 0 when it was not encoded.

@@ -31,18 +31,18 @@ def has_words(segment: str) -> bool:
     return bool(without_tags(segment).strip())
 
 
-def shown_steps(segments: Sequence[str], unfinished: bool = False) -> Shown:
+def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
     """The steps of a response.
 
     Args:
         segments: texts whose concatenation is the response; "" for a segment without text.
-        unfinished: whether the response was cut off by its length limit, within its last segment.
+        truncated: whether the response was cut off by its length limit, within its last segment.
 
     Returns:
         No steps at all where no finished segment has words.
     """
     judged = list(segments)
-    if unfinished and judged and has_words(judged[-1]):
+    if truncated and judged and has_words(judged[-1]):
         judged.pop()
     steps: list[str] = []
     places: list[int | None] = []

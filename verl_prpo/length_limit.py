@@ -1,0 +1,83 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which responses were cut off by a length limit of the rollout, before the policy ended them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class LengthLimit:
+    """The limits of a rollout.
+
+    Attributes:
+        response: most tokens of a response (`data.max_response_length`).
+        total: most tokens of prompt and response (`actor_rollout_ref.rollout.max_model_len`); None for none.
+        end_ids: tokens by which the policy ends a response.
+    """
+
+    response: int
+    total: int | None
+    end_ids: frozenset[int]
+
+    def truncates(self, response_ids: Sequence[int], prompt_length: int) -> bool:
+        """Whether a response is as long as it may be and does not end with a token that ends responses.
+
+        Args:
+            response_ids: without padding.
+            prompt_length: tokens of the prompt.
+        """
+        if not response_ids or response_ids[-1] in self.end_ids:
+            return False
+        total = prompt_length + len(response_ids)
+        return len(response_ids) >= self.response or (self.total is not None and total >= self.total)
+
+
+def length_limit(config: DictConfig, tokenizer: Any) -> LengthLimit:
+    """The limits of a verl configuration.
+
+    Args:
+        config: the whole configuration.
+        tokenizer: the policy's Hugging Face tokenizer.
+    """
+    rollout = config.actor_rollout_ref.rollout
+    response = int(rollout.get("response_length") or config.data.max_response_length)
+    total = rollout.get("max_model_len")
+    ends = {tokenizer.eos_token_id, *_declared_ends(config.actor_rollout_ref.model.path, tokenizer)}
+    return LengthLimit(response, None if total is None else int(total), frozenset(ends - {None}))
+
+
+def _declared_ends(model_path: str | None, tokenizer: Any) -> list[int]:
+    """What the policy's `generation_config.json` and `config.json` call `eos_token_id`: chat models often name several,
+    of which the tokenizer knows one. Nothing is downloaded for it; where the files are not here the tokenizer's counts.
+    """
+    found: list[int] = []
+    for folder in (model_path, getattr(tokenizer, "name_or_path", None)):
+        for name in ("generation_config.json", "config.json"):
+            path = _local_file(folder, name)
+            try:
+                ends = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path else None
+            except (OSError, ValueError, AttributeError):
+                continue
+            found += [ends] if isinstance(ends, int) else [end for end in ends or () if isinstance(end, int)]
+    return found
+
+
+def _local_file(model_path: str | None, name: str) -> Path | None:
+    if not model_path:
+        return None
+    folder = Path(model_path).expanduser()
+    if folder.is_dir():
+        return folder / name
+    try:
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(model_path, name)
+    except Exception:  # a path that is no name of a repository
+        return None
+    return Path(cached) if isinstance(cached, str) else None
