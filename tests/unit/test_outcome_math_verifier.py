@@ -36,10 +36,10 @@ def tokenizer():
     return qwen_tokenizer(separator=None)
 
 
-def rollout(tokenizer, text: str, **meta) -> DataProto:
+def rollout(tokenizer, text: str, question: str = "What is half of one?", **meta) -> DataProto:
     """One finished response to a problem whose answer is one half, padded, as the agent loop hands it on."""
     ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-    prompt = tokenizer.encode("What is half of one?", add_special_tokens=False)
+    prompt = tokenizer.encode(question, add_special_tokens=False)
     columns = {
         "data_source": MATH,
         "reward_model": {"style": "rule", "ground_truth": r"\frac{1}{2}"},
@@ -73,6 +73,20 @@ class TestRewards:
         found = [run(manager, rollout(tokenizer, text)) for text in (RIGHT, SURD, WRONG, "no box", "")]
         assert [f["reward_score"] for f in found] == [1.0, 1.0, -1.0, -1.0, -1.0]
         assert [f["reward_extra_info"]["acc"] for f in found] == [1.0, 1.0, 0.0, 0.0, 0.0]
+
+    @pytest.mark.parametrize(
+        "prompt, response, reward",
+        [
+            ("assistant\n<think>\n", RIGHT, -1.0),  # cut off inside the thought that the template opened
+            ("assistant\n<think>", f"so {WRONG}\n</think>\n\n{RIGHT}", 1.0),
+            ("assistant\n<think>\n", f"so {RIGHT}\n</think>\n\nI do not know", -1.0),
+            ("assistant\n<think>\n\n</think>\n\n", RIGHT, 1.0),  # a thought that the template closed
+            ("assistant\n", f"<think>\n{RIGHT}", -1.0),
+            ("assistant\n", RIGHT, 1.0),
+        ],
+    )
+    def test_an_answer_inside_a_thought_is_none_whoever_opened_it(self, tokenizer, prompt, response, reward):
+        assert run(manager_of(tokenizer), rollout(tokenizer, response, prompt))["reward_score"] == reward
 
     def test_are_what_the_settings_say(self, tokenizer):
         manager = manager_of(tokenizer, "+reward.math_verifier.correct=2.5", "+reward.math_verifier.wrong=0")

@@ -1,18 +1,23 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The reward manager `math_verifier`: verl's naive one, with this package's scorer and the paper's length penalty."""
+"""The reward manager `math_verifier`: this package's scorer on the responses of verl's naive manager, with the paper's
+length penalty.
 
-from functools import partial
+A manager sees the prompt of a row, a plain reward function does not. So this one knows when the chat template opened a
+thought at the end of the prompt, and does not take an answer inside that thought for the final one.
+"""
+
 from typing import Any
 
 from omegaconf import DictConfig
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
-from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
+from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from verl_prpo.outcome.reward_function import compute_score as score
 from verl_prpo.outcome.scorer import require_working
 from verl_prpo.outcome.settings import MANAGER, math_verifier_config
+from verl_prpo.thinking import with_opening
 
 
 def length_penalty(length: int, threshold: int | None) -> float:
@@ -25,8 +30,12 @@ def length_penalty(length: int, threshold: int | None) -> float:
     return length / threshold if threshold is not None and length > threshold else 0.0
 
 
+_PROMPT_END = 16
+"""Tokens at the end of a prompt that are looked at for an opened thought."""
+
+
 @register(MANAGER)
-class MathVerifierRewardManager(NaiveRewardManager):
+class MathVerifierRewardManager(RewardManagerBase):
     """Rewards `correct` or `wrong` of `reward.math_verifier`, less the length penalty.
 
     Raises:
@@ -34,10 +43,8 @@ class MathVerifierRewardManager(NaiveRewardManager):
     """
 
     def __init__(self, config: DictConfig, tokenizer: Any, compute_score: Any = None, **reward_kwargs: Any):
+        super().__init__(config, tokenizer, compute_score)
         self.settings = math_verifier_config(config.reward)
-        settings = self.settings
-        scorer = partial(score, correct=settings.correct, wrong=settings.wrong, timeout=settings.timeout)
-        super().__init__(config, tokenizer, scorer, **reward_kwargs)
         require_working()
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
@@ -47,13 +54,30 @@ class MathVerifierRewardManager(NaiveRewardManager):
             reward_score, and in reward_extra_info acc, pred, method and undecided of `compute_score`, outcome (the
             reward before the penalty) and length_penalty; the same keys and types for every response.
         """
-        found = await super().run_single(data)
-        row = data[-1:].batch
-        length = int(row["attention_mask"][0, -row["responses"].shape[-1] :].sum())
+        row = data[-1]  # of a session with several outputs verl judges the last one
+        length = int(row.batch["attention_mask"][-row.batch["responses"].shape[-1] :].sum())
+        parts = await self.loop.run_in_executor(None, self._score, row, length)
         penalty = length_penalty(length, self.settings.length_penalty_threshold)
-        parts = found["reward_extra_info"]
         outcome = float(parts.pop("score"))
         return {
             "reward_score": outcome - penalty,
             "reward_extra_info": {**parts, "outcome": outcome, "length_penalty": penalty},
         }
+
+    def _score(self, row: Any, length: int) -> dict[str, Any]:
+        response = self.tokenizer.decode(row.batch["responses"][:length], skip_special_tokens=True)
+        settings, columns = self.settings, row.non_tensor_batch
+        return score(
+            columns["data_source"],
+            with_opening(self._end_of_prompt(row), response),
+            columns["reward_model"]["ground_truth"],
+            correct=settings.correct,
+            wrong=settings.wrong,
+            timeout=settings.timeout,
+        )
+
+    def _end_of_prompt(self, row: Any) -> str:
+        prompt = row.batch.get("prompts", None)
+        if prompt is None:
+            return ""
+        return self.tokenizer.decode(prompt[-_PROMPT_END:], skip_special_tokens=True)
