@@ -74,7 +74,7 @@ class PendingRecord:
         offsets = list(accumulate(map(len, texts), initial=0))
         mask = report.response_mask[row, : len(ids)]
         own = mask.nonzero()[:, 0]
-        asked = result is not None and (result.scores is not None or result.failure is not None)
+        asked = result is not None and result.asked_about
         return Rollout(
             step=int(columns["step"]),
             uid=str(report.index[row]),
@@ -99,6 +99,10 @@ class PendingRecord:
             failure_detail=result.detail if result is not None else "",
             overlong=result.overlong if result is not None else False,
             cached=result.cached if result is not None else False,
+            truncated=scored.rows.truncated[row],
+            unfinished=result.unfinished if result is not None else False,
+            prior_mean=report.prior[0] if asked else None,
+            prior_std=report.prior[1] if asked else None,
             key=columns["uid"],
         )
 

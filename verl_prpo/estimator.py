@@ -127,6 +127,7 @@ def advantages_of(
     index: np.ndarray,
 ) -> Tensor:
     """`prpo_advantage` under the user's settings, 0 in the rows that they leave out."""
+    prior_mean, prior_std = prior_of(given, settings)
     advantages = prpo_advantage(
         given.process_scores,
         restrict_segments(given.segment_starts, response_mask),
@@ -135,8 +136,8 @@ def advantages_of(
         index,
         credit=settings.credit,  # type: ignore[arg-type]
         process_norm=settings.process_norm,  # type: ignore[arg-type]
-        prior_mean=given.prior_mean if settings.prior_mean is None else settings.prior_mean,
-        prior_std=given.prior_std if settings.prior_std is None else settings.prior_std,
+        prior_mean=prior_mean,
+        prior_std=prior_std,
         outcome_norm=settings.outcome_norm,  # type: ignore[arg-type]
         scored=given.scored,
     )
@@ -147,6 +148,14 @@ def advantages_of(
     if settings.skip_truncated_responses and given.outcomes is not None:
         left_out |= given.outcomes.truncated.to(left_out.device)
     return advantages.masked_fill(left_out[:, None], 0.0)
+
+
+def prior_of(given: ProcessRewards, settings: PrpoConfig) -> tuple[float, float]:
+    """Mean and standard deviation of the prior: as set, else the PRM family's; in units of the score."""
+    return (
+        given.prior_mean if settings.prior_mean is None else settings.prior_mean,
+        given.prior_std if settings.prior_std is None else settings.prior_std,
+    )
 
 
 def without_process_rewards(response_mask: Tensor, outcomes: OutcomeRewards | None = None) -> ProcessRewards:

@@ -67,6 +67,10 @@ class Rollout:
         failure_detail: the same for people.
         overlong: whether the dialogue was longer than the PRM's context.
         cached: whether the scores were remembered from an equal dialogue.
+        truncated: whether it was cut off by a length limit.
+        unfinished: whether its last segment was not judged because of that.
+        prior_mean, prior_std: by which a score became z under the paper's credit, in units of the score; None where no
+            PRM was asked, and in dumps of earlier versions.
         key: of the row in verl's TransferQueue, `{uid}_{session}_{index}`; no other row of the step has it.
     """
 
@@ -93,6 +97,10 @@ class Rollout:
     failure_detail: str = ""
     overlong: bool = False
     cached: bool = False
+    truncated: bool = False
+    unfinished: bool = False
+    prior_mean: float | None = None
+    prior_std: float | None = None
     key: str = ""
 
 
@@ -124,6 +132,10 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         "failure_detail": rollout.failure_detail or None,
         "overlong": rollout.overlong or None,
         "cached": rollout.cached or None,
+        "truncated": rollout.truncated or None,
+        "unfinished": rollout.unfinished or None,
+        "prior_mean": rollout.prior_mean,
+        "prior_std": rollout.prior_std,
     }
     return record | {key: value for key, value in optional.items() if value is not None}
 
@@ -155,7 +167,6 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
     tokens = len(record["token_chars"])
     if not all(isinstance(message, Mapping) for message in record["messages"]):
         raise ValueError("its messages are not chat messages with a role and a content")
-    latency = record.get("prm_latency")
     return Rollout(
         step=int(row["step"]),
         uid=str(record["uid"]),
@@ -175,13 +186,21 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         outcome_advantage=_spread("outcome_advantage", record["outcome_advantage"], tokens),
         advantages=_spread("advantages", record["advantages"], tokens),
         grpo_advantage=float(record["grpo_advantage"]),
-        prm_latency=None if latency is None else float(latency),
+        prm_latency=_number(record.get("prm_latency")),
         failure=None if record.get("failure") is None else str(record["failure"]),
         failure_detail=str(record.get("failure_detail") or ""),
         overlong=bool(record.get("overlong", False)),
         cached=bool(record.get("cached", False)),
+        truncated=bool(record.get("truncated", False)),
+        unfinished=bool(record.get("unfinished", False)),
+        prior_mean=_number(record.get("prior_mean")),
+        prior_std=_number(record.get("prior_std")),
         key=str(row.get("uid", "")),
     )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _segments(written: Sequence[Sequence[Any]], response: str, tokens: int) -> list[Segment]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from verl_prpo.advantage import all_equal_groups
 from verl_prpo.config import PrpoConfig, needs_prm
-from verl_prpo.estimator import ProcessRewards, advantages_of, weighted_outcome
+from verl_prpo.estimator import ProcessRewards, advantages_of, prior_of, weighted_outcome
 from verl_prpo.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
 from verl_prpo.outcome.verdicts import Verdicts
 from verl_prpo.scored_batch import ScoredBatch
@@ -52,6 +52,11 @@ class StepReport:
         self.process_advantage = self.advantages - self.outcome_advantage
         grpo = PrpoConfig(credit="outcome", outcome_norm="mean_std")
         self.grpo_advantage = self._advantages(self.rewards, grpo, self.token_rewards)
+
+    @property
+    def prior(self) -> tuple[float, float]:
+        """Mean and standard deviation of the prior, in units of the score."""
+        return prior_of(self.rewards, self.settings)
 
     def metrics(self) -> dict[str, float]:
         """All `prpo/*` metrics of the batch; padding rows count nowhere. Of a credit that asks no PRM those alone that

@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a PRM is shown: segments with words, joined with what has none beside them, without an unfinished last one."""
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +76,12 @@ def test_nothing_is_lost_and_each_segment_gets_the_step_that_holds_its_text(segm
     ]
     assert by_step == shown.steps
     assert [place for place in shown.places if place is not None] == sorted(p for p in shown.places if p is not None)
+
+
+def test_the_examples_of_the_page_hold():
+    page = (Path(__file__).resolve().parents[2] / "docs/prm.md").read_text()
+    rows = re.findall(r"^\| `(\[.*?\])` \| (yes|no) \| `(\[.*?\])` \| `(\[.*?\])` \|$", page, flags=re.MULTILINE)
+    assert len(rows) == 5
+    for segments, truncated, steps, places in rows:
+        found = shown_steps(ast.literal_eval(segments), truncated == "yes")
+        assert found == Shown(ast.literal_eval(steps), ast.literal_eval(places))

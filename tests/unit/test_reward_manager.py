@@ -326,6 +326,25 @@ class TestFinishedResponse:
         assert streamed.starts[0] == 0 and len(streamed.starts) == 3
         assert streamed.result.arrived <= streamed.result.asked < streamed.result.answered
 
+    def test_the_unfinished_last_segment_of_a_truncated_response_is_not_judged(self, manager, parts, tokenizer):
+        data, response = finished(tokenizer, self.STEPS)
+        response.response_ids.pop()  # without its EOS it is exactly as long as it may be
+        response.response_mask.pop()
+        limit = (f"data.max_response_length={len(response.response_ids)}", "data.max_prompt_length=64")
+        _, streamed = self.score(manager("+algorithm.prpo.segmenter=text", *limit), data)
+        (direct,) = parts.engine().score([PrmRequest(QUESTION, streamed.result.texts[:2])])
+        assert streamed.result.scores == pytest.approx([*direct.scores, None], abs=1e-5)
+        assert streamed.result.unfinished and streamed.result.unread == 0
+        parts.forget()
+        _, whole = self.score(manager("+algorithm.prpo.segmenter=single", *limit), data)
+        assert (whole.result.scores, whole.result.failure, parts.asked()) == (None, None, [])
+
+    @pytest.mark.parametrize("text", [" \n\n", "<think>\n\n</think>\n", "\u3000"])
+    def test_a_response_without_words_is_not_sent(self, manager, parts, tokenizer, text):
+        parts.forget()
+        _, streamed = self.score(manager("+algorithm.prpo.segmenter=text"), finished(tokenizer, text)[0])
+        assert (streamed.result.scores, streamed.result.failure, parts.asked()) == (None, None, [])
+
     @pytest.mark.parametrize("segmenter", ["text", "tokens", "uniform", "random", "single", "surprisal"])
     def test_segments_are_those_of_the_batch_schedule(self, manager, parts, tokenizer, segmenter):
         overrides = (f"+algorithm.prpo.segmenter={segmenter}", "+algorithm.prpo.delimiter_token_ids=[266,65]")

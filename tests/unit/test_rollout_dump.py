@@ -37,6 +37,10 @@ ROLLOUT = Rollout(
     failure_detail="no answer",
     overlong=True,
     cached=True,
+    truncated=True,
+    unfinished=True,
+    prior_mean=0.5,
+    prior_std=0.25,
     key="a_0_0",
 )
 
