@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from dump_checks import MAX_RESPONSE_LENGTH
 from guarded_run import guarded_run
 
 from verl_prpo.rollout_dump import Rollout, read_rollouts
@@ -38,7 +39,7 @@ class Assets:
             f"reward.custom_reward_function.path={ROOT / 'tests/e2e/reward.py'}",
             "reward.custom_reward_function.name=compute_score",
             "data.max_prompt_length=64",
-            "data.max_response_length=48",
+            f"data.max_response_length={MAX_RESPONSE_LENGTH}",
         ]
 
     def prm_overrides(self) -> list[str]:

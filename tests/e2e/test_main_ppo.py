@@ -9,6 +9,7 @@ from statistics import mean
 import pytest
 import reference
 import torch
+from dump_checks import MAX_RESPONSE_LENGTH, request_of, same_scores
 from guarded_run import RunFailed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -36,13 +37,14 @@ def check_dump(rollouts, min_gap, outcome_of=lambda text: float(len(text) % 2 ==
         assert [s.begin for s in rollout.segments] == [t for t in range(length) if starts[t]]
         assert [s.end for s in rollout.segments] == [s.begin for s in rollout.segments[1:]] + [length]
         beta = rollout.outcome_reward - mean(groups[rollout.uid])
-        spoken = any(segment.text for segment in rollout.segments)
+        sent = request_of(rollout) is not None
         assert rollout.failure is None
-        # A policy this small may say nothing but special tokens; such a response is never sent, and its z is 0.
-        assert (rollout.prm_latency is not None) == spoken
+        assert (rollout.prm_latency is not None) == sent
+        assert rollout.unfinished <= rollout.truncated <= (length == MAX_RESPONSE_LENGTH)
         for segment in rollout.segments:
-            assert (segment.score is not None) == spoken
-            z = (segment.score - 0.5) / SIGMA if spoken else 0.0
+            unfinished = rollout.unfinished and segment is rollout.segments[-1]
+            assert (segment.score is not None) == (sent and not unfinished)
+            z = (segment.score - 0.5) / SIGMA if segment.score is not None else 0.0
             for t in range(segment.begin, segment.end):
                 assert rollout.process_advantage[t] == pytest.approx(z, abs=1e-4)
                 assert rollout.advantages[t] == pytest.approx(z + beta, abs=1e-4)
@@ -101,16 +103,13 @@ def test_the_prm_of_the_run_is_the_prm_on_disk(main_ppo, assets):
     assert "cut at surprisal" in run.log
     from verl_prpo.prm.engine import InProcessEngine
     from verl_prpo.prm.families.qwen_math import QwenMathPrm
-    from verl_prpo.prm.results import PrmRequest
 
     family = QwenMathPrm.load(str(assets.prm), device=torch.device("cpu"), dtype=torch.float32)
     engine = InProcessEngine(family, max_tokens_per_forward=4096)
     check_dump(run.dump(1), min_gap=6, signal="surprisal")
     for rollout in run.dump(1):
         assert rollout.entropy is None
-        if rollout.response:
-            (result,) = engine.score([PrmRequest(rollout.messages, [s.text for s in rollout.segments])])
-            assert result.scores == pytest.approx([s.score for s in rollout.segments], abs=1e-4)
+        same_scores(rollout, engine, 1e-4)
 
 
 def test_separate_async_updates_twice_between_weight_syncs(main_ppo, assets):

@@ -3,19 +3,17 @@
 """The reward model that verl itself launches gives the process scores, while the outcome stays verl's own."""
 
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import tiny_models
 import torch
+from dump_checks import same_scores
 from transformers import AutoTokenizer, Qwen2Config
 
 from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.results import PrmRequest
-from verl_prpo.rollout_dump import Rollout
 
 pytestmark = pytest.mark.e2e
 
@@ -91,19 +89,6 @@ TRAINERS_SLOT = [
 ]
 
 
-def scores_in_process(prm: Path) -> Callable[[Rollout], list[float]]:
-    """Scores of a response of the dump, from the PRM loaded here in float32."""
-    family = QwenMathPrm.load(str(prm), device=torch.device("cpu"), dtype=torch.float32)
-    engine = InProcessEngine(family, max_tokens_per_forward=4096)
-
-    def scores(rollout: Rollout) -> list[float]:
-        (result,) = engine.score([PrmRequest(rollout.messages, [segment.text for segment in rollout.segments])])
-        assert result.scores is not None, result.detail
-        return result.scores
-
-    return scores
-
-
 @pytest.mark.parametrize("place", [OWN_SLOT, TRAINERS_SLOT], ids=["standalone", "colocated"])
 def test_its_scores_are_those_of_the_prm_in_process_and_the_outcome_is_verls_own(
     main_ppo, assets, served_prm, own_outcome, place
@@ -118,14 +103,12 @@ def test_its_scores_are_those_of_the_prm_in_process_and_the_outcome_is_verls_own
         "actor_rollout_ref.actor.ppo_mini_batch_size=3",
         "actor_rollout_ref.rollout.n=4",
     )
-    scores = scores_in_process(served_prm)
+    family = QwenMathPrm.load(str(served_prm), device=torch.device("cpu"), dtype=torch.float32)
+    engine = InProcessEngine(family, max_tokens_per_forward=4096)
     compared: list[float] = []
     for rollout in [*run.dump(1), *run.dump(2)]:
         assert rollout.failure is None
-        if rollout.response:  # a policy this small may say nothing but special tokens; such a response is never sent
-            served = [segment.score for segment in rollout.segments]
-            assert served == pytest.approx(scores(rollout), abs=1e-3)
-            compared += served
+        compared += same_scores(rollout, engine, 1e-3)
         assert rollout.verifier_score == VERL_SCORES_A_WRONG_ANSWER
         assert rollout.outcome_reward == 2.0 * VERL_SCORES_A_WRONG_ANSWER
     assert statistics.stdev(compared) > 0.05, "scores too much alike to tell one segment's from another's"
