@@ -247,12 +247,20 @@ class TestThoughts:
         encoded = prm.encode(QUESTION, steps)
         ids = tokenizer(prompt, add_special_tokens=False).input_ids
         expected = []
-        for step in steps:
+        says = [steps[0].removeprefix("<think>\n") if before == "<think>\n" else steps[0], *steps[1:]]
+        for step in says:  # a thought that the prompt has opened is not opened again
             begin = len(ids)
             ids = ids + tokenizer(step, add_special_tokens=False).input_ids
             expected.append((begin, len(ids)))
         assert (encoded.input_ids, encoded.reads) == (ids, expected)
         assert ids.count(tokenizer.convert_tokens_to_ids("</think>")) == 1 + before.count("</think>")
+
+    def test_a_thought_that_the_prompt_has_opened_is_opened_once_before_a_classifier_too(self, tmp_path):
+        folder, options = folder_of("token_classification", tmp_path, DEEPSEEK_R1)
+        prm = load("token_classification", folder, **options)
+        for first in ("<think>\nWe add.", "\n\n<think>\n\nWe add.\n", "We add."):
+            text = prm.tokenizer.decode(prm.encode(QUESTION, [first, "<think> It is 77."]).input_ids)
+            assert text.endswith("<|im_start|>assistant\n<think>\nWe add.\n<think> It is 77.\n")
 
     @pytest.mark.parametrize("template", [QWEN25, QWEN3, HYBRID, DEEPSEEK_R1])
     def test_answers_of_rlhflow_are_read_alike_whichever_step_is_the_last(self, tmp_path, template):

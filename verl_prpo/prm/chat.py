@@ -14,9 +14,10 @@ from typing import Any
 
 from verl_prpo.prm.chat_template import ChatTemplate
 from verl_prpo.prm.family import PrmError
-from verl_prpo.thinking import without_tags
+from verl_prpo.thinking import opens_thought, without_tags
 
 _NUMBERED = re.compile(r"Step \d+:")
+_OPENS = re.compile(r"\A\s*<think>\s*")
 
 
 class Dialogue:
@@ -77,6 +78,16 @@ class Dialogue:
         contents: list[Sequence[str | int]] = [[message_text(message)] for message in messages]
         turns = [*messages, {"role": "assistant"}] if end_turn else messages
         return self._ids(self._render(turns, [*contents, answer], add_generation_prompt=not end_turn))
+
+    def continuing(self, segments: Sequence[str]) -> list[str]:
+        """A response as it goes on behind the generation prompt: without a `<think>` that the prompt has said already.
+
+        Args:
+            segments: of the response, at least one.
+        """
+        said = opens_thought(self.template.prompt())
+        first = _OPENS.sub("", segments[0]) if said else segments[0]
+        return [first or segments[0], *segments[1:]]
 
     def encode_turns(self, turns: Sequence[tuple[str, Sequence[str | int]]]) -> tuple[list[int], list[int]]:
         """Token ids of turns that the template closes.

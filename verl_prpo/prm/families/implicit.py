@@ -115,9 +115,9 @@ class ImplicitPrm(PrmFamily):
         )
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
-        texts = list(segments)
+        texts = self.dialogue.continuing(segments)
         if self.step_prefix is not None:
-            texts = [numbered_step(segment, k, self.step_prefix) for k, segment in enumerate(segments, 1)]
+            texts = [numbered_step(text, k, self.step_prefix) for k, text in enumerate(texts, 1)]
             texts = [text + DIVIDER for text in texts[:-1]] + texts[-1:]
         # A token belongs to one segment: each is tokenised on its own, behind what the template puts before an answer.
         tokens = self.dialogue.continuation_ids(texts)

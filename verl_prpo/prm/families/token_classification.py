@@ -149,7 +149,7 @@ class TokenClassificationPrm(PrmFamily):
         steps = [segment.strip("\n") for segment in segments]
         if self.dialogue is not None:
             answer: list[str | int] = []
-            for step in steps:
+            for step in self.dialogue.continuing(steps):
                 answer += [step, *self.separator_ids]
             ids, positions = self.dialogue.encode(messages, answer, end_turn=False)
             width = len(self.separator_ids)
