@@ -255,6 +255,19 @@ class TestThoughts:
         assert (encoded.input_ids, encoded.reads) == (ids, expected)
         assert ids.count(tokenizer.convert_tokens_to_ids("</think>")) == 1 + before.count("</think>")
 
+    @pytest.mark.parametrize("template", [QWEN25, QWEN3, HYBRID, DEEPSEEK_R1])
+    def test_of_an_answer_without_one_are_what_the_template_writes_before_separators(self, tmp_path, template):
+        folder, _ = folder_of("qwen_math_prm", tmp_path, template)
+        turns = [{"role": "system", "content": "Be brief."}, *QUESTION]
+        answer = "First we add.<extra_0>So it is 77.<extra_0>"
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        rendered = tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": answer}], tokenize=False)
+        ids = tokenizer(rendered, add_special_tokens=False).input_ids
+        separator = tokenizer.convert_tokens_to_ids("<extra_0>")
+        encoded = load("qwen_math_prm", folder).encode(turns, STEPS)
+        assert encoded.input_ids == ids
+        assert encoded.reads == [i for i, token in enumerate(ids) if token == separator]
+
     def test_a_thought_that_the_prompt_has_opened_is_opened_once_before_a_classifier_too(self, tmp_path):
         folder, options = folder_of("token_classification", tmp_path, DEEPSEEK_R1)
         prm = load("token_classification", folder, **options)
