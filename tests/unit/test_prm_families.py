@@ -92,12 +92,49 @@ def test_a_custom_family_comes_first(tmp_path):
     [
         ("token_classification", "seperator", r"did you mean separator\? It takes separator, score, chat_template"),
         ("implicit_prm", "temperature", r"It takes reference_model_path, beta"),
-        ("qwen_math_prm", "separator", "It takes none"),
+        ("math_shepherd", "chat_template_kwargs", "It takes none"),
+        ("zero_shot_judge", "chat_template_kwarg", r"did you mean chat_template_kwargs\? It takes"),
+        ("qwen_math_prm", "separator", r"It takes chat_template_kwargs\."),
+        ("rlhflow_prm", "enable_thinking", r"It takes chat_template_kwargs\."),
     ],
 )
 def test_an_option_that_the_family_does_not_take_is_named(family, option, message):
     with pytest.raises(PrmError, match=rf"reward\.prm\.family_options\.{option} is no option.*{family}; {message}"):
         resolve_family(PrmConfig(model_path="x", family=family, family_options={option: "\n"}))
+
+
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [
+        ("dtype", r"reward\.prm\.dtype"),
+        ("device", r"trainer\.device"),
+        ("model_path", r"reward\.prm\.model_path"),
+        ("trust_remote_code", r"reward\.prm\.trust_remote_code"),
+    ],
+)
+def test_what_is_a_setting_of_its_own_is_no_option_of_any_family(tmp_path, option, setting):
+    (tmp_path / "mine.py").write_text(CUSTOM.replace("trust_remote_code=False", "trust_remote_code=False, **more"))
+    custom = CustomFamily(str(tmp_path / "mine.py"), "Constant")
+    for config in (PrmConfig(model_path="x", family="skywork_prm"), PrmConfig(custom_family=custom)):
+        config.family_options = {option: "x"}
+        with pytest.raises(PrmError, match=rf"family_options\.{option} is no option of a family; {setting} is the"):
+            resolve_family(config)
+
+
+def test_an_option_that_a_custom_family_needs_is_asked_for(tmp_path):
+    needs = CUSTOM.replace("model_path, *, device", "path, *, weight, device")
+    (tmp_path / "mine.py").write_text(needs)
+    custom = CustomFamily(str(tmp_path / "mine.py"), "Constant")
+    with pytest.raises(PrmError, match=r"family_options\.weight is not set, and the family constant needs it"):
+        resolve_family(PrmConfig(custom_family=custom))
+    assert resolve_family(PrmConfig(custom_family=custom, family_options={"weight": 1})).name == "constant"
+
+
+def test_a_family_that_no_server_can_hold_says_so_whatever_its_options(tmp_path):
+    (tmp_path / "mine.py").write_text(CUSTOM)
+    family = resolve_family(PrmConfig(custom_family=CustomFamily(str(tmp_path / "mine.py"), "Constant")))
+    with pytest.raises(PrmError, match=r"constant cannot be read from a server; unset reward\.prm\.server_urls"):
+        family.open("x", trust_remote_code=False, weight=2.0)
 
 
 def test_options_go_to_a_custom_family_that_takes_them(tmp_path):

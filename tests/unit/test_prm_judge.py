@@ -7,18 +7,19 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from thinking_templates import DEEPSEEK_R1, HYBRID, QWEN3, QWEN25, TAGS
 from tiny_models import SEPARATOR, instruct_model, qwen_math_prm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from verl_prpo.prm.families.judge import ZeroShotJudge
+from verl_prpo.prm.families.judge import INSTRUCTION, ZeroShotJudge
 from verl_prpo.prm.family import PrmError
 
 QUESTION = [{"role": "system", "content": "Answer in verse."}, {"role": "user", "content": "What is 17 + 60?"}]
 STEPS = ["First we add. ", "The sum is 77.\n", "So the answer is \\boxed{77}."]
 
 
-def load(path) -> ZeroShotJudge:
-    return ZeroShotJudge.load(str(path), device=torch.device("cpu"), dtype=torch.float32)
+def load(path, **options) -> ZeroShotJudge:
+    return ZeroShotJudge.load(str(path), device=torch.device("cpu"), dtype=torch.float32, **options)
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +122,86 @@ def test_a_folder_that_holds_no_model_is_told_before_anything_is_loaded(tmp_path
     (tmp_path / "config.json").write_text(json.dumps(["no", "object"]))
     with pytest.raises(PrmError, match=r"reward\.prm\.model_path=.*holds a list where an object belongs"):
         load(tmp_path)
+
+
+class TestThoughts:
+    """A judge answers in its slots, so its turn must not begin inside a thought."""
+
+    EMPTY = "<think>\n\n</think>\n\n"
+    KEY = r"\+\+reward\.prm\.family_options"
+
+    def asked(self, path, template, **options) -> tuple[ZeroShotJudge, str]:
+        """The judge, and what it reads from its own turn on."""
+        judge = load(instruct_model(path, template=template, added=TAGS), **options)
+        text = judge.dialogue.tokenizer.decode(judge.encode(QUESTION, STEPS).input_ids)
+        return judge, text.split("<|im_start|>assistant\n")[1]
+
+    @pytest.mark.parametrize(
+        ("template", "options", "before"),
+        [
+            (QWEN25, {}, ""),
+            (QWEN3, {}, ""),
+            (QWEN3, {"chat_template_kwargs": {"enable_thinking": False}}, EMPTY),
+            (HYBRID, {"chat_template_kwargs": {"enable_thinking": False}}, EMPTY),
+            (HYBRID, {"close_thought": True}, EMPTY),
+            (DEEPSEEK_R1, {"close_thought": True}, EMPTY),
+            (DEEPSEEK_R1.replace("<think>\\n", "<think>"), {"close_thought": True}, EMPTY),
+            (DEEPSEEK_R1.replace("<think>\\n", "<think>\\n\\n"), {"close_thought": True}, EMPTY),
+            (DEEPSEEK_R1.replace("<think>\\n", "<think> "), {"close_thought": True}, "<think> </think>\n\n"),
+        ],
+    )
+    def test_are_over_or_never_begun_where_the_first_step_stands(self, tmp_path, template, options, before):
+        judge, text = self.asked(tmp_path, template, **options)
+        assert text.startswith(before + STEPS[0] + "\n[Is this step right?")
+        assert len(judge.forward([judge.encode(QUESTION, STEPS)])[0]) == len(STEPS)
+
+    @pytest.mark.parametrize("options", [{"chat_template_kwargs": {"enable_thinking": False}}, {"close_thought": True}])
+    def test_closed_by_the_template_or_by_us_are_the_same_tokens(self, tmp_path, options):
+        judge, _ = self.asked(tmp_path, HYBRID, **options)
+        prompt = judge.dialogue.template.prompt()
+        assert prompt.endswith("<|im_start|>assistant\n" + self.EMPTY)
+        rendered = prompt.replace("What is 1 + 1?", INSTRUCTION.format(problem=QUESTION[1]["content"])) + "We add."
+        plain = AutoTokenizer.from_pretrained(judge.dialogue.model_path)
+        ids = judge.encode(QUESTION, ["We add."]).input_ids
+        assert ids[: -len(judge.slot_ids)] == plain(rendered, add_special_tokens=False).input_ids
+
+    @pytest.mark.parametrize(
+        ("template", "options", "way_out"),
+        [
+            (HYBRID, {}, rf"set {KEY}\.chat_template_kwargs\.enable_thinking=false"),
+            (HYBRID, {"enable_thinking": True}, rf"set {KEY}\.chat_template_kwargs\.enable_thinking=false"),
+            (HYBRID.replace("enable_thinking", "thinking"), {}, rf"set {KEY}\.chat_template_kwargs\.thinking=false"),
+            (DEEPSEEK_R1, {}, rf"set {KEY}\.close_thought=true"),
+            (DEEPSEEK_R1 + "{% if enable_thinking %}{% endif %}", {}, rf"set {KEY}\.close_thought=true"),
+        ],
+    )
+    def test_that_the_template_opens_are_refused_with_what_shuts_them(self, tmp_path, template, options, way_out):
+        with pytest.raises(PrmError, match=rf"opens a thought \(<think>\).*inside it; .*{way_out}"):
+            self.asked(tmp_path, template, chat_template_kwargs=options)
+
+    @pytest.mark.parametrize("template", [QWEN25, QWEN3])
+    def test_that_nothing_opens_cannot_be_closed(self, tmp_path, template):
+        with pytest.raises(PrmError, match=r"close_thought=true, but the chat template.*opens no thought; remove it"):
+            self.asked(tmp_path, template, close_thought=True)
+
+    def test_are_closed_by_true_or_false_alone(self, folder):
+        with pytest.raises(PrmError, match=r"family_options\.close_thought='yes' must be true or false"):
+            ZeroShotJudge.open(str(folder), close_thought="yes")
+
+    @pytest.mark.parametrize(("options", "warned"), [({}, True), ({"enable_thinking": False}, False)])
+    def test_a_thinking_model_that_is_not_shown_to_refrain_is_reported(self, tmp_path, caplog, options, warned):
+        self.asked(tmp_path, QWEN3, chat_template_kwargs=options)
+        assert ("reward.prm.family_options.chat_template_kwargs.enable_thinking=false" in caplog.text) == warned
+
+    def test_of_the_response_are_text(self, tmp_path):
+        judge, _ = self.asked(tmp_path, QWEN3, chat_template_kwargs={"enable_thinking": False})
+        tokenizer = AutoTokenizer.from_pretrained(judge.dialogue.model_path)
+        tags = tokenizer.convert_tokens_to_ids(list(TAGS))
+        steps = ["\n\n<think>\nFirst we add.\n\n", "It is 77.\n\n</think>\n\n", "<think>77"]
+        encoded = judge.encode([{"role": "user", "content": "</think> What is 17 + 60?"}], steps)
+        assert [encoded.input_ids.count(tag) for tag in tags] == [1, 1]  # those of the template
+        text = tokenizer.decode(encoded.input_ids).split("<|im_start|>assistant\n" + self.EMPTY)[1]
+        slot = "\n[Is this step right? Answer:"
+        assert text == slot.join([steps[0], "]\n" + steps[1], "]\n" + steps[2], ""])
+        at = [tokenizer.decode(encoded.input_ids[: read + 1]) for read in encoded.reads]
+        assert [part.endswith(step + slot) for part, step in zip(at, steps, strict=True)] == [True] * 3

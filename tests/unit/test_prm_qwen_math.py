@@ -54,8 +54,8 @@ def rendered(system: str, *turns: str) -> str:
 
 
 def test_tokens_positions_and_scores_are_those_of_the_model_card(folder, prm):
-    # The card splits an answer at its blank lines and joins the steps with the separator.
-    answer = "".join(step.rstrip("\n") + SEPARATOR for step in STEPS)
+    # The card's steps have no line breaks around them; it joins them with the separator.
+    answer = "".join(step.strip("\n") + SEPARATOR for step in STEPS)
     ids, positions, scores = reference(folder, rendered(SYSTEM, QUESTION[0]["content"], answer))
     encoded = prm.encode(QUESTION, STEPS)
     assert encoded.input_ids == ids

@@ -129,9 +129,10 @@ class TestRefused:
             ONCE_TEMPLATE,
             "{% for m in messages | reverse %}" + "{{ m['content'] }}{% endfor %}",
             LLAMA3_TEMPLATE + LLAMA3_TEMPLATE,
-            "{{ raise_exception('no') }}",
+            "{% if messages | length > 1 %}{{ raise_exception('no') }}{% endif %}" + LLAMA3_TEMPLATE,
+            "{{ messages | length }}" + LLAMA3_TEMPLATE,
         ],
-        ids=["drops", "reorders", "repeats", "raises"],
+        ids=["drops", "reorders", "repeats", "raises", "counts"],
     )
     def test_a_chat_template_that_cannot_hold_a_turn_per_step(self, tmp_path, template):
         with pytest.raises(PrmError, match=r"cannot hold a turn per step.*reward\.prm\.family"):

@@ -145,6 +145,9 @@ def test_a_tokenizer_without_a_beginning_must_be_told_it(tmp_path, folder, prm):
     assert told.encode(QUESTION, STEPS) == prm.encode(QUESTION, STEPS)
     with pytest.raises(PrmError, match=r"reward\.prm\.family_options\.bos_token='two tokens' is \d+ tokens"):
         load(path, bos_token="two tokens")
+    for wrong in ("", 3, ["<s>"]):
+        with pytest.raises(PrmError, match=r"reward\.prm\.family_options\.bos_token=.* must be the text of a token"):
+            load(path, bos_token=wrong)
 
 
 def test_a_tokenizer_of_another_model_is_refused(tmp_path):

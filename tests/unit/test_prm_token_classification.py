@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_head_prms import bert_tagger, llama_token_classification_prm, token_classification_prm
 from tiny_models import SEPARATOR, instruct_model, qwen_math_prm
-from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer
+from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer, BertTokenizer
 
 from verl_prpo.prm.families.token_classification import TokenClassificationPrm
 from verl_prpo.prm.family import PrmError, checked_family
@@ -102,9 +102,9 @@ def test_the_prompt_in_the_chat_template(folder):
 
 
 @pytest.mark.parametrize("chat_template", [False, True])
-def test_newlines_at_the_end_of_a_segment_give_way_to_the_separator(folder, chat_template):
+def test_newlines_around_a_segment_give_way_to_the_separator(folder, chat_template):
     prm = load(folder, chat_template=chat_template)
-    assert prm.encode(QUESTION, [STEPS[0] + "\n\n", STEPS[1] + "\n"]) == prm.encode(QUESTION, STEPS[:2])
+    assert prm.encode(QUESTION, [STEPS[0] + "\n\n", "\n\n" + STEPS[1] + "\n"]) == prm.encode(QUESTION, STEPS[:2])
     assert len(prm.encode(QUESTION, ["\n", STEPS[0]]).reads) == 2
 
 
@@ -161,14 +161,31 @@ def test_weights_without_the_head_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"score": "p0"}, r"family_options\.score='p0' is not known; it takes p1 or p1-p0"),
+        ({"score": "p0"}, r"family_options\.score='p0' is not known; .*t takes p1 or p1-p0"),
+        ({"score": "p1_p0"}, r"family_options\.score='p1_p0' is not known; did you mean p1-p0\?"),
+        ({"score": ["p1"]}, r"family_options\.score=\['p1'\] is not known"),
         ({"separator": ""}, r"family_options\.separator='' must be"),
+        ({"separator": 3}, r"family_options\.separator=3 must be a text"),
         ({"chat_template": "yes"}, r"family_options\.chat_template='yes' must be true or false"),
     ],
 )
 def test_an_option_that_cannot_be_is_named(folder, options, message):
     with pytest.raises(PrmError, match=message):
         load(folder, **options)
+
+
+@pytest.mark.parametrize(
+    ("separator", "seen"),
+    [("\n\n", "makes no token of it"), (" ки", r"reads it as \['\[UNK\]'\]")],
+    ids=["nothing", "unknown"],
+)
+def test_a_separator_that_the_tokenizer_does_not_see_is_refused(tmp_path, separator, seen):
+    path = bert_tagger(tmp_path)
+    words = {word: i for i, word in enumerate(["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "step"])}
+    BertTokenizer(vocab=words).save_pretrained(path)
+    with pytest.raises(PrmError, match=rf"{seen}, so the PRM would not see where a step ends; set .*\.separator="):
+        TokenClassificationPrm.open(str(path), separator=separator)
+    assert TokenClassificationPrm.open(str(path), separator=" step ").separator_ids == [5]
 
 
 class TestFromAServer:

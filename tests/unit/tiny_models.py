@@ -3,6 +3,7 @@
 """Tiny random models with real tokenizers, saved in the layout of the real ones."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -138,7 +139,14 @@ def qwen_math_prm(
     return path
 
 
-def instruct_model(path: Path, context: int = 512, seed: int = 0, answers: bool = True) -> Path:
+def instruct_model(
+    path: Path,
+    context: int = 512,
+    seed: int = 0,
+    answers: bool = True,
+    template: str | dict[str, str] | None = CHAT_TEMPLATE,
+    added: Sequence[str] = (),
+) -> Path:
     """A folder with a causal language model and a chat template.
 
     Args:
@@ -146,6 +154,8 @@ def instruct_model(path: Path, context: int = 512, seed: int = 0, answers: bool 
         context: longest dialogue.
         seed: of the weights.
         answers: whether " Yes" and " No" are tokens of their own.
+        template: the chat template, or several by name, or None for none.
+        added: further tokens, none of them special, as the tags of thoughts are in thinking models.
     """
     tokenizer = qwen_tokenizer()
     if not answers:
@@ -156,8 +166,9 @@ def instruct_model(path: Path, context: int = 512, seed: int = 0, answers: bool 
             pad_token="<|endoftext|>",
             eos_token="<|im_end|>",
             additional_special_tokens=["<|im_start|>"],
-            chat_template=CHAT_TEMPLATE,
         )
+    tokenizer.chat_template = template
+    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in added])
     torch.manual_seed(seed)
     Qwen2ForCausalLM(tiny_config(len(tokenizer), context)).save_pretrained(path)
     tokenizer.save_pretrained(path)

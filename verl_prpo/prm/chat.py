@@ -12,9 +12,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from verl_prpo.prm.chat_template import ChatTemplate
 from verl_prpo.prm.family import PrmError
+from verl_prpo.thinking import opens_thought, without_tags
 
 _NUMBERED = re.compile(r"Step \d+:")
+_OPENS = re.compile(r"\A\s*<think>\s*")
 
 
 class Dialogue:
@@ -24,19 +27,18 @@ class Dialogue:
     takes contents as they are (some trim them).
     """
 
-    def __init__(self, tokenizer: Any, model_path: str):
+    def __init__(self, tokenizer: Any, model_path: str, chat_template_kwargs: Mapping[str, Any] | None = None):
         """Args:
             tokenizer: the PRM's Hugging Face tokenizer.
             model_path: where it comes from, for messages.
+            chat_template_kwargs: variables of the chat template, as the option of that name in
+                `reward.prm.family_options`.
 
         Raises:
-            PrmError: the tokenizer has no chat template.
+            PrmError: the tokenizer has no chat template, an option that the template does not know, or a template
+                that cannot show a question and its answer.
         """
-        if not tokenizer.chat_template:
-            raise PrmError(
-                f"the tokenizer of reward.prm.model_path={model_path} has no chat template, which its family needs; "
-                "choose an instruct model, or set reward.prm.custom_family to a family that formats dialogues itself"
-            )
+        self.template = ChatTemplate(tokenizer, model_path, chat_template_kwargs)
         self.tokenizer = tokenizer
         self.model_path = model_path
         special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
@@ -48,6 +50,14 @@ class Dialogue:
         self._continues = bool(special) and behind != self.plain_ids(["a"])[0]
         self._marker = uuid.uuid4().hex  # stands for contents while the template is rendered, which see none of it
         self._slots = re.compile(f"({self._marker}-[0-9]+-)")
+        try:
+            self._render([{"role": "user"}], [["1 + 1?"], ["2"]], add_generation_prompt=True)
+        except ValueError as error:
+            raise PrmError(
+                f"reward.prm.model_path={model_path}: {error}. Its family needs a template that writes each message's "
+                "text once; choose another model, or set reward.prm.custom_family to a family that formats dialogues "
+                "itself"
+            ) from error
 
     def encode(
         self, messages: Sequence[Mapping[str, Any]], answer: Sequence[str | int], *, end_turn: bool
@@ -66,10 +76,21 @@ class Dialogue:
             ValueError: a content that is not text, or a template that refuses or drops a message.
         """
         contents: list[Sequence[str | int]] = [[message_text(message)] for message in messages]
-        return self._ids(self._render(messages, [*contents, answer], end_turn))
+        turns = [*messages, {"role": "assistant"}] if end_turn else messages
+        return self._ids(self._render(turns, [*contents, answer], add_generation_prompt=not end_turn))
+
+    def continuing(self, segments: Sequence[str]) -> list[str]:
+        """A response as it goes on behind the generation prompt: without a `<think>` that the prompt has said already.
+
+        Args:
+            segments: of the response, at least one.
+        """
+        said = opens_thought(self.template.prompt())
+        first = _OPENS.sub("", segments[0]) if said else segments[0]
+        return [first or segments[0], *segments[1:]]
 
     def encode_turns(self, turns: Sequence[tuple[str, Sequence[str | int]]]) -> tuple[list[int], list[int]]:
-        """Token ids of turns that the template closes, the last one an assistant's.
+        """Token ids of turns that the template closes.
 
         Args:
             turns: role and content of each; in a content strings are plain text, integers are token ids taken as
@@ -81,8 +102,8 @@ class Dialogue:
         Raises:
             ValueError: a template that refuses, drops or reorders turns.
         """
-        messages = [{"role": role} for role, _ in turns[:-1]]
-        return self._ids(self._render(messages, [content for _, content in turns], end_turn=True))
+        roles = [{"role": role} for role, _ in turns]
+        return self._ids(self._render(roles, [content for _, content in turns], add_generation_prompt=False))
 
     def _ids(self, rendered: Sequence[tuple[str | int, bool]]) -> tuple[list[int], list[int]]:
         pieces: list[tuple[str | int, bool]] = []  # adjacent texts joined, for they are tokenised as one
@@ -128,19 +149,18 @@ class Dialogue:
         require_embeddings(self.tokenizer, self.model_path, rows, mend, also)
 
     def _render(
-        self, messages: Sequence[Mapping[str, Any]], contents: Sequence[Sequence[str | int]], end_turn: bool
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        contents: Sequence[Sequence[str | int]],
+        *,
+        add_generation_prompt: bool,
     ) -> list[tuple[str | int, bool]]:
-        """The rendered template with `contents` in it, the last of them an assistant's answer: plain text and token
-        ids, and whether a piece is of a content."""
+        """The rendered template with `contents` in it, one for each message and one more behind a generation prompt:
+        plain text and token ids, and whether a piece is of a content."""
         slots = [f"{self._marker}-{i}-" for i in range(len(contents))]
         turns = [{**message, "content": slot} for message, slot in zip(messages, slots, strict=False)]
-        if end_turn:
-            turns.append({"role": "assistant", "content": slots[-1]})
-        try:
-            rendered = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=not end_turn)
-        except Exception as error:  # templates raise whatever their author chose
-            raise ValueError(f"the PRM's chat template refuses the messages: {error}") from error
-        if not end_turn:
+        rendered = self.template.render(turns, add_generation_prompt=add_generation_prompt)
+        if add_generation_prompt:
             rendered += slots[-1]
         parts = self._slots.split(rendered)
         number = {slot: i for i, slot in enumerate(slots)}
@@ -226,9 +246,12 @@ def require_embeddings(tokenizer: Any, model_path: str, rows: int, mend: str, al
 
 
 def numbered_step(segment: str, number: int, prefix: str = "Step {k}: ") -> str:
-    """A segment without the white space around it, behind its number unless it begins with one of its own."""
+    """A segment without the white space around it, behind its number unless it begins with one of its own.
+
+    A number of its own may stand behind tags such as `<think>`.
+    """
     step = segment.strip()
-    return step if _NUMBERED.match(step) else prefix.replace("{k}", str(number)) + step
+    return step if _NUMBERED.match(without_tags(step).lstrip()) else prefix.replace("{k}", str(number)) + step
 
 
 def problem_text(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -83,8 +83,13 @@ class PrmFamily(ABC):
         """
 
     @classmethod
-    def open(cls, model_path: str, *, trust_remote_code: bool = False) -> "PrmFamily":
+    def open(cls, model_path: str, *args: Any, **options: Any) -> "PrmFamily":
         """Load what `encode` needs, tokenizer and config, and no weights: a server holds those.
+
+        Args:
+            model_path: a local folder or hub name in Hugging Face format.
+            args: none; so written, type checkers let a family name its own options.
+            options: `trust_remote_code` and the family's own, as in `load`.
 
         Raises:
             PrmError: what is missing, or that a server cannot give this family's scores.

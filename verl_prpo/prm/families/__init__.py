@@ -33,6 +33,7 @@ BUILT_IN = {
 }
 
 
+_OPTIONS = "reward.prm.family_options"
 _NO_OPTIONS = ("model_path", "device", "dtype", "trust_remote_code")
 
 ENTRY_POINTS = "verl_prpo.prm_families"
@@ -111,18 +112,29 @@ def _usable(family: type[PrmFamily], config: "PrmConfig") -> type[PrmFamily]:
         raise PrmError(
             f"{family_setting(config)}: {family.__name__} does not define {missing}, which every PrmFamily must"
         )
-    taken = inspect.signature(family.load).parameters.values()
-    options = [each.name for each in taken if each.name not in _NO_OPTIONS]
-    if not any(each.kind is each.VAR_KEYWORD for each in taken):
-        for key in map(str, config.family_options):
-            if key not in options:
-                near = difflib.get_close_matches(key, options, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]}? " if near else ""
-                raise PrmError(
-                    f"reward.prm.family_options.{key} is no option of the family {family.name}; {hint}"
-                    + (f"It takes {', '.join(options)}." if options else "It takes none.")
-                )
+    _require_options(family, [str(key) for key in config.family_options])
     return family
+
+
+def _require_options(family: type[PrmFamily], given: list[str]) -> None:
+    taken = list(inspect.signature(family.load).parameters.values())
+    named = [each for each in taken[1:] if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]  # behind the path
+    options = [each.name for each in named if each.name not in _NO_OPTIONS]
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in taken)
+    for key in given:
+        if key in _NO_OPTIONS:
+            setting = "trainer.device" if key == "device" else f"reward.prm.{key}"
+            raise PrmError(f"{_OPTIONS}.{key} is no option of a family; {setting} is the setting for it")
+        if key not in options and not takes_all:
+            near = difflib.get_close_matches(key, options, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise PrmError(
+                f"{_OPTIONS}.{key} is no option of the family {family.name}; {hint}"
+                + (f"It takes {', '.join(options)}." if options else "It takes none.")
+            )
+    for each in named:
+        if each.default is each.empty and each.name in options and each.name not in given:
+            raise PrmError(f"{_OPTIONS}.{each.name} is not set, and the family {family.name} needs it")
 
 
 def _load_custom_family(path: str, name: str) -> type[PrmFamily]:

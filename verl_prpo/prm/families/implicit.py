@@ -18,13 +18,16 @@ Options (`reward.prm.family_options`):
     step_prefix: what is written before a segment, with {k} for its number. null writes the response as it is. EurusPRM
         is made for "Step {k}: ": then each segment is stripped of white space, has a number unless it begins with one
         of its own, and an empty line divides it from the next; all that is of the segment it stands with.
+    chat_template_kwargs: variables of the chat template. A PRM that PRIME trains reads what the policy says behind the
+        prompt that the policy was given, so give it those of `data.apply_chat_template_kwargs`.
 
 The tokens that end the assistant's turn belong to no segment. Any two models with the same tokenizer would give
 numbers: the family must be asked for by name.
 """
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -33,6 +36,7 @@ from transformers import AutoTokenizer
 from verl_prpo.prm.batching import per_row
 from verl_prpo.prm.chat import Dialogue, numbered_step, vocabulary
 from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, logits_at, refuse_known_prm
+from verl_prpo.prm.families.options import OPTIONS
 from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
 
 DIVIDER = "\n\n"
@@ -43,7 +47,6 @@ MOST_NATS = 20.0
 """Bound of the log-ratio per token, averaged over the longest dialogue: past it two models have nothing in common."""
 
 _CHUNK = 512
-_OPTIONS = "reward.prm.family_options"
 
 
 class ImplicitPrm(PrmFamily):
@@ -80,12 +83,14 @@ class ImplicitPrm(PrmFamily):
         reference_model_path: str | None = None,
         beta: float = 0.05,
         step_prefix: str | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "ImplicitPrm":
         reference_path = _checked_options(model_path, reference_model_path, beta, step_prefix)
-        setting = f"{_OPTIONS}.reference_model_path"
+        setting = f"{OPTIONS}.reference_model_path"
         refuse_known_prm(model_path, cls.name)
         refuse_known_prm(reference_path, cls.name, setting)
-        dialogue = Dialogue(AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code), model_path)
+        tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
+        dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs)
         reference_tokenizer = AutoTokenizer.from_pretrained(reference_path, trust_remote_code=trust_remote_code)
         _require_same_vocabulary(dialogue.tokenizer, reference_tokenizer, model_path, reference_path)
         context = min(context_length(path, trust_remote_code) for path in (model_path, reference_path))
@@ -110,9 +115,9 @@ class ImplicitPrm(PrmFamily):
         )
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
-        texts = list(segments)
+        texts = self.dialogue.continuing(segments)
         if self.step_prefix is not None:
-            texts = [numbered_step(segment, k, self.step_prefix) for k, segment in enumerate(segments, 1)]
+            texts = [numbered_step(text, k, self.step_prefix) for k, text in enumerate(texts, 1)]
             texts = [text + DIVIDER for text in texts[:-1]] + texts[-1:]
         # A token belongs to one segment: each is tokenised on its own, behind what the template puts before an answer.
         tokens = self.dialogue.continuation_ids(texts)
@@ -152,18 +157,23 @@ class ImplicitPrm(PrmFamily):
 def _checked_options(model_path: str, reference: str | None, beta: float, step_prefix: str | None) -> str:
     if not isinstance(reference, str) or not reference:
         raise PrmError(
-            f"{_OPTIONS}.reference_model_path is {reference!r}: the family implicit_prm needs the folder or hub name "
+            f"{OPTIONS}.reference_model_path is {reference!r}: the family implicit_prm needs the folder or hub name "
             "of the model that the PRM's training began with (Qwen/Qwen2.5-Math-7B-Instruct for EurusPRM)"
         )
     if reference.rstrip("/") == model_path.rstrip("/"):
         raise PrmError(
-            f"{_OPTIONS}.reference_model_path={reference} is reward.prm.model_path itself, so every score would be 0; "
+            f"{OPTIONS}.reference_model_path={reference} is reward.prm.model_path itself, so every score would be 0; "
             "give the model that the PRM's training began with"
         )
     if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 < beta < math.inf:
-        raise PrmError(f"{_OPTIONS}.beta={beta!r} must be a positive number; 0.05 in PRIME, 0.001 for EurusPRM")
+        raise PrmError(f"{OPTIONS}.beta={beta!r} must be a positive number; 0.05 in PRIME, 0.001 for EurusPRM")
     if step_prefix is not None and not isinstance(step_prefix, str):
-        raise PrmError(f"{_OPTIONS}.step_prefix={step_prefix!r} must be a text such as 'Step {{k}}: ', or null")
+        raise PrmError(f"{OPTIONS}.step_prefix={step_prefix!r} must be a text such as 'Step {{k}}: ', or null")
+    fields = re.findall(r"\{(\w*)\}", step_prefix or "")
+    if [field for field in fields if field != "k"]:
+        raise PrmError(
+            f"{OPTIONS}.step_prefix={step_prefix!r} has a field that is not known; {{k}} stands for the step's number"
+        )
     return reference
 
 
@@ -172,7 +182,7 @@ def _require_same_vocabulary(tokenizer: Any, reference: Any, model_path: str, re
     other = sorted(token for token, i in ids.items() if known.get(token) != i)
     if other:
         raise PrmError(
-            f"{_OPTIONS}.reference_model_path={reference_path} has another tokenizer than "
+            f"{OPTIONS}.reference_model_path={reference_path} has another tokenizer than "
             f"reward.prm.model_path={model_path}: {len(other)} of {len(ids)} tokens differ, such as {other[0]!r}. Give "
             "the model that the PRM's training began with"
         )

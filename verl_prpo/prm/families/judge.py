@@ -15,19 +15,34 @@ one forward pass reads them all: a verdict written into a slot would have to be 
 be judged, and one written beforehand would lead the judge. What follows sees the empty slots before it, the same for
 every segment, and never a verdict.
 
+The verdicts are those of a judge that has stopped to think or never began. So the assistant's turn must not begin
+inside a thought: a template that opens one is refused, with the option that keeps it shut. `<think>` and `</think>`
+in a response are text to the judge, for a response is not what the judge thinks.
+
+Options (`reward.prm.family_options`):
+    chat_template_kwargs: variables of the chat template, such as enable_thinking=false.
+    close_thought: for templates that open a thought whatever their options are (those of DeepSeek-R1): write the end of
+        an empty thought behind the prompt.
+
 The scores are only as good as the model is as a judge, and not calibrated; the family must be asked for by name.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AddedToken, AutoTokenizer
 
 from verl_prpo.prm.chat import Dialogue, problem_text
+from verl_prpo.prm.chat_template import SETTING, ChatTemplate
 from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, refuse_known_prm
 from verl_prpo.prm.families.labels import LabelTokenPrm
+from verl_prpo.prm.families.options import OPTIONS, require_flag
 from verl_prpo.prm.family import Encoded, PrmError
+from verl_prpo.thinking import CLOSE, OPEN, opens_thought
+
+_log = logging.getLogger(__name__)
 
 ANSWERS = (" Yes", " No")
 SLOT = "\n[Is this step right? Answer:"
@@ -55,9 +70,21 @@ class ZeroShotJudge(LabelTokenPrm):
 
     @classmethod
     def load(
-        cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
+        cls,
+        model_path: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trust_remote_code: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        close_thought: bool = False,
     ) -> "ZeroShotJudge":
-        family = cls.open(model_path, trust_remote_code=trust_remote_code)
+        family = cls.open(
+            model_path,
+            trust_remote_code=trust_remote_code,
+            chat_template_kwargs=chat_template_kwargs,
+            close_thought=close_thought,
+        )
         family.model = load_causal_lm(
             model_path, cls.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
@@ -68,10 +95,20 @@ class ZeroShotJudge(LabelTokenPrm):
         return family
 
     @classmethod
-    def open(cls, model_path: str, *, trust_remote_code: bool = False) -> "ZeroShotJudge":
+    def open(
+        cls,
+        model_path: str,
+        *,
+        trust_remote_code: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        close_thought: bool = False,
+    ) -> "ZeroShotJudge":
+        require_flag("close_thought", close_thought)
         refuse_known_prm(model_path, cls.name)
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
-        dialogue = Dialogue(tokenizer, model_path)
+        _quote_thoughts(tokenizer)
+        dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs)
+        _shut_thought(dialogue.template, close_thought)
         slot_ids, label_ids = _slot_and_answers(dialogue, model_path)
         return cls(None, dialogue, slot_ids, label_ids, context_length(model_path, trust_remote_code))
 
@@ -83,6 +120,65 @@ class ZeroShotJudge(LabelTokenPrm):
         ids, positions = self.dialogue.encode([question], answer, end_turn=False)
         width = len(self.slot_ids)
         return Encoded(ids, positions[width - 1 :: width])
+
+
+def _quote_thoughts(tokenizer: Any) -> None:
+    """Make the tags of thoughts special tokens, which a text never becomes; that changes no id."""
+    tags = [token for token in tokenizer.added_tokens_decoder.values() if token.content in (OPEN, CLOSE)]
+    special = [
+        AddedToken(tag.content, special=True, normalized=False, lstrip=tag.lstrip, rstrip=tag.rstrip) for tag in tags
+    ]
+    if special:
+        tokenizer.add_tokens(special, special_tokens=True)
+
+
+def _shut_thought(template: ChatTemplate, close_thought: bool) -> None:
+    """See to it that the judge's turn does not begin inside a thought.
+
+    Raises:
+        PrmError: it does, with the option that helps; or there is no thought to close.
+    """
+    prompt = template.prompt()
+    shut = _thinking_off(template)
+    if not opens_thought(prompt):
+        if close_thought:
+            raise PrmError(
+                f"{OPTIONS}.close_thought=true, but the chat template of {template.where} opens no thought; remove it"
+            )
+        if shut is not None and template.prompt(**{shut: False}) != prompt:
+            _log.warning(
+                "the chat template of %s knows %s, and the judge is not shown that it should not think; set "
+                "++%s.%s=false to have it answer in the slots as the model does without thinking",
+                template.where,
+                shut,
+                SETTING,
+                shut,
+            )
+        return
+    if close_thought:
+        template.close_thought()
+        return
+    way_out = (
+        f"set ++{SETTING}.{shut}=false"
+        if shut is not None
+        else f"no option of the template keeps it shut, so set ++{OPTIONS}.close_thought=true, which ends it before "
+        "the solution, or choose a model that does not think"
+    )
+    raise PrmError(
+        f"the chat template of {template.where} opens a thought ({OPEN}) before the assistant's answer, so the judge "
+        f"would give its verdicts inside it; {way_out}"
+    )
+
+
+def _thinking_off(template: ChatTemplate) -> str | None:
+    """The variable of a template that, when false, makes the model answer without a thought."""
+    for name in ("enable_thinking", "thinking"):
+        try:
+            if name in template.variables and not opens_thought(template.prompt(**{name: False})):
+                return name
+        except ValueError:  # the template refuses it
+            continue
+    return None
 
 
 def _slot_and_answers(dialogue: Dialogue, model_path: str) -> tuple[list[int], tuple[int, int]]:

@@ -4,12 +4,12 @@
 2501.07301).
 
 A Qwen2 trunk under a two-layer head with two classes. Each step of the answer is followed by `<extra_0>`, and the
-probability of class 1 at that token is the step's score. Line breaks that end a segment give way to the separator. The
+probability of class 1 at that token is the step's score. Line breaks around a segment give way to the separator. The
 weights are loaded into transformers' own `Qwen2Model`; the model's remote code, which current transformers releases
 cannot run, is never needed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -60,26 +60,52 @@ class QwenMathPrm(PrmFamily):
 
     @classmethod
     def load(
-        cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
+        cls,
+        model_path: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trust_remote_code: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "QwenMathPrm":
-        family = cls.open(model_path, trust_remote_code=trust_remote_code)
+        """See `PrmFamily.load`.
+
+        Args:
+            chat_template_kwargs: variables of the chat template.
+        """
+        family = cls.open(model_path, trust_remote_code=trust_remote_code, chat_template_kwargs=chat_template_kwargs)
         family.model = _load_weights(model_path, dtype).to(device).eval()
         rows = family.model.get_input_embeddings().weight.shape[0]
         family.dialogue.require_embeddings(rows, _OTHER_FAMILY, [family.separator_id])
         return family
 
     @classmethod
-    def open(cls, model_path: str, *, trust_remote_code: bool = False) -> "QwenMathPrm":
+    def open(
+        cls,
+        model_path: str,
+        *,
+        trust_remote_code: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+    ) -> "QwenMathPrm":
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
         separator_id = _separator_id(tokenizer, model_path)
         config = Qwen2Config.from_pretrained(model_path)
-        return cls(None, Dialogue(tokenizer, model_path), separator_id, config.max_position_embeddings)
+        dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs)
+        family = cls(None, dialogue, separator_id, config.max_position_embeddings)
+        try:
+            family.encode([{"role": "user", "content": "What is 1 + 1?"}], ["It is 2."])
+        except ValueError as error:
+            raise PrmError(
+                f"the chat template of reward.prm.model_path={model_path} cannot hold the published system prompt, a "
+                f"question and an answer: {error}. {_OTHER_FAMILY}"
+            ) from error
+        return family
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
         if not any(message["role"] == "system" for message in messages):
             messages = [{"role": "system", "content": SYSTEM}, *messages]
         # The published steps are lines of an answer without their line breaks, which the separator stands for.
-        answer = [piece for segment in segments for piece in (segment.rstrip("\n"), self.separator_id)]
+        answer = [piece for segment in segments for piece in (segment.strip("\n"), self.separator_id)]
         return Encoded(*self.dialogue.encode(messages, answer, end_turn=True))
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:

@@ -10,13 +10,17 @@ An instruct model trained to answer every step of a solution with "+" or "-". Th
     assistant: +
 
 The score of a segment is the probability of "+" against "-" where the assistant answers it. All answers are written as
-"+", as in the published evaluation, so one forward pass reads them all; the last one is not written, for nothing
+"+", as in the published evaluation, so one forward pass reads them all. The last one is not written, for nothing
 follows it. A segment is written without the white space around it.
+
+Some templates write the last answer of a dialogue in another way than those before it (Qwen3's puts an empty thought
+before it). Here every answer is read as one that a further step follows, so that a score does not depend on whether its
+step is the last.
 
 Nothing in the config tells the model from the instruct model it was trained from: it must be asked for by name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -44,9 +48,20 @@ class RlhflowPrm(LabelTokenPrm):
 
     @classmethod
     def load(
-        cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
+        cls,
+        model_path: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trust_remote_code: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "RlhflowPrm":
-        family = cls.open(model_path, trust_remote_code=trust_remote_code)
+        """See `PrmFamily.load`.
+
+        Args:
+            chat_template_kwargs: variables of the chat template.
+        """
+        family = cls.open(model_path, trust_remote_code=trust_remote_code, chat_template_kwargs=chat_template_kwargs)
         family.model = load_causal_lm(
             model_path, cls.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
@@ -55,14 +70,20 @@ class RlhflowPrm(LabelTokenPrm):
         return family
 
     @classmethod
-    def open(cls, model_path: str, *, trust_remote_code: bool = False) -> "RlhflowPrm":
+    def open(
+        cls,
+        model_path: str,
+        *,
+        trust_remote_code: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+    ) -> "RlhflowPrm":
         refuse_known_prm(model_path, cls.name)
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
-        dialogue = Dialogue(tokenizer, model_path)
+        dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs)
         label_ids = _label_ids(dialogue, model_path)
         family = cls(None, dialogue, label_ids, context_length(model_path, trust_remote_code))
         try:
-            family.encode([{"role": "user", "content": "1 + 1?"}], ["1 + 1", "= 2"])
+            _require_turns(family)
         except ValueError as error:
             raise PrmError(
                 f"the chat template of reward.prm.model_path={model_path} cannot hold a turn per step: {error}. "
@@ -76,8 +97,15 @@ class RlhflowPrm(LabelTokenPrm):
         turns: list[tuple[str, list[str | int]]] = []
         for step in steps:
             turns += [("user", [step]), ("assistant", [self.label_ids[0]])]
-        ids, answers = self.dialogue.encode_turns(turns)
+        ids, answers = self.dialogue.encode_turns([*turns, ("user", [])])
         return Encoded(ids[: answers[-1]], [position - 1 for position in answers])
+
+
+def _require_turns(family: RlhflowPrm) -> None:
+    question = [{"role": "user", "content": "What is 1 + 1?"}]
+    one, two = (family.encode(question, ["We add.", "It is 2."][:steps]).input_ids for steps in (1, 2))
+    if two[: len(one)] != one:
+        raise ValueError("it writes a step in another way when another step follows, so its score would change")
 
 
 def _label_ids(dialogue: Dialogue, model_path: str) -> tuple[int, int]:

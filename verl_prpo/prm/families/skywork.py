@@ -23,6 +23,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 from verl_prpo.prm.batching import padded_ids, per_row, read_index
 from verl_prpo.prm.chat import plain_ids, problem_text, require_embeddings
 from verl_prpo.prm.families.heads import require_complete
+from verl_prpo.prm.families.options import require_text
 from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
 
 ARCHITECTURE = "Qwen2ForPrmModel"
@@ -119,6 +120,8 @@ class SkyworkPrm(PrmFamily):
 
 
 def _bos_id(tokenizer: Any, bos_token: str | None, model_path: str) -> int:
+    if bos_token is not None:
+        require_text("bos_token", bos_token, "the text of a token")
     token = tokenizer.bos_token if bos_token is None else bos_token
     if token is None:
         raise PrmError(

@@ -4,12 +4,12 @@
 
 The dialogue is the prompt and the steps, each followed by a separator and judged at the separator's last token. Prompt,
 steps and separator are tokenised on their own, and the beginning-of-sequence token comes first where the tokenizer has
-one, as in training. Newlines that end a segment give way to the separator, for the steps of the training data have
+one, as in training. Newlines around a segment give way to the separator, for the steps of the training data have
 none there. PURE-PRM-7B takes the same form with score="p1-p0"; its own reinforcement learning shows it the prompt in
 the chat template, which is chat_template=true.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +19,7 @@ from verl_prpo.prm.batching import padded_ids, per_row, read_index
 from verl_prpo.prm.chat import Dialogue, plain_ids, problem_text, require_embeddings
 from verl_prpo.prm.families.causal_lm import context_length
 from verl_prpo.prm.families.heads import require_complete
+from verl_prpo.prm.families.options import OPTIONS, require_flag, require_one_of, require_text
 from verl_prpo.prm.family import Encoded, PrmError, PrmFamily, read_model_config
 
 ARCHITECTURE_SUFFIX = "ForTokenClassification"
@@ -70,6 +71,7 @@ class TokenClassificationPrm(PrmFamily):
         separator: str = "\n",
         score: str = "p1",
         chat_template: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "TokenClassificationPrm":
         """See `PrmFamily.load`.
 
@@ -77,8 +79,15 @@ class TokenClassificationPrm(PrmFamily):
             separator: the text put after each step.
             score: "p1", the probability of class 1, in [0, 1]; or "p1-p0", that minus the one of class 0, in [-1, 1].
             chat_template: whether the prompt is written in the tokenizer's chat template.
+            chat_template_kwargs: variables of that template.
         """
-        family = cls.open(model_path, separator=separator, score=score, chat_template=chat_template)
+        family = cls.open(
+            model_path,
+            separator=separator,
+            score=score,
+            chat_template=chat_template,
+            chat_template_kwargs=chat_template_kwargs,
+        )
         try:
             model, loading = AutoModelForTokenClassification.from_pretrained(
                 model_path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
@@ -113,19 +122,22 @@ class TokenClassificationPrm(PrmFamily):
         separator: str = "\n",
         score: str = "p1",
         chat_template: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "TokenClassificationPrm":
         """See `PrmFamily.open`, and `load` for the options. No code of the model's is ever run."""
-        if score not in SCORES:
-            raise PrmError(f"reward.prm.family_options.score={score!r} is not known; it takes {' or '.join(SCORES)}")
-        if not isinstance(chat_template, bool):
-            raise PrmError(f"reward.prm.family_options.chat_template={chat_template!r} must be true or false")
-        if not isinstance(separator, str) or not separator:
-            raise PrmError(f"reward.prm.family_options.separator={separator!r} must be a text that is not empty")
+        require_one_of("score", score, SCORES)
+        require_flag("chat_template", chat_template)
+        require_text("separator", separator)
+        if chat_template_kwargs and not chat_template:
+            raise PrmError(
+                f"{OPTIONS}.chat_template_kwargs is given, but the family {cls.name} writes no chat template unless "
+                f"{OPTIONS}.chat_template=true; set that, or remove the former"
+            )
         _require_classifier(model_path)
         tokenizer = AutoTokenizer.from_pretrained(model_path)
         context = context_length(model_path, trust_remote_code=False)
-        separator_ids = tokenizer(separator, add_special_tokens=False).input_ids
-        dialogue = Dialogue(tokenizer, model_path) if chat_template else None
+        separator_ids = _separator_ids(tokenizer, separator, model_path)
+        dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs) if chat_template else None
         return cls(None, tokenizer, dialogue, separator_ids, score, context)
 
     @property
@@ -134,10 +146,10 @@ class TokenClassificationPrm(PrmFamily):
         return [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
-        steps = [segment.rstrip("\n") for segment in segments]
+        steps = [segment.strip("\n") for segment in segments]
         if self.dialogue is not None:
             answer: list[str | int] = []
-            for step in steps:
+            for step in self.dialogue.continuing(steps):
                 answer += [step, *self.separator_ids]
             ids, positions = self.dialogue.encode(messages, answer, end_turn=False)
             width = len(self.separator_ids)
@@ -174,6 +186,18 @@ class TokenClassificationPrm(PrmFamily):
     def _score(self, probabilities: torch.Tensor) -> torch.Tensor:
         wrong, right = probabilities.unbind(-1)
         return right if self.score == "p1" else right - wrong
+
+
+def _separator_ids(tokenizer: Any, separator: str, model_path: str) -> list[int]:
+    """Token ids of the separator, which the PRM must be able to see."""
+    ids = tokenizer(separator, add_special_tokens=False).input_ids
+    if not ids or (tokenizer.unk_token_id in ids and separator != tokenizer.unk_token):
+        seen = f"reads it as {tokenizer.convert_ids_to_tokens(ids)}" if ids else "makes no token of it"
+        raise PrmError(
+            f"the tokenizer of reward.prm.model_path={model_path} {seen}, so the PRM would not see where a step ends; "
+            f"set {OPTIONS}.separator={separator!r} to the one that it was trained with"
+        )
+    return ids
 
 
 def _labels(model_config: dict[str, Any]) -> int:
