@@ -59,8 +59,8 @@ def prpo_advantage(
             "outcome": the outcome advantage on every token; with `outcome_norm="mean_std"` this is verl's GRPO;
             "prm_avg": (R' - group mean) / group std with R' = R + mean segment score, on every token;
             "prm_avg_prpo": z + (R' - group mean of R');
-            "pure": min-form credit of PURE (arXiv 2504.15275): return-to-go of softmin-weighted scores 2r - 1 plus R,
-            less the mean return of the other responses' tokens in the group. It uses neither z nor `outcome_norm`.
+            "pure": min-form credit of PURE (arXiv 2504.15275): return-to-go of softmin-weighted scores 2r - 1, and R,
+            each less its mean over the other responses' tokens in the group. It uses neither z nor `outcome_norm`.
         process_norm: "prior" gives z = (r - prior_mean) / prior_std; "group" takes the mean and standard deviation
             (unbiased, plus 1e-6) over all valid tokens of the group, the paper's relative distribution; "group_mean"
             takes the group's mean and `prior_std` (ours: no prior mean to get wrong, and equal scores give 0, not noise
@@ -73,8 +73,9 @@ def prpo_advantage(
             group of one (GRPO as in verl).
         scored: bool `[bs]`, rows that have process scores, or `[bs, L]`, tokens whose segment has one; all of them when
             None. In the others z is 0; they count in no segment's mean and no softmin. In rows without any the mean
-            segment score is the mean over the group's scored rows (so that it neither favours nor punishes them) and
-            PURE's process part is 0; they stay out of the group's score statistics.
+            segment score is the mean over the group's scored rows (so that it neither favours nor punishes them).
+            Tokens without a score get no process part of PURE. They stay out of its baseline and out of the group's
+            score statistics.
 
     Returns:
         Tensor `[bs, L]` in the dtype of `process_scores`, exactly 0 where the mask is 0.
@@ -271,11 +272,17 @@ def _pure(batch: _Batch) -> Tensor:
     real[rows, segment[rows, columns]] = True
     weight = torch.where(real, of_segment / -PURE_TEMPERATURE, float("-inf")).softmax(1)
     reward = torch.where(real, weight * of_segment, 0.0)
-    process_to_go = reward.flip(1).cumsum(1).flip(1) + batch.rewards[:, None]
-    to_go = torch.where(batch.mask, process_to_go.gather(1, segment), 0.0)
-    tokens = batch.mask.sum(1).to(to_go.dtype)
-    baseline = batch.others(to_go.sum(1)) / batch.others(tokens).clamp(min=1)
-    return to_go.sub_(baseline[:, None]).mul_(batch.mask)
+    process_to_go = reward.flip(1).cumsum(1).flip(1).gather(1, segment)
+    process = _less_others(batch, process_to_go, batch.judged)
+    return process.add_(_less_others(batch, batch.rewards[:, None].expand_as(process), batch.mask))
+
+
+def _less_others(batch: _Batch, values: Tensor, where: Tensor) -> Tensor:
+    """Token values less their mean over the tokens of the group's other responses; 0 outside `where`."""
+    values = torch.where(where, values, 0.0)
+    tokens = where.sum(1).to(values.dtype)
+    baseline = batch.others(values.sum(1)) / batch.others(tokens).clamp(min=1)
+    return values.sub_(baseline[:, None]).mul_(where)
 
 
 def _groups(index: np.ndarray | Sequence, bs: int, device: torch.device) -> tuple[Tensor, int]:

@@ -30,6 +30,8 @@ ALL_EQUAL = 0.8
 """Mean share of groups that agree from which on the outcome says next to nothing."""
 AT_MIN_GAP = 0.9
 """Mean share of cuts exactly `min_gap` apart from which on they follow the gap rather than the signal."""
+TRUNCATED = 0.2
+"""Mean share of truncated responses from which on many are paid without an end to judge."""
 SHORTER = 0.5
 """Share of the first window's response length below which responses have collapsed."""
 SURER = 0.25
@@ -218,6 +220,17 @@ def _groups_agree(window: Window, _: PrpoConfig) -> str | None:
     )
 
 
+def _truncated(window: Window, settings: PrpoConfig) -> str | None:
+    share = window.mean("prpo/truncated")
+    if not share > TRUNCATED or settings.skip_truncated_responses:
+        return None
+    return (
+        f"{share:.0%} of the responses are cut off by a length limit. Their last segment is not judged, so running "
+        "into the limit costs them nothing there: raise data.max_response_length, or set "
+        "++algorithm.prpo.skip_truncated_responses=True."
+    )
+
+
 def _one_segment(window: Window, settings: PrpoConfig) -> str | None:
     wanted = {
         "single": 1,
@@ -276,6 +289,7 @@ RULES: dict[str, Callable[[Window, PrpoConfig], str | None]] = {
     "anti_correlation": _contradicts_outcome,
     "sign_flips": _flips_signs,
     "all_equal_groups": _groups_agree,
+    "truncated_responses": _truncated,
     "single_segments": _one_segment,
     "min_gap_segments": _cuts_at_gap,
     "length_collapse": _shorter,

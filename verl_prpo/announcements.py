@@ -3,6 +3,7 @@
 """What the first step of a run says of its settings, now that there are responses to hold them against."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from verl_prpo.config import PrpoConfig
 from verl_prpo.outcome.verdicts import VerdictReader
@@ -14,14 +15,14 @@ class Announcements:
 
     def __init__(self, settings: PrpoConfig):
         self._settings = settings
-        self._certain: bool | None = None
+        self._rule: tuple[Any, ...] | None = None
         self._counted = False
 
     def on_verdicts(self, reader: VerdictReader) -> list[str]:
         """Which responses count as right: at the first step, and when a new value of the reward changes it."""
-        if reader.certain == self._certain:
+        if reader.rule == self._rule:
             return []
-        self._certain = reader.certain
+        self._rule = reader.rule
         return [reader.explain()]
 
     def on_responses(self, scored: ScoredBatch) -> list[str]:

@@ -83,7 +83,8 @@ class PrpoConfig:
     """mean (R - group mean, the paper) | mean_std (also divided by the group's standard deviation, as GRPO does)."""
 
     outcome_weight: float = 1.0
-    """Factor on the outcome reward. The paper's rewards are +1 and -1; with a verifier that gives 1 and 0, 2.0 is the
+    """Factor on the outcome reward, with the length penalty of a reward manager but without the KL penalty of
+    `algorithm.use_kl_in_reward`. The paper's rewards are +1 and -1; with a verifier that gives 1 and 0, 2.0 is the
     same."""
 
     skip_all_equal_groups: bool = False

@@ -17,7 +17,8 @@ class LengthLimit:
 
     Attributes:
         response: most tokens of a response (`data.max_response_length`).
-        total: most tokens of prompt and response (`actor_rollout_ref.rollout.max_model_len`); None for none.
+        total: most tokens of prompt and response (`actor_rollout_ref.rollout.max_model_len`, else the model's own);
+            None where neither is known.
         end_ids: tokens by which the policy ends a response.
     """
 
@@ -47,25 +48,38 @@ def length_limit(config: DictConfig, tokenizer: Any) -> LengthLimit:
     """
     rollout = config.actor_rollout_ref.rollout
     response = int(rollout.get("response_length") or config.data.max_response_length)
-    total = rollout.get("max_model_len")
-    ends = {tokenizer.eos_token_id, *_declared_ends(config.actor_rollout_ref.model.path, tokenizer)}
-    return LengthLimit(response, None if total is None else int(total), frozenset(ends - {None}))
+    declared = _declarations(config.actor_rollout_ref.model.path, tokenizer)
+    total = rollout.get("max_model_len") or min(_numbers(declared, "max_position_embeddings"), default=None)
+    if total is not None and rollout.get("name") == "sglang":
+        total -= 1  # where SGLang stops
+    ends = {tokenizer.eos_token_id, *_numbers(declared, "eos_token_id")} - {None}
+    return LengthLimit(response, None if total is None else int(total), frozenset(ends))
 
 
-def _declared_ends(model_path: str | None, tokenizer: Any) -> list[int]:
-    """What the policy's `generation_config.json` and `config.json` call `eos_token_id`: chat models often name several,
-    of which the tokenizer knows one. Nothing is downloaded for it; where the files are not here the tokenizer's counts.
+def _declarations(model_path: str | None, tokenizer: Any) -> list[dict[str, Any]]:
+    """The policy's `generation_config.json` and `config.json`, that of its text model included.
+
+    Chat models often name several ends of a response there, of which the tokenizer knows one. Nothing is downloaded for
+    it; where the files are not here, what the tokenizer says counts alone.
     """
-    found: list[int] = []
-    for folder in (model_path, getattr(tokenizer, "name_or_path", None)):
+    found: list[dict[str, Any]] = []
+    for folder in dict.fromkeys((model_path, getattr(tokenizer, "name_or_path", None))):
         for name in ("generation_config.json", "config.json"):
             path = _local_file(folder, name)
             try:
-                ends = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path else None
-            except (OSError, ValueError, AttributeError):
+                declared = json.loads(path.read_text(encoding="utf-8")) if path else None
+            except (OSError, ValueError):
                 continue
-            found += [ends] if isinstance(ends, int) else [end for end in ends or () if isinstance(end, int)]
+            if isinstance(declared, dict):
+                found += [declared, *(part for part in [declared.get("text_config")] if isinstance(part, dict))]
     return found
+
+
+def _numbers(declared: Sequence[dict[str, Any]], key: str) -> list[int]:
+    """The whole numbers that any of the declarations gives for a key, alone or in a list."""
+    values = [part.get(key) for part in declared]
+    flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
+    return [number for number in flat if isinstance(number, int) and not isinstance(number, bool)]
 
 
 def _local_file(model_path: str | None, name: str) -> Path | None:

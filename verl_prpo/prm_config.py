@@ -43,7 +43,7 @@ class PrmConfig:
 
     family_options: dict[str, Any] = field(default_factory=dict)
     """Options of the family's own, such as beta and reference_model_path of implicit_prm. Escapes such as \\n are read
-    in every text but paths."""
+    in every text but the names of files and folders."""
 
     custom_family: CustomFamily = field(default_factory=CustomFamily)
     """A family defined outside this package."""
@@ -175,12 +175,16 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
     return config
 
 
+_PLACES = ("path", "file", "dir", "folder")
+"""How the names of options end that name a place on a disk."""
+
+
 def _as_matched(option: Any) -> Any:
-    """An option of a family with the escapes in its texts read; those whose name ends in `path` stay as they are."""
+    """An option of a family with the escapes in its texts read; names of files and folders stay as they are."""
     if isinstance(option, str):
         return read_escapes(option)
     if isinstance(option, dict):
-        return {key: value if str(key).endswith("path") else _as_matched(value) for key, value in option.items()}
+        return {key: value if str(key).endswith(_PLACES) else _as_matched(value) for key, value in option.items()}
     if isinstance(option, list):
         return [_as_matched(value) for value in option]
     return option

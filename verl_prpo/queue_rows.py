@@ -64,10 +64,13 @@ def fetch_outcomes(batch: KVBatchMeta, rows: Rows, reader: VerdictReader) -> tup
         rows: the same rows.
         reader: of the run.
     """
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["uid", "rm_scores"])
+    data = tq.kv_batch_get(
+        keys=batch.keys, partition_id=batch.partition_id, select_fields=["uid", "rm_scores", "data_source"]
+    )
     rewards = padded(data["rm_scores"]).sum(1).float()
     parts = [extra.get("reward_extra_info") or {} for extra in fetch_extra_fields(batch)]
-    verdicts = reader.read(rewards.tolist(), parts, rows.real)
+    data_sources = [str(name) for name in data["data_source"]] if "data_source" in set(data.keys()) else None
+    verdicts = reader.read(rewards.tolist(), parts, rows.real, data_sources)
     agree = torch.tensor(verdicts.agree(list(data["uid"])), dtype=torch.bool)
     return verdicts, OutcomeRewards(rewards, agree, torch.tensor(rows.truncated, dtype=torch.bool))
 

@@ -13,7 +13,7 @@ import copy
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from verl_prpo.prm.client import PrmClient
 from verl_prpo.prm.family import PrmError
 from verl_prpo.prm.replicas import lookup_replicas
 from verl_prpo.prm.results import PrmFailure, PrmResult
-from verl_prpo.prm.shown import has_words, shown_steps
+from verl_prpo.prm.shown import shown_steps
 from verl_prpo.prm.text import segment_texts
 from verl_prpo.schedule import fingerprint
 from verl_prpo.segmentation import segment_bounds
@@ -150,7 +150,9 @@ class StreamedResult:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "StreamedResult":
         """Back from `as_dict`."""
-        return cls(data["starts"], ProcessResult(**data["result"]), data["fingerprint"])
+        known = {entry.name for entry in fields(ProcessResult)}  # another version may have written it
+        result = {name: value for name, value in data["result"].items() if name in known}
+        return cls(data["starts"], ProcessResult(**result), data["fingerprint"])
 
 
 @register(MANAGER)
@@ -227,9 +229,8 @@ class PrmRewardManager(RewardManagerBase):
     ) -> ProcessResult:
         asked = time.monotonic()
         shown = shown_steps(texts, truncated)
-        unfinished = truncated and bool(texts) and has_words(texts[-1])
         if not shown.steps:
-            return _timed(ProcessResult(texts, unfinished=unfinished), arrived, asked, asked)
+            return _timed(ProcessResult(texts, unfinished=shown.unfinished), arrived, asked, asked)
         try:
             found = await self.client.score(list(messages), texts, truncated)
         except Exception as error:  # nobody there to ask, or a cluster that is gone in one of Ray's many ways
@@ -243,7 +244,7 @@ class PrmRewardManager(RewardManagerBase):
             found.tokens,
             found.overlong,
             found.cached,
-            unfinished,
+            shown.unfinished,
         )
         return _timed(result, arrived, asked)
 

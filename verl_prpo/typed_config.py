@@ -89,7 +89,7 @@ def positive(key: str, value: float) -> None:
         raise ConfigError(f"{key}={value} must be a positive number")
 
 
-_ESCAPE = re.compile(r"\\(?:([nrt\\])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4}))")
+_ESCAPE = re.compile(r"\\(?:([nrt\\])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4}))")
 _NAMED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
 
 
@@ -97,11 +97,12 @@ def read_escapes(text: str) -> str:
     """A text from the settings as it will be matched.
 
     Hydra hands over a backslash and an n where somebody wrote "\\n" on the command line, YAML a line break. Both mean
-    the line break: `\\n`, `\\r`, `\\t`, `\\xHH` and `\\uHHHH` are read as in Python, `\\\\` is one backslash, and any
-    other backslash (that of `\\boxed`, say) stays. A LaTeX command that begins with one of these letters needs two
-    backslashes, as in `\\\\nabla`.
+    the line break: `\\n`, `\\r`, `\\t`, `\\xHH`, `\\uHHHH` and `\\UHHHHHHHH` are read as in Python, `\\\\` is one
+    backslash, and any other backslash (that of `\\boxed`, say) stays. A LaTeX command that begins with one of these
+    letters needs two backslashes, as in `\\\\nabla`.
 
     Args:
         text: a setting that is matched against text, or put into it.
     """
-    return _ESCAPE.sub(lambda found: _NAMED.get(found[1]) or chr(int(found[2] or found[3], 16)), text)
+    read = _ESCAPE.sub(lambda found: _NAMED.get(found[1]) or chr(int(found[2] or found[3] or found[4], 16)), text)
+    return read.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves, as JSON writes them

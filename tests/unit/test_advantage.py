@@ -337,7 +337,17 @@ class TestUnscoredRows:
     def test_pure_keeps_their_outcome(self):
         scores = torch.cat([SCORES[:1], torch.full((1, 4), NAN)])
         result = prpo_advantage(scores, STARTS, REWARDS, MASK, INDEX, credit="pure", scored=torch.tensor([True, False]))
-        assert_rows(result, [[1.600007, 1.600007, 1.600002, 1.600002], [-1.600005, -1.600005, 0.0, 0.0]])
+        assert_rows(result, [[1.600007, 1.600007, 1.600002, 1.600002], [-2.0, -2.0, 0.0, 0.0]])
+
+    def test_pure_pays_no_response_for_not_being_judged(self):
+        """In a group of wrong answers with low scores the one without any gets what GRPO gives it: nothing."""
+        starts = torch.tensor([[True, False]] * 3)
+        scores = torch.tensor([[0.1, 0.1], [0.3, 0.3], [NAN, NAN]])
+        scored = torch.tensor([True, True, False])
+        result = prpo_advantage(
+            scores, starts, torch.zeros(3), torch.ones(3, 2), ["a"] * 3, credit="pure", scored=scored
+        )
+        assert_rows(result, [[-0.4, -0.4], [0.4, 0.4], [0.0, 0.0]])
 
     READ = torch.tensor([[True, True, False, False], [True, True, True, True]])
     """The second segment of the first row was not read."""

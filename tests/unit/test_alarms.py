@@ -122,6 +122,10 @@ CASES = {
         lambda t: {"prpo/group/all_equal": 0.9},
         r"90% of the groups.*algorithm\.prpo\.skip_all_equal_groups",
     ),
+    "truncated_responses": (
+        lambda t: {"prpo/truncated": 0.3},
+        r"30% of the responses are cut off.*\+\+algorithm\.prpo\.skip_truncated_responses=True",
+    ),
     "single_segments": (
         lambda t: {"prpo/segments/max": 1.0},
         r"one segment \(of 40 tokens\).*algorithm\.prpo\.min_gap=10",

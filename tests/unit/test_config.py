@@ -395,6 +395,8 @@ def test_the_outcome_manager_sees_the_rest_of_the_configuration_unchanged() -> N
         (r"\\nabla", r"\nabla"),
         (r"\boxed", r"\boxed"),
         (r"\u043a\x41", "кA"),
+        (r"\ud83d\ude00", "😀"),
+        (r"\U0001F600", "😀"),
         ("ки", "ки"),
         ("\\", "\\"),
         ("", ""),

@@ -33,10 +33,19 @@ def test_limits_and_end_tokens_come_from_the_configuration_and_the_policys_files
     tokenizer = qwen_tokenizer(separator=None)
     tokenizer.save_pretrained(tmp_path)
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 6]}))
-    (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": 9}))
+    (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": 9, "text_config": {"eos_token_id": [11]}}))
     settings = ("data.max_response_length=77", "actor_rollout_ref.rollout.max_model_len=99")
     config = verl_configs.prpo(f"actor_rollout_ref.model.path={tmp_path}", *settings)
-    assert length_limit(config, tokenizer) == LengthLimit(77, 99, frozenset([5, 6, 9, tokenizer.eos_token_id]))
+    assert length_limit(config, tokenizer) == LengthLimit(77, 99, frozenset([5, 6, 9, 11, tokenizer.eos_token_id]))
+
+
+@pytest.mark.parametrize("server, total", [("vllm", 64), ("sglang", 63)])
+def test_without_a_limit_of_the_rollout_the_models_own_counts(tmp_path, server, total):
+    tokenizer = qwen_tokenizer(separator=None)
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 64}))
+    model = f"actor_rollout_ref.model.path={tmp_path}"
+    config = verl_configs.prpo(model, "data.max_response_length=77", f"actor_rollout_ref.rollout.name={server}")
+    assert length_limit(config, tokenizer).total == total
 
 
 def test_without_these_files_the_tokenizers_end_counts():

@@ -360,6 +360,7 @@ class TestPage:
             ("anti_correlation", f"{alarms.CERTAIN:g} standard errors"),
             ("sign_flips", f"{alarms.SIGN_FLIPS:.0%}"),
             ("all_equal_groups", f"{alarms.ALL_EQUAL:.0%}"),
+            ("truncated_responses", f"{alarms.TRUNCATED:.0%}"),
             ("min_gap_segments", f"{alarms.AT_MIN_GAP:.0%}"),
             ("length_collapse", f"{alarms.SHORTER:.0%}"),
             ("entropy_collapse", f"{alarms.SURER:.0%}"),

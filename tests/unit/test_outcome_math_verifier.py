@@ -10,6 +10,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf, open_dict
 from tiny_models import qwen_tokenizer
+from transformers import AddedToken
 from verl import DataProto
 from verl.trainer.ppo.metric_utils import process_validation_metrics
 from verl.trainer.ppo.reward import load_reward_manager, resolve_reward_manager_cls
@@ -86,6 +87,16 @@ class TestRewards:
         ],
     )
     def test_an_answer_inside_a_thought_is_none_whoever_opened_it(self, tokenizer, prompt, response, reward):
+        assert run(manager_of(tokenizer), rollout(tokenizer, response, prompt))["reward_score"] == reward
+
+    @pytest.mark.parametrize(
+        "prompt, response, reward",
+        [("assistant\n<think>", RIGHT, -1.0), ("assistant\n<think>", f"so {WRONG}</think>{RIGHT}", 1.0)],
+    )
+    def test_the_same_where_the_tags_are_special_tokens(self, prompt, response, reward):
+        tokenizer = qwen_tokenizer(separator=None)
+        tags = [AddedToken(tag, special=True, normalized=False) for tag in ("<think>", "</think>")]
+        tokenizer.add_tokens(tags, special_tokens=True)
         assert run(manager_of(tokenizer), rollout(tokenizer, response, prompt))["reward_score"] == reward
 
     def test_are_what_the_settings_say(self, tokenizer):

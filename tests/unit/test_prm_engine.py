@@ -18,6 +18,7 @@ from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.family import Encoded, PrmError
 from verl_prpo.prm.results import PrmFailure, PrmRequest
+from verl_prpo.prm.shown import has_words
 from verl_prpo.prm.text import segment_texts
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
@@ -421,6 +422,6 @@ def test_ten_thousand_random_responses_get_a_score_for_each_segment_or_one_failu
             assert (None in result.scores) <= (overlong == "neutral" and result.overlong)
         else:
             assert result.scores is None and result.detail
-            assert result.failure is (PrmFailure.BAD_INPUT if whole == "" else PrmFailure.OVERLONG)
+            assert result.failure is (PrmFailure.BAD_INPUT if not has_words(whole) else PrmFailure.OVERLONG)
     assert kinds[None, False] > count / 2 and kinds[PrmFailure.BAD_INPUT, False] > 0
     assert kinds[PrmFailure.OVERLONG if overlong == "raise" else None, True] > 0

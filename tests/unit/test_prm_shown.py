@@ -26,6 +26,9 @@ from verl_prpo.prm.shown import Shown, has_words, shown_steps
         (["a", "</think><answer>", "b", "</answer>"], ["a", "</think><answer>b</answer>"], [0, 1, 1, 1]),
         (["a", "<answer>"], ["a<answer>"], [0, 0]),
         (["</think>", "a"], ["</think>a"], [0, 0]),
+        (["<thi", "nk>\n", "So 2."], ["<thi" + "nk>\n" + "So 2."], [0, 0, 0]),
+        (["a", "</thi", "nk>", "b"], ["a</think>", "b"], [0, 0, 0, 1]),
+        (["<thi", "nk>"], [], [None, None]),
         (["[THINK]", "a", "[/THINK]"], ["[THINK]a[/THINK]"], [0, 0, 0]),
         (["<think>", "</think>", " "], [], [None, None, None]),
         ([], [], []),
@@ -46,15 +49,23 @@ def test_segments_without_words_join_the_step_beside_them(segments, steps, place
     ],
 )
 def test_the_unfinished_last_segment_is_not_judged(segments, steps, places):
-    assert shown_steps(segments, truncated=True) == Shown(steps, places)
+    unfinished = bool(segments and places[-1] is None)
+    assert shown_steps(segments, truncated=True) == Shown(steps, places, unfinished)
 
 
-@pytest.mark.parametrize("text", ["", " \n\t", "<think>", "</think>\n", "<Think> </THINK >", "<answer></answer>"])
+WORDLESS = (
+    *("", " \n\t", "<think>", "</think>\n", "<Think> </THINK >", "<answer></answer>", "<think/>", "< think >"),
+    *("<|begin_of_thought|>", "◁think▷", "<seed:think>", "<reflection>", "<think type='x'>"),
+    *("\u200b", "\ufeff", "\x00", "\ufffd"),
+)
+
+
+@pytest.mark.parametrize("text", WORDLESS)
 def test_texts_without_words(text):
     assert not has_words(text)
 
 
-@pytest.mark.parametrize("text", ["x", "<think>x", "<b>", "0", "$", "think", "< think >"])
+@pytest.mark.parametrize("text", ["x", "<think>x", "<b>", "0", "$", "think", "1 < 2 > 0", "😀", "é"])
 def test_texts_with_words(text):
     assert has_words(text)
 
@@ -84,4 +95,4 @@ def test_the_examples_of_the_page_hold():
     assert len(rows) == 5
     for segments, truncated, steps, places in rows:
         found = shown_steps(ast.literal_eval(segments), truncated == "yes")
-        assert found == Shown(ast.literal_eval(steps), ast.literal_eval(places))
+        assert (found.steps, found.places) == (ast.literal_eval(steps), ast.literal_eval(places))

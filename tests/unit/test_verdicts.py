@@ -77,6 +77,41 @@ def test_groups_agree_on_verdicts_not_on_rewards():
     assert verdicts.agree(["a", "b", "c", "d"]) == [True] * 4
 
 
+def test_sources_of_a_mixture_have_values_of_their_own():
+    reader = VerdictReader()
+    found = reader.read([0.0, 1.0, -1.0, 1.0], [{}] * 4, data_sources=["a", "a", "b", "b"])
+    assert found.right == [False, True, False, True]
+    assert "the reward (a) is 1" in reader.explain() and "the reward (b) is 1" in reader.explain()
+
+
+def test_a_reward_that_could_not_be_computed_is_no_verdict():
+    """verl's rate_limited manager reports an acc of 0 beside a timeout; a plain function's acc may be -1 and 1."""
+    reader = VerdictReader()
+    found = reader.read([0.0, -1.0, 1.0], [{"acc": 0.0, "timeout": True}, {"acc": -1.0}, {"acc": 1.0}])
+    assert found.right == [None, False, True]
+    assert "could not be computed" in reader.explain()
+
+
+def test_rows_without_the_acc_of_the_others_are_said():
+    reader = VerdictReader()
+    reader.read([0.0, 1.0], [{"acc": 0}, {}])
+    assert "1 responses come without the 'acc' that others" in reader.explain()
+
+
+def test_what_decides_changes_with_a_new_value():
+    reader = VerdictReader()
+    reader.read([0.0], [{}])
+    before = reader.rule
+    reader.read([0.0], [{}])
+    assert reader.rule == before
+    reader.read([0.1], [{}])
+    assert reader.rule != before
+
+
+def test_groups_whose_acc_is_no_number_agree_among_themselves():
+    assert read_verdicts([0.0, 0.0], [{"acc": math.nan}] * 2).agree(["a", "a"]) == [True, True]
+
+
 def test_padding_rows_weigh_in_nothing():
     verdicts = VerdictReader().read([0.0, 5.0, 1.0, 1.0], [{}] * 4, [True, False, True, True])
     assert verdicts.right == [False, None, True, True]

@@ -17,7 +17,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl_prpo.outcome.reward_function import compute_score as score
 from verl_prpo.outcome.scorer import require_working
 from verl_prpo.outcome.settings import MANAGER, math_verifier_config
-from verl_prpo.thinking import with_opening
+from verl_prpo.thinking import decode_with_tags, with_opening
 
 
 def length_penalty(length: int, threshold: int | None) -> float:
@@ -30,7 +30,7 @@ def length_penalty(length: int, threshold: int | None) -> float:
     return length / threshold if threshold is not None and length > threshold else 0.0
 
 
-_PROMPT_END = 16
+_PROMPT_END = 64
 """Tokens at the end of a prompt that are looked at for an opened thought."""
 
 
@@ -65,7 +65,7 @@ class MathVerifierRewardManager(RewardManagerBase):
         }
 
     def _score(self, row: Any, length: int) -> dict[str, Any]:
-        response = self.tokenizer.decode(row.batch["responses"][:length], skip_special_tokens=True)
+        response = decode_with_tags(self.tokenizer, row.batch["responses"][:length].tolist())
         settings, columns = self.settings, row.non_tensor_batch
         return score(
             columns["data_source"],
@@ -80,4 +80,4 @@ class MathVerifierRewardManager(RewardManagerBase):
         prompt = row.batch.get("prompts", None)
         if prompt is None:
             return ""
-        return self.tokenizer.decode(prompt[-_PROMPT_END:], skip_special_tokens=True)
+        return decode_with_tags(self.tokenizer, prompt[-_PROMPT_END:].tolist())

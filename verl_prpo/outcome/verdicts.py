@@ -18,6 +18,9 @@ SOURCES = ("acc", "outcome", "score")
 REWARD = "reward"
 """The source where a row has none of those: the reward itself, with whatever was added to it."""
 
+FAILED = "failed"
+"""The source of a row whose reward could not be computed: it has no verdict."""
+
 _RIGHT = {(0.0,): None, (1.0,): 1.0, (-1.0,): None, (0.0, 1.0): 1.0, (-1.0, 1.0): 1.0}
 """What is right among values that everybody uses, even when only one of them has been seen; None: none of them is."""
 
@@ -59,9 +62,14 @@ class VerdictReader:
 
     def __init__(self) -> None:
         self._seen: dict[str, set[float]] = {}
+        self._lacking = 0
 
     def read(
-        self, rewards: Sequence[float], parts: Sequence[Mapping[str, Any]], real: Sequence[bool] | None = None
+        self,
+        rewards: Sequence[float],
+        parts: Sequence[Mapping[str, Any]],
+        real: Sequence[bool] | None = None,
+        data_sources: Sequence[str] | None = None,
     ) -> Verdicts:
         """The verdicts on a batch.
 
@@ -69,24 +77,31 @@ class VerdictReader:
             rewards: of each response, before a KL penalty.
             parts: of each response what the reward manager said besides (verl's `reward_extra_info`), {} for nothing.
             real: which rows are responses, not padding; all of them when None.
+            data_sources: of each row, for mixtures whose rewards have different values; one for all when None.
         """
         counted = [True] * len(rewards) if real is None else real
+        names = [""] * len(rewards) if data_sources is None else data_sources
         evidence = [
-            _evidence(float(reward), said) if is_real else None
-            for reward, said, is_real in zip(rewards, parts, counted, strict=True)
+            _evidence(float(reward), said, name) if is_real else None
+            for reward, said, is_real, name in zip(rewards, parts, counted, names, strict=True)
         ]
         for source, value in filter(None, evidence):
             seen = self._seen.setdefault(source, set())
             if len(seen) < 3 and math.isfinite(value):
                 seen.add(value)
+        self._lacking += _lacking(evidence)
         right = {source: _right_value(seen) for source, seen in self._seen.items()}
+        evidence = [e if e is None or math.isfinite(e[1]) else (e[0], math.inf) for e in evidence]  # NaN equals nothing
         return Verdicts([None if e is None else _verdict(e[1], *right[e[0]]) for e in evidence], evidence)
 
     def explain(self) -> str:
         """One sentence for people: what decides which responses are right, or why nothing does."""
         said = []
         for source, seen in sorted(self._seen.items()):
-            name = "the reward" if source == REWARD else f"{source!r} of the reward manager"
+            if source.startswith(FAILED):
+                said.append("responses whose reward could not be computed have no verdict")
+                continue
+            name = _name(source)
             known, value = _right_value(seen)
             values = ", ".join(f"{v:g}" for v in sorted(seen))
             if known and value is not None:
@@ -99,7 +114,18 @@ class VerdictReader:
                     f"which responses are right is unknown: {name} has {many}. Groups of different rewards count as "
                     "mixed. Have the reward function return a dictionary with 'score' and 'acc' (1 right, 0 wrong)"
                 )
+        if self._lacking:
+            said.append(
+                f"{self._lacking} responses come without the 'acc' that others of their data source have; their reward "
+                "decides instead"
+            )
         return "; ".join(said)
+
+    @property
+    def rule(self) -> tuple[Any, ...]:
+        """What decides at present; it changes when a new value of a reward changes what is right."""
+        rules = {source: _right_value(seen) for source, seen in self._seen.items()}
+        return (tuple(sorted(rules.items())), self._lacking > 0)
 
     @property
     def certain(self) -> bool:
@@ -112,7 +138,9 @@ def read_verdicts(rewards: Sequence[float], parts: Sequence[Mapping[str, Any]]) 
     return VerdictReader().read(rewards, parts)
 
 
-def _evidence(reward: float, said: Mapping[str, Any]) -> tuple[str, float]:
+def _evidence(reward: float, said: Mapping[str, Any], data_source: str) -> tuple[str, float]:
+    if said.get("timeout") is True or said.get("error"):  # verl's rate_limited manager puts an acc of 0 beside these
+        return f"{FAILED} {data_source}".strip(), math.inf
     for source in SOURCES:
         value: Any = said.get(source)
         if hasattr(value, "item"):  # numpy's or torch's
@@ -121,8 +149,21 @@ def _evidence(reward: float, said: Mapping[str, Any]) -> tuple[str, float]:
             except (ValueError, RuntimeError):  # of several elements
                 continue
         if isinstance(value, (bool, int, float)):
-            return source, float(value)
-    return REWARD, reward
+            return f"{source} {data_source}".strip(), float(value)
+    return f"{REWARD} {data_source}".strip(), reward
+
+
+def _lacking(evidence: Sequence[tuple[str, float] | None]) -> int:
+    """Responses without `acc` among others of their data source that have it."""
+    kinds = [e[0].partition(" ") for e in evidence if e is not None]
+    with_acc = {data_source for kind, _, data_source in kinds if kind == "acc"}
+    return sum(kind not in ("acc", FAILED) and data_source in with_acc for kind, _, data_source in kinds)
+
+
+def _name(source: str) -> str:
+    kind, _, data_source = source.partition(" ")
+    said = "the reward" if kind == REWARD else f"{kind!r} of the reward manager"
+    return f"{said} ({data_source})" if data_source else said
 
 
 def _right_value(seen: set[float]) -> tuple[bool, float | None]:

@@ -16,7 +16,7 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 
 from verl_prpo.prm.family import PrmError
-from verl_prpo.thinking import OPEN
+from verl_prpo.thinking import closing_tag
 
 SETTING = "reward.prm.family_options.chat_template_kwargs"
 
@@ -28,8 +28,6 @@ _OURS = frozenset(
 
 _NAME = "chat_template"
 _QUESTION = ({"role": "user", "content": "What is 1 + 1?"},)
-_CLOSED = "\n\n</think>\n\n"
-"""What follows `<think>` where a template closes an empty thought."""
 
 
 class ChatTemplate:
@@ -82,8 +80,12 @@ class ChatTemplate:
 
     def close_thought(self) -> None:
         """From now on write an end of thought behind a prompt that opens one, as templates write an empty thought."""
-        begun = self.prompt().rpartition(OPEN)[2]
-        self._closing = _CLOSED.removeprefix(begun) if _CLOSED.startswith(begun) else _CLOSED.lstrip("\n")
+        prompt = self.prompt()
+        tag = closing_tag(prompt)
+        assert tag is not None, "the prompt opens no thought"
+        closed = f"\n\n{tag}\n\n"
+        begun = prompt[len(prompt.rstrip()) :]
+        self._closing = closed.removeprefix(begun) if closed.startswith(begun) else closed.lstrip("\n")
 
     def _rendered(self, turns: Sequence[Mapping[str, Any]], prompt: bool, options: Mapping[str, Any]) -> str:
         try:
