@@ -128,7 +128,7 @@ class WorkerPool:
             raise WorkerFailed(f"all {self.size} workers stayed busy")
         try:
             for attempt in (1, 2):
-                worker = self._take()
+                worker = self._take() if attempt == 1 else self._start()
                 try:
                     reply = worker.ask(answer, truth, timeout)
                 except TimedOut:
@@ -170,10 +170,12 @@ class WorkerPool:
             with self._lock:
                 idle = self._idle.pop() if self._idle else None
             if idle is None:
-                break
+                return self._start()
             if idle.is_alive():
                 return idle
             self._drop(idle)  # killed from outside, perhaps with all the others
+
+    def _start(self) -> _Worker:
         worker = _Worker()
         with self._lock:
             self._all.add(worker)

@@ -82,6 +82,26 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
         return Verdict(False, answer, "error")
 
 
+def same_answer(one: str, other: str, timeout: float = TIMEOUT) -> bool:
+    """Whether two answers are the same, each as the other's ground truth. Raises nothing; from any thread.
+
+    Args:
+        one, other: as extracted.
+        timeout: longest comparison in a worker, in seconds; what takes longer or is not understood is not the same.
+    """
+    if one.split() == other.split():
+        return True
+    if max(len(one), len(other)) > LONGEST:
+        return False
+    numbers = [read_number(clean(text)) for text in (one, other)]
+    if numbers[0] is not None and numbers[1] is not None:
+        return numbers[0].equals(numbers[1])
+    try:
+        return shared_pool().equal(one, other, timeout) or shared_pool().equal(other, one, timeout)
+    except (TimedOut, Unread, WorkerFailed):
+        return False
+
+
 def require_working() -> None:
     """Compare one pair of formulas, as a run begins: a machine on which none can be compared would count all as wrong.
 
