@@ -70,8 +70,8 @@ def _equal_shapes(answer: Shape, truth: Shape, outermost: bool = False) -> bool:
         one = answer.parts if answer.kind == SET else (answer,)
         two = truth.parts if truth.kind == SET else (truth,)
         same = _equal_in_order(one, two) if _order_matters(answer, truth) else _equal_in_any_order(one, two)
-        if same and answer.connective != truth.connective and any(map(is_relation, two)):
-            raise Unread("inequalities that are joined in different ways")
+        if same and answer.connective != truth.connective and _connective_matters(answer, truth):
+            raise Unread("what is joined in different ways")
         return same
     if answer.kind == truth.kind == "union":
         return _equal_in_any_order(answer.parts, truth.parts)
@@ -82,6 +82,12 @@ def _equal_shapes(answer: Shape, truth: Shape, outermost: bool = False) -> bool:
     if answer.kind in ("<", r"\le"):
         return _equal_inequalities(answer, truth)
     return _equal_in_order(answer.parts, truth.parts)
+
+
+def _connective_matters(answer: Shape, truth: Shape) -> bool:
+    """Whether `and` and `or` differ: of inequalities, and where both are given also of words; not of solutions."""
+    words = answer.connective and truth.connective and any(is_word(part.text) for part in truth.parts)
+    return bool(words) or any(map(is_relation, truth.parts))
 
 
 def _order_matters(answer: Shape, truth: Shape) -> bool:
@@ -162,8 +168,13 @@ def equal_values(answer: str, truth: str) -> bool:
     if len(top_level(answer, "=")) > 1 or len(top_level(truth, "=")) > 1:
         return _equal_equations(answer, truth)
     (answer, unit), (truth, true_unit) = without_unit(answer), without_unit(truth)
-    if unit is None or true_unit is None or unit == true_unit:
+    if unit == true_unit:
         return _equal_unitless(answer, truth)
+    if unit is None or true_unit is None:
+        same = _equal_unitless(answer, truth)
+        if same and (answer if unit is None else truth).endswith("%"):
+            raise Unread("a percentage and a unit")
+        return same
     if unit.dimensions != true_unit.dimensions:
         if (unit.known and true_unit.known) or not _equal_unitless(answer, truth):
             return False

@@ -26,6 +26,7 @@ _ACCENTS = {r"\vec", r"\hat", r"\bar", r"\overline", r"\tilde", r"\widehat", r"\
 _INVERSES = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot", "sec": "asec", "csc": "acsc"}
 _SYMPY = {f"arc{name}": inverse for name, inverse in _INVERSES.items()}
 _FLOORS = {r"\lfloor": (r"\rfloor", sympy.floor), r"\lceil": (r"\rceil", sympy.ceiling)}
+SLASH, ARGUMENT, LOGARITHM, FUNCTION = "slash", "argument", "logarithm", "function"
 _TIMES, _OVER = {r"\cdot", r"\times", "*"}, {"/", r"\div"}
 _TEN = Integer(10)
 _LARGEST_FACTORIAL = 2000
@@ -36,20 +37,21 @@ class Reading(NamedTuple):
 
     Attributes:
         value: the expression.
-        ambiguous: whether the second reading may differ.
+        doubts: what people read in two ways, of `SLASH`, `ARGUMENT`, `LOGARITHM` and `FUNCTION`.
     """
 
     value: Expr
-    ambiguous: bool
+    doubts: frozenset[str]
 
 
-def read_formula(text: str, second: bool = False) -> Reading:
+def read_formula(text: str, second: frozenset[str] = frozenset()) -> Reading:
     """Read one value.
 
     Args:
         text: cleaned, without outer form and unit.
-        second: take the other reading where there are two: 1/2x is 1/(2x) instead of x/2, \\sin x(y) is sin(xy),
-            \\log has base 10 instead of e, and P(x) is a function instead of a product.
+        second: doubts in which to take the other reading. Then 1/2x is 1/(2x) instead of x/2 (`SLASH`), \\sin x(y) is
+            sin(xy) instead of y sin(x) (`ARGUMENT`), \\log has base 10 instead of e (`LOGARITHM`), and P(x) is a
+            function instead of a product (`FUNCTION`).
 
     Raises:
         Unread: a token that is not known, or a grammar that is not.
@@ -58,31 +60,34 @@ def read_formula(text: str, second: bool = False) -> Reading:
     value = parser.sum()
     if parser.token is not None:
         raise Unread(f"{parser.token!r} in {text!r}")
-    return Reading(value, parser.ambiguous)
+    return Reading(value, frozenset(parser.doubts))
 
 
 class _Parser(Tokens):
     """Recursive descent over the tokens of one text."""
 
-    def __init__(self, tokens: list[str], second: bool) -> None:
+    def __init__(self, tokens: list[str], second: frozenset[str]) -> None:
         super().__init__(tokens)
         self._second = second
         self._closers: list[str] = []
         self._degrees = any(token.lstrip("\\") in FUNCTIONS for token in self.tokens)
         if r"\circ" in self.tokens and r"\pi" in self.tokens and not self._degrees:
             raise Unread("degrees beside pi")
-        self.ambiguous = False
+        self.doubts: set[str] = set()
 
-    def _either(self) -> bool:
-        """Note that there are two readings, and give the one to take."""
-        self.ambiguous = True
-        return self._second
+    def _other(self, doubt: str) -> bool:
+        """Note that there are two readings, and say whether to take the other one."""
+        self.doubts.add(doubt)
+        return doubt in self._second
 
     def sum(self) -> Expr:
         """Read up to what belongs to no sum."""
         value = self._signed_product()
         while self.token in ("+", "-"):
             minus = self.take() == "-"
+            if self.token == "-":  # 3 + -2
+                minus = not minus
+                self.take()
             term = self._product()
             value = value - term if minus else value + term
         return value
@@ -101,7 +106,7 @@ class _Parser(Tokens):
             elif self.token in _OVER:
                 self.take()
                 divisor = self._signed_power()
-                if self._begins_factor() and self._either():
+                if self._begins_factor() and self._other(SLASH):
                     while self._begins_factor():
                         divisor = divisor * self._power()
                 value = value / divisor
@@ -194,7 +199,11 @@ class _Parser(Tokens):
     def _atom(self) -> Expr:
         token = self.token
         if token in ("(", "[", "{"):
-            return self._group(token, {"(": ")", "[": "]", "{": "}"}[token])
+            begin = self.at
+            value = self._group(token, {"(": ")", "[": "]", "{": "}"}[token])
+            if token == "[" and begin == 0 and self.token is None:
+                raise Unread("a value in square brackets, which may be its integer part")
+            return value
         if token == "|":
             if self.peek() == "|":
                 raise Unread("a norm")
@@ -250,7 +259,7 @@ class _Parser(Tokens):
         if inverse:
             self.at += 5
             name += "^{-1}"
-        if self.token == "(" and (is_function or (maybe_function and self._either())):
+        if self.token == "(" and (is_function or (maybe_function and self._other(FUNCTION))):
             return Symbol(f"{name}({self._arguments()})")
         constants = {"e": sympy.E, "i": sympy.I}
         return constants.get(name, Symbol(name))
@@ -308,7 +317,7 @@ class _Parser(Tokens):
             if name == "exp":
                 return sympy.exp(argument)
             if name == "log" and base is None:
-                base = _TEN if self._either() else sympy.E
+                base = _TEN if self._other(LOGARITHM) else sympy.E
             base = {"ln": sympy.E, "lg": _TEN}.get(name, base)
             return sympy.log(argument) / sympy.log(base)
         if power == -1:
@@ -321,15 +330,15 @@ class _Parser(Tokens):
         """What a function applies to: a group, or the factors up to the next sign, function or parenthesis."""
         if self.token in ("(", "[", "{"):
             value = self._atom()
-            if self.token in ("^", "!") and self._either():
+            if self.token in ("^", "!") and self._other(ARGUMENT):
                 return self._raised(value, [])
             return value
         value = self._signed_power()
         while self._begins_factor() and str(self.token)[1:] not in FUNCTIONS:
-            if self.token in ("(", "[", "|") and not self._either():
+            if self.token in ("(", "[", "|") and not self._other(ARGUMENT):
                 return value
             value = value * self._power()
-        if self.token in _OVER and (self.peek() or "")[1:] not in FUNCTIONS and self._either():
+        if self.token in _OVER and (self.peek() or "")[1:] not in FUNCTIONS and self._other(ARGUMENT):
             self.take()
             return value / self._power()
         return value

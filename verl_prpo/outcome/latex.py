@@ -68,6 +68,7 @@ _FIRST = [
         (r"\^\s*\{\s*((?:\\prime\s*)+)\}", r"\1"),
         (r"\^?\s*\\prime(?![A-Za-z])", "'"),
         (r"==", "="),
+        (r"\\pmod\s*(?:\{\s*(\d+)\s*\}|(\d+))", r"\\pmod{\1\2}"),
         (r"!=|\\not\s*=|\\ne(?![A-Za-z])", r"\\neq "),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])|<=", r"\\le "),
         (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])|>=", r"\\ge "),
@@ -87,6 +88,7 @@ _FIRST = [
         (r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])", "|"),
         (r"\\%", "%"),
         (r"\*\*", "^"),
+        (r"\+-|\+/-", r"\\pm "),
         # Repeating decimals: 0.\dot3, 0.\dot{1}4285\dot{7}, 0.\bar3, 0.333...
         (r"(\d*\.\d*)\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?", r"\1\\overline{\2\3\4}"),
         (r"(\d*\.\d*)\\dot\s*\{?(\d)\}?(?!\d)", r"\1\\overline{\2}"),

@@ -20,7 +20,7 @@ SET = "set"
 
 _MATRIX = re.compile(r"\\begin\{([pbvBV]?)(?:small)?matrix\}(.*)\\end\{\1(?:small)?matrix\}", re.DOTALL)
 _ARRAY = re.compile(r"[(\[]\s*\\begin\{array\}\{[^{}]*\}(.*)\\end\{array\}\s*[)\]]", re.DOTALL)
-_TEXT_LIST = re.compile(r"\\text\{([^{}]*,[^{}]*)\}")
+_TEXT_LIST = re.compile(r"\\text\{([^{}]*(?:,|\b(?:and|or)\b)[^{}]*)\}")
 _RATIO = re.compile(r"[^:]+(?::[^:]+)+")
 _RELATIONS = re.compile(r"(\\le(?![A-Za-z])|\\ge(?![A-Za-z])|<|>)")
 _MIRRORED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}

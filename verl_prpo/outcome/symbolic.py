@@ -7,7 +7,7 @@ Everything here may run for ever or eat all memory; `verl_prpo.outcome.worker` r
 
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import count
+from itertools import combinations
 from typing import Any
 
 from sympy import Expr, Integer, N, Rational
@@ -33,22 +33,22 @@ def same_value(answer: str, truth: str) -> bool:
     Raises:
         Unread: one of them is not understood, or is understood in two ways that do not agree.
     """
-    return _in_both_readings(lambda second: _same(*_read(second, answer, truth)), (answer, truth))
+    return _in_all_readings(lambda second: _same(*_read(second, answer, truth)), (answer, truth))
 
 
 def same_equation(answer: Sides, truth: Sides) -> bool:
     """Whether two equations, as their sides, differ by a constant factor only."""
-    return _in_both_readings(lambda second: _factor(second, answer, truth) is not None, (*answer, *truth))
+    return _in_all_readings(lambda second: _factor(second, answer, truth) is not None, (*answer, *truth))
 
 
 def same_difference(answer: Sides, truth: Sides) -> bool:
     """Whether two inequalities, as their smaller and larger sides, differ by a positive factor only."""
 
-    def same(second: bool) -> bool:
+    def same(second: frozenset[str]) -> bool:
         factor = _factor(second, answer, truth)
         return factor is not None and bool(factor.is_real and factor > 0)
 
-    return _in_both_readings(same, (*answer, *truth))
+    return _in_all_readings(same, (*answer, *truth))
 
 
 def value_of(text: str) -> Fraction:
@@ -63,14 +63,17 @@ def value_of(text: str) -> Fraction:
     return Fraction(str(value))
 
 
-def _in_both_readings(same: Callable[[bool], bool], texts: tuple[str, ...]) -> bool:
-    first = same(False)
-    if any(read_formula(text).ambiguous for text in texts) and same(True) != first:
-        raise Unread("a formula that people read in two ways")
+def _in_all_readings(same: Callable[[frozenset[str]], bool], texts: tuple[str, ...]) -> bool:
+    doubts = sorted(frozenset().union(*(read_formula(text).doubts for text in texts)))
+    first = same(frozenset())
+    for count in range(1, len(doubts) + 1):
+        for second in combinations(doubts, count):
+            if same(frozenset(second)) != first:
+                raise Unread(f"a formula that people read in two ways ({', '.join(second)})")
     return first
 
 
-def _read(second: bool, *texts: str) -> list[Expr]:
+def _read(second: frozenset[str], *texts: str) -> list[Expr]:
     return [read_formula(text, second).value for text in texts]
 
 
@@ -83,7 +86,7 @@ def _same(one: Expr, two: Expr) -> bool:
     return all(_near(a, b) for a, b in pairs)
 
 
-def _factor(second: bool, answer: Sides, truth: Sides) -> Any:
+def _factor(second: frozenset[str], answer: Sides, truth: Sides) -> Any:
     """The constant by which the differences of the sides differ; None if they do otherwise."""
     left, right, true_left, true_right = _read(second, *answer, *truth)
     one, two = left - right, true_left - true_right
@@ -127,7 +130,7 @@ def _points(symbols: list[Any]) -> list[dict[Any, Expr]]:
     points = []
     for shift in range(len(_POINTS)):
         point = {}
-        for symbol, at in zip(symbols, count(), strict=False):
+        for at, symbol in enumerate(symbols):
             top, bottom = _POINTS[(shift + 3 * at) % len(_POINTS)]
             point[symbol] = Rational(top, bottom) + Integer(at) / (7 + shift)
         points.append(point)
