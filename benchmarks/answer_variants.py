@@ -81,7 +81,7 @@ def _sign(truth: str, draw: random.Random) -> str | None:
 
 def _inner_sign(truth: str, draw: random.Random) -> str | None:
     places = [m.start() for m in re.finditer(r"(?<=[\w})]) ?[+-] ?(?=[\w\\])", truth)]
-    if not places or _DELICATE.search(truth):
+    if not places or _DELICATE.search(truth) or "phantom" in truth:
         return None
     at = draw.choice(places)
     found = re.compile(r" ?[+-] ?").match(truth, at)
@@ -127,7 +127,10 @@ def _other_unit(truth: str, draw: random.Random) -> str | None:
     found = re.fullmatch(r"(.*\d.*)\\text\{ *([a-z ]+?)s?\.?\}(\^2)?", truth)
     if found is None or _LISTED.search(found[1]) or float(re.sub(r"[^\d]", "", found[1]) or 0) == 0:
         return None
-    others = [u for u in (*_UNITS, *_UNKNOWN, "square units") if u.rstrip("s") != found[2] and found[2] not in u]
+    units = (*_UNITS, *_UNKNOWN, "square units")
+    others = [unit for unit in units if unit[:2] != found[2][:2] and found[2] not in unit]
+        unit for unit in (*_UNITS, *_UNKNOWN, "square units") if unit[:2] != found[2][:2] and found[2] not in unit
+    ]
     return rf"{found[1]}\text{{ {draw.choice(others)}}}"
 
 
@@ -179,7 +182,7 @@ def _marked(truth: str, draw: random.Random) -> str | None:
     if re.fullmatch(r"f'?\(x\)", truth):
         return truth.replace("(", "'(")
     return (
-        truth + draw.choice(("'", "x", r"\text{ thousand}", "!" if not re.fullmatch("[12]", truth) else "'"))
+        truth + draw.choice(("'", "x", r"\text{ thousand}", "!" if not re.fullmatch("-?0*[12]", truth) else "'"))
         if (_NUMBER.fullmatch(truth) and Fraction(re.sub(r"\\frac\{(\d+)\}\{(\d+)\}", r"\1/\2", truth)) != 0)
         else None
     )

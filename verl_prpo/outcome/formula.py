@@ -13,18 +13,10 @@ from typing import NamedTuple
 import sympy
 from sympy import Expr, Integer, Symbol
 
+from verl_prpo.outcome.functions import applied, root
 from verl_prpo.outcome.latex import FUNCTIONS, Unread, squeezed
-from verl_prpo.outcome.tokens import Tokens, tokens_of
+from verl_prpo.outcome.tokens import ACCENTS, GREEK, MAYBE_FUNCTIONS, Tokens, tokens_of
 
-_GREEK = set(
-    r"\alpha \beta \gamma \delta \epsilon \varepsilon \zeta \eta \theta \vartheta \iota \kappa \lambda \mu \nu \xi "
-    r"\rho \varrho \sigma \varsigma \tau \upsilon \phi \varphi \chi \psi \omega \Gamma \Delta \Theta \Lambda \Xi \Pi "
-    r"\Sigma \Upsilon \Phi \Psi \Omega \ell \hbar \triangle \angle".split()
-)
-_MAYBE_FUNCTIONS = _GREEK - set(r"\alpha \beta \gamma \delta \epsilon \theta \lambda \kappa \rho \omega".split())
-_ACCENTS = {r"\vec", r"\hat", r"\bar", r"\overline", r"\tilde", r"\widehat", r"\dot", r"\ddot", r"\mathbb", r"\mathcal"}
-_INVERSES = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot", "sec": "asec", "csc": "acsc"}
-_SYMPY = {f"arc{name}": inverse for name, inverse in _INVERSES.items()}
 _FLOORS = {r"\lfloor": (r"\rfloor", sympy.floor), r"\lceil": (r"\rceil", sympy.ceiling)}
 SLASH, ARGUMENT, LOGARITHM, FUNCTION = "slash", "argument", "logarithm", "function"
 _TIMES, _OVER = {r"\cdot", r"\times", "*"}, {"/", r"\div"}
@@ -134,7 +126,7 @@ class _Parser(Tokens):
         name = token[1:]
         known = (r"\pi", r"\infty", r"\frac", r"\sqrt", r"\binom")
         return token[0] == "\\" and (
-            token in _GREEK or token in _ACCENTS or token in _FLOORS or token in known or name in FUNCTIONS
+            token in GREEK or token in ACCENTS or token in _FLOORS or token in known or name in FUNCTIONS
         )
 
     def _power(self) -> Expr:
@@ -225,12 +217,12 @@ class _Parser(Tokens):
             return sympy.binomial(top, self._argument())
         if token == r"\sqrt":
             index = self._group("[", "]") if self.token == "[" else Integer(2)
-            return _root(self._argument(), index)
+            return root(self._argument(), index)
         if token == r"\infty":
             return sympy.oo
         if token == r"\pi" and self.token not in ("_", "'"):
             return sympy.pi
-        if token.isalpha() or token in _GREEK or token in _ACCENTS:
+        if token.isalpha() or token in GREEK or token in ACCENTS:
             return self._symbol(token)
         raise Unread(f"{token!r}")
 
@@ -244,7 +236,7 @@ class _Parser(Tokens):
     def _symbol(self, token: str) -> Expr:
         """A letter with its accent, index and primes; a constant; or a function of what follows in parentheses."""
         name = token
-        if token in _ACCENTS:
+        if token in ACCENTS:
             inner = self._raw_argument()
             if not re.fullmatch(r"\\?[A-Za-z]+", inner):
                 raise Unread(f"{token} of {inner}")
@@ -255,7 +247,7 @@ class _Parser(Tokens):
                 name += "{" + self._raw_argument() + "}"
         inverse = self.tokens[self.at : self.at + 6] == ["^", "{", "-", "1", "}", "("]
         is_function = name.rstrip("'") in ("f", "g", "h", "F", "G", "H") or name.endswith("'") or inverse
-        maybe_function = name[0].isupper() or "_" in name or name in _MAYBE_FUNCTIONS
+        maybe_function = name[0].isupper() or "_" in name or name in MAYBE_FUNCTIONS
         if inverse:
             self.at += 5
             name += "^{-1}"
@@ -299,7 +291,10 @@ class _Parser(Tokens):
         if self.token == "^":
             self.take()
             power = -self._argument() if self.token == "-" and self.take() else self._argument(many_digits=True)
-        value = self._applied(name, base, power)
+        argument = self._function_argument()
+        if name == "log" and base is None:
+            base = _TEN if self._other(LOGARITHM) else sympy.E
+        value = applied(name, argument, base, power)
         return value if power is None or power == -1 else value**power
 
     def _base(self) -> Expr:
@@ -308,23 +303,6 @@ class _Parser(Tokens):
         if token is not None and token.isdigit() and len(token) > 1 and not (self.peek() or "").strip("({\\").isalnum():
             self.tokens[self.at : self.at + 1] = [token[0], token[1:]]
         return self._argument(many_digits=True)
-
-    def _applied(self, name: str, base: Expr | None, power: Expr | None) -> Expr:
-        argument = self._function_argument()
-        if name in ("ln", "log", "lg", "exp"):
-            if power == -1:
-                raise Unread(f"{name} to the power of -1")
-            if name == "exp":
-                return sympy.exp(argument)
-            if name == "log" and base is None:
-                base = _TEN if self._other(LOGARITHM) else sympy.E
-            base = {"ln": sympy.E, "lg": _TEN}.get(name, base)
-            return sympy.log(argument) / sympy.log(base)
-        if power == -1:
-            if name not in _INVERSES:
-                raise Unread(f"{name} to the power of -1")
-            name = _INVERSES[name]
-        return getattr(sympy, _SYMPY.get(name, name))(argument)
 
     def _function_argument(self) -> Expr:
         """What a function applies to: a group, or the factors up to the next sign, function or parenthesis."""
@@ -346,10 +324,3 @@ class _Parser(Tokens):
 
 def _number(token: str) -> Expr:
     return sympy.Rational(token.rstrip(".") if token != "." else "x")
-
-
-def _root(value: Expr, index: Expr) -> Expr:
-    """The real root of a negative number if its index is odd, else the principal one."""
-    if index.is_Integer and index % 2 == 1 and value.is_number and value.is_negative:
-        return -((-value) ** (1 / index))
-    return value ** (1 / index)

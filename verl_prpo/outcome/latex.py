@@ -31,6 +31,7 @@ _DRESSINGS = [
         r"\\\((?P<inside>(?:(?!\\\)).)+)\\\)",
         r"\\\[(?P<inside>(?:(?!\\\]).)+)\\\]",
         r"\\(?:boxed|fbox|underline|ensuremath)\s*\{(?P<inside>[^{}]+)\}",
+        r"(?:\\text\{\s*)?(?:[Tt]he )?(?:[Ff]inal )?[Aa]nswer(?:\s*:|\s+is\b\s*:?|\s*=)\s*\}?\s*(?P<inside>.+)",
         r"(?:=|:|\\(?:Rightarrow|implies|therefore|Longrightarrow)(?![A-Za-z])|∴|⇒)\s*(?P<inside>.+)",  # = 5
     )
 ]

@@ -16,6 +16,7 @@ from verl_prpo.outcome.formula import read_formula
 from verl_prpo.outcome.latex import Unread
 
 _DIGITS = 60
+_MOST_DIGITS = 300
 _NEAR = 1e-40
 """Relative difference below which two values are the same."""
 _NOTHING = 1e-80
@@ -82,8 +83,20 @@ def _same(one: Expr, two: Expr) -> bool:
         return True
     if one.is_Rational and two.is_Rational:
         return False
-    pairs = _values((one, two))
-    return all(_near(a, b) for a, b in pairs)
+    return all(_near(a, b) for a, b in _values((one, two))) and not _differ_after_all(one, two)
+
+
+def _differ_after_all(one: Expr, two: Expr) -> bool:
+    """Whether values that are near differ by what is small beside them, as 2^{4181} + e and 2^{4181} do.
+
+    SymPy evaluates the difference with as many digits as it takes, and marks what has none that count by precision 1.
+    """
+    difference = one - two
+    symbols = sorted(difference.free_symbols, key=str)
+    if symbols:
+        difference = difference.subs(_points(symbols)[0])
+    parts = N(difference, 15, maxn=_MOST_DIGITS).as_real_imag()
+    return any(part.is_Float and part != 0 and part._prec > 1 for part in parts)
 
 
 def _factor(second: frozenset[str], answer: Sides, truth: Sides) -> Any:

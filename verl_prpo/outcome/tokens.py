@@ -14,8 +14,22 @@ _HIDDEN_FUNCTION = re.compile(
 )
 _DERIVATIVE = re.compile(
     r"\\frac\s*\{\s*(?:d|\\partial)(?![a-z]*\s*\+)[^{}]*(?:\{[^{}]*\}[^{}]*)?\}\s*\{\s*(?:d|\\partial)\s*\\?[A-Za-z]"
+    r"|(?<![A-Za-z\\])d\s*(?:[xyztuvrs](?![A-Za-z])|\\theta)"
     r"|(?<![A-Za-z])d\s*\\?[A-Za-z]\s*/\s*d\s*\\?[A-Za-z]|\\partial"
 )
+
+GREEK = set(
+    r"\alpha \beta \gamma \delta \epsilon \varepsilon \zeta \eta \theta \vartheta \iota \kappa \lambda \mu \nu \xi "
+    r"\rho \varrho \sigma \varsigma \tau \upsilon \phi \varphi \chi \psi \omega \Gamma \Delta \Theta \Lambda \Xi \Pi "
+    r"\Sigma \Upsilon \Phi \Psi \Omega \ell \hbar \triangle \angle".split()
+)
+"""Commands that stand for a symbol of their own."""
+
+MAYBE_FUNCTIONS = GREEK - set(r"\alpha \beta \gamma \delta \epsilon \theta \lambda \kappa \rho \omega".split())
+"""Those that often name a function, so that parentheses behind them may hold its argument."""
+
+ACCENTS = {r"\vec", r"\hat", r"\bar", r"\overline", r"\tilde", r"\widehat", r"\dot", r"\ddot", r"\mathbb", r"\mathcal"}
+"""Commands that make another symbol of a letter."""
 
 
 def tokens_of(text: str) -> list[str]:

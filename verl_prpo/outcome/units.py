@@ -88,7 +88,9 @@ _TEXT_RATIO = re.compile(
     r"|\\frac\{\\text\{(?P<top2>[^{}]*)\}\}\{\\text\{(?P<bottom2>[^{}]*)\}\})" + _POWER,
     re.DOTALL,
 )
-_WORD_UNIT = re.compile(rf"(?P<rest>.*\d\}}?)(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z. /]+){_POWER}")
+_WORD_UNIT = re.compile(
+    rf"(?P<rest>.*(?:\d|\}}|\\pi(?=\s)|\)))(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z. /]+){_POWER}", re.DOTALL
+)
 _SIGNS = "$€£¥₹"
 _MONEY = re.compile(
     rf"(?P<sign>[-+]?)\s*(?:(?P<unit>[{_SIGNS}])|\\(?P<name>pounds|euro|yen)(?![A-Za-z]))\s*(?P<rest>\S.*)", re.DOTALL
