@@ -129,8 +129,6 @@ def _other_unit(truth: str, draw: random.Random) -> str | None:
         return None
     units = (*_UNITS, *_UNKNOWN, "square units")
     others = [unit for unit in units if unit[:2] != found[2][:2] and found[2] not in unit]
-        unit for unit in (*_UNITS, *_UNKNOWN, "square units") if unit[:2] != found[2][:2] and found[2] not in unit
-    ]
     return rf"{found[1]}\text{{ {draw.choice(others)}}}"
 
 
