@@ -7,7 +7,7 @@ wrong by how they are made (`answer_variants.py`), so that no verifier under tes
 
     python benchmarks/verifier.py                               # 1,000 pairs: this verifier against bare math-verify
     python benchmarks/verifier.py --compare                     # wrong accepted and right rejected, kind by kind
-    python benchmarks/verifier.py --compare --truths train.parquet
+    python benchmarks/verifier.py --compare --truths math.parquet
     python benchmarks/verifier.py --compare --scorers ours --show 5
 
 A file of truths is what `verl-prpo data` writes (parquet), or JSON lines with `answer`, or with a `solution` that ends
