@@ -17,7 +17,7 @@ from verl_prpo.evaluation.statistics import (
     sign_flip_p,
 )
 from verl_prpo.evaluation.summary import pass_ks
-from verl_prpo.evaluation.votes import RIGHT, canonical, cast_votes
+from verl_prpo.evaluation.votes import MOST_COMPARISONS, RIGHT, cast_votes
 
 
 class TestPassAtK:
@@ -79,7 +79,12 @@ class TestMajority:
         ("one", "other"),
         [
             ("1/2", r"\frac{1}{2}"),
+            (r"\frac12", "0.5"),
             (r"\dfrac{1}{2}", "0.5"),
+            (r"\frac{1}{\sqrt{3}}", r"\frac{\sqrt{3}}{3}"),
+            ("2, 1", r"\{1, 2\}"),
+            ("x = 5", "5"),
+            ("5", "x = 5"),
             ("1,234", "1234"),
             ("1,234,567", "1234567.0"),
             (" 7. ", "$7$"),
@@ -89,19 +94,57 @@ class TestMajority:
             ("+3", "3.00"),
         ],
     )
-    def test_spellings_of_one_answer(self, one: str, other: str) -> None:
-        assert canonical(one) == canonical(other)
+    def test_wrong_answers_that_are_equal_vote_as_one(self, one: str, other: str) -> None:
+        first, second, third = cast_votes([one, other, "81"], [False, False, False]) or []
+        assert first == second != third
 
     @pytest.mark.parametrize(
         ("one", "other"),
-        [("12", "1,2"), ("1/0", "0"), (r"3\frac{1}{2}", "31/2"), ("(1,234)", "(1234)"), ("x", "y"), ("1e3", "1000")],
+        [
+            ("12", "1,2"),
+            ("1/0", "0"),
+            (r"3\frac{1}{2}", "31/2"),
+            ("(1,234)", "(1234)"),
+            ("x", "y"),
+            ("x", "X"),
+            ("1e3", "1000"),
+            ("f'(x)", "f(x)"),
+            ("(1,2)", "(2,1)"),
+        ],
     )
     def test_other_answers_stay_apart(self, one: str, other: str) -> None:
-        assert canonical(one) != canonical(other)
+        first, second = cast_votes([one, other], [False, False]) or []
+        assert first != second
+
+    def test_right_and_wrong_answers_weigh_the_same(self) -> None:
+        """Three say one half in three ways, two say 3: whichever is right, the majority is one half."""
+        answers = [r"\frac12", "3", "0.5", "3", "50%"]
+        for half_is_right in (True, False):
+            correct = [(answer == "3") != half_is_right for answer in answers]
+            votes = cast_votes(answers, correct)
+            assert votes is not None and len(set(votes)) == 2
+            assert majority(votes, correct) == float(half_is_right)
+
+    def test_a_right_answer_never_votes_with_a_wrong_one(self) -> None:
+        """Such as where a user's reward function also asks for a form."""
+        first, second = cast_votes(["0.5", "1/2"], [True, False]) or []
+        assert first == RIGHT != second
+
+    def test_comparisons_are_bounded(self) -> None:
+        asked = []
+
+        def never(one: str, other: str) -> bool:
+            asked.append((one, other))
+            return False
+
+        answers = [f"x+{n}" for n in range(60)]
+        votes = cast_votes(answers, [False] * 60, never)
+        assert votes is not None and len(set(votes)) == 60 and len(asked) == MOST_COMPARISONS
 
     @pytest.mark.parametrize("answer", ["9" * 5000, "1e999999999", "1/" + "9" * 400, "1" + ",000" * 2000])
     def test_an_absurd_number_costs_no_time(self, answer: str) -> None:
-        assert canonical(answer)
+        first, second = cast_votes([answer, "1000"], [False, False]) or []
+        assert first != second
 
 
 class TestBootstrap:

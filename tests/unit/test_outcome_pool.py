@@ -80,6 +80,17 @@ def test_a_worker_killed_while_idle_is_replaced_without_notice(pool):
     assert pool.pids() != [pid]
 
 
+def test_all_workers_killed_while_idle_are_replaced_without_notice(pool):
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(lambda n: pool.equal(f"{n}x", f"x+{n - 1}x", AMPLE), range(2, 34)))
+    dead = pool.pids()
+    assert len(dead) == 2
+    for pid in dead:
+        os.kill(pid, signal.SIGKILL)
+    assert pool.equal("2^3", "8", AMPLE)
+    assert set(pool.pids()) - set(dead)
+
+
 def test_a_worker_killed_at_work_costs_one_more_try(pool):
     assert pool.equal("2^3", "8", AMPLE)
     (first,) = pool.pids()

@@ -1,7 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which answers count as right: a table of pairs from MATH and GSM8K, the form that is asked for, and odd texts."""
+"""Which answers count as right: tables of pairs with their verdicts, the form that is asked for, and odd texts."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ from hypothesis import strategies as st
 from verl_prpo.outcome import scorer
 from verl_prpo.outcome.extract import final_answer
 from verl_prpo.outcome.numbers import read_number
+from verl_prpo.outcome.reward_function import compute_score
 from verl_prpo.outcome.scorer import score_answer, score_answers
 
 MATH = "DigitalLearningGmbH/MATH-lighteval"
 GSM8K = "openai/gsm8k"
 PAIRS = [line.split("\t") for line in (Path(__file__).parent / "answer_pairs.tsv").read_text().splitlines()[1:]]
+KINDS = [line.split("\t") for line in (Path(__file__).parent / "answer_kinds.tsv").read_text().splitlines()[1:]]
+"""Kind, verdict, source, answer, truth: what other verifiers get wrong, and what must stay right beside it."""
 AMPLE = 120.0
 """Time limit, in seconds, where time is not what is tested; the machine may be busy."""
 
@@ -50,11 +54,78 @@ class TestTable:
         ]
 
     def test_all_three_judges_are_needed(self, verdicts):
-        assert {v.method for v in verdicts} == {"verl", "number", "math_verify"}
+        assert {v.method for v in verdicts} == {"verl", "number", "compared", "unread"}
 
     def test_there_are_enough_near_misses(self):
         wrong = sum(verdict == "wrong" for verdict, *_ in PAIRS)
         assert len(PAIRS) >= 60 and wrong >= len(PAIRS) / 3
+
+
+class TestKinds:
+    """Kinds of answers that are easily misread, each with its own pairs in `answer_kinds.tsv`."""
+
+    @pytest.fixture(scope="class")
+    def verdicts(self):
+        triples = [(*given_as(source, answer), truth) for _, _, source, answer, truth in KINDS]
+        return score_answers(triples, timeout=AMPLE)
+
+    @pytest.mark.parametrize("kind", sorted({kind for kind, *_ in KINDS}))
+    def test_every_pair_gets_the_expected_verdict(self, verdicts, kind):
+        pairs = [(row, verdict) for row, verdict in zip(KINDS, verdicts, strict=True) if row[0] == kind]
+        assert [(row, verdict) for row, verdict in pairs if verdict.correct != (row[1] == "right")] == []
+
+    def test_none_fails_or_times_out(self, verdicts):
+        """What is not understood is so by rule, and never by accident."""
+        assert {"timeout", "error", "too_long"}.isdisjoint(verdict.method for verdict in verdicts)
+
+    def test_each_has_enough_of_both(self):
+        assert min(Counter(kind for kind, *_ in KINDS).values()) >= 10
+        assert min(Counter((kind, verdict) for kind, verdict, *_ in KINDS).values()) >= 4
+        assert len({(answer, truth) for *_, answer, truth in KINDS}) == len(KINDS)
+
+
+class TestDoubt:
+    """What cannot be decided counts as wrong, and the verdict and the reward's columns say that it was not decided."""
+
+    @pytest.mark.parametrize(
+        ("answer", "truth"),
+        [
+            (r"\mathfrak{S}_3", r"\mathfrak{A}_3"),
+            (r"\int x\,dx", r"\frac{x^2}{2}"),
+            (r"\text{not }\pi", r"\pi"),
+            ("30'", "30"),
+            (r"12\text{ apples}", r"12\text{ oranges}"),
+            (r"\log 100", "2"),  # base 10 or e
+            ("1/2x", r"\frac{x}{2}"),
+            (r"(1, \Box)", "(1, 2)"),
+            (r"\{1, 2, \Box\}", r"\{1, 2, 3\}"),
+        ],
+    )
+    def test_is_said(self, answer, truth):
+        verdict = score_answer(MATH, f"\\boxed{{{answer}}}", truth, timeout=AMPLE)
+        assert (verdict.correct, verdict.method) == (False, "unread")
+        row = compute_score(MATH, f"\\boxed{{{answer}}}", truth, timeout=AMPLE)
+        assert (row["score"], row["acc"], row["undecided"], row["method"]) == (-1.0, 0.0, 1.0, "unread")
+
+    @pytest.mark.parametrize(
+        ("answer", "truth"),
+        [
+            (r"(1, \Box)", "(2, 3)"),  # wrong, whatever the box is
+            (r"11\text{ apples}", r"12\text{ oranges}"),
+            (r"5\text{ cm}", r"5\text{ kg}"),
+            (r"\log 100", "3"),  # in neither base
+            ("x+1", "x+2"),
+            (r"\Box", "(1, 2)"),
+        ],
+    )
+    def test_is_none_where_the_rest_decides(self, answer, truth):
+        verdict = score_answer(MATH, f"\\boxed{{{answer}}}", truth, timeout=AMPLE)
+        assert (verdict.correct, verdict.method) == (False, "compared")
+
+    def test_does_not_hide_what_is_the_same(self):
+        assert score_answer(MATH, r"\boxed{\mathfrak{S}_3}", r"\mathfrak S_3", timeout=AMPLE).method == "unread"
+        assert score_answer(MATH, r"\boxed{(\Box,  \tfrac12)}", r"(\Box, 0.5)", timeout=AMPLE).correct
+        assert score_answer(MATH, r"\boxed{\{\Box, 1\}}", r"\{1, \Box\}", timeout=AMPLE).correct
 
 
 class TestForm:
@@ -113,6 +184,16 @@ class TestForm:
             ("#### 71\n\\boxed{72}", "72"),
             ("\\boxed{71}\n#### 72", "72"),
             (r"#### $\boxed{72}$", "72"),
+            ("#### 72 #### 73", "73"),
+            ("#### 72#### 73", "73"),
+            ("#### 72 #### 73\nSo it is.", "73"),
+            ("#### 71\n#### 72 #### 73", "73"),
+            ("#### 72 ####", "72"),
+            ("#### **72** ####", "72"),
+            ("##### 72", "72"),
+            (r"#### \boxed{72} #### 73", "73"),
+            (r"#### 72 #### \boxed{73}", "73"),
+            ("<think>#### 71</think>#### 72", "72"),
         ],
     )
     def test_gsm8k_takes_hashes_or_a_box_whichever_comes_last(self, response, answer):

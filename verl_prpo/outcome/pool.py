@@ -12,6 +12,8 @@ import threading
 import time
 from typing import Any
 
+from verl_prpo.outcome.latex import Unread
+
 START_TIMEOUT = 180.0
 """Longest wait for a worker to import SymPy, in seconds."""
 
@@ -83,6 +85,9 @@ class _Worker:
         line, _, self._unread = self._unread.partition(b"\n")
         return json.loads(line)
 
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
     def kill(self) -> None:
         self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -116,13 +121,14 @@ class WorkerPool:
 
         Raises:
             TimedOut: it took longer; the worker is gone.
+            Unread: the answer or the ground truth is in no known notation.
             WorkerFailed: no worker could be started, or two died of this answer, or it raised an error.
         """
         if not self._slots.acquire(timeout=START_TIMEOUT + 100 * timeout):
             raise WorkerFailed(f"all {self.size} workers stayed busy")
         try:
             for attempt in (1, 2):
-                worker = self._take()
+                worker = self._take() if attempt == 1 else self._start()
                 try:
                     reply = worker.ask(answer, truth, timeout)
                 except TimedOut:
@@ -137,6 +143,8 @@ class WorkerPool:
                     self._drop(worker)
                     raise
                 self._give_back(worker)
+                if "unread" in reply:
+                    raise Unread(reply["unread"])
                 if "error" in reply:
                     raise WorkerFailed(reply["error"])
                 return reply["equal"]
@@ -157,9 +165,17 @@ class WorkerPool:
             worker.kill()
 
     def _take(self) -> _Worker:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+        """An idle worker that is alive, or a new one once it is ready: its start counts for no time limit."""
+        while True:
+            with self._lock:
+                idle = self._idle.pop() if self._idle else None
+            if idle is None:
+                return self._start()
+            if idle.is_alive():
+                return idle
+            self._drop(idle)  # killed from outside, perhaps with all the others
+
+    def _start(self) -> _Worker:
         worker = _Worker()
         with self._lock:
             self._all.add(worker)

@@ -26,7 +26,7 @@ def compute_score(
         data_source, solution_str, ground_truth: as verl passes them.
         extra_info: not read.
         correct, wrong: the two rewards.
-        timeout: longest comparison with math-verify, in seconds.
+        timeout: longest comparison of one answer, in seconds.
 
     Returns:
         score: `correct` or `wrong`. acc: 1.0 or 0.0. pred: the extracted answer, "" if there is none (verl's majority

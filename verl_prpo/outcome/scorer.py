@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Is the final answer of a response the ground truth: verl's scorer first, then exact numbers, then math-verify."""
+"""Is the final answer of a response the ground truth: verl's scorer first, then exact numbers, then algebra."""
 
 import logging
 import re
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from verl_prpo.outcome.compare import LONGEST
 from verl_prpo.outcome.extract import final_answer
-from verl_prpo.outcome.latex import clean
+from verl_prpo.outcome.latex import Unread, clean
 from verl_prpo.outcome.numbers import read_number
 from verl_prpo.outcome.pool import TimedOut, WorkerFailed, shared_pool
 
 TIMEOUT = 10.0
-"""Longest comparison of one answer by math-verify, in seconds."""
+"""Longest comparison of one answer, in seconds."""
 
-UNDECIDED = ("timeout", "error")
+UNDECIDED = ("timeout", "error", "unread")
 """Methods of verdicts that no comparison led to; they count as wrong."""
 
 _TRIAL = (r"\sqrt{12}", r"2\sqrt{3}")
@@ -34,9 +34,10 @@ class Verdict:
     Attributes:
         correct: whether its final answer equals the ground truth.
         answer: the final answer as extracted, or None where the response gives none in the asked form.
-        method: what decided: "verl" (verl's scorer says yes), "number" (exact arithmetic), "math_verify" (the
-            comparison with math-verify); and of a response that counts as wrong: "no_answer", "too_long" (an answer of
-            more than 1000 characters), "timeout", "error".
+        method: what decided: "verl" (verl's scorer says yes), "number" (exact arithmetic), "compared" (part by part,
+            by `verl_prpo.outcome.compare`); and of a response that counts as wrong: "no_answer", "too_long" (an answer
+            of more than 1000 characters); "unread" (the answer or the ground truth is in a notation that is not
+            understood), "timeout", "error".
     """
 
     correct: bool
@@ -51,7 +52,7 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
         data_source: of the row, by which verl chooses its scorer; one with `gsm8k` in it may answer behind `####`.
         response: decoded, without special tokens.
         ground_truth: LaTeX or a number, or a list or array of just one; the verdict on any other type is "error".
-        timeout: longest comparison by math-verify, in seconds.
+        timeout: longest comparison in a worker, in seconds; the start of the worker does not count.
     """
     answer = None
     try:
@@ -66,7 +67,10 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
         number, true_number = read_number(clean(answer)), read_number(clean(truth))
         if number is not None and true_number is not None:
             return Verdict(number.equals(true_number), answer, "number")
-        return Verdict(shared_pool().equal(answer, truth, timeout), answer, "math_verify")
+        return Verdict(shared_pool().equal(answer, truth, timeout), answer, "compared")
+    except Unread as error:
+        _undecided("unread", f"not understood: {error}", answer, ground_truth)
+        return Verdict(False, answer, "unread")
     except TimedOut:
         _undecided("timeout", f"not compared within {timeout:g} s", answer, ground_truth)
         return Verdict(False, answer, "timeout")
@@ -78,15 +82,35 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
         return Verdict(False, answer, "error")
 
 
+def same_answer(one: str, other: str, timeout: float = TIMEOUT) -> bool:
+    """Whether two answers are the same, each as the other's ground truth. Raises nothing; from any thread.
+
+    Args:
+        one, other: as extracted.
+        timeout: longest comparison in a worker, in seconds; what takes longer or is not understood is not the same.
+    """
+    if one.split() == other.split():
+        return True
+    if max(len(one), len(other)) > LONGEST:
+        return False
+    numbers = [read_number(clean(text)) for text in (one, other)]
+    if numbers[0] is not None and numbers[1] is not None:
+        return numbers[0].equals(numbers[1])
+    try:
+        return shared_pool().equal(one, other, timeout) or shared_pool().equal(other, one, timeout)
+    except (TimedOut, Unread, WorkerFailed):
+        return False
+
+
 def require_working() -> None:
     """Compare one pair of formulas, as a run begins: a machine on which none can be compared would count all as wrong.
 
     Raises:
-        RuntimeError: math-verify's workers do not start here, or do not answer.
+        RuntimeError: the workers do not start here, or do not answer.
     """
     try:
         equal = shared_pool().equal(*_TRIAL, 6 * TIMEOUT)
-    except (TimedOut, WorkerFailed) as error:
+    except (TimedOut, Unread, WorkerFailed) as error:
         reason = str(error) or type(error).__name__
     else:
         if equal:
@@ -94,7 +118,7 @@ def require_working() -> None:
         reason = f"it takes {_TRIAL[0]} and {_TRIAL[1]} for different"
     raise RuntimeError(
         f"formulas cannot be compared on this node: {reason}. Every answer that is no plain number would count as "
-        'wrong. Try python -c "import math_verify" there; pip install "math-verify[antlr4_9_3]" mends a missing package'
+        'wrong. Try python -c "import verl_prpo.outcome.symbolic" there; pip install sympy adds a missing package'
     )
 
 
@@ -126,9 +150,11 @@ def score_answers(triples: Sequence[tuple[str, str, str]], timeout: float = TIME
         return list(threads.map(lambda triple: score_answer(triple[0], triple[1], triple[2], timeout), triples))
 
 
-_UNSURE = re.compile(r"\\text\{ |\d\s+\d|=|\\circ|°")
-"""Where verl's normalisation of MATH answers is too generous: it cuts what follows `\\text{ `, so that (A) and (B)
-behind it are the same, drops spaces between digits, what stands before an equals sign (9 = 5), and degrees (cos 6)."""
+_SURE = re.compile(
+    r"(?:[A-Za-z0-9+\-*/^(){}\[\],.|<>_$%]|(?<!\d)\s|\s(?!\s*\d)|\\(?:[dt]?frac|sqrt|left|right|pi|cdot|infty|cup)(?![A-Za-z])|\\[!$%,{}])*"
+)
+"""Texts on which verl's normalisation of MATH answers can be trusted. In others it drops what matters: what follows
+`\\text{ `, spaces between digits, what stands before an equals sign (9 = 5), degrees (cos 6), half of `\\leftarrow`."""
 
 
 def _verl_accepts(data_source: str, answer: str, truth: str) -> bool:
@@ -139,10 +165,10 @@ def _verl_accepts(data_source: str, answer: str, truth: str) -> bool:
         return bool(answer)
     if not answer or "gsm8k" in data_source.lower():  # verl compares the number behind #### as text
         return False
-    return not any(map(_UNSURE.search, (answer, truth))) and bool(is_equiv(answer, truth))
+    return all(map(_SURE.fullmatch, (answer, truth))) and bool(is_equiv(answer, truth))
 
 
-_counts = {"timeout": 0, "error": 0}
+_counts = {"timeout": 0, "error": 0, "unread": 0}
 _counts_lock = threading.Lock()
 _next_line = 0.0
 _LINE_EVERY = 60.0
@@ -152,17 +178,18 @@ def _undecided(method: str, why: str, answer: str | None, truth: str) -> None:
     """Count an answer that could not be compared, and say so at most once a minute."""
     global _next_line
     with _counts_lock:
-        _counts[method] += 1
+        _counts[method] = _counts.get(method, 0) + 1
         if time.monotonic() < _next_line:
             return
         _next_line = time.monotonic() + _LINE_EVERY
         counts = dict(_counts)
     logger.warning(
-        "an answer counts as wrong because it could not be compared (%s): %.80r against %.80r; so far %d timed out "
-        "(reward.math_verifier.timeout) and %d failed in this process",
+        "an answer counts as wrong because it could not be compared (%s): %.80r and the ground truth %.80r; so far "
+        "%d timed out (reward.math_verifier.timeout), %d failed and %d were not understood in this process",
         why,
         answer,
         str(truth),
         counts["timeout"],
         counts["error"],
+        counts.get("unread", 0),
     )

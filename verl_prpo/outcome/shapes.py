@@ -7,8 +7,10 @@ Only answers of one form are compared, part by part: (1, 2) is neither {1, 2} no
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 
-from verl_prpo.outcome.latex import commas, top_level
+from verl_prpo.outcome.latex import commas, connective, top_level
 from verl_prpo.outcome.numbers import read_number
 from verl_prpo.outcome.units import without_unit
 
@@ -18,10 +20,31 @@ SET = "set"
 
 _MATRIX = re.compile(r"\\begin\{([pbvBV]?)(?:small)?matrix\}(.*)\\end\{\1(?:small)?matrix\}", re.DOTALL)
 _ARRAY = re.compile(r"[(\[]\s*\\begin\{array\}\{[^{}]*\}(.*)\\end\{array\}\s*[)\]]", re.DOTALL)
-_TEXT_LIST = re.compile(r"\\text\{([^{}]*,[^{}]*)\}")
+_TEXT_LIST = re.compile(r"\\text\{([^{}]*(?:,|\b(?:and|or)\b)[^{}]*)\}")
 _RATIO = re.compile(r"[^:]+(?::[^:]+)+")
 _RELATIONS = re.compile(r"(\\le(?![A-Za-z])|\\ge(?![A-Za-z])|<|>)")
 _MIRRORED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
+_EMPTY = re.compile(
+    r"\\emptyset|\\text\{\s*(?:the\s+)?(?:empty|null)\s+set\s*\}|(?:the )?(?:empty|null) set", re.IGNORECASE
+)
+_REALS = re.compile(
+    r"\\mathbb\{R\}|(?:\\text\{)?\s*(?:the set of )?all real(?:s| numbers)\s*\}?",
+    re.IGNORECASE,
+)
+_HALF_LINE = re.compile(
+    r"\\mathbb\{R\}\s*(?:[\^_]\s*\{?\s*(?P<sign>[+-])\s*\}?|_\s*\{\s*(?P<order>(?:<|>|\\le|\\ge)\s*)0\s*\})"
+)
+_HALF_LINES = {
+    "+": r"(0, \infty)",
+    ">": r"(0, \infty)",
+    r"\ge": r"[0, \infty)",
+    "-": r"(-\infty, 0)",
+    "<": r"(-\infty, 0)",
+    r"\le": r"(-\infty, 0]",
+}
+_REALS_WITHOUT = re.compile(
+    r"\\mathbb\{R\}\s*(?:\\setminus|\\backslash|-)\s*\\\{(?P<points>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\\\}"
+)
 _DEEPEST = 6
 _MOST_PARTS = 100
 
@@ -34,11 +57,18 @@ class Shape:
         kind: of the form; equal kinds can be compared.
         parts: shapes within it; none for a value.
         text: of a value, cleaned.
+        connective: of a list, "and" or "or" where one of them joins its parts.
     """
 
     kind: str
     parts: tuple["Shape", ...] = ()
     text: str = ""
+    connective: str = ""
+
+
+def is_relation(shape: Shape) -> bool:
+    """Whether a form is an inequality."""
+    return bool(_RELATIONS.match(shape.kind))
 
 
 def read_shape(text: str, depth: int = 0) -> Shape:
@@ -50,7 +80,7 @@ def read_shape(text: str, depth: int = 0) -> Shape:
     if depth > _DEEPEST:
         raise ValueError("an answer nested too deep")
     text = text.strip()
-    for reader in (_matrix, _union, _bracketed, _list, _either_sign, _chain, _ratio):
+    for reader in (_named_set, _matrix, _union, _bracketed, _list, _either_sign, _chain, _ratio):
         found = reader(text, depth)
         if found is not None:
             if len(found.parts) > _MOST_PARTS:
@@ -61,6 +91,32 @@ def read_shape(text: str, depth: int = 0) -> Shape:
 
 def _parts(kind: str, texts: list[str], depth: int) -> Shape:
     return Shape(kind, tuple(read_shape(text, depth + 1) for text in texts))
+
+
+def _named_set(text: str, depth: int) -> Shape | None:
+    """The empty set and the real numbers, whatever they are called."""
+    if _EMPTY.fullmatch(text):
+        return Shape(SET)
+    if _REALS.fullmatch(text):
+        return read_shape(r"(-\infty, \infty)", depth + 1)
+    half = _HALF_LINE.fullmatch(text)
+    if half is not None:
+        signs = half["sign"] or half["order"].replace(" ", "")
+        return read_shape(_HALF_LINES[signs], depth + 1)
+    without = _REALS_WITHOUT.fullmatch(text)
+    if without is None:
+        return None
+    numbers = [read_number(point) for point in top_level(without["points"], ",")]
+    if any(number is None or number.percent for number in numbers):
+        return None
+    points = sorted({number.value for number in numbers if number is not None})
+    ends = [r"-\infty", *map(_fraction, points), r"\infty"]
+    return read_shape(r"\cup".join(f"({low}, {high})" for low, high in pairwise(ends)), depth + 1)
+
+
+def _fraction(value: Fraction) -> str:
+    sign = "-" if value < 0 else ""
+    return rf"{sign}\frac{{{abs(value.numerator)}}}{{{value.denominator}}}" if value.denominator > 1 else str(value)
 
 
 def _matrix(text: str, depth: int) -> Shape | None:
@@ -116,7 +172,9 @@ def _list(text: str, depth: int) -> Shape | None:
     parts = [part for part in top_level(commas(words[1] if words else text), ",;") if part.strip()]
     if words is not None:
         parts = [f"\\text{{{part.strip()}}}" for part in parts]
-    return _parts(SET, parts, depth) if len(parts) > 1 else None
+    if len(parts) < 2:
+        return None
+    return Shape(SET, _parts(SET, parts, depth).parts, connective=connective(text))
 
 
 def _either_sign(text: str, depth: int) -> Shape | None:

@@ -1,120 +1,150 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Values and equations that need algebra: read by math-verify's LaTeX parser, compared by math-verify and SymPy.
+"""Values and equations that need algebra: read strictly, then compared at 60 digits, with variables at several points.
 
 Everything here may run for ever or eat all memory; `verl_prpo.outcome.worker` runs it under limits.
 """
 
-import re
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import combinations
 from typing import Any
 
-from sympy import I, N, simplify
+from sympy import Expr, Integer, N, Rational
 
-_CONFIG: Any = None
-_FUNCTION = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
-_DECIMAL = re.compile(r"(?<![\d.])(\d*)\.(\d+)")
-_GROUPED = re.compile(r"(?<!\d)\d{1,3}(?:,\d{3})+(?!\d)")
-_DIGITS = 40
-_NEAR = 1e-25
+from verl_prpo.outcome.formula import read_formula
+from verl_prpo.outcome.latex import Unread
+
+_DIGITS = 60
+_MOST_DIGITS = 300
+_NEAR = 1e-40
+"""Relative difference below which two values are the same."""
+_NOTHING = 1e-80
+"""Absolute difference below which they are; what is left where terms cancel."""
+_POINTS = ((7, 5), (-11, 7), (23, 9), (-3, 17), (29, 4), (-53, 10), (1, 31), (41, 13))
+"""Where variables are compared: fractions at which functions do nothing special."""
+_FEWEST = 3
+
+Sides = tuple[str, str]
 
 
 def same_value(answer: str, truth: str) -> bool:
-    """Whether two cleaned values, of which not both are plain numbers, are equal."""
-    if _differ_in_case(answer, truth):
-        return False
-    one, two = _parse(answer), _parse(truth)
-    if one is None or two is None:
-        return False
-    from math_verify import verify
+    """Whether two cleaned values, of which not both are plain numbers, are equal.
 
-    if not verify(two, one, float_rounding=_DIGITS, timeout_seconds=None):
-        return False
-    return _numerically_near(one, two)
+    Raises:
+        Unread: one of them is not understood, or is understood in two ways that do not agree.
+    """
+    return _in_all_readings(lambda second: _same(*_read(second, answer, truth)), (answer, truth))
 
 
-def _differ_in_case(answer: str, truth: str) -> bool:
-    """Whether the variables are the same but for capitals, which the parser does not tell apart."""
-    one, two = (set(re.findall(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", " ", text))) for text in (answer, truth))
-    return one != two and {v.lower() for v in one} == {v.lower() for v in two}
-
-
-def same_equation(answer: tuple[str, str], truth: tuple[str, str]) -> bool:
+def same_equation(answer: Sides, truth: Sides) -> bool:
     """Whether two equations, as their sides, differ by a constant factor only."""
-    ratio = _ratio(answer, truth)
-    return ratio is not None
+    return _in_all_readings(lambda second: _factor(second, answer, truth) is not None, (*answer, *truth))
 
 
-def same_difference(answer: tuple[str, str], truth: tuple[str, str]) -> bool:
+def same_difference(answer: Sides, truth: Sides) -> bool:
     """Whether two inequalities, as their smaller and larger sides, differ by a positive factor only."""
-    ratio = _ratio(answer, truth)
-    return ratio is not None and bool(ratio.is_positive)
+
+    def same(second: frozenset[str]) -> bool:
+        factor = _factor(second, answer, truth)
+        return factor is not None and bool(factor.is_real and factor > 0)
+
+    return _in_all_readings(same, (*answer, *truth))
 
 
-def _ratio(answer: tuple[str, str], truth: tuple[str, str]) -> Any:
+def value_of(text: str) -> Fraction:
+    """A cleaned value as a number to 60 digits.
+
+    Raises:
+        Unread: it is not understood, or has variables, or is not real and finite.
+    """
+    value = N(read_formula(text).value, _DIGITS)
+    if not (value.is_real and value.is_finite):
+        raise Unread(f"{text!r} is no real number")
+    return Fraction(str(value))
+
+
+def _in_all_readings(same: Callable[[frozenset[str]], bool], texts: tuple[str, ...]) -> bool:
+    doubts = sorted(frozenset().union(*(read_formula(text).doubts for text in texts)))
+    first = same(frozenset())
+    for count in range(1, len(doubts) + 1):
+        for second in combinations(doubts, count):
+            if same(frozenset(second)) != first:
+                raise Unread(f"a formula that people read in two ways ({', '.join(second)})")
+    return first
+
+
+def _read(second: frozenset[str], *texts: str) -> list[Expr]:
+    return [read_formula(text, second).value for text in texts]
+
+
+def _same(one: Expr, two: Expr) -> bool:
+    if one == two:
+        return True
+    if one.is_Rational and two.is_Rational:
+        return False
+    return all(_near(a, b) for a, b in _values((one, two))) and not _differ_after_all(one, two)
+
+
+def _differ_after_all(one: Expr, two: Expr) -> bool:
+    """Whether values that are near differ by what is small beside them, as 2^{4181} + e and 2^{4181} do.
+
+    SymPy evaluates the difference with as many digits as it takes, and marks what has none that count by precision 1.
+    """
+    difference = one - two
+    symbols = sorted(difference.free_symbols, key=str)
+    if symbols:
+        difference = difference.subs(_points(symbols)[0])
+    parts = N(difference, 15, maxn=_MOST_DIGITS).as_real_imag()
+    return any(part.is_Float and part != 0 and part._prec > 1 for part in parts)
+
+
+def _factor(second: frozenset[str], answer: Sides, truth: Sides) -> Any:
     """The constant by which the differences of the sides differ; None if they do otherwise."""
-    sides = [_parse(text) for text in (*answer, *truth)]
-    if any(side is None for side in sides):
-        return None
-    one, two = sides[0] - sides[1], sides[2] - sides[3]
+    left, right, true_left, true_right = _read(second, *answer, *truth)
+    one, two = left - right, true_left - true_right
     if not two.free_symbols or one.free_symbols != two.free_symbols:
         return None
-    ratio = simplify(one / two)
-    return ratio if ratio.is_number and ratio.is_finite and not ratio.is_zero else None
-
-
-def _numerically_near(one: Any, two: Any) -> bool:
-    """For values without variables: equal to 25 digits. math-verify chops what is small, such as 10^{-20}."""
-    try:
-        if one.free_symbols or two.free_symbols:
-            return True
-        a, b = N(one, _DIGITS), N(two, _DIGITS)
-        if a == b or not (a.is_finite and b.is_finite):
-            return bool(a == b)
-        return bool(abs(a - b) <= _NEAR * max(abs(a), abs(b)))
-    except (AttributeError, TypeError):  # no numbers, such as the empty set
-        return bool(one == two)
-
-
-def _parse(text: str) -> Any:
-    """A SymPy expression, or None where the text is none."""
-    from latex2sympy2_extended.latex2sympy2 import latex2sympy, normalize_latex
-
-    text = re.sub(r"^\\text\{[^{}]*\}\s*", "", text)
-    text = re.sub(r"(\\log_)(\d)\s+(?=\d)", r"\1{\2}", text)
-    if re.search(r"\d\s+\d", text) or r"\text" in text or re.search(r"[=,;:<>%]", _GROUPED.sub("", text)):
+    factors = [a / b for a, b in _values((one, two)) if b != 0]
+    if len(factors) < _FEWEST or not all(_near(factor, factors[0]) for factor in factors) or factors[0] == 0:
         return None
-    text = _GROUPED.sub(lambda found: found.group().replace(",", ""), text)
-    text = _DECIMAL.sub(_as_fraction, text)
-    if _FUNCTION.search(text):
-        text = re.sub(r"(\d+(?:/\d+)?|\\frac\{\d+\}\{\d+\})\s*\^\\circ", r"(\1\\cdot\\frac{\\pi}{180})", text)
-    text = text.replace(r"^\circ", "")
-    try:
-        found = latex2sympy(
-            normalize_latex(text, _normalization()),
-            is_real=True,
-            convert_degrees=False,
-            normalization_config=None,
-        )
-        return found.subs({symbol: I for symbol in found.free_symbols if symbol.name == "i"})
-    except RecursionError:
-        raise
-    except MemoryError:
-        raise
-    except Exception:  # the parser raises plain Exception for what is no mathematics
-        return None
+    return factors[0]
 
 
-def _as_fraction(found: re.Match[str]) -> str:
-    whole, part = found[1], found[2]
-    return f"{{\\frac{{{int(whole + part)}}}{{{10 ** len(part)}}}}}"
+def _near(a: Any, b: Any) -> bool:
+    if a == b:
+        return True
+    if not (a.is_finite and b.is_finite):
+        return False
+    return bool(abs(a - b) <= _NEAR * max(abs(a), abs(b)) or abs(a - b) <= _NOTHING)
 
 
-def _normalization() -> Any:
-    global _CONFIG
-    if _CONFIG is None:
-        from latex2sympy2_extended.latex2sympy2 import NormalizationConfig
+def _values(expressions: tuple[Expr, Expr]) -> list[tuple[Any, Any]]:
+    """The values of two expressions; at several points if they have variables.
 
-        _CONFIG = NormalizationConfig(
-            basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none", equations=False
-        )
-    return _CONFIG
+    Raises:
+        Unread: they have no values.
+    """
+    symbols = sorted(set().union(*(e.free_symbols for e in expressions)), key=str)
+    if not symbols:
+        pairs = [tuple(N(e, _DIGITS) for e in expressions)]
+        fewest = 1
+    else:
+        pairs = [tuple(N(e.subs(point), _DIGITS) for e in expressions) for point in _points(symbols)]
+        fewest = _FEWEST
+    pairs = [pair for pair in pairs if all(value.is_number and value.is_finite is not None for value in pair)]
+    if len(pairs) < fewest:
+        raise Unread("a formula without values to compare")
+    return [(a, b) for a, b in pairs]
+
+
+def _points(symbols: list[Any]) -> list[dict[Any, Expr]]:
+    """Values of the variables, different ones for each."""
+    points = []
+    for shift in range(len(_POINTS)):
+        point = {}
+        for at, symbol in enumerate(symbols):
+            top, bottom = _POINTS[(shift + 3 * at) % len(_POINTS)]
+            point[symbol] = Rational(top, bottom) + Integer(at) / (7 + shift)
+        points.append(point)
+    return points

@@ -1,100 +1,216 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Units behind a number: an answer may leave them out, but not name another one than the ground truth.
+"""Units beside a number: an answer may leave them out or convert them, but not name another one than the ground truth.
 
 Words that change the number (thousand, or more, halves) and single letters that name no unit (i, x) are no units.
 """
 
 import re
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
 
-_SAME = (
-    ("mm", "millimeter", "millimetre"),
-    ("cm", "centimeter", "centimetre"),
-    ("m", "meter", "metre"),
-    ("km", "kilometer", "kilometre"),
-    ("in", "inch", "inche"),
-    ("ft", "foot", "feet"),
-    ("yd", "yard"),
-    ("mi", "mile"),
-    ("second", "sec", "s"),
-    ("minute", "min"),
-    ("hour", "hr", "h"),
-    ("day",),
-    ("week",),
-    ("month",),
-    ("year", "yr"),
-    ("mg", "milligram"),
-    ("g", "gram"),
-    ("kg", "kilogram"),
-    ("lb", "pound"),
-    ("oz", "ounce"),
-    ("liter", "litre", "l"),
-    ("ml", "milliliter", "millilitre"),
-    ("gallon", "gal"),
-    ("$", "dollar", "usd"),
-    ("cent",),
-    ("euro",),
-    ("acre",),
-    ("mph", "milesperhour"),
-    ("kmph", "km/h", "kilometersperhour"),
-    ("degree", "deg"),
-    ("radian", "rad"),
-    ("p.m", "pm"),
-    ("a.m", "am"),
-)
-_CANONICAL = {spelling: group[0] for group in _SAME for spelling in group}
+from verl_prpo.outcome.latex import squeezed
+
+_KNOWN: dict[str, dict[str, tuple[Fraction | int | str, str]]] = {
+    "length": {
+        "mm": ("1/1000", "millimeter millimetre"),
+        "cm": ("1/100", "centimeter centimetre"),
+        "dm": ("1/10", "decimeter decimetre"),
+        "m": (1, "meter metre"),
+        "km": (1000, "kilometer kilometre"),
+        "in": ("0.0254", "inch inche"),
+        "ft": ("0.3048", "foot feet"),
+        "yd": ("0.9144", "yard"),
+        "mi": ("1609.344", "mile"),
+    },
+    "time": {
+        "second": (1, "sec s"),
+        "minute": (60, "min"),
+        "hour": (3600, "hr h"),
+        "day": (86400, ""),
+        "week": (604800, "wk"),
+    },
+    "months": {"month": (1, ""), "year": (12, "yr")},
+    "mass": {
+        "mg": ("1/1000", "milligram"),
+        "g": (1, "gram gm"),
+        "kg": (1000, "kilogram kilo"),
+        "oz": ("28.349523125", "ounce"),
+        "lb": ("453.59237", "pound"),
+    },
+    "volume": {
+        "ml": ("1/1000", "milliliter millilitre"),
+        "cl": ("1/100", "centiliter"),
+        "l": (1, "liter litre"),
+        "pint": ("0.473176473", "pt"),
+        "quart": ("0.946352946", "qt"),
+        "gallon": ("3.785411784", "gal"),
+    },
+    "money": {"$": (1, "dollar usd buck"), "cent": ("1/100", "¢")},
+    "€": {"euro": (1, "eur €")},
+    "£": {"£": (1, "gbp")},
+    "¥": {"yen": (1, "¥ jpy")},
+    "₹": {"rupee": (1, "₹ inr rs")},
+    "acre": {"acre": (1, "")},
+    "angle": {"degree": (1, "deg °")},
+    "radian": {"radian": (1, "rad")},
+    "celsius": {"celsius": (1, "°c degreecelsius")},
+    "fahrenheit": {"fahrenheit": (1, "°f degreefahrenheit")},
+    "kelvin": {"kelvin": (1, "")},
+    "p.m": {"p.m": (1, "pm")},
+    "a.m": {"a.m": (1, "am")},
+}
+_FACTORS = {
+    spelling: (dimension, Fraction(factor))
+    for dimension, units in _KNOWN.items()
+    for name, (factor, others) in units.items()
+    for spelling in (name, *others.split())
+}
+_SPELLED_OUT = {
+    "mph": "mile per hour",
+    "kmph": "km per hour",
+    "kph": "km per hour",
+    "mps": "m per s",
+    "fps": "ft per s",
+}
+_POWER_WORDS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+_PLURALS = {"children": "child", "people": "person", "men": "man", "women": "woman", "halves": "half"}
 _NO_UNIT = re.compile(
-    r"(?:hundred|thousand|million|billion|trillion|dozen)s?|half|halves|thirds|fourths|fifths|tenths|hundredths|pi|"
-    r"squared|cubed|factorial|negative|or|plus|minus"
+    r"(?:hundred|thousand|million|billion|trillion|dozen|score)s?|half|halves|quarters|thirds|fourths|fifths|sixths|"
+    r"sevenths|eighths|ninths|tenths|hundredths|thousandths|pi|squared|cubed|factorial|negative|positive|or|and|plus|"
+    r"minus|times|not|no|non|never|nor|less|fewer|least|most|than|about|approximately|between|except|remainder|mod|base"
 )
 _POWER = r"\s*(?:\^\s*(?:\{\s*([23])\s*\}|([23])))?"
 _TEXT_UNIT = re.compile(rf"(?P<rest>.*[^\s\\_^{{(,])\s*\\text\{{(?P<unit>[^{{}}]*)\}}{_POWER}\s*\.?", re.DOTALL)
-_WORD_UNIT = re.compile(rf"(?P<rest>.*\d\}}?)(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z. /]+){_POWER}")
-_MONEY = re.compile(r"(?P<sign>[-+]?)\s*\$\s*(?P<rest>\S.*)", re.DOTALL)
+_TEXT_RATIO = re.compile(
+    r"(?P<rest>.*[^\s\\_^{(,/])\s*(?:\\text\{(?P<top>[^{}]*)\}\s*/\s*\\text\{(?P<bottom>[^{}]*)\}"
+    r"|\\frac\{\\text\{(?P<top2>[^{}]*)\}\}\{\\text\{(?P<bottom2>[^{}]*)\}\})" + _POWER,
+    re.DOTALL,
+)
+_WORD_UNIT = re.compile(
+    rf"(?P<rest>.*(?:\d|\}}|\\pi(?=\s)|\)))(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z. /]+){_POWER}", re.DOTALL
+)
+_SIGNS = "$€£¥₹"
+_MONEY = re.compile(
+    rf"(?P<sign>[-+]?)\s*(?:(?P<unit>[{_SIGNS}])|\\(?P<name>pounds|euro|yen)(?![A-Za-z]))\s*(?P<rest>\S.*)", re.DOTALL
+)
+_MONEY_BEHIND = re.compile(rf"(?P<rest>.*\S)\s*(?P<unit>[{_SIGNS}¢])", re.DOTALL)
+_NAMED_SIGNS = {"pounds": "£", "euro": "euro", "yen": "yen"}
+_TEMPERATURE = re.compile(r"(?P<rest>.*\S)\s*\^\\circ\s*(?:\\text\{\s*(?P<t>[CF])\s*\}|(?P<l>[CF]))", re.DOTALL)
+_DEGREE = r"^\circ"
 
 
-def without_unit(text: str) -> tuple[str, str | None]:
-    """A text without the unit at its end (or the dollar sign before it), and the unit in one spelling if it is known.
+@dataclass(frozen=True)
+class Unit:
+    """A unit, simple or composed.
+
+    Attributes:
+        dimensions: dimension and power of each part, such as length 1 and time -1; an unknown word is a dimension.
+        factor: by which a number in this unit is multiplied for the base units of its dimensions.
+        known: whether every part is known.
+    """
+
+    dimensions: frozenset[tuple[str, int]]
+    factor: Fraction
+    known: bool
+
+
+def without_unit(text: str) -> tuple[str, Unit | None]:
+    """A text without the unit at its end (or the sign of a currency before it), and the unit.
 
     Args:
         text: cleaned.
     """
-    unit = None
     money = _MONEY.fullmatch(text)
     if money is not None:
-        text, unit = money["sign"] + money["rest"], "$"
-    if text.endswith("$"):
-        text, unit = text[:-1].strip(), "$"
-    if text.endswith(r"^\circ") and not re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", text):  # of \sin 30^\circ
-        return text[: -len(r"^\circ")].strip(), "degree"
+        rest, unit = without_unit(money["rest"])
+        own = _unit(money["unit"] or _NAMED_SIGNS[money["name"]])
+        return money["sign"] + rest, own if unit is None or (own.known and unit == own) else _both(own, unit)
+    behind = _MONEY_BEHIND.fullmatch(text)
+    if behind is not None:
+        return behind["rest"], _unit(behind["unit"])
+    temperature = _TEMPERATURE.fullmatch(text)
+    if temperature is not None:
+        return temperature["rest"], _unit("°" + (temperature["t"] or temperature["l"]))
+    if text.endswith(_DEGREE) and not re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", text):  # of \sin 30^\circ
+        return text[: -len(_DEGREE)].strip(), _unit("degree")
+    ratio = _TEXT_RATIO.fullmatch(text)
+    if ratio is not None:
+        top, bottom = ratio["top"] or ratio["top2"], ratio["bottom"] or ratio["bottom2"]
+        return ratio["rest"].strip(), _unit(f"{top}/{bottom}", bottom_power=_power(ratio))
     found = _TEXT_UNIT.fullmatch(text)
     if found is not None and not re.search(r"\d", found["unit"]) and found["unit"].strip():
-        known = _known(found["unit"], _power(found))
-        if known is not None or _may_be_unit(found["unit"]):
-            return found["rest"].strip(), unit or known
+        unit = _unit(found["unit"], _power(found))
+        if unit.known or _may_be_unit(found["unit"]):
+            return found["rest"].strip(), unit
     found = _WORD_UNIT.fullmatch(text)
     if found is not None:
-        known = _known(found["unit"], _power(found))
-        spelled = found["space"] and re.fullmatch(r"[a-z]{3,}(?: [a-z]+)*", found["unit"])
-        if known is not None or (spelled and _may_be_unit(found["unit"])):
-            return found["rest"].strip(), unit or known
-    return text, unit
+        unit = _unit(found["unit"], _power(found))
+        if unit.known or (found["space"] and _spelled(found["unit"]) and _may_be_unit(found["unit"])):
+            return found["rest"].strip(), unit
+    return text, None
+
+
+def _spelled(words: str) -> bool:
+    """Whether letters behind a number are words and no product such as abc."""
+    first = words.split()[0]
+    return (
+        re.fullmatch(r"[a-z]{3,}(?: [a-z]+)*", words) is not None
+        and re.search(r"[aeiouy]", first) is not None
+        and sorted(first) != list(first)
+    )
 
 
 def _may_be_unit(words: str) -> bool:
     letters = re.findall(r"[A-Za-z]+", words)
-    return len("".join(letters)) > 1 and not any(_NO_UNIT.fullmatch(word.lower()) for word in letters)
+    return len("".join(letters)) > 1 and (
+        _unit(words).known or not any(_NO_UNIT.fullmatch(word.lower()) for word in letters)
+    )
 
 
-def _power(found: re.Match[str]) -> str | None:
-    return found.group(found.re.groups - 1) or found.group(found.re.groups)
+def _power(found: re.Match[str]) -> int:
+    return int(found.group(found.re.groups - 1) or found.group(found.re.groups) or 1)
 
 
-def _known(unit: str, power: str | None) -> str | None:
-    words = re.sub(r"\s+", " ", unit.strip().strip(".").lower()).split(" ")
-    for names, exponent in ((("square", "sq", "sq."), "2"), (("cubic", "cu", "cu."), "3")):
-        if words[0] in names and len(words) > 1:
-            words, power = words[1:], exponent
-    word = "".join(words)
-    canonical = _CANONICAL.get(word) or _CANONICAL.get(word.rstrip("s"))
-    return canonical + (f"^{power}" if power else "") if canonical else None
+def _both(one: Unit, two: Unit) -> Unit:
+    """Two units of one number, such as those of \\$5 million: no known one."""
+    return Unit(one.dimensions | two.dimensions, one.factor * two.factor, False)
+
+
+def _unit(text: str, power: int = 1, bottom_power: int = 1) -> Unit:
+    words = re.sub(r"\s+", " ", text.strip().strip(".").lower())
+    words = " ".join(_SPELLED_OUT.get(word, word) for word in words.split())
+    top, *bottoms = re.split(r"\s*/\s*|\s+per\s+|\s+an?\s+(?=hour|minute|second|day)", words)
+    dimensions: Counter[str] = Counter()
+    factor, known = Fraction(1), True
+    for sign, part, own in ((1, top, power), *((-1, bottom, bottom_power) for bottom in bottoms)):
+        one, exponent = _part(part, own)
+        for dimension, scale, is_known in one:
+            dimensions[dimension] += sign * exponent
+            factor *= scale ** (sign * exponent)
+            known = known and is_known
+    return Unit(frozenset(dimensions.items()), factor, known)
+
+
+def _part(text: str, power: int) -> tuple[list[tuple[str, Fraction, bool]], int]:
+    """Dimension, factor and whether it is known of a part without `per`, and its power."""
+    words = [word for word in (word.strip(".,") for word in text.split()) if word not in ("the", "of", "")]
+    for at in (0, -1):
+        if len(words) > 1 and words[at] in _POWER_WORDS:
+            power *= _POWER_WORDS[words.pop(at)]
+    written = squeezed("".join(_singular(word) for word in words))
+    for spelling in (written, "".join(words), "".join(words).rstrip("s")):
+        if spelling in _FACTORS:
+            return [(*_FACTORS[spelling], True)], power
+    return [(" ".join(sorted(map(_singular, words))), Fraction(1), False)], power
+
+
+def _singular(word: str) -> str:
+    if word in _PLURALS:
+        return _PLURALS[word]
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and re.search(r"(?:x|ch|sh|ss)es$", word):
+        return word[:-2]
+    return word[:-1] if len(word) > 2 and word.endswith("s") and word[-2] not in "suio" else word

@@ -1,0 +1,87 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The tokens of a formula, and texts that must not be read as one."""
+
+import re
+
+from verl_prpo.outcome.latex import Unread
+
+_TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d*)?|\.\d+)|(\\[A-Za-z]+|\\.)|([A-Za-z])|(\S))")
+_GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)")
+_LETTERS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
+_HIDDEN_FUNCTION = re.compile(
+    r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)|ln|log|exp|lim|max|min|gcd|lcm|mod|det|sqrt|frac|not|inf|nan|pi"
+)
+_DERIVATIVE = re.compile(
+    r"\\frac\s*\{\s*(?:d|\\partial)(?![a-z]*\s*\+)[^{}]*(?:\{[^{}]*\}[^{}]*)?\}\s*\{\s*(?:d|\\partial)\s*\\?[A-Za-z]"
+    r"|(?<![A-Za-z\\])d\s*(?:[xyztuvrs](?![A-Za-z])|\\theta)"
+    r"|(?<![A-Za-z])d\s*\\?[A-Za-z]\s*/\s*d\s*\\?[A-Za-z]|\\partial"
+)
+
+GREEK = set(
+    r"\alpha \beta \gamma \delta \epsilon \varepsilon \zeta \eta \theta \vartheta \iota \kappa \lambda \mu \nu \xi "
+    r"\rho \varrho \sigma \varsigma \tau \upsilon \phi \varphi \chi \psi \omega \Gamma \Delta \Theta \Lambda \Xi \Pi "
+    r"\Sigma \Upsilon \Phi \Psi \Omega \ell \hbar \triangle \angle".split()
+)
+"""Commands that stand for a symbol of their own."""
+
+MAYBE_FUNCTIONS = GREEK - set(r"\alpha \beta \gamma \delta \epsilon \theta \lambda \kappa \rho \omega".split())
+"""Those that often name a function, so that parentheses behind them may hold its argument."""
+
+ACCENTS = {r"\vec", r"\hat", r"\bar", r"\overline", r"\tilde", r"\widehat", r"\dot", r"\ddot", r"\mathbb", r"\mathcal"}
+"""Commands that make another symbol of a letter."""
+
+
+def tokens_of(text: str) -> list[str]:
+    """Numbers, commands, letters and signs of a cleaned text, without thousands separators.
+
+    Raises:
+        Unread: it holds a derivative, or a word that would be read as a product of letters.
+    """
+    text = _GROUPED.sub(lambda found: found.group().replace(",", ""), text)
+    text = re.sub(r"\\text\{\s*([A-Za-z])\s*\}", r" \1 ", text)
+    if _DERIVATIVE.search(text):
+        raise Unread("a derivative")
+    for letters in _LETTERS.findall(re.sub(r"\\[A-Za-z]+", " ", text)):
+        if len(letters) > 4 or _HIDDEN_FUNCTION.search(letters):
+            raise Unread(f"the word {letters!r}")
+    return [next(filter(None, found.groups())) for found in _TOKEN.finditer(text)]
+
+
+class Tokens:
+    """Tokens and the place up to which they are read."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
+        self.at = 0
+
+    @property
+    def token(self) -> str | None:
+        """The next one; None at the end."""
+        return self.tokens[self.at] if self.at < len(self.tokens) else None
+
+    def peek(self, ahead: int = 1) -> str | None:
+        """One behind the next; None at the end."""
+        at = self.at + ahead
+        return self.tokens[at] if at < len(self.tokens) else None
+
+    def take(self) -> str:
+        """The next one, which is then read.
+
+        Raises:
+            Unread: there is none.
+        """
+        token = self.token
+        if token is None:
+            raise Unread("it ends too early")
+        self.at += 1
+        return token
+
+    def expect(self, token: str) -> None:
+        """Take one that must come next.
+
+        Raises:
+            Unread: another one does.
+        """
+        if self.take() != token:
+            raise Unread(f"no {token} where one belongs")
