@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from verl_prpo.config import MANAGER, ConfigError, PrmConfig, needs_prm, one_of, prm_config, prpo_config, uses_prpo
+from verl_prpo.ignored_keys import ignored_keys
 from verl_prpo.managed_reward_model import check_reward_model, uses_reward_model
 from verl_prpo.outcome.settings import check_math_verifier, unread_settings
 from verl_prpo.prm.families import family_names
@@ -61,7 +62,10 @@ def check_config(config: DictConfig) -> None:
 def notices(config: DictConfig) -> list[str]:
     """What a checked configuration does that its user may not expect; said once, on the driver."""
     said = unread_settings(config)
-    if not uses_prpo(config) or not needs_prm(prpo_config(config.algorithm)):
+    if not uses_prpo(config):
+        return said
+    said += [f"WARNING: {key}" for key in ignored_keys(config)]
+    if not needs_prm(prpo_config(config.algorithm)):
         return said
     prpo = prpo_config(config.algorithm)
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
@@ -89,7 +93,7 @@ def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
     elif not prm.model_path:
         raise ConfigError(
             "algorithm.adv_estimator=prpo needs a process reward model: add "
-            "+reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B (a hub name or a folder)"
+            "++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B (a hub name or a folder)"
         )
     reward_model = config.reward.get("reward_model") or {}
     custom = (config.reward.get("custom_reward_function") or {}).get("path")
