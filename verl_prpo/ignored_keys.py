@@ -66,7 +66,8 @@ def ignored_keys(config: DictConfig) -> list[IgnoredKey]:
         if successor and OmegaConf.select(config, successor) == value:
             continue
         harmless = not successor or key.rpartition(".")[2] in HARMLESS or ".rollout." in key
-        declared = not successor or OmegaConf.select(config, successor, default=_MARK) != _MARK
+        holder, _, name = successor.rpartition(".")
+        declared = not successor or name in list(OmegaConf.select(config, holder) or {})  # missing values count
         found.append(IgnoredKey(key, value, successor if declared else f"++{successor}", not harmless))
     return found
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of checks: a row appears as its check ends, and a terminal shows which one is running."""
 
+import sys
 from typing import Any
 
 from verl_prpo.cli.report import Check, Report, State, terminal
@@ -27,8 +28,14 @@ class CheckTable:
     def begins(self, name: str) -> None:
         """Show on a terminal that a check is running."""
         if self._console.is_terminal:
-            self._status = self._console.status(f"checking: {name} ...")
-            self._status.start()
+            from rich.live import Live
+            from rich.spinner import Spinner
+
+            spinner, shared = Spinner("dots", f"checking: {name} ..."), sys.stderr.isatty()
+            self._status = Live(
+                spinner, console=self._console, transient=True, redirect_stdout=shared, redirect_stderr=shared
+            )
+            self._status.start(refresh=True)
 
     def ends(self, check: Check) -> None:
         """Print the row of a check."""
