@@ -53,7 +53,7 @@ def check_config(config: DictConfig) -> None:
                 f"algorithm.prpo.segmenter={prpo.segmenter} finds no signal: "
                 "algorithm.rollout_correction.bypass_mode=True skips the entropy and the rollout keeps no log-probs. "
                 "Set actor_rollout_ref.rollout.calculate_log_probs=True (surprisal takes the entropy's place), or "
-                "bypass_mode=False, or algorithm.prpo.segmenter=uniform."
+                "bypass_mode=False, or ++algorithm.prpo.segmenter=uniform."
             )
     if needs_prm(prpo):
         schedule_of(config)
@@ -82,7 +82,7 @@ def notices(config: DictConfig) -> list[str]:
     if prpo.credit == "pure" and prpo.outcome_weight != 1:
         said.append(
             f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} with credit=pure: PURE takes the outcome reward as "
-            "it is; set algorithm.prpo.outcome_weight=1.0 for the published method"
+            "it is; set ++algorithm.prpo.outcome_weight=1.0 for the published method"
         )
     return said
 
@@ -100,7 +100,7 @@ def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
     if reward_model.get("enable") and not custom and not uses_reward_model(prm):
         raise ConfigError(
             "reward.reward_model.enable=True without reward.custom_reward_function.path makes verl bypass every reward "
-            "manager, and with it the PRM. Set reward.prm.engine=reward_model if that model is the PRM, "
+            "manager, and with it the PRM. Set ++reward.prm.engine=reward_model if that model is the PRM, "
             "reward.reward_model.enable=False if it is not needed, or name a custom reward function that calls it."
         )
     path = prm.custom_family.path

@@ -61,5 +61,5 @@ def require_score_range(description: PrmDescription, prpo: PrpoConfig) -> None:
     if prpo.credit == "pure" and tuple(description.score_range) != (0.0, 1.0):
         raise PrmError(
             f"algorithm.prpo.credit=pure reads scores on [0, 1], but the PRM family {description.family} gives "
-            f"{list(description.score_range)}. Set algorithm.prpo.credit=prpo, or give the family scores on [0, 1]."
+            f"{list(description.score_range)}. Set ++algorithm.prpo.credit=prpo, or give the family scores on [0, 1]."
         )

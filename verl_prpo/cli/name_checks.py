@@ -28,11 +28,12 @@ class UnknownName:
     advice: str
 
 
-def unknown_names(config: DictConfig) -> list[UnknownName]:
+def unknown_names(config: DictConfig, files: bool = True) -> list[UnknownName]:
     """All names that verl would refuse, most of them after Ray and the weights are up.
 
     Args:
         config: the whole verl configuration.
+        files: whether files of the user's are looked for, which may be on another machine.
     """
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of engines that are not installed here
@@ -40,7 +41,7 @@ def unknown_names(config: DictConfig) -> list[UnknownName]:
             *_unregistered(config),
             *_refused_by_functions(config),
             *_optimizers(config),
-            *_missing_code(config),
+            *(_missing_code(config) if files else ()),
         ]
 
 
