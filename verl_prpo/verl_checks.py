@@ -11,6 +11,7 @@ import inspect
 import io
 import linecache
 import re
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -22,7 +23,7 @@ _ASKED = re.compile(r"self\.(\w+) (?:not )?in \(?\[(.+)\]")
 """A line of verl's that compares a field with the values it may have."""
 
 
-def verl_refusal(config: DictConfig) -> str:
+def verl_refusal(config: DictConfig, here: bool = False) -> str:
     """What verl refuses about a configuration, in its words; "" when it takes it.
 
     Runs the `__post_init__` of the sections' dataclasses, `validate_config`, and the constructor of the trainer, which
@@ -30,6 +31,7 @@ def verl_refusal(config: DictConfig) -> str:
 
     Args:
         config: the whole verl configuration.
+        here: whether packages that are not installed in this environment count, as they do where training runs.
     """
     for what, check in _checks(_plain_copy(config)):
         try:
@@ -37,7 +39,8 @@ def verl_refusal(config: DictConfig) -> str:
                 warnings.simplefilter("ignore")  # of verl's, on what this run does not use
                 check()
         except Exception as error:
-            return f"{what}: {_said(error)}"
+            if here or not _while_importing(error):
+                return f"{what}: {_said(error)}"
     return ""
 
 
@@ -112,6 +115,13 @@ def _said(error: Exception) -> str:
     wrong = re.search(r": '?([\w+-]+)'?(?:[,.]|$)", text.splitlines()[0])
     near = _nearest(wrong[1], allowed) if wrong and wrong[1] not in allowed else ""
     return f"{where}{type(root).__name__}: {text}{near}"
+
+
+def _while_importing(error: Exception) -> bool:
+    """Whether an error arose as a module was loaded: then it is about what is installed, not about the settings."""
+    return isinstance(error, ImportError) or any(
+        frame.f_code.co_name == "<module>" for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
 
 
 def _where(error: BaseException) -> tuple[FrameType | None, str]:

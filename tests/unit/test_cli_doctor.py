@@ -97,8 +97,8 @@ class TestASetUpThatTrains:
         assert (found.status, found.ok, found.failed) == (0, True, [])
         assert set(found.checks) == {
             "plugin", "verl", "vllm", "transformers", "torch", "ray", "configuration", "keys", "names", "settings",
-            "wiring", "platform", "sizes", "hub", "GPUs", "problems", "policy", "folders", "PRM files", "PRM family",
-            "PRM weights", "reading", "overlong", "scores",
+            "wiring", "platform", "sizes", "hub", "GPUs", "problems", "policy", "folders", "texts", "PRM files",
+            "PRM family", "PRM weights", "reading", "overlong", "scores",
         }  # fmt: skip
         assert found["plugin"]["details"]["trainer_modes"] == ["colocate_async", "separate_async", "sync"]
         wired = found["wiring"]["details"]
@@ -260,6 +260,17 @@ class TestASetUpThatDoesNot:
         found = doctor(f"reward.prm.model_path={prm}", *DETECTED)
         assert (found.status, found.failed) == (1, ["PRM family"])
         assert tiny_models.SEPARATOR in found["PRM family"]["found"]
+
+    def test_a_tokenizer_without_a_chat_template(self, doctor: Any, tmp_path: Path) -> None:
+        prm = tiny_models.qwen_math_prm(tmp_path / "prm")
+        settings = json.loads((prm / "tokenizer_config.json").read_text())
+        settings.pop("chat_template", None)
+        (prm / "tokenizer_config.json").write_text(json.dumps(settings))
+        (prm / "chat_template.jinja").unlink(missing_ok=True)
+        found = doctor(f"reward.prm.model_path={prm}", *DETECTED)
+        assert (found.status, found.failed) == (1, ["PRM family"])
+        assert "has no chat template" in found["PRM family"]["found"]
+        assert "reward.prm.custom_family" in found["PRM family"]["found"]
 
     def test_weights_without_a_head(self, doctor: Any, tmp_path: Path) -> None:
         prm = tiny_models.qwen_math_prm(tmp_path / "prm", head=False)
@@ -521,6 +532,8 @@ class TestCommandLine:
             assert stopped.value.code == 2
         assert "doctor" in capsys.readouterr().err
         assert main(["doctor", "--example", "no/such/file"]) == 2
+        assert main(["doctor", "--nodes", "2"]) == 2
+        assert main(["doctor", "--gpus", "0"]) == 2
 
     def test_the_table_in_a_pipe_has_no_colour(self, policy: str, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "verl_prpo.cli.main", "doctor", *LAPTOP, policy]

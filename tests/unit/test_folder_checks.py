@@ -21,7 +21,7 @@ from verl_prpo.cli.training_config import TrainingArguments, hydra_folder
     ],
 )
 def test_one_that_cannot_be_written_fails(overrides: list[str], key: str) -> None:
-    with pytest.raises(CheckFailed, match=rf"{key}=/proc/\w+: /proc cannot be written") as failed:
+    with pytest.raises(CheckFailed, match=rf"{key}=/proc/\w+: nothing can be written in /proc") as failed:
         folders(grpo(*overrides), None)
     assert failed.value.advice.startswith(f"set {key}")
 

@@ -5,8 +5,9 @@
 import pytest
 from verl_configs import grpo, prpo
 
-from verl_prpo.cli import key_checks
+from verl_prpo.cli import key_checks, wiring
 from verl_prpo.cli.report import CheckFailed, State
+from verl_prpo.cli.training_config import TrainingArguments
 from verl_prpo.config_check import notices
 from verl_prpo.ignored_keys import ignored_keys
 
@@ -61,6 +62,13 @@ def test_doctor_fails_where_other_rewards_would_be_trained_on() -> None:
         key_checks.keys(grpo("reward_model.reward_manager=dapo"))
     found = key_checks.keys(grpo("reward_model.num_workers=16"))
     assert (found.state, found.details["old"]) == (State.WARNING, ["reward_model.num_workers"])
+
+
+def test_one_that_hydra_refuses_is_named_too() -> None:
+    with pytest.raises(CheckFailed, match="launch_reward_fn_async") as failed:
+        wiring.composed(TrainingArguments(("reward_model.launch_reward_fn_async=True", "reward_model.num_workers=2")))
+    assert "reward_model.launch_reward_fn_async=True is a key of older verl" in failed.value.advice
+    assert "take it out" in failed.value.advice and "write reward.num_workers=2" in failed.value.advice
 
 
 def test_a_key_that_verl_declares_and_reads_nowhere_is_a_warning() -> None:

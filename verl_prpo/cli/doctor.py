@@ -39,6 +39,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as algorithm.adv_estimator=prpo")
     made.add_argument("--gpus", type=float, metavar="N", help="GPUs of a node of the target (default: as found)")
     made.add_argument("--nodes", type=int, metavar="N", help="nodes of the target, with --gpus (default 1)")
+    made.add_argument("--dump", type=Path, metavar="DIR", help="responses, in which the delimiters are counted")
     made.add_argument("--load", action="store_true", help="load the PRM on the CPU, however large it is")
     made.add_argument("--example", type=Path, help="JSON with problem, good, bad and wrong_step, for the PRM to score")
     made.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -60,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     table = None if arguments.json else CheckTable(terminal(sys.stdout))
     report = Report(table)
     with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no part of the result
-        diagnose(report, training_arguments(arguments, arguments.overrides), example, arguments.load, target)
+        command = training_arguments(arguments, arguments.overrides)
+        diagnose(report, command, example, arguments.load, target, arguments.dump)
     if table is None:
         print(report.as_json())
     else:
@@ -82,7 +84,12 @@ def _stated_target(arguments: argparse.Namespace) -> "Target | None":
 
 
 def diagnose(
-    report: Report, arguments: TrainingArguments, example: "WorkedExample", load: bool, target: "Target | None"
+    report: Report,
+    arguments: TrainingArguments,
+    example: "WorkedExample",
+    load: bool,
+    target: "Target | None",
+    dump: Path | None,
 ) -> None:
     """Run every check into a report, in the order in which training would meet them.
 
@@ -92,11 +99,12 @@ def diagnose(
         example: for the PRM to score.
         load: whether to load the PRM here, whatever its size.
         target: GPUs to count on; those of Ray or of this machine when None.
+        dump: responses in which the delimiters are counted, if any.
     """
     report.run("plugin", installation.plugin)
     for package in installation.PACKAGES:
         report.run(package, lambda package=package: installation.version(package))  # type: ignore[misc]
-    from verl_prpo.cli import folder_checks, hub, key_checks, run_checks, wiring
+    from verl_prpo.cli import folder_checks, hub, key_checks, run_checks, text_checks, wiring
     from verl_prpo.cli import target as targets
     from verl_prpo.config import uses_prpo
 
@@ -121,6 +129,8 @@ def diagnose(
         )
         report.run("policy", lambda: run_checks.policy(config))
         report.run("folders", lambda: folder_checks.folders(config, hydra_folder(arguments)))
+        if uses_prpo(config):
+            report.run("texts", lambda: text_checks.texts(config, prm, dump))
         if prm is None:
             reason = "this credit uses none" if uses_prpo(config) else "only PRPO asks one"
             return report.skip("PRM", reason)

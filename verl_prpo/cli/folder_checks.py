@@ -35,7 +35,7 @@ def folders(config: DictConfig, of_hydra: str | None) -> Finding:
     if wrong:
         raise CheckFailed(
             "\n".join(said for _, said in wrong),
-            f"set {' and '.join(key for key, _ in wrong)} to folders you may write",
+            f"set {' and '.join(key for key, _ in wrong)} to a folder that you may write",
         )
     if tildes:
         advice = f"verl takes the ~ as it stands and makes a folder of that name: write {' '.join(tildes)}"
@@ -54,7 +54,7 @@ def unwritable(path: Path) -> str:
         with tempfile.TemporaryDirectory(prefix=".verl-prpo-", dir=nearest):
             pass
     except OSError as error:
-        return f"{nearest} cannot be written: {error.strerror or error}"
+        return f"nothing can be written in {nearest}: {error.strerror or error}"
     return ""
 
 

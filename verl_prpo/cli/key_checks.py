@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_prpo.cli.report import CheckFailed, Finding, State
 from verl_prpo.cli.training_config import SECTIONS, TrainingArguments, compose, config_folders
-from verl_prpo.ignored_keys import ignored_keys
+from verl_prpo.ignored_keys import OLD_SECTIONS, ignored_keys
 
 FREE = (*SECTIONS, "reward.math_verifier", "ray_kwargs.ray_init")
 """Sections that are not held against verl's: this package checks its own, and Ray takes what it is given."""
@@ -94,6 +94,12 @@ def mistyped_overrides(overrides: Sequence[str]) -> str:
             if near:
                 said.append(f"{key}: did you mean {near}?")
     return "; ".join(said)
+
+
+def old_overrides(overrides: Sequence[str]) -> str:
+    """What took the place of keys of older verl among the overrides; "" when there are none."""
+    old = [f"++{o.lstrip('+')}" for o in overrides if "=" in o and o.lstrip("+").partition(".")[0] in OLD_SECTIONS]
+    return "; ".join(map(str, ignored_keys(compose(TrainingArguments(tuple(old)))))) if old else ""
 
 
 def mistyped_recipe(arguments: TrainingArguments) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from verl_prpo.cli.key_checks import mistyped_overrides, mistyped_recipe
+from verl_prpo.cli.key_checks import mistyped_overrides, mistyped_recipe, old_overrides
 from verl_prpo.cli.name_checks import unknown_names
 from verl_prpo.cli.open_prm import with_model_path
 from verl_prpo.cli.report import CheckFailed, Finding, State
@@ -48,7 +48,7 @@ def composed(arguments: TrainingArguments) -> Finding:
         if bare is not None:
             advice = f"{bare} is no override KEY=VALUE; a recipe is named with --config-dir recipes --config-name NAME"
         elif "not in struct" in f"{text} {error.__cause__}":
-            advice = mistyped_overrides(arguments.overrides) or advice
+            advice = old_overrides(arguments.overrides) or mistyped_overrides(arguments.overrides) or advice
         own = [section for section in SECTIONS if any(o.startswith(f"{section}.") for o in arguments.overrides)]
         if own and "not in struct" in f"{text} {error.__cause__}":
             advice = _unknown_key(arguments.overrides) or (
@@ -71,7 +71,7 @@ def settings(config: DictConfig) -> Finding:
         check_config(config)
     except ConfigError as error:
         raise CheckFailed(str(error)) from error
-    refused = verl_refusal(config)
+    refused = verl_refusal(config, here=True)
     if refused:
         raise CheckFailed(f"verl refuses it: {refused}", "the training command stops there")
     said = [notice for notice in notices(config) if not notice.startswith("WARNING: ")]  # the keys' check has those
