@@ -442,6 +442,14 @@ class TestSizes:
         advised = failed.value.advice.removeprefix("set ")
         assert run_checks.sizes(_composed("prpo_separate_async_qwen2.5_math_7b", advised)).state is State.OK
 
+    def test_attention_heads_must_divide_over_the_servers(self, tmp_path: Path) -> None:
+        Qwen2Config(num_attention_heads=12).save_pretrained(tmp_path)
+        sizes = ["trainer.n_gpus_per_node=8", "actor_rollout_ref.rollout.tensor_model_parallel_size=8"]
+        named = f"actor_rollout_ref.model.path={tmp_path}"
+        with pytest.raises(CheckFailed, match=r"12 attention heads do not divide over .*tensor_model_parallel_size=8"):
+            run_checks.sizes(_composed(self.RECIPE, named, *sizes))
+        assert run_checks.sizes(_composed(self.RECIPE, named, *sizes[:1])).state is State.OK
+
 
 class TestKeys:
     @pytest.mark.parametrize("recipe", RECIPES)

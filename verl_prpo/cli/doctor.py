@@ -101,9 +101,9 @@ def diagnose(
         target: GPUs to count on; those of Ray or of this machine when None.
         dump: responses in which the delimiters are counted, if any.
     """
-    report.run("plugin", installation.plugin)
     for package in installation.PACKAGES:
         report.run(package, lambda package=package: installation.version(package))  # type: ignore[misc]
+    report.run("plugin", installation.plugin)  # imports verl, which takes seconds
     from verl_prpo.cli import folder_checks, hub, key_checks, run_checks, text_checks, wiring
     from verl_prpo.cli import target as targets
     from verl_prpo.config import uses_prpo

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether what a training command names is there: its problems and its policy; and whether its batches divide."""
 
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from verl_prpo.batch_sizes import BATCH, MINI, N, shares, size_faults
+from verl_prpo.batch_sizes import BATCH, MINI, TENSOR, Fault, N, shares, size_faults
 from verl_prpo.cli.report import CheckFailed, Finding, State
 from verl_prpo.data.problem_sets import SETS
 
@@ -99,7 +101,7 @@ def sizes(config: DictConfig) -> Finding:
     Raises:
         CheckFailed: sizes at which verl stops, some of them only after the first rollout.
     """
-    faults = size_faults(config)
+    faults = [*size_faults(config), *_head_faults(config)]
     if faults:
         raise CheckFailed("\n".join(fault.found for fault in faults), "; ".join(fault.advice for fault in faults))
     cut, actor = shares(config), config.actor_rollout_ref.actor
@@ -121,6 +123,26 @@ def sizes(config: DictConfig) -> Finding:
             value=True,
         )
     return Finding(text, details=details, value=True)
+
+
+def _head_faults(config: DictConfig) -> Iterator[Fault]:
+    """Parallel sizes that cut the policy's attention heads unevenly, where its config.json is on this machine."""
+    path = str(config.actor_rollout_ref.model.path)
+    file: Any = Path(path) / "config.json"
+    if not file.is_file():
+        from huggingface_hub import try_to_load_from_cache
+
+        file = None if path.startswith(("/", ".", "~", REMOTE)) else try_to_load_from_cache(path, "config.json")
+    try:
+        heads = int(json.loads(Path(file).read_text(encoding="utf-8"))["num_attention_heads"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return  # not here, or of a shape that says nothing; the policy's check reports what is missing
+    cut = shares(config)
+    sequence = cut.parallel if "ulysses" in cut.meaning else 1
+    tensor = int(config.actor_rollout_ref.rollout.tensor_model_parallel_size)
+    for size, setting in ((tensor, f"{TENSOR}={tensor}"), (sequence, cut.meaning)):
+        if heads % size:
+            yield Fault(f"the policy's {heads} attention heads do not divide over {setting}", f"lower {setting}")
 
 
 def _problem_file(setting: str, file: Any) -> tuple[str, str, int | None]:
