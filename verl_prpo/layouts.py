@@ -65,13 +65,14 @@ def layouts(config: DictConfig, nodes: Sequence[float]) -> list[Layout]:
     # A PRM at servers, or none, takes no GPU of Ray's: then the trainer alone has to fit.
     if not asks or engine_of(prm_config(config.reward)) == "server":
         return _first(config, nodes, Layout("fewer GPUs for the trainer"))
-    served = _is_servable(config)
+    serving = _serving(config)
+    served = serving is not None
     found: list[Layout] = []
     if served and str(config.trainer.v1.trainer_mode) != "separate_async":
         found += _first(config, nodes, _shared(config))
     found += list(_divided(config, nodes))
     if served:
-        found += _first(config, nodes, _elsewhere(config))
+        found += _first(config, nodes, _elsewhere(config, serving == "pooling"))
     return found
 
 
@@ -168,7 +169,7 @@ def _shared(config: DictConfig) -> Layout:
     return Layout(what, _changes(config, settings))
 
 
-def _elsewhere(config: DictConfig) -> Layout:
+def _elsewhere(config: DictConfig, pooling: bool) -> Layout:
     """The PRM at servers on GPUs that Ray does not see."""
     prm = prm_config(config.reward)
     path = prm.model_path or config.reward.reward_model.model_path
@@ -176,7 +177,8 @@ def _elsewhere(config: DictConfig) -> Layout:
     if prm.engine is not None:
         settings["reward.prm.engine"] = "server"
     settings |= {"reward.reward_model.enable": False, "reward.reward_model.enable_resource_pool": False}
-    return Layout(f"the PRM on other machines, served by `vllm serve {path}` (docs/prm.md)", _changes(config, settings))
+    command = f"vllm serve {path}{' --runner pooling' if pooling else ''}"
+    return Layout(f"the PRM on other machines, served by `{command}` (docs/prm.md)", _changes(config, settings))
 
 
 def _completed(config: DictConfig, nodes: Sequence[float], settings: dict[str, Any]) -> dict[str, Any] | None:
@@ -210,12 +212,12 @@ def _changes(config: DictConfig, settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if json.dumps(value) != json.dumps(stands(key), default=str)}
 
 
-def _is_servable(config: DictConfig) -> bool:
-    """Whether vLLM servers can give the PRM's scores; of a PRM that cannot be read from here, it is not ruled out."""
+def _serving(config: DictConfig) -> str | None:
+    """How vLLM servers give the PRM's scores, None where they cannot; "" of a PRM that cannot be read from here."""
     prm = prm_config(config.reward)
     if not prm.model_path:
         prm.model_path = config.reward.reward_model.model_path
     try:
-        return resolve_family(prm).serving is not None
+        return resolve_family(prm).serving
     except Exception:  # of the files, the hub or the family; whoever uses the PRM reports it
-        return True
+        return ""

@@ -176,6 +176,12 @@ class TestLayouts:
         config = _composed("++reward.prm.family=implicit_prm")
         assert all("reward.prm.num_replicas" in layout.settings for layout in layouts(config, [8]))
 
+    def test_the_command_that_serves_it_suits_its_family(self) -> None:
+        pooled = layouts(_composed("++reward.prm.family=qwen_math_prm"), [8])[-1]
+        assert "`vllm serve Qwen/Qwen2.5-Math-PRM-7B --runner pooling`" in pooled.what
+        judged = layouts(_composed("++reward.prm.family=zero_shot_judge"), [8])[-1]
+        assert "`vllm serve Qwen/Qwen2.5-Math-PRM-7B`" in judged.what
+
     def test_separate_async_shares_no_gpus(self) -> None:
         found = layouts(_composed(*APART), [8])
         assert not any("reward.reward_model.enable" in layout.settings for layout in found)

@@ -21,6 +21,7 @@ ROLLOUT = "actor_rollout_ref.rollout"
         (["algorithm.adv_estimator=vine"], "set algorithm.adv_estimator to one of them"),
         (["actor_rollout_ref.actor.policy_loss.loss_mode=gsppo"], "loss_mode=gspo?"),
         (["trainer.v1.trainer_mode=colocated_async"], "trainer.v1.trainer_mode=colocate_async"),
+        (["trainer.resume_mode=autoo"], "did you mean trainer.resume_mode=auto?"),
         (["trainer.logger=[console,wandbb]"], "did you mean trainer.logger=wandb?"),
         ([f"{ROLLOUT}.name=vlm"], f"did you mean {ROLLOUT}.name=vllm?"),
         (["actor_rollout_ref.actor.strategy=fsdpp"], "actor_rollout_ref.actor.strategy=fsdp"),

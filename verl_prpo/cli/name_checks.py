@@ -72,6 +72,8 @@ def _registries(config: DictConfig) -> Iterator[tuple[str, Any]]:
     yield "actor_rollout_ref.actor.policy_loss.loss_mode", algorithms.POLICY_LOSS_REGISTRY
     if trainer.get("use_v1", True):
         yield "trainer.v1.trainer_mode", importlib.import_module("verl.trainer.ppo.v1.trainer_base").TRAINER_REGISTRY
+        modes = _declared("trainer/ppo/v1", r"""\.resume_mode == ["'](\w+)["']""")
+        yield "trainer.resume_mode", modes
     yield "trainer.logger", [*importlib.import_module("verl.utils.tracking").Tracking.supported_backend, "tracking"]
     servers = importlib.import_module("verl.workers.rollout.replica").RolloutReplicaRegistry._registry
     yield "actor_rollout_ref.rollout.name", servers
