@@ -54,8 +54,8 @@ TRAINER_ARGS=(
 PRM_ARGS=()
 if [ "$ALGO" != grpo ]; then
     PRM_ARGS=(
-        reward.prm.model_path="$PRM"
-        reward.prm.num_replicas="$PRM_GPUS"
+        ++reward.prm.model_path="$PRM"
+        ++reward.prm.num_replicas="$PRM_GPUS"
     )
 fi
 

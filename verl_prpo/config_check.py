@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from verl_prpo.config import MANAGER, ConfigError, PrmConfig, needs_prm, one_of, prm_config, prpo_config, uses_prpo
+from verl_prpo.ignored_keys import ignored_keys
 from verl_prpo.managed_reward_model import check_reward_model, uses_reward_model
 from verl_prpo.outcome.settings import check_math_verifier, unread_settings
 from verl_prpo.prm.families import family_names
@@ -46,7 +47,7 @@ def check_config(config: DictConfig) -> None:
                 f"algorithm.prpo.segmenter={prpo.segmenter} finds no signal: "
                 "algorithm.rollout_correction.bypass_mode=True skips the entropy and the rollout keeps no log-probs. "
                 "Set actor_rollout_ref.rollout.calculate_log_probs=True (surprisal takes the entropy's place), or "
-                "bypass_mode=False, or algorithm.prpo.segmenter=uniform."
+                "bypass_mode=False, or ++algorithm.prpo.segmenter=uniform."
             )
     if needs_prm(prpo):
         schedule_of(config)
@@ -55,7 +56,10 @@ def check_config(config: DictConfig) -> None:
 def notices(config: DictConfig) -> list[str]:
     """What a checked configuration does that its user may not expect; said once, on the driver."""
     said = unread_settings(config)
-    if not uses_prpo(config) or not needs_prm(prpo_config(config.algorithm)):
+    if not uses_prpo(config):
+        return said
+    said += [f"WARNING: {key}" for key in ignored_keys(config)]
+    if not needs_prm(prpo_config(config.algorithm)):
         return said
     prpo = prpo_config(config.algorithm)
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
@@ -72,7 +76,7 @@ def notices(config: DictConfig) -> list[str]:
     if prpo.credit == "pure" and prpo.outcome_weight != 1:
         said.append(
             f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} with credit=pure: PURE takes the outcome reward as "
-            "it is; set algorithm.prpo.outcome_weight=1.0 for the published method"
+            "it is; set ++algorithm.prpo.outcome_weight=1.0 for the published method"
         )
     return said
 
@@ -83,14 +87,14 @@ def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
     elif not prm.model_path:
         raise ConfigError(
             "algorithm.adv_estimator=prpo needs a process reward model: add "
-            "+reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B (a hub name or a folder)"
+            "++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B (a hub name or a folder)"
         )
     reward_model = config.reward.get("reward_model") or {}
     custom = (config.reward.get("custom_reward_function") or {}).get("path")
     if reward_model.get("enable") and not custom and not uses_reward_model(prm):
         raise ConfigError(
             "reward.reward_model.enable=True without reward.custom_reward_function.path makes verl bypass every reward "
-            "manager, and with it the PRM. Set reward.prm.engine=reward_model if that model is the PRM, "
+            "manager, and with it the PRM. Set ++reward.prm.engine=reward_model if that model is the PRM, "
             "reward.reward_model.enable=False if it is not needed, or name a custom reward function that calls it."
         )
     path = prm.custom_family.path

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf, open_dict
 from verl_configs import compose
 
 from verl_prpo.cli import main as command_line
-from verl_prpo.cli import recipe_text
+from verl_prpo.cli import recipe_overrides, recipe_text
 from verl_prpo.config import PrmConfig, PrpoConfig, prm_config, prpo_config
 from verl_prpo.config_check import check_config
 from verl_prpo.outcome.settings import math_verifier_config
@@ -228,6 +228,26 @@ def documented() -> list[str]:
 def test_commands_of_the_documentation_run(verl_prpo, line):
     status, printed, _ = verl_prpo(*shlex.split(line.partition(">")[0])[2:])
     assert status == 0 and printed
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("reward.reward_manager.name=dappo", "did you mean reward.reward_manager.name=dapo?"),
+        ("algorithm.adv_estimator=gprpo", "did you mean algorithm.adv_estimator=prpo"),
+        ("actor_rollout_ref.rollout.tensor_model_parallel_size=3", "tensor_model_parallel_size to 1, 2 or 4"),
+        ("actor_rollout_ref.actor.optim.lr_scheduler_type=cosin", "did you mean cosine?"),
+    ],
+)
+def test_what_verl_stops_at_late_is_refused(verl_prpo, override, said):
+    status, printed, errors = verl_prpo("prpo_qwen2.5_math_1.5b", override)
+    assert (status, printed) == (2, "")
+    assert said in errors
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_passes_verls_checks(name):
+    recipe_overrides.check_with_verl(compose(name, config_dir=RECIPES))
 
 
 def test_the_training_command_takes_a_short_recipe(verl_prpo, tmp_path):

@@ -196,7 +196,10 @@ RUN_MISTAKES = [
         "algorithm.prpo.segmentr is not a setting; did you mean algorithm.prpo.segmenter?",
     ),
     ("+reward.prm.on_eror=raise", "reward.prm.on_eror is not a setting; did you mean reward.prm.on_error?"),
-    ("reward.prm.model_path=null", "needs a process reward model: add +reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B"),
+    (
+        "reward.prm.model_path=null",
+        "needs a process reward model: add ++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B",
+    ),
     ("~reward.prm", "needs a process reward model"),
     ("trainer.use_v1=False", "needs verl's v1 trainer; set trainer.use_v1=True"),
     ("trainer.v1.trainer_mode=synch", "trainer.v1.trainer_mode=synch is not known; did you mean sync?"),
@@ -282,7 +285,7 @@ def test_groups_of_one_are_allowed_and_said() -> None:
 def test_pure_with_an_outcome_weight_is_said() -> None:
     config = prpo("+algorithm.prpo.credit=pure", "+algorithm.prpo.outcome_weight=2.0")
     (notice,) = notices(config)
-    assert "set algorithm.prpo.outcome_weight=1.0" in notice
+    assert "set ++algorithm.prpo.outcome_weight=1.0" in notice
 
 
 def test_a_custom_family_that_is_no_file_is_named_before_ray_starts() -> None:

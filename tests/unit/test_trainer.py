@@ -747,18 +747,17 @@ class TestRequireGpus:
 
     def config(self, parts, *overrides, **settings):
         base = ("trainer.nnodes=1", "trainer.n_gpus_per_node=1", "trainer.device=cuda")
-        config = parts.config(*base, *overrides, **settings)
-        return config, parts.prm_config(**settings)
+        return parts.config(*base, *overrides, **settings)
 
     def test_no_room_is_told_at_once_with_the_counts_and_the_keys(self, cluster, parts):
         began = time.monotonic()
         with pytest.raises(PrmError) as caught:
-            require_gpus(*self.config(parts, num_replicas=2, num_gpus_per_replica=0.5))
+            require_gpus(self.config(parts, num_replicas=2, num_gpus_per_replica=0.5))
         assert time.monotonic() - began < 20
         message = str(caught.value)
-        assert "Ray has 1 GPU, of which the trainer takes 1" in message
+        assert "Ray has 1 GPU (1 node of 1), of which the trainer takes 1" in message
         assert "asks for 1 more (2 x 0.5)" in message
-        assert "trainer.n_gpus_per_node" in message and "reward.prm.num_gpus_per_replica" in message
+        assert "trainer.n_gpus_per_node" in message
 
     def test_the_gpus_of_a_standalone_rollout_are_counted(self, cluster, parts):
         overrides = (
@@ -767,10 +766,10 @@ class TestRequireGpus:
             "actor_rollout_ref.rollout.nnodes=1",
             "actor_rollout_ref.rollout.n_gpus_per_node=1",
         )
-        with pytest.raises(PrmError, match="standalone rollout 1"):
-            require_gpus(*self.config(parts, *overrides))
+        with pytest.raises(PrmError, match="standalone rollout takes 1"):
+            require_gpus(self.config(parts, *overrides))
 
     def test_what_fits_passes(self, cluster, parts):
-        require_gpus(*self.config(parts, "trainer.n_gpus_per_node=0"))
-        require_gpus(*self.config(parts, num_gpus_per_replica=0))
-        require_gpus(*self.config(parts, "trainer.device=cpu", num_replicas=8))
+        require_gpus(self.config(parts, "trainer.n_gpus_per_node=0"))
+        require_gpus(self.config(parts, num_gpus_per_replica=0))
+        require_gpus(self.config(parts, "trainer.device=cpu", num_replicas=8))

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verl_prpo.cli import installation
-from verl_prpo.cli.report import Finding, Report, say, within
-from verl_prpo.cli.training_config import TrainingArguments, add_arguments, training_arguments
+from verl_prpo.cli.report import Finding, Report, say, terminal, within
+from verl_prpo.cli.training_config import TrainingArguments, add_arguments, hydra_folder, training_arguments
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from verl_prpo.cli.open_prm import OpenPrm
+    from verl_prpo.cli.target import Target
     from verl_prpo.cli.worked_example import WorkedExample
     from verl_prpo.config import PrmConfig
     from verl_prpo.prm.family import PrmFamily
@@ -36,6 +37,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     add_arguments(made)
     made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as algorithm.adv_estimator=prpo")
+    made.add_argument("--gpus", type=float, metavar="N", help="GPUs of a node of the target (default: as found)")
+    made.add_argument("--nodes", type=int, metavar="N", help="nodes of the target, with --gpus (default 1)")
+    made.add_argument("--dump", type=Path, metavar="DIR", help="responses, in which the delimiters are counted")
     made.add_argument("--load", action="store_true", help="load the PRM on the CPU, however large it is")
     made.add_argument("--example", type=Path, help="JSON with problem, good, bad and wrong_step, for the PRM to score")
     made.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -44,25 +48,49 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and print what it found."""
+    from verl_prpo.cli.check_table import CheckTable
     from verl_prpo.cli.worked_example import BUILT_IN, read_example
 
     try:
         example = read_example(arguments.example) if arguments.example else BUILT_IN
+        target = _stated_target(arguments)
     except (OSError, ValueError) as error:
-        say(f"--example: {error}")
+        say(str(error))
         return 2
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    report = Report()
+    table = None if arguments.json else CheckTable(terminal(sys.stdout))
+    report = Report(table)
     with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no part of the result
-        diagnose(report, training_arguments(arguments, arguments.overrides), example, load=arguments.load)
-    if arguments.json:
+        command = training_arguments(arguments, arguments.overrides)
+        diagnose(report, command, example, arguments.load, target, arguments.dump)
+    if table is None:
         print(report.as_json())
     else:
-        report.print_table()
+        table.close(report)
     return 1 if report.failed else 0
 
 
-def diagnose(report: Report, arguments: TrainingArguments, example: "WorkedExample", load: bool) -> None:
+def _stated_target(arguments: argparse.Namespace) -> "Target | None":
+    from verl_prpo.cli.target import Target
+
+    if arguments.gpus is None:
+        if arguments.nodes is not None:
+            raise ValueError("--nodes needs --gpus, the GPUs of each of them")
+        return None
+    nodes = 1 if arguments.nodes is None else arguments.nodes
+    if arguments.gpus < 1 or nodes < 1:
+        raise ValueError("--gpus and --nodes must be at least 1")
+    return Target((arguments.gpus,) * nodes, "as --gpus and --nodes say")
+
+
+def diagnose(
+    report: Report,
+    arguments: TrainingArguments,
+    example: "WorkedExample",
+    load: bool,
+    target: "Target | None",
+    dump: Path | None,
+) -> None:
     """Run every check into a report, in the order in which training would meet them.
 
     Args:
@@ -70,30 +98,53 @@ def diagnose(report: Report, arguments: TrainingArguments, example: "WorkedExamp
         arguments: of the training command.
         example: for the PRM to score.
         load: whether to load the PRM here, whatever its size.
+        target: GPUs to count on; those of Ray or of this machine when None.
+        dump: responses in which the delimiters are counted, if any.
     """
-    report.run("plugin", installation.plugin)
     for package in installation.PACKAGES:
         report.run(package, lambda package=package: installation.version(package))  # type: ignore[misc]
-    from verl_prpo.cli import key_checks, run_checks, wiring
-    from verl_prpo.config import needs_prm, prm_config, prpo_config
+    report.run("plugin", installation.plugin)  # imports verl, which takes seconds
+    from verl_prpo.cli import folder_checks, hub, key_checks, run_checks, text_checks, wiring
+    from verl_prpo.cli import target as targets
+    from verl_prpo.config import uses_prpo
 
     config = report.run("configuration", lambda: wiring.composed(arguments))
     if config is None:
         return report.skip("all that follows", "there is no configuration to look at")
     report.run("keys", lambda: key_checks.keys(config))
-    if report.run("settings", lambda: wiring.settings(config)) is None:
+    if report.run("names", lambda: wiring.names(config)) is None:
+        report.skip("settings", "the names come first")
+    elif report.run("settings", lambda: wiring.settings(config)) is None:
         return report.skip("all that follows", "the settings come first")
     if report.run("wiring", lambda: wiring.wiring(config)) is None:
         return None
-    report.run("platform", lambda: wiring.platform(config))
-    report.run("problems", lambda: within(NETWORK_TIMEOUT, "reading the problems", lambda: run_checks.problems(config)))
-    report.run("policy", lambda: run_checks.policy(config))
+    report.run("platform", lambda: targets.platform(config))
     report.run("sizes", lambda: run_checks.sizes(config))
-    if not needs_prm(prpo_config(config.algorithm)):
-        return report.skip("PRM", "this credit uses none")
-    from verl_prpo.cli.open_prm import with_model_path
+    with hub.quiet_hub():
+        prm = _prm_of(config)
+        report.run("hub", lambda: hub.hub(hub.names_of(config, prm)))
+        report.run("GPUs", lambda: targets.gpus(config, target))
+        report.run(
+            "problems", lambda: within(NETWORK_TIMEOUT, "reading the problems", lambda: run_checks.problems(config))
+        )
+        report.run("policy", lambda: run_checks.policy(config))
+        report.run("folders", lambda: folder_checks.folders(config, hydra_folder(arguments)))
+        if uses_prpo(config):
+            report.run("texts", lambda: text_checks.texts(config, prm, dump))
+        if prm is None:
+            reason = "this credit uses none" if uses_prpo(config) else "only PRPO asks one"
+            return report.skip("PRM", reason)
+        _diagnose_prm(report, config, prm, example, load)
 
-    _diagnose_prm(report, config, with_model_path(prm_config(config.reward), config.reward), example, load)
+
+def _prm_of(config: "DictConfig") -> "PrmConfig | None":
+    """The PRM that training would ask, None where it asks none."""
+    from verl_prpo.cli.open_prm import with_model_path
+    from verl_prpo.config import needs_prm, prm_config, prpo_config, uses_prpo
+
+    if not uses_prpo(config) or not needs_prm(prpo_config(config.algorithm)):
+        return None
+    return with_model_path(prm_config(config.reward), config.reward)
 
 
 def _diagnose_prm(report: Report, config: "DictConfig", prm: "PrmConfig", example: "WorkedExample", load: bool) -> None:

@@ -4,6 +4,7 @@
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import re
 from collections.abc import Iterator, Sequence
@@ -12,30 +13,67 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from verl_prpo.cli.report import Finding, State
+from verl_prpo.cli.report import CheckFailed, Finding, State
 from verl_prpo.cli.training_config import SECTIONS, TrainingArguments, compose, config_folders
+from verl_prpo.ignored_keys import OLD_SECTIONS, ignored_keys
 
 FREE = (*SECTIONS, "reward.math_verifier", "ray_kwargs.ray_init")
 """Sections that are not held against verl's: this package checks its own, and Ray takes what it is given."""
 
 
+HANDED_ON = (
+    "engine_kwargs",
+    "lora",
+    "override_config",
+    "override_optimizer_config",
+    "override_transformer_config",
+    "ray_init",
+    "sampler_kwargs",
+    "transfer_queue",
+    "turbo_config",
+    "global_tool_config",
+)
+"""Sections that verl gives to another library as a whole, and so reads none of their keys itself."""
+
+_ASKED = re.compile(r"""(?:get\(\s*|\[)["'](\w+)["']""")
+"""Where source reads a key that verl's YAML does not declare."""
+
+_NAMED = re.compile(r"""(?:\.|["'])([A-Za-z_]\w*)""")
+"""Where source can be reading a key at all: as an attribute or as a text."""
+
+
 def keys(config: DictConfig) -> Finding:
-    """Keys of a composed configuration that verl neither declares nor reads."""
+    """Keys of a composed configuration that have no effect: those of older verl, those that verl does not know, and
+    those that it declares and reads nowhere.
+
+    Raises:
+        CheckFailed: a key of older verl that was to decide what is rewarded.
+    """
     declared = declared_keys(str(config.get("model_engine") or "dp"))
-    unknown = [key for key in _undeclared(_plain(config), declared, "") if not _is_read(key.rpartition(".")[2])]
-    if not unknown:
-        return Finding("verl knows every key", value=True)
+    plain, source = _plain(config), _source()
+    asked, named = frozenset(_ASKED.findall(source)), frozenset(_NAMED.findall(source))
+    old = ignored_keys(config)
+    of_old = {one.key for one in old}
+    unknown = [
+        key
+        for key in _undeclared(plain, declared, "")
+        if key.rpartition(".")[2] not in asked and not any(one == key or one.startswith(f"{key}.") for one in of_old)
+    ]
+    dead = [key for key in _changed(plain, declared, "") if key.rpartition(".")[2] not in named and key not in of_old]
     names = list(_names(declared, ""))
-    lines = []
+    lines = [str(one) for one in old]
     for key in unknown:
         near = nearest(key, names)
         lines.append(f"{key}: verl has no such key" + (f"; did you mean {near}?" if near else ""))
+    lines += [f"{key}: verl declares this key and reads it nowhere" for key in dead]
+    if not lines:
+        return Finding("verl reads every key", value=True)
+    details = {"old": [one.key for one in old], "unknown": unknown, "unread": dead}
+    if any(one.decides_rewards for one in old):
+        advice = "write the keys that verl reads, or the run trains on other rewards than you think"
+        raise CheckFailed("\n".join(lines), advice, details)
     return Finding(
-        "\n".join(lines),
-        State.WARNING,
-        "verl ignores such a key: correct or remove it",
-        {"unknown": unknown},
-        value=True,
+        "\n".join(lines), State.WARNING, "such a key has no effect: correct or remove it", details, value=True
     )
 
 
@@ -56,6 +94,12 @@ def mistyped_overrides(overrides: Sequence[str]) -> str:
             if near:
                 said.append(f"{key}: did you mean {near}?")
     return "; ".join(said)
+
+
+def old_overrides(overrides: Sequence[str]) -> str:
+    """What took the place of keys of older verl among the overrides; "" when there are none."""
+    old = [f"++{o.lstrip('+')}" for o in overrides if "=" in o and o.lstrip("+").partition(".")[0] in OLD_SECTIONS]
+    return "; ".join(map(str, ignored_keys(compose(TrainingArguments(tuple(old)))))) if old else ""
 
 
 def mistyped_recipe(arguments: TrainingArguments) -> str:
@@ -111,11 +155,23 @@ def _fields(target: Any) -> set[str]:
     return {"_target_", *(field.name for field in dataclasses.fields(cls))} if dataclasses.is_dataclass(cls) else set()
 
 
-def _is_read(name: str) -> bool:
-    """Whether verl's source reads a key of this name by `get` or with brackets."""
-    pattern = re.compile(rf"""(get\(\s*|\[)["']{re.escape(name)}["']""")
+def _changed(found: dict[str, Any], declared: dict[str, Any], prefix: str) -> Iterator[str]:
+    """Single values that differ from those that verl declares, outside of sections that are handed on whole."""
+    for name, value in found.items():
+        key = f"{prefix}{name}"
+        if name not in declared or key in FREE or name in HANDED_ON:
+            continue
+        if isinstance(value, dict) and isinstance(declared[name], dict):
+            yield from _changed(value, declared[name], f"{key}.")
+        elif not isinstance(value, dict) and value != declared[name]:
+            yield key
+
+
+@functools.cache
+def _source() -> str:
+    """All of verl's source."""
     root = Path(importlib.import_module("verl").__file__ or "").parent
-    return any(pattern.search(file.read_text(encoding="utf-8", errors="ignore")) for file in root.rglob("*.py"))
+    return "\n".join(file.read_text(encoding="utf-8", errors="ignore") for file in root.rglob("*.py"))
 
 
 def _names(tree: dict[str, Any], prefix: str) -> Iterator[str]:

@@ -54,7 +54,7 @@ def model(config: PrmConfig) -> Finding:
             f"reward.prm.model_path={config.model_path}: the hub cannot be reached from here, and its cache has no "
             f"{config.model_path}",
             f"download it where the hub can be reached (hf download {config.model_path} --local-dir FOLDER), copy it "
-            "here and set reward.prm.model_path=FOLDER",
+            "here and set ++reward.prm.model_path=FOLDER",
         ) from error
     facts: dict[str, Any] = {"architectures": content.get("architectures"), "model_type": content.get("model_type")}
     classes = content.get("id2label") or content.get("num_labels")

@@ -82,6 +82,8 @@ def _print(folder: Path, name: str, overrides: list[str], short: bool) -> int:
     try:
         config = composed(*overrides)
         notes = recipe_overrides.check(config)
+        if overrides:
+            recipe_overrides.check_with_verl(config)
         if short:
             engine = config.get("model_engine", "dp")
             text = recipe_text.short_recipe(config, compose(TrainingArguments((f"model_engine={engine}",))))

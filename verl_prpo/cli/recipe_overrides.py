@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_prpo.config import PrmConfig, PrpoConfig, prm_config, prpo_config, uses_prpo
 from verl_prpo.config_check import check_config
 from verl_prpo.outcome.settings import MathVerifierConfig
+from verl_prpo.typed_config import ConfigError
 
 SECTIONS: dict[str, Any] = {
     "algorithm.prpo": PrpoConfig,
@@ -68,6 +69,29 @@ def check(config: DictConfig) -> list[str]:
             config.reward.prm.custom_family = {"path": None, "name": None}
     check_config(config)
     return notes
+
+
+def check_with_verl(config: DictConfig) -> None:
+    """Hold a composed configuration against what verl refuses, names and sizes that it finds out late among it.
+
+    Raises:
+        ConfigError: all names, or all sizes, or the first other thing that verl would stop at.
+    """
+    from verl_prpo.batch_sizes import size_faults
+    from verl_prpo.cli.name_checks import unknown_names
+    from verl_prpo.verl_checks import verl_refusal
+
+    if "algorithm" not in config or "reward" not in config:
+        return
+    names = [f"{one.found}; {one.advice}" for one in unknown_names(config, files=False)]
+    if names:
+        raise ConfigError("\n".join(names))
+    refused = verl_refusal(config)
+    if refused:
+        raise ConfigError(refused)
+    faults = [f"{fault.found}; {fault.advice}" for fault in size_faults(config)]
+    if faults:
+        raise ConfigError("\n".join(faults))
 
 
 def _settings(section: str, cls: Any) -> Iterator[str]:

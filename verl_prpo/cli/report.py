@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Value = TypeVar("Value")
 
@@ -24,9 +24,6 @@ class State(str, Enum):
     WARNING = "warning"
     FAILED = "FAILED"
     SKIPPED = "skipped"
-
-
-STYLES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "bold red", State.SKIPPED: "dim"}
 
 
 @dataclass(frozen=True)
@@ -49,11 +46,12 @@ class Finding:
 
 
 class CheckFailed(Exception):
-    """A check that failed; the message says what was found, `advice` what to do."""
+    """A check that failed; the message says what was found, `advice` what to do, `details` the same for scripts."""
 
-    def __init__(self, found: str, advice: str = ""):
+    def __init__(self, found: str, advice: str = "", details: dict[str, Any] | None = None):
         super().__init__(found)
         self.advice = advice
+        self.details = details or {}
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,26 @@ class Check:
     details: dict[str, Any]
 
 
-class Report:
-    """Checks in the order in which they ran."""
+class Watcher(Protocol):
+    """Shows checks while they run."""
 
-    def __init__(self) -> None:
+    def begins(self, name: str) -> None:
+        """A check begins."""
+
+    def ends(self, check: Check) -> None:
+        """A check has ended."""
+
+
+class Report:
+    """Checks in the order in which they ran.
+
+    Args:
+        watcher: is shown each check as it begins and as it ends.
+    """
+
+    def __init__(self, watcher: Watcher | None = None) -> None:
         self.checks: list[Check] = []
+        self._watcher = watcher
 
     @property
     def failed(self) -> bool:
@@ -84,18 +97,25 @@ class Report:
         Returns:
             The finding's value, or None when the check failed.
         """
+        if self._watcher is not None:
+            self._watcher.begins(name)
         try:
             finding = action()
         except CheckFailed as error:
-            finding = Finding(str(error), State.FAILED, error.advice)
+            finding = Finding(str(error), State.FAILED, error.advice, error.details)
         except Exception as error:
             finding = Finding(_reason(error), State.FAILED)
-        self.checks.append(Check(name, finding.state, finding.found, finding.advice, finding.details))
+        self._add(Check(name, finding.state, finding.found, finding.advice, finding.details))
         return finding.value if finding.state is not State.FAILED else None
 
     def skip(self, name: str, reason: str, advice: str = "") -> None:
         """Note a check that was not run."""
-        self.checks.append(Check(name, State.SKIPPED, reason, advice, {}))
+        self._add(Check(name, State.SKIPPED, reason, advice, {}))
+
+    def _add(self, check: Check) -> None:
+        self.checks.append(check)
+        if self._watcher is not None:
+            self._watcher.ends(check)
 
     def verdict(self) -> str:
         """The outcome in one line."""
@@ -108,23 +128,6 @@ class Report:
         checks = [asdict(check) for check in self.checks]
         return json.dumps({"ok": not self.failed, "checks": checks}, ensure_ascii=False, indent=2, default=str)
 
-    def print_table(self) -> None:
-        """Print a table; colours and the terminal's width only where there is a terminal."""
-        from rich.table import Table
-        from rich.text import Text
-
-        console = terminal()
-        table = Table(show_lines=True, expand=True)
-        # The advice stands under what was found: in a column of its own the names of settings would be broken.
-        for column, ratio in (("check", None), ("state", None), ("what was found -> what to do", 1)):
-            table.add_column(column, ratio=ratio, overflow="fold", no_wrap=column == "state")
-        for check in self.checks:
-            state = Text(check.state.value, style=STYLES[check.state])
-            said = f"{check.found}\n-> {check.advice}" if check.advice else check.found
-            table.add_row(Text(check.check), state, Text(said))
-        console.print(table)
-        console.print(Text(self.verdict()))
-
 
 def _reason(error: Exception) -> str:
     from verl_prpo.config import ConfigError
@@ -135,12 +138,17 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def terminal() -> Any:
-    """A console of rich on the standard output; a pipe or file gets `PIPE_WIDTH` unless COLUMNS says otherwise."""
+def terminal(file: Any = None) -> Any:
+    """A console of rich on a stream, the standard output when None; a pipe or file gets `PIPE_WIDTH` columns unless
+    COLUMNS says otherwise."""
     from rich.console import Console
 
-    console = Console(highlight=False)
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=PIPE_WIDTH)
+    console = Console(highlight=False, file=file)
+    return (
+        console
+        if console.is_terminal or "COLUMNS" in os.environ
+        else Console(highlight=False, file=file, width=PIPE_WIDTH)
+    )
 
 
 def within(seconds: float, what: str, action: Callable[[], Value]) -> Value:

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether what a training command names is there: its problems and its policy; and whether its batches divide."""
 
-import math
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from verl_prpo.batch_sizes import BATCH, MINI, TENSOR, Fault, N, shares, size_faults
 from verl_prpo.cli.report import CheckFailed, Finding, State
 from verl_prpo.data.problem_sets import SETS
 
@@ -94,53 +96,53 @@ def policy(config: DictConfig) -> Finding:
 
 
 def sizes(config: DictConfig) -> Finding:
-    """The processes of the trainer get equal shares of every mini-batch, as verl's workers demand.
+    """The sizes that must divide, as far as verl looks at them only once its workers are up.
 
     Raises:
         CheckFailed: sizes at which verl stops, some of them only after the first rollout.
     """
-    actor, data = config.actor_rollout_ref.actor, config.data
-    processes = int(config.trainer.nnodes) * int(config.trainer.n_gpus_per_node)
-    asked = f"trainer.nnodes={config.trainer.nnodes} x trainer.n_gpus_per_node={config.trainer.n_gpus_per_node}"
-    if processes < 1:
-        raise CheckFailed(f"{asked} leaves nothing to train on", "set both to 1 or more")
-    parallel, meaning, replicated = _model_parallel(actor)
-    if processes % parallel:
-        raise CheckFailed(
-            f"{processes} processes ({asked}) are no multiple of {parallel} ({meaning})",
-            "set trainer.n_gpus_per_node to a multiple of it, or lower the parallel sizes",
-        )
-    ranks = 1 if replicated else processes // parallel
-    n, mini, batch = int(config.actor_rollout_ref.rollout.n), int(actor.ppo_mini_batch_size), int(data.train_batch_size)
-    responses = f"actor_rollout_ref.actor.ppo_mini_batch_size={mini} x actor_rollout_ref.rollout.n={n}"
-    if (mini * n) % ranks:
-        step = ranks // math.gcd(ranks, n)
-        raise CheckFailed(
-            f"a mini-batch of {mini * n} responses ({responses}) does not divide over {ranks} data-parallel "
-            f"processes ({asked}{f', by {meaning}' if parallel > 1 else ''})",
-            f"set actor_rollout_ref.actor.ppo_mini_batch_size to a multiple of {step}, such as "
-            f"{max(step, mini // step * step)}",
-        )
-    text = f"a mini-batch of {mini * n} responses ({responses}) over {ranks} data-parallel processes"
-    details = {"processes": processes, "data_parallel": ranks, "mini_batch": mini * n, "batch": batch * n}
-    if str(config.trainer.v1.trainer_mode) == "separate_async":
-        steps = int(config.trainer.v1.separate_async.parameter_sync_step)
-        if batch != steps * mini:
-            raise CheckFailed(
-                f"separate_async asks for data.train_batch_size = parameter_sync_step x ppo_mini_batch_size, and "
-                f"{batch} is not {steps} x {mini}",
-                f"set data.train_batch_size={steps * mini}",
-            )
-    elif batch % mini:
+    faults = [*size_faults(config), *_head_faults(config)]
+    if faults:
+        raise CheckFailed("\n".join(fault.found for fault in faults), "; ".join(fault.advice for fault in faults))
+    cut, actor = shares(config), config.actor_rollout_ref.actor
+    n, mini, batch = (
+        int(config.actor_rollout_ref.rollout.n),
+        int(actor.ppo_mini_batch_size),
+        config.data.train_batch_size,
+    )
+    text = f"a mini-batch of {mini * n} responses ({MINI}={mini} x {N}={n}) over {cut.ranks} data-parallel processes"
+    details = {
+        "processes": cut.processes, "data_parallel": cut.ranks, "mini_batch": mini * n, "batch": int(batch) * n,
+    }  # fmt: skip
+    if int(batch) % mini:
         return Finding(
-            f"{text}\ndata.train_batch_size={batch} is no multiple of "
-            f"actor_rollout_ref.actor.ppo_mini_batch_size={mini}: verl fills the last mini-batch with padding",
+            f"{text}\n{BATCH}={batch} is no multiple of {MINI}={mini}: verl fills the last mini-batch with padding",
             State.WARNING,
-            f"set actor_rollout_ref.actor.ppo_mini_batch_size to {batch} or a divisor of it",
+            f"set {MINI} to {batch} or a divisor of it",
             details,
             value=True,
         )
     return Finding(text, details=details, value=True)
+
+
+def _head_faults(config: DictConfig) -> Iterator[Fault]:
+    """Parallel sizes that cut the policy's attention heads unevenly, where its config.json is on this machine."""
+    path = str(config.actor_rollout_ref.model.path)
+    file: Any = Path(path) / "config.json"
+    if not file.is_file():
+        from huggingface_hub import try_to_load_from_cache
+
+        file = None if path.startswith(("/", ".", "~", REMOTE)) else try_to_load_from_cache(path, "config.json")
+    try:
+        heads = int(json.loads(Path(file).read_text(encoding="utf-8"))["num_attention_heads"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return  # not here, or of a shape that says nothing; the policy's check reports what is missing
+    cut = shares(config)
+    sequence = cut.parallel if "ulysses" in cut.meaning else 1
+    tensor = int(config.actor_rollout_ref.rollout.tensor_model_parallel_size)
+    for size, setting in ((tensor, f"{TENSOR}={tensor}"), (sequence, cut.meaning)):
+        if heads % size:
+            yield Fault(f"the policy's {heads} attention heads do not divide over {setting}", f"lower {setting}")
 
 
 def _problem_file(setting: str, file: Any) -> tuple[str, str, int | None]:
@@ -168,17 +170,3 @@ def _problem_file(setting: str, file: Any) -> tuple[str, str, int | None]:
         return "", "", int(pyarrow.parquet.read_metadata(path).num_rows)
     except Exception as error:  # of Arrow or of the file system
         return f"{said} cannot be read: {type(error).__name__}: {error}", f"write {path} anew", None
-
-
-def _model_parallel(actor: Any) -> tuple[int, str, bool]:
-    """Processes that share one copy of a batch, what they come from, and whether all processes get the whole batch."""
-    if actor.strategy == "megatron":
-        sizes_of = actor.megatron
-        names = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
-        parallel = 1
-        for name in names:
-            parallel *= int(sizes_of[name])
-        said = " x ".join(f"{name}={sizes_of[name]}" for name in names)
-        return parallel, f"actor_rollout_ref.actor.megatron: {said}", bool(sizes_of.get("dynamic_context_parallel"))
-    size = int(actor.get("ulysses_sequence_parallel_size") or 1)
-    return size, f"actor_rollout_ref.actor.ulysses_sequence_parallel_size={size}", False

@@ -51,6 +51,22 @@ def compose(arguments: TrainingArguments) -> DictConfig:
         Exception: of Hydra or OmegaConf, whatever the arguments or files deserve.
         NotADirectoryError: a `--config-dir` or `--config-path` that is no folder.
     """
+    config = _composed(arguments)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def hydra_folder(arguments: TrainingArguments) -> str | None:
+    """The folder that Hydra makes for the run, None where it cannot be told before the run starts."""
+    try:
+        return str(_composed(arguments).hydra.run.dir)
+    except Exception:  # an interpolation that Hydra fills in when it starts the job
+        return None
+
+
+def _composed(arguments: TrainingArguments) -> DictConfig:
+    """The configuration with Hydra's own section."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path
     from hydra.core.config_search_path import SearchPathQuery
@@ -66,12 +82,9 @@ def compose(arguments: TrainingArguments) -> DictConfig:
     if arguments.config_dir is not None:
         folder = f"file://{_folder('--config-dir', Path(os.path.abspath(arguments.config_dir)))}"
         search_path.prepend("command-line", folder, anchor=SearchPathQuery(provider="schema"))
-    config = ConfigLoaderImpl(search_path).load_configuration(
+    return ConfigLoaderImpl(search_path).load_configuration(
         arguments.config_name or "ppo_trainer", list(arguments.overrides), run_mode=RunMode.RUN
     )
-    with open_dict(config):
-        del config["hydra"]
-    return config
 
 
 def config_folders(arguments: TrainingArguments) -> list[Path]:

@@ -2,21 +2,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a training command's configuration holds, and what it comes to."""
 
-import contextlib
 import importlib
-import io
-import warnings
 from collections.abc import Sequence
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from verl_prpo.cli.key_checks import mistyped_overrides, mistyped_recipe
+from verl_prpo.cli.key_checks import mistyped_overrides, mistyped_recipe, old_overrides
+from verl_prpo.cli.name_checks import unknown_names
 from verl_prpo.cli.open_prm import with_model_path
 from verl_prpo.cli.report import CheckFailed, Finding, State
 from verl_prpo.cli.training_config import SECTIONS, TrainingArguments, compose, config_folders
 from verl_prpo.config import ConfigError, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.outcome.settings import uses_math_verifier
 from verl_prpo.schedule import schedule_of, segmenter_of
+from verl_prpo.verl_checks import verl_refusal
+
+
+def names(config: DictConfig) -> Finding:
+    """Names of parts that verl looks up in its registries, or in files of the user's.
+
+    Raises:
+        CheckFailed: names that are not there, with the nearest that are.
+    """
+    unknown = unknown_names(config)
+    if unknown:
+        raise CheckFailed("\n".join(one.found for one in unknown), "; ".join(one.advice for one in unknown))
+    return Finding("verl knows every name", value=True)
 
 
 def composed(arguments: TrainingArguments) -> Finding:
@@ -37,7 +48,7 @@ def composed(arguments: TrainingArguments) -> Finding:
         if bare is not None:
             advice = f"{bare} is no override KEY=VALUE; a recipe is named with --config-dir recipes --config-name NAME"
         elif "not in struct" in f"{text} {error.__cause__}":
-            advice = mistyped_overrides(arguments.overrides) or advice
+            advice = old_overrides(arguments.overrides) or mistyped_overrides(arguments.overrides) or advice
         own = [section for section in SECTIONS if any(o.startswith(f"{section}.") for o in arguments.overrides)]
         if own and "not in struct" in f"{text} {error.__cause__}":
             advice = _unknown_key(arguments.overrides) or (
@@ -55,48 +66,49 @@ def settings(config: DictConfig) -> Finding:
     """
     from verl_prpo.config_check import check_config, notices
 
-    if not uses_prpo(config):
-        raise CheckFailed(
-            f"algorithm.adv_estimator={config.algorithm.get('adv_estimator')}: this command does not train with PRPO",
-            "add algorithm.adv_estimator=prpo",
-        )
+    importlib.import_module("verl.utils.device").auto_set_device(config)
     try:
         check_config(config)
     except ConfigError as error:
         raise CheckFailed(str(error)) from error
-    device = importlib.import_module("verl.utils.device")
-    utils = importlib.import_module("verl.trainer.ppo.utils")
-    validate = importlib.import_module("verl.utils.config").validate_config
-    device.auto_set_device(config)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of verl's, on what this run does not use
-            validate(
-                config=config,
-                use_reference_policy=utils.need_reference_policy(config),
-                use_critic=utils.need_critic(config),
-            )
-    except Exception as error:
-        raise CheckFailed(
-            f"verl's validate_config: {type(error).__name__}: {error}", "the training command stops there"
-        ) from error
-    said = notices(config)
+    refused = verl_refusal(config, here=True)
+    if refused:
+        raise CheckFailed(f"verl refuses it: {refused}", "the training command stops there")
+    said = [notice for notice in notices(config) if not notice.startswith("WARNING: ")]  # the keys' check has those
+    if not uses_prpo(config):
+        return _without_prpo(config, said)
     if said:
         return Finding("\n".join(said), State.WARNING, details={"notices": said}, value=True)
     return Finding("passes verl's validation and the plugin's", value=True)
 
 
+def _without_prpo(config: DictConfig, said: list[str]) -> Finding:
+    """What to say of a command with another estimator."""
+    estimator = str(config.algorithm.adv_estimator)
+    name = estimator.upper() if estimator in ("grpo", "gae", "rloo") else estimator
+    text = "\n".join([f"trains with {name} (algorithm.adv_estimator={estimator}), not with PRPO", *said])
+    details = {"estimator": estimator, "notices": said}
+    unread = [section for section in SECTIONS if OmegaConf.select(config, section) is not None]
+    if unread:
+        text += f"\n{' and '.join(unread)} {'are' if len(unread) > 1 else 'is'} set, and nothing reads that"
+        advice = "all right for the other arm of a comparison; for PRPO add algorithm.adv_estimator=prpo"
+        return Finding(text, State.WARNING, advice, details, value=True)
+    return Finding(f"{text}\npasses verl's validation", State.WARNING if said else State.OK, "", details, value=True)
+
+
 def wiring(config: DictConfig) -> Finding:
     """Which part does what."""
-    prpo, prm = prpo_config(config.algorithm), prm_config(config.reward)
     custom = config.reward.get("custom_reward_function") or {}
     judge = "verl_prpo.outcome" if uses_math_verifier(config) else "verl's own"
-    wired = {
-        "trainer mode": str(config.trainer.v1.trainer_mode),
-        "credit": prpo.credit,
+    outcome = {
         "outcome manager": str(config.reward.reward_manager.name),
         "outcome function": f"{custom['path']}:{custom.get('name')}" if custom.get("path") else judge,
     }
+    mode = {"trainer mode": str(config.trainer.v1.trainer_mode)}
+    if not uses_prpo(config):
+        return _wired(mode | {"estimator": str(config.algorithm.adv_estimator)} | outcome)
+    prpo, prm = prpo_config(config.algorithm), prm_config(config.reward)
+    wired = mode | {"credit": prpo.credit} | outcome
     advice = ""
     if needs_prm(prpo):
         schedule, obstacle = schedule_of(config)
@@ -111,22 +123,12 @@ def wiring(config: DictConfig) -> Finding:
         }
     else:
         wired["PRM"] = "none; this credit uses no process scores"
-    return Finding(
-        "\n".join(f"{part}: {what}" for part, what in wired.items()), advice=advice, details=wired, value=True
-    )
+    return _wired(wired, advice)
 
 
-def platform(config: DictConfig) -> Finding:
-    """Which device verl finds on this machine, and how many of it; the one that trains may be another."""
-    found = importlib.import_module("verl.plugin.platform").get_platform()
-    device, count = str(config.trainer.device), int(found.device_count()) if found.is_available() else 0
-    asked = f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node}"
-    text = f"{device}; {count} here, trainer.nnodes x trainer.n_gpus_per_node asks for {asked}{_of_the_prm(config)}"
-    details = {"device": device, "count": count}
-    if device != "cpu" and not count:
-        advice = "all right if another machine trains; to train on a CPU set the environment variable VERL_PLATFORM=cpu"
-        return Finding(text, State.WARNING, advice, details, value=True)
-    return Finding(text, details=details, value=True)
+def _wired(wired: dict[str, str], advice: str = "") -> Finding:
+    text = "\n".join(f"{part}: {what}" for part, what in wired.items())
+    return Finding(text, advice=advice, details=wired, value=True)
 
 
 def _folders_are_there(arguments: TrainingArguments) -> bool:
@@ -148,14 +150,6 @@ def _unknown_key(overrides: Sequence[str]) -> str:
                 if "is not a setting" in str(error):
                     return str(error)
     return ""
-
-
-def _of_the_prm(config: DictConfig) -> str:
-    """What the PRM asks for besides, on GPUs."""
-    prm = prm_config(config.reward)
-    gpus = prm.num_replicas * prm.num_gpus_per_replica
-    here = engine_of(prm) == "in_process" and str(config.trainer.device) != "cpu"
-    return f", the PRM for {gpus:g} more" if here and gpus and needs_prm(prpo_config(config.algorithm)) else ""
 
 
 def _engine(config: DictConfig) -> str:

@@ -1,0 +1,59 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Texts in the settings, as they will be matched."""
+
+import json
+from pathlib import Path
+
+import pytest
+from verl_configs import prpo
+
+from verl_prpo.cli.report import CheckFailed, State
+from verl_prpo.cli.text_checks import texts
+from verl_prpo.config import prm_config
+
+TEXT = "+algorithm.prpo.segmenter=text"
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Path:
+    folder = tmp_path / "rollouts"
+    folder.mkdir()
+    outputs = ["one step", "a\n\nb", "c\n\nd\n\ne"]
+    rows = [json.dumps({"input": "user\nq\nassistant\n", "output": output, "score": 1.0}) for output in outputs]
+    (folder / "1.jsonl").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_they_are_shown_as_python_writes_them() -> None:
+    config = prpo(TEXT, "+reward.prm.family_options={separator: ' ки', inner: {mark: 'a\tb'}, beta: 0.05}")
+    assert texts(config, prm_config(config.reward), None).found.splitlines() == [
+        r"algorithm.prpo.delimiters: '\n\n'",
+        "reward.prm.family_options.separator: ' ки'",
+        r"reward.prm.family_options.inner.mark: 'a\tb'",
+    ]
+    assert texts(prpo(), None, None).state is State.SKIPPED
+
+
+def test_delimiters_are_counted_in_a_dump(dump: Path) -> None:
+    found = texts(prpo(TEXT), None, dump)
+    assert (found.state, found.details["with"]) == (State.OK, {"\n\n": 2})
+    assert r"'\n\n' is in 2 of 3 responses" in found.found
+
+
+def test_one_that_never_occurs_is_a_warning_and_all_of_them_a_failure(dump: Path) -> None:
+    one = texts(prpo(TEXT, "+algorithm.prpo.delimiters=['b','Step']"), None, dump)
+    assert (one.state, one.details["with"]) == (State.WARNING, {"b": 1, "Step": 0})
+    with pytest.raises(CheckFailed, match="'Step' is in 0 of 3 responses") as failed:
+        texts(prpo(TEXT, "+algorithm.prpo.delimiters=['Step']"), None, dump)
+    assert "each response would be one segment" in failed.value.advice
+
+
+def test_a_dump_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CheckFailed, match=r"holds no \.jsonl file"):
+        texts(prpo(TEXT), None, tmp_path)
+    with pytest.raises(CheckFailed, match="--dump"):
+        texts(prpo(TEXT), None, tmp_path / "none.jsonl")
+    (tmp_path / "own.jsonl").write_text('{"text": "x"}\n')
+    with pytest.raises(CheckFailed, match="holds no response"):
+        texts(prpo(TEXT), None, tmp_path / "own.jsonl")

@@ -1,0 +1,112 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of older verl scripts that this verl takes and does not read, with the keys that took their place.
+
+verl keeps the sections in its YAML, so Hydra accepts them. It also keeps a function that moves their values to where
+they are read, `migrate_legacy_reward_impl`. `main_ppo` never calls that function: a reward function named in the old
+place is silently replaced by verl's own."""
+
+import copy
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+OLD_SECTIONS = ("reward_model", "custom_reward_function", "sandbox_fusion")
+"""Sections at the top of verl's YAML that nothing of `main_ppo` reads."""
+
+HARMLESS = ("num_workers", "max_concurrent", "memory_limit_mb", "trust_remote_code", "external_lib")
+"""Keys of them that decide how fast rewards come, not which."""
+
+
+@dataclass(frozen=True)
+class IgnoredKey:
+    """A key that is set and has no effect.
+
+    Attributes:
+        key: as it stands in the command.
+        value: that it was given.
+        successor: the key that is read in its place, or "" when nothing took it.
+        decides_rewards: whether ignoring it changes what is rewarded.
+    """
+
+    key: str
+    value: Any
+    successor: str
+    decides_rewards: bool
+
+    def __str__(self) -> str:
+        instead = f"write {self.successor}={self.value}" if self.successor else "nothing took its place; take it out"
+        return f"{self.key}={self.value} is a key of older verl and has no effect: {instead}"
+
+
+def ignored_keys(config: DictConfig) -> list[IgnoredKey]:
+    """Keys of older verl that a configuration sets to no effect.
+
+    One whose successor is set to the same value is left out: such a command serves both verls.
+
+    Args:
+        config: the whole verl configuration.
+    """
+    given = [
+        (f"{section}.{key}", value)
+        for section in OLD_SECTIONS
+        if isinstance(config.get(section), DictConfig)
+        for key, value in _leaves(config[section])
+        if value is not None
+    ]
+    if not given:
+        return []
+    moved = _moved(config, [key for key, _ in given])
+    found = []
+    for key, value in given:
+        successor = moved.get(key, "")
+        if successor and OmegaConf.select(config, successor) == value:
+            continue
+        harmless = not successor or key.rpartition(".")[2] in HARMLESS or ".rollout." in key
+        holder, _, name = successor.rpartition(".")
+        declared = not successor or name in list(OmegaConf.select(config, holder) or {})  # missing values count
+        found.append(IgnoredKey(key, value, successor if declared else f"++{successor}", not harmless))
+    return found
+
+
+def _moved(config: DictConfig, keys: list[str]) -> dict[str, str]:
+    """Where verl's own migration puts each key; keys that it does not know are absent."""
+    migrate = importlib.import_module("verl.experimental.reward_loop").migrate_legacy_reward_impl
+    marked = copy.deepcopy(config)
+    with open_dict(marked):
+        for section in OLD_SECTIONS:
+            _clear(marked[section])
+        for key in keys:
+            OmegaConf.update(marked, key, f"{_MARK}{key}", merge=False, force_add=True)
+    try:
+        moved = migrate(marked)
+    except Exception:  # keys in shapes that the migration does not expect; those that it takes are looked at alone
+        return {} if len(keys) == 1 else {key: place for one in keys for key, place in _moved(config, [one]).items()}
+    places = ((str(value), f"reward.{place}") for place, value in _leaves(moved.reward))
+    return {value.removeprefix(_MARK): place for value, place in places if value.startswith(_MARK)}
+
+
+_MARK = "verl-prpo looks where this goes: "
+
+
+def _leaves(tree: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name in map(str, tree):
+        if OmegaConf.is_missing(tree, name):
+            continue
+        node = tree._get_node(name)
+        if isinstance(node, DictConfig) and not (node._is_none() or node._is_interpolation()):
+            yield from _leaves(node, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", tree.get(name)
+
+
+def _clear(section: DictConfig) -> None:
+    for name in list(map(str, section)):
+        node = section._get_node(name)
+        if isinstance(node, DictConfig) and not node._is_none():
+            _clear(node)
+        else:
+            section[name] = None
