@@ -15,7 +15,7 @@ OPEN, CLOSE = "<think>", "</think>"
 
 _THOUGHTS = "think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|seed:think"
 _OTHERS = "answer|solution|conclusion|final|output|step|begin_of_solution|end_of_solution"
-_MARKED = r"<\|?\s*(?P<{0}>/?)\s*(?:{1})(?:\s[^<>\n]*)?\s*/?\|?>"
+_MARKED = r"<\|?\s{{0,3}}(?P<{0}>/?)\s{{0,3}}(?:{1})(?:\s[^<>\n]{{0,100}})?/?\|?>"
 
 _THOUGHT_TAG = re.compile(
     _MARKED.format("close", _THOUGHTS)
@@ -25,7 +25,6 @@ _THOUGHT_TAG = re.compile(
     re.IGNORECASE,
 )
 _OTHER_TAG = re.compile(_MARKED.format("other", _OTHERS), re.IGNORECASE)
-_LINE_START = re.compile(r"(?:\A|\n)[ \t]*\Z")
 
 
 def tag_spans(text: str) -> list[tuple[int, int, bool]]:
@@ -77,18 +76,18 @@ def closing_tag(prompt: str) -> str | None:
 
 
 def after_thoughts(text: str) -> str:
-    """What a response says after its thoughts, "" where it ends inside one.
+    """What a response says after its last thought, up to one that it begins and does not end.
 
     A closing tag ends whatever came before it. An opening tag begins a thought where it begins a line; in the middle of
     one it is only mentioned.
     """
-    begin: int | None = 0
+    begin, end = 0, len(text)
     for tag in _THOUGHT_TAG.finditer(text):
         if _closes(tag):
-            begin = tag.end()
-        elif begin is not None and _LINE_START.search(text, begin, tag.start()):
-            begin = None
-    return "" if begin is None else text[begin:]
+            begin, end = tag.end(), len(text)
+        elif end == len(text) and not text[max(begin, text.rfind("\n", begin, tag.start())) : tag.start()].strip():
+            end = tag.start()
+    return text[begin:end]
 
 
 def decode_with_tags(tokenizer: Any, ids: Sequence[int]) -> str:

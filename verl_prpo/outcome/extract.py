@@ -5,20 +5,21 @@
 import re
 from collections import deque
 
+from verl_prpo.thinking import after_thoughts
+
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
 _HASHES = re.compile(r"#{4,}[^\n]*")
 _HASHES_PART = re.compile(r"#{4,}((?:(?!####).)*)", re.DOTALL)
-_THOUGHT, _END_OF_THOUGHT = "<think>", "</think>"
 
 
 def final_answer(data_source: str, response: str) -> str | None:
     """The answer that a response gives in the end; None where it gives none in the asked form.
 
-    What comes before `</think>`, or behind a `<think>` that is never closed, is not read. Where a row of
+    Thoughts are not read, see `verl_prpo.thinking.after_thoughts`. Where a row of
     GSM8K holds a box and a `####` line, the later one counts. Of several `####` on a line the last one counts, as in
     verl's scorer; one with nothing behind it closes a heading of Markdown and is no answer.
     """
-    text = response.rpartition(_END_OF_THOUGHT)[2].partition(_THOUGHT)[0]
+    text = after_thoughts(response)
     box = _last(_BOX, text)
     hashes = _behind_hashes(text) if "gsm8k" in data_source.lower() else None
     if hashes is not None and (box is None or hashes[0] > box.start()):

@@ -37,7 +37,7 @@ class Shown:
 def has_words(text: str) -> bool:
     """Whether a text says anything besides white space, invisible characters and the tags around thoughts and
     answers."""
-    return _has_words(text, tag_spans(text), 0, len(text))
+    return _has_words(text, tag_spans(text), 0)
 
 
 def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
@@ -51,21 +51,20 @@ def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
         No steps at all where no finished segment has words.
     """
     response = "".join(segments)
-    tags = tag_spans(response)  # of the whole: a tag may lie across segments
     ends = list(accumulate(map(len, segments)))
-    wordy = [
-        _has_words(response, tags, begin, end) for begin, end in zip([0, *ends[:-1]], ends, strict=False) if segments
-    ]
+    tags = _by_segment(tag_spans(response), [0, *ends[:-1]], ends)  # of the whole: a tag may lie across segments
+    begins = [end - len(segment) for segment, end in zip(segments, ends, strict=True)]
+    wordy = [_has_words(segment, theirs, begin) for segment, theirs, begin in zip(segments, tags, begins, strict=True)]
     unfinished = bool(truncated and wordy and wordy[-1])
     judged = len(segments) - unfinished
     steps: list[str] = []
     places: list[int | None] = []
     waiting = ""  # text for the next step
-    for segment, end, says in zip(segments[:judged], ends, wordy, strict=False):
+    for segment, theirs, says in zip(segments[:judged], tags, wordy, strict=False):
         if says:
             steps.append(waiting + segment)
             waiting = ""
-        elif steps and not waiting and not _opens(tags, end - len(segment), end):
+        elif steps and not waiting and not (theirs and theirs[-1][2]):
             steps[-1] += segment
         else:
             waiting += segment
@@ -79,25 +78,32 @@ def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
     return Shown(steps, [*places, *[None] * unfinished], unfinished)
 
 
-def _has_words(text: str, tags: Sequence[tuple[int, int, bool]], begin: int, end: int) -> bool:
-    at = begin
+def _by_segment(
+    tags: Sequence[tuple[int, int, bool]], begins: Sequence[int], ends: Sequence[int]
+) -> list[list[tuple[int, int, bool]]]:
+    """For each segment the tags that lie in it, wholly or in part."""
+    found: list[list[tuple[int, int, bool]]] = []
+    first = 0
+    for begin, end in zip(begins, ends, strict=False):
+        while first < len(tags) and tags[first][1] <= begin:
+            first += 1
+        last = first
+        while begin < end and last < len(tags) and tags[last][0] < end:
+            last += 1
+        found.append(list(tags[first:last]))
+    return found
+
+
+def _has_words(segment: str, tags: Sequence[tuple[int, int, bool]], begin: int) -> bool:
+    """Whether a segment that begins at a character of the response says anything outside these tags of the response."""
+    at = 0
     for tag_begin, tag_end, _ in tags:
-        if tag_end <= at:
-            continue
-        if tag_begin >= end:
-            break
-        if any(map(_is_word, text[at : max(at, tag_begin)])):
+        if any(map(_is_word, segment[at : max(at, tag_begin - begin)])):
             return True
-        at = max(at, tag_end)
-    return any(map(_is_word, text[at:end]))
+        at = max(at, tag_end - begin)
+    return any(map(_is_word, segment[at:]))
 
 
 def _is_word(character: str) -> bool:
     """Whether a character is seen: no separator, control or format character, and no sign of a broken one."""
     return character != _BROKEN and unicodedata.category(character)[0] not in "CZ"
-
-
-def _opens(tags: Sequence[tuple[int, int, bool]], begin: int, end: int) -> bool:
-    """Whether the last tag that ends within a span, or lies over its end, opens something."""
-    found = [opens for tag_begin, tag_end, opens in tags if tag_end > begin and tag_begin < end]
-    return bool(found) and found[-1]
