@@ -53,6 +53,7 @@ def interrupting(generate):  # Ctrl-C once two problems are done, whatever the s
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background
 generation.VllmEngine = one_engine
+closing, VllmEngine.close = VllmEngine.close, lambda engine: None
 files = [str(folder / "digits.parquet"), str(folder / "aime_tiny.parquet")]
 common = ["--reward-function", str(folder / "reward.py"), "--max-tokens", sys.argv[2], "--vllm", "max_num_seqs=2"]
 evaluate = ["eval", str(folder / "run"), "--data", *files, "--out", str(folder / "out"), *common]
@@ -79,6 +80,8 @@ for name, call in calls.items():
     lines = kept.read_text().splitlines() if kept.exists() else []
     found[name] = {"status": status, "printed": printed, "said": said, "kept": lines}
 (folder / "calls.json").write_text(json.dumps(found))
+for engine in engines:
+    closing(engine)
 """
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import arithmetic_prm
 import numpy as np
 import pytest
-import yaml
 
 from verl_prpo.cli.agreement import auroc, auroc_with_interval, best_detection, detection
 from verl_prpo.cli.main import main
@@ -63,36 +62,47 @@ def dumped(
     return {**verls, "prpo": record_of(rollout)}
 
 
+TIMES = 20
+
+
+def repeated(rows: Sequence[dict[str, Any]], times: int = TIMES) -> list[dict[str, Any]]:
+    """The same responses to as many different prompts, for a verdict needs more than a few."""
+    key = "input" if "input" in rows[0] else "prompt"
+    return [{**one, key: f"{i}. {one[key]}"} for i in range(times) for one in rows]
+
+
 @pytest.fixture
 def calibrate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
     def run(source: Path, *arguments: str) -> dict[str, Any]:
-        words = [str(source), *arguments, "--histogram", str(tmp_path / "scores.png"), "--json"]
+        words = [str(source), *arguments, "--json"]
         if "--recorded" not in words:
             words += arithmetic_prm.overrides(tmp_path / "prm")
-        assert main(["calibrate", *words]) == 0
-        return json.loads(capsys.readouterr().out)
+        status = main(["calibrate", *words])
+        found = json.loads(capsys.readouterr().out)
+        assert status == {"fit": 0, "in doubt": 3, "do not": 4}[found["verdict"]]
+        return found
 
     return run
 
 
 class TestKnownScores:
     def test_distribution_and_suggested_prior_are_those_of_the_segments(self, calibrate: Any, tmp_path: Path) -> None:
-        found = calibrate(jsonl(tmp_path / "in.jsonl", [row(RIGHT, RIGHT, WRONG), row(NOTHING)]))
+        found = calibrate(jsonl(tmp_path / "in.jsonl", repeated([row(RIGHT, RIGHT, WRONG), row(NOTHING)])))
 
         scores = [0.9, 0.9, 0.1, 0.5]
-        assert (found["responses"], found["segments"]) == (2, 4)
+        assert (found["responses"], found["segments"]) == (2 * TIMES, 4 * TIMES)
         assert found["mean"] == pytest.approx(np.mean(scores))
         assert found["std"] == pytest.approx(np.std(scores))
         suggested = found["suggested"]
         assert suggested == {"prior_mean": found["prior_mean"], "prior_std": found["prior_std"]}
         assert found["quantiles"] == {
-            "0.0": 0.1, "0.05": pytest.approx(0.16), "0.25": pytest.approx(0.4), "0.5": pytest.approx(0.7),
+            "0.0": 0.1, "0.05": 0.1, "0.25": pytest.approx(0.4), "0.5": pytest.approx(0.7),
             "0.75": 0.9, "0.95": 0.9, "1.0": 0.9,
         }  # fmt: skip
 
     def test_the_prior_weighs_a_segment_by_its_length(self, calibrate: Any, tmp_path: Path) -> None:
         rows = [dumped(("a" * 30, 0.9), ("b" * 10, 0.1), score=1.0), dumped(("c" * 40, 0.5), score=0.0)]
-        found = calibrate(jsonl(tmp_path / "1.jsonl", rows), "--recorded")
+        found = calibrate(jsonl(tmp_path / "1.jsonl", repeated(rows)), "--recorded")
 
         tokens = np.repeat([0.9, 0.1, 0.5], [30, 10, 40])
         assert found["prior_mean"] == pytest.approx(tokens.mean()) != pytest.approx(found["mean"])
@@ -102,31 +112,36 @@ class TestKnownScores:
         rows = [
             row(RIGHT, RIGHT, outcome=1.0),  # mean 0.9, min 0.9
             row(NOTHING, NOTHING, outcome=1.0),  # mean 0.5, min 0.5
-            row(RIGHT, RIGHT, RIGHT, WRONG, outcome=-1.0),  # mean 0.7, min 0.1
+            row(RIGHT, RIGHT, RIGHT, WRONG, outcome=0.0),  # mean 0.7, min 0.1
             row(WRONG, outcome=0.0),  # mean 0.1, min 0.1
             row(WRONG),  # unknown
         ]
-        found = calibrate(jsonl(tmp_path / "in.jsonl", rows))
+        found = calibrate(jsonl(tmp_path / "in.jsonl", repeated(rows)))
 
-        assert (found["outcomes_right"], found["outcomes_wrong"]) == (2, 2)
+        assert (found["outcomes_right"], found["outcomes_wrong"]) == (2 * TIMES, 2 * TIMES)
         assert found["area_of_mean"]["value"] == 0.75
         assert found["area_of_min"]["value"] == 1.0
         assert found["area_of_mean"]["low"] <= 0.75 <= found["area_of_mean"]["high"]
         assert found["steps"] is None
 
     def test_the_threshold_of_outcomes_can_be_set(self, calibrate: Any, tmp_path: Path) -> None:
-        source = jsonl(tmp_path / "in.jsonl", [row(RIGHT, outcome=0.9), row(WRONG, outcome=0.6)])
-        assert calibrate(source)["outcomes_right"] == 2
-        assert calibrate(source, "--outcome-threshold", "0.8")["outcomes_right"] == 1
+        rows = [row(RIGHT, outcome=0.9), row(WRONG, outcome=0.6), row(WRONG, outcome=0.1)]
+        source = jsonl(tmp_path / "in.jsonl", repeated(rows))
+        graded = calibrate(source)
+        assert (graded["outcomes_right"], graded["outcomes_wrong"]) == (0, 0)
+        assert "unknown: the reward has three values or more" in graded["verdict_source"]
+        assert calibrate(source, "--outcome-threshold", "0.5")["outcomes_right"] == 2 * TIMES
+        assert calibrate(source, "--outcome-threshold", "0.8")["outcomes_right"] == TIMES
 
     def test_wrong_steps_found_and_missed(self, calibrate: Any, tmp_path: Path) -> None:
         rows = [
             row(RIGHT, WRONG, WRONG, NOTHING, step_labels=[1, 0, "-", False]),  # the last is missed at 0.5
             row(RIGHT, WRONG, RIGHT, step_labels=[True, "+", None]),  # the second is called wrong
         ]
-        steps = calibrate(jsonl(tmp_path / "in.jsonl", rows))["steps"]
+        steps = calibrate(jsonl(tmp_path / "in.jsonl", repeated(rows)))["steps"]
 
-        assert (steps["right"], steps["wrong"]) == (3, 3)
+        assert (steps["right"], steps["wrong"]) == (3 * TIMES, 3 * TIMES)
+        assert steps["informed"]["value"] == pytest.approx(2 / 3 - 1 / 3)
         at_middle = {"threshold": 0.5, "recall": pytest.approx(2 / 3), "precision": pytest.approx(2 / 3)}
         assert {key: steps["at_middle"][key] for key in at_middle} == at_middle
         assert (steps["best"]["threshold"], steps["best"]["recall"]) == (pytest.approx(0.7), 1.0)
@@ -134,18 +149,22 @@ class TestKnownScores:
         assert steps["area"] == pytest.approx((2 * 3 + 0.5 * 2) / 9)
 
     def test_a_prm_that_always_says_the_same_gets_no_prior(self, calibrate: Any, tmp_path: Path) -> None:
-        found = calibrate(jsonl(tmp_path / "in.jsonl", [row(RIGHT, RIGHT, outcome=1), row(RIGHT, outcome=0)]))
-        assert found["suggested"] is None
+        rows = [row(RIGHT, RIGHT, outcome=1), row(RIGHT, outcome=0)]
+        found = calibrate(jsonl(tmp_path / "in.jsonl", repeated(rows)))
+        assert (found["verdict"], found["suggested"]) == ("do not", None)
+        assert found["reasons"] == ["all scores are 0.9: a PRM that always says the same teaches nothing"]
         assert found["area_of_mean"]["value"] == 0.5
 
     def test_a_response_past_the_context_counts_for_what_was_read(self, calibrate: Any, tmp_path: Path) -> None:
-        rows = [row(RIGHT, NOTHING * arithmetic_prm.CONTEXT, RIGHT), row(WRONG)]
+        rows = repeated([row(RIGHT, NOTHING * arithmetic_prm.CONTEXT, RIGHT), row(WRONG)])
         found = calibrate(jsonl(tmp_path / "in.jsonl", rows))
-        assert (found["responses"], found["segments"], found["unread"]) == (2, 2, 2)
+        assert (found["responses"], found["segments"], found["unread"]) == (2 * TIMES, 2 * TIMES, 2 * TIMES)
         assert found["mean"] == pytest.approx(0.5)
+        assert "50% of the segments have no score" in "".join(found["reasons"])
 
         found = calibrate(jsonl(tmp_path / "in.jsonl", rows), "reward.prm.overlong=raise")
-        assert (found["responses"], found["failures"]) == (1, {"overlong": 1})
+        assert (found["responses"], found["failures"]) == (TIMES, {"overlong": TIMES})
+        assert found["suggested"] is None
 
 
 class TestInput:
@@ -171,14 +190,89 @@ class TestInput:
 
     def test_recorded_scores_need_no_prm(self, calibrate: Any, tmp_path: Path) -> None:
         rows = [dumped(("a", 0.2), ("b", 0.6), score=1.0), dumped(("c", 0.1), ("d", None), score=0.0)]
-        found = calibrate(jsonl(tmp_path / "1.jsonl", rows), "--recorded")
+        found = calibrate(jsonl(tmp_path / "1.jsonl", repeated(rows)), "--recorded")
         assert found["mean"] == pytest.approx(0.3)
-        assert (found["segments"], found["unread"], found["area_of_min"]["value"]) == (3, 1, 1.0)
+        assert (found["segments"], found["unread"], found["area_of_min"]["value"]) == (3 * TIMES, TIMES, 1.0)
 
     def test_where_some_responses_have_a_record_the_others_are_left_out(self, tmp_path: Path) -> None:
         rows = [dumped(("a", 0.2), score=1.0), {**dumped(("b", 0.3), score=1.0), "prpo": None}]
         assert [r.segments for r in read_responses(jsonl(tmp_path / "1.jsonl", rows))] == [["a"]]
         assert [r.segments for r in read_responses(jsonl(tmp_path / "2.jsonl", rows[1:]))] == [["b"]]
+
+    def test_a_grpo_dump_has_its_turns_whatever_its_template_prefills(self, tmp_path: Path) -> None:
+        question = {"role": "user", "content": "What?"}
+        ends = ["", "<think>\n", "<think>\n\n</think>\n\n"]
+        rows = [{"input": f"user\nWhat?\nassistant\n{end}", "output": "a\n\nb", "score": 1.0} for end in ends]
+        found = read_responses(jsonl(tmp_path / "1.jsonl", rows))
+        assert [list(response.messages) for response in found] == [[question]] * 3
+        assert [response.thinking for response in found] == [False, True, False]
+        assert found.notes == []
+
+    def test_a_prompt_whose_turns_are_uncertain_is_pointed_out_with_the_remedy(self, tmp_path: Path) -> None:
+        known = {"input": "user\nWhat?\nassistant\n", "output": "a", "score": 1.0}
+        source = jsonl(tmp_path / "1.jsonl", [known, known | {"input": "What?"}])
+        (note,) = read_responses(source).notes
+        assert "the chat turns of 1 of 2 prompts are uncertain" in note
+        assert "1.jsonl, line 2: no chat template is recognised in 'What?'" in note
+        assert "--messages-from FILE.parquet" in note
+
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What?"}]
+        data = jsonl(tmp_path / "train.jsonl", [{"prompt": messages}])
+        bare = jsonl(tmp_path / "2.jsonl", [known | {"input": "Be brief. What?"}])
+        (response,) = read_responses(bare, "", None, data)
+        assert response.messages == messages
+        with pytest.raises(InputError, match=r"2.jsonl, line 1: --messages-from .*: no row has the messages"):
+            read_responses(jsonl(tmp_path / "2.jsonl", [known | {"input": "Why?"}]), "", None, data)
+
+    def test_right_and_wrong_come_from_acc_then_from_an_outcome_of_two_values(self, tmp_path: Path) -> None:
+        def right(name: str, *known: dict[str, Any]) -> list[bool | None]:
+            rows = [{"prompt": "?", "response": "a", **one} for one in known]
+            return [response.right for response in read_responses(jsonl(tmp_path / name, rows))]
+
+        assert right("a", {"acc": 1, "outcome": 0.3}, {"acc": 0, "outcome": 0.9}) == [True, False]
+        assert right("b", {"outcome_parts": {"acc": True}}, {"outcome_parts": {"acc": False}}) == [True, False]
+        assert right("c", {"outcome": 2}, {"outcome": -1}, {}) == [True, False, None]
+        assert right("d", {"outcome": 0.1}, {"outcome": 0.2}, {"outcome": 0.3}) == [None] * 3
+        rows = [dumped(("a", 0.1), score=1.0 - i) | {"acc": i} for i in range(2)]  # as verl's older trainer dumps acc
+        for one in rows:
+            one.pop("prpo")
+        assert [r.right for r in read_responses(jsonl(tmp_path / "e", rows))] == [False, True]
+
+    def test_acc_of_a_record_goes_before_a_reward_with_a_penalty(self, tmp_path: Path) -> None:
+        rows = [dumped(("a", 0.1), score=score) for score in (-1.0, -1.4, 0.8)]
+        for one, acc in zip(rows, (0, 0, 1), strict=True):
+            one["prpo"]["outcome_parts"] = {"acc": acc}
+        assert [r.right for r in read_responses(jsonl(tmp_path / "1.jsonl", rows))] == [False, False, True]
+
+    def test_nothing_is_left_out_in_silence(self, tmp_path: Path) -> None:
+        texts = ["", " \n\n", "<think>\n\n</think>", "a\n\nb\ufffd", "a"]
+        rows = [{"prompt": "?", "response": text} for text in texts]
+        found = read_responses(jsonl(tmp_path / "in.jsonl", rows))
+        assert [response.segments for response in found] == [["a\n\n", "b\ufffd"], ["a"]]
+        assert found.notes == [
+            "3 of 5 responses are empty, or white space and tags alone, and are left out",
+            "1 responses were cut off within a character (U+FFFD at the end); their last step is unfinished",
+        ]
+        rows = [dumped(("a", 0.2), score=1.0), {**dumped(("b", 0.3), score=1.0), "prpo": None}]
+        (note,) = read_responses(jsonl(tmp_path / "1.jsonl", rows)).notes
+        assert "1 responses have no record" in note
+
+    def test_segments_without_words_are_no_steps(self, tmp_path: Path) -> None:
+        segments = ["<think>\n", "a\n\n", "</think>\n\n", "b"]
+        labels = [None, 0, None, 1]
+        rows = [{"segments": segments, "step_labels": labels}, {"response": "".join(segments)}]
+        labelled, plain = read_responses(jsonl(tmp_path / "in.jsonl", [{"prompt": "?", **one} for one in rows]))
+        assert labelled.segments == ["<think>\na\n\n</think>\n\n", "b"] == plain.segments
+        assert labelled.step_labels == [False, True]
+        recorded = [dumped(("a", 0.2), ("\n\n", 0.97), ("b", 0.4), score=1.0)]
+        (response,) = read_responses(jsonl(tmp_path / "1.jsonl", recorded))
+        assert (response.segments, response.recorded) == (["a\n\n", "b"], [0.2, 0.4])
+
+    def test_several_delimiters_with_escapes(self, calibrate: Any, tmp_path: Path) -> None:
+        rows = repeated([{"prompt": "?", "response": "1 + 1 = 2; so\tand\\n 1 + 1 = 3"}])
+        source = jsonl(tmp_path / "in.jsonl", rows)
+        words = ("--delimiter", ";", "--delimiter", r"\t", "--delimiter", r"\\n")
+        assert calibrate(source, *words)["segments"] == 4 * TIMES
 
     def test_plain_responses_are_cut_after_blank_lines(self, tmp_path: Path) -> None:
         rows = [
@@ -203,7 +297,9 @@ class TestInput:
         [
             ("{", "line 1"),
             ("[]", "not a JSON object"),
-            ('{"response": "a"}', "'prompt' is missing"),
+            ('{"response": "a"}', "neither prompt, a text, nor messages, a chat; its keys are response"),
+            ('{"output": "a", "score": 1}', "needs input, the prompt's text, or messages"),
+            ('{"prompt": "?", "response": "a", "outcome": "yes"}', "outcome must be a number, not 'yes'"),
             ('{"prompt": "?"}', "none of segments, steps and response"),
             ('{"prompt": "?", "steps": ["a"], "step_labels": [1, 0]}', "2 step_labels for 1 segments"),
             ('{"prompt": "?", "steps": ["a"], "step_labels": ["good"]}', "step label 'good'"),
@@ -225,48 +321,57 @@ class TestInput:
 
     def test_a_sample_is_drawn_by_its_seed(self, calibrate: Any, tmp_path: Path) -> None:
         source = jsonl(tmp_path / "in.jsonl", [row(*[RIGHT] * n, WRONG) for n in range(40)])
-        drawn = [calibrate(source, "--limit", "5", "--seed", seed)["segments"] for seed in ("1", "1", "2", "3")]
+        drawn = [calibrate(source, "--limit", "25", "--seed", seed)["segments"] for seed in ("1", "1", "2", "3")]
         assert drawn[0] == drawn[1]
         assert len(set(drawn)) > 1
-        assert calibrate(source, "--limit", "5")["responses"] == 5
+        assert calibrate(source, "--limit", "25")["responses"] == 25
+
+    def test_whole_prompts_are_drawn(self, calibrate: Any, tmp_path: Path) -> None:
+        rows = [row(RIGHT, outcome=1), row(WRONG, outcome=0)]
+        rows = [{**one, "prompt": f"{i}"} for i in range(100) for one in rows]
+        found = calibrate(jsonl(tmp_path / "in.jsonl", rows), "--limit", "40")
+        assert (found["responses"], found["prompts"], found["mixed"]) == (40, 20, 20)
 
 
 class TestCommand:
     def test_it_prints_a_table_and_the_lines_to_paste(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-        source = jsonl(tmp_path / "in.jsonl", [row(RIGHT, WRONG, outcome=1), row(WRONG, outcome=0)])
-        picture = tmp_path / "scores.png"
+        source = jsonl(tmp_path / "in.jsonl", repeated([row(RIGHT, WRONG, outcome=1), row(WRONG, outcome=0)]))
         prm = arithmetic_prm.overrides(tmp_path / "prm")
-        assert main(["calibrate", str(source), *prm, "--histogram", str(picture)]) == 0
+        assert main(["calibrate", str(source), *prm]) == 3  # no prompt has both
         printed = capsys.readouterr().out
 
         assert "\x1b" not in printed
         assert "AUROC of min step score" in printed
         # The first step is joined to the second by a blank line; every character counts.
         of_each = np.repeat([0.9, 0.1, 0.1], [len(RIGHT) + 2, len(WRONG), len(WRONG)])
-        mean, std = of_each.mean(), of_each.std()
-        pasted = printed[printed.index("algorithm:\n") :]
-        assert pasted == f"algorithm:\n  prpo:\n    prior_mean: {mean:.5g}\n    prior_std: {std:.5g}\n"
+        pasted = f"++algorithm.prpo.prior_mean={of_each.mean():.5g} ++algorithm.prpo.prior_std={of_each.std():.5g}\n"
+        assert printed.endswith("\n" + pasted)
 
     def test_small_scores_keep_their_digits(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         scores = [0.000149, 0.000151, 0.000203]  # as of implicit_prm with beta 0.001
-        source = jsonl(tmp_path / "1.jsonl", [dumped(*(("a", score) for score in scores), score=1.0)])
-        assert main(["calibrate", str(source), "--recorded", "--histogram", str(tmp_path / "scores.png")]) == 0
+        rows = repeated([dumped(*(("a", score) for score in scores), score=1.0)])
+        assert main(["calibrate", str(jsonl(tmp_path / "1.jsonl", rows)), "--recorded"]) == 3
         printed = capsys.readouterr().out
-        pasted = yaml.safe_load(printed[printed.index("algorithm:\n") :])["algorithm"]["prpo"]
-        assert float(pasted["prior_mean"]) == pytest.approx(np.mean(scores), rel=1e-4)
-        assert float(pasted["prior_std"]) == pytest.approx(np.std(scores), rel=1e-4)
+        mean, std = printed.splitlines()[-1].split()
+        assert float(mean.partition("=")[2]) == pytest.approx(np.mean(scores), rel=1e-4)
+        assert float(std.partition("=")[2]) == pytest.approx(np.std(scores), rel=1e-4)
         assert "0% 0.000149" in printed and "100% 0.000203" in printed
 
-    def test_a_histogram_is_drawn(self, calibrate: Any, tmp_path: Path) -> None:
+    def test_a_histogram_is_drawn_where_asked_and_nowhere_else(
+        self, calibrate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         pytest.importorskip("matplotlib.figure", exc_type=ImportError)
-        rows = [row(RIGHT, outcome=1), row(WRONG, outcome=0), row(NOTHING)]
-        picture = Path(calibrate(jsonl(tmp_path / "in.jsonl", rows))["histogram"])
-        assert picture.read_bytes().startswith(b"\x89PNG")
+        monkeypatch.chdir(tmp_path)
+        source = jsonl(tmp_path / "in.jsonl", repeated([row(RIGHT, outcome=1), row(WRONG, outcome=0), row(NOTHING)]))
+        assert calibrate(source)["histogram"] is None
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "prm"]
+        assert calibrate(source, "--histogram", "scores.png")["histogram"] == "scores.png"
+        assert Path("scores.png").read_bytes().startswith(b"\x89PNG")
 
     def test_without_matplotlib_the_rest_is_there_and_what_gives_it_is_said(
-        self, calibrate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        source = jsonl(tmp_path / "1.jsonl", [dumped(("a", 0.2), score=1.0)])
+        source = jsonl(tmp_path / "1.jsonl", repeated([dumped(("a", 0.2), score=1.0)]))
         real = builtins.__import__
 
         def without_matplotlib(name: str, *rest: Any) -> Any:
@@ -275,7 +380,7 @@ class TestCommand:
             return real(name, *rest)
 
         monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-        assert main(["calibrate", str(source), "--recorded", "--json"]) == 0
+        assert main(["calibrate", str(source), "--recorded", "--json", "--histogram", str(tmp_path / "a.png")]) == 4
         printed = capsys.readouterr()
         assert json.loads(printed.out)["histogram"] is None
         assert "pip install matplotlib" in printed.err
@@ -293,14 +398,14 @@ class TestCommand:
     def test_what_is_wrong_is_said(
         self, arguments: list[str], status: int, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        source = jsonl(tmp_path / "in.jsonl", [row(RIGHT)])
+        source = jsonl(tmp_path / "in.jsonl", repeated([row(RIGHT)]))
         assert main(["calibrate", str(source), *arguments]) == status
         assert reason in capsys.readouterr().err
 
     def test_a_prm_that_fails_on_every_response_says_how(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        source = jsonl(tmp_path / "in.jsonl", [row(NOTHING * arithmetic_prm.CONTEXT)])
+        source = jsonl(tmp_path / "in.jsonl", repeated([row(NOTHING * arithmetic_prm.CONTEXT)]))
         prm = arithmetic_prm.overrides(tmp_path / "prm")
         assert main(["calibrate", str(source), *prm, "reward.prm.overlong=raise"]) == 1
         assert "for example overlong" in capsys.readouterr().err

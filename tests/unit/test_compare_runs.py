@@ -191,3 +191,20 @@ class TestWhatIsNoLog:
         empty.mkdir()
         with pytest.raises(LogError, match="no log with steps in the folder"):
             read_run(empty)
+
+
+class TestRunsOfWandbAlone:
+    @pytest.mark.parametrize("given", ["", "wandb", "wandb/run-1-abc", "wandb/run-1-abc/run-abc.wandb"])
+    def test_the_setting_to_add_is_named(self, tmp_path: Path, given: str) -> None:
+        folder = tmp_path / "wandb" / "run-1-abc"
+        folder.mkdir(parents=True)
+        (folder / "run-abc.wandb").write_bytes(b":W&B\0")
+        (tmp_path / "wandb" / "debug.log").write_text("starting")
+        with pytest.raises(LogError, match=r"wandb.*not read here; trainer\.logger='\[console,file,wandb\]'"):
+            read_run(tmp_path / given)
+
+    def test_a_console_log_beside_it_is_read(self, logged: Any, tmp_path: Path) -> None:
+        _, _, console = logged(ROWS, "other")
+        (tmp_path / "run" / "wandb").mkdir(parents=True)
+        (tmp_path / "run" / "train.log").write_text(console)
+        assert read_run(tmp_path / "run").kind == "console"

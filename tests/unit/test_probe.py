@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from verl_prpo.cli.responses import cut
 from verl_prpo.prm.results import PrmFailure, PrmResult
 from verl_prpo.probe.numbers import last_number, with_answer, with_wrong_number
 from verl_prpo.probe.payment import Judged, Pay, estimated_tokens, pay_of_both
-from verl_prpo.probe.perturbations import FILLERS, PERTURBATIONS, POLITE, Harm, Solution
+from verl_prpo.probe.perturbations import FILLERS, OPENINGS, PERTURBATIONS, POLITE, Harm, Solution
 from verl_prpo.probe.report import Prior, Probed, report, variants
 from verl_prpo.probe.verdict import Interval, Pair, Verdict, judge, mean_interval
 
@@ -307,3 +308,40 @@ class TestReport:
         found = report(self.PROBED, asked, results, Prior(0.5, 0.2), len, 0.25, seed=0)
         assert found.unscored == 2 and found.failure == "overlong: too long"
         assert {finding.responses for finding in found.findings} == {5}
+
+
+class TestThoughts:
+    """A policy that thinks and drifts still ends its thought where it answers."""
+
+    INNER, OUTER = "First 1 + 2 = 3\n\nthen 3 * 4 = 12\n", "So 12 it is\n\nThe answer is 12"
+
+    def texts(self, text: str, thinking: bool, seed: str = "0/1") -> dict[str, str]:
+        solution = Solution.of(cut(text, "\n\n"), "\n\n", thinking)
+        assert "".join(solution.segments) == text
+        made = {perturbation.name: perturbation(solution, seed) for perturbation in PERTURBATIONS}
+        return {name: "".join(segments) for name, segments in made.items() if segments is not None}
+
+    @pytest.mark.parametrize("seed", map(str, range(8)))
+    def test_a_thought_that_the_prompt_opened(self, seed: str) -> None:
+        found = self.texts(f"{self.INNER}</think>\n\n{self.OUTER}", thinking=True, seed=seed)
+        assert found["jump_to_answer"] == "</think>\n\nThe answer is 12"
+        assert found["polite_only"].startswith("</think>\n\n")
+        for name in {"drop_step", "skip_to_answer", "answer_early", "repeat_step", "shuffle_steps", "pad"} & set(found):
+            assert found[name].count("</think>") == 1, name
+            thought, _, answer = found[name].partition("</think>")
+            assert thought.strip() and "answer is" in answer
+
+    def test_a_thought_of_the_response_itself(self) -> None:
+        found = self.texts(f"<think>\n{self.INNER}</think>\n\n{self.OUTER}", thinking=False)
+        assert found["short_first_line"].startswith(tuple(f"<think>\n{word}\n\nFirst" for word in OPENINGS))
+        assert found["jump_to_answer"] == "<think>\n</think>\n\nThe answer is 12"
+        assert all(text.count("<think>") == 1 for text in found.values())
+
+    def test_text_before_the_change_stays_as_it_is(self) -> None:
+        text = f"{self.INNER}</think>\n\n{self.OUTER}"
+        assert self.texts(text, thinking=True)["polite_end"].startswith(text)
+
+    def test_without_thoughts_nothing_is_added(self) -> None:
+        assert not any("think>" in text for text in self.texts(self.INNER + self.OUTER, thinking=False).values())
+        # Never closed: cut off, or a policy that stopped within its thought.
+        assert not any("think>" in text for text in self.texts(self.INNER + self.OUTER, thinking=True).values())

@@ -17,6 +17,7 @@ import pytest
 import verl
 from omegaconf import DictConfig, OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
+from verl.utils.tracking import Tracking
 from verl_configs import RUNNABLE, compose, validate
 
 from verl_prpo.config import CustomFamily, PrmConfig, PrpoConfig, engine_of, prm_config, prpo_config, uses_prpo
@@ -24,6 +25,7 @@ from verl_prpo.config_check import check_config
 from verl_prpo.cpu.distribution import CpuVllmFinder
 from verl_prpo.data.problem_sets import SETS
 from verl_prpo.outcome.settings import MathVerifierConfig
+from verl_prpo.viewer.compare_arms import read_arms
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
@@ -86,6 +88,26 @@ def test_recipe_passes_verls_validation_and_the_plugins(name: str) -> None:
 
     assert config.algorithm.adv_estimator == ("grpo" if name.startswith("grpo") else "prpo")
     assert config.trainer.experiment_name == name
+
+
+def test_every_recipe_logs_where_compare_reads_and_no_two_into_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VERL_FILE_LOGGER_PATH", raising=False)
+    monkeypatch.delenv("VERL_FILE_LOGGER_ROOT", raising=False)
+    for name in NAMES:
+        trainer = compose(name, config_dir=RECIPES).trainer
+        assert "file" in trainer.logger and "console" in trainer.logger
+        tracking = Tracking(trainer.project_name, trainer.experiment_name, ["file"])
+        tracking.log({"critic/score/mean": 0.5}, step=1)
+        tracking.finish()
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert files == [Path(f"verl-prpo/{name}.jsonl") for name in sorted(NAMES)]
+    assert [arm.label for arm in read_arms(["verl-prpo/grpo_laptop.jsonl", "verl-prpo/prpo_laptop.jsonl"])] == [
+        "grpo_laptop.jsonl",
+        "prpo_laptop.jsonl",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

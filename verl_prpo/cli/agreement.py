@@ -15,11 +15,11 @@ INTERVAL = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
-class Area:
-    """An area under the ROC curve.
+class Estimate:
+    """A figure of a sample, such as an area under the ROC curve.
 
     Attributes:
-        value: the share of pairs (a right one, a wrong one) in which the right one scores higher, ties counted half.
+        value: the figure.
         low, high: 95% bootstrap interval; None when there is too little to resample.
     """
 
@@ -72,7 +72,7 @@ def auroc(scores: Sequence[float] | Array, right: Sequence[bool] | Array) -> flo
 
 def auroc_with_interval(
     scores: Sequence[float], right: Sequence[bool], groups: Sequence[str], seed: int
-) -> Area | None:
+) -> Estimate | None:
     """`auroc` with a bootstrap interval that resamples whole groups, since responses to one prompt are alike.
 
     Args:
@@ -82,13 +82,63 @@ def auroc_with_interval(
         seed: of the resampling.
     """
     values, labels = np.asarray(scores, dtype=float), np.asarray(right, dtype=bool)
-    value = auroc(values, labels)
-    if value is None:
+    return _estimate(lambda rows: auroc(values[rows], labels[rows]), groups, seed)
+
+
+def auroc_within(scores: Sequence[float], right: Sequence[bool], groups: Sequence[str], seed: int) -> Estimate | None:
+    """The share of pairs of a right and a wrong response to the same prompt in which the right one scores higher, ties
+    counted half; with an interval that resamples whole groups.
+
+    Args:
+        scores: `[n]`.
+        right: `[n]`.
+        groups: `[n]`, what responses to the same prompt share.
+        seed: of the resampling.
+
+    Returns:
+        None when no group has both kinds.
+    """
+    values, labels = np.asarray(scores, dtype=float), np.asarray(right, dtype=bool)
+    won, pairs = [], []
+    for rows in _members(groups):
+        share, both = auroc(values[rows], labels[rows]), int(labels[rows].sum() * (~labels[rows]).sum())
+        if share is not None:
+            won.append(share * both)
+            pairs.append(both)
+    if not pairs:
         return None
-    _, which = np.unique(np.asarray(groups), return_inverse=True)
-    members = [np.flatnonzero(which == group) for group in range(which.max() + 1)]
-    low, high = _interval(lambda rows: auroc(values[rows], labels[rows]), members, seed)
-    return Area(value, low, high)
+    wins, counts = np.asarray(won), np.asarray(pairs)
+    value = float(wins.sum() / counts.sum())
+    low, high = _interval(
+        lambda drawn: float(wins[drawn].sum() / counts[drawn].sum()), [np.array([i]) for i in range(len(pairs))], seed
+    )
+    return Estimate(value, low, high)
+
+
+def informedness(
+    scores: Sequence[float], right: Sequence[bool], groups: Sequence[str], threshold: float, seed: int
+) -> Estimate | None:
+    """The share of wrong steps that score below a threshold, less the share of right ones that do (Youden's J).
+
+    1 is a PRM whose flags tell right from wrong without fail, 0 one whose flags say nothing.
+
+    Args:
+        scores: `[n]`.
+        right: `[n]`.
+        groups: `[n]`, what steps of responses to the same prompt share.
+        threshold: in units of the score.
+        seed: of the resampling.
+
+    Returns:
+        None when all steps are right or all wrong.
+    """
+    flagged, labels = np.asarray(scores, dtype=float) < threshold, np.asarray(right, dtype=bool)
+
+    def of(rows: Array) -> float | None:
+        good, bad = flagged[rows][labels[rows]], flagged[rows][~labels[rows]]
+        return float(bad.mean() - good.mean()) if len(good) and len(bad) else None
+
+    return _estimate(of, groups, seed)
 
 
 def detection(scores: Sequence[float], right: Sequence[bool], threshold: float) -> Detection:
@@ -114,6 +164,22 @@ def best_detection(scores: Sequence[float], right: Sequence[bool]) -> Detection:
     between = (distinct[1:] + distinct[:-1]) / 2
     thresholds = [*between.tolist(), float(np.nextafter(distinct[-1], np.inf))]
     return max((detection(scores, right, threshold) for threshold in thresholds), key=lambda found: found.f1)
+
+
+def _members(groups: Sequence[str]) -> list[Array]:
+    """The rows of each group."""
+    _, which = np.unique(np.asarray(groups), return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(which))[:-1])
+
+
+def _estimate(statistic: Callable[[Array], float | None], groups: Sequence[str], seed: int) -> Estimate | None:
+    """A statistic of rows with its interval, None where it has no value on all of them."""
+    value = statistic(np.arange(len(groups)))
+    if value is None:
+        return None
+    low, high = _interval(statistic, _members(groups), seed)
+    return Estimate(value, low, high)
 
 
 def _interval(

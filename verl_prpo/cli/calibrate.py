@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""`verl-prpo calibrate`: what a PRM's scores are like on your responses, and the prior that suits them."""
+"""`verl-prpo calibrate`: whether a PRM is fit to train on by your responses, and the prior that suits them."""
 
 import argparse
 import contextlib
@@ -8,20 +8,23 @@ import json
 import random
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from verl_prpo.cli.calibration_table import print_calibration
+from verl_prpo.cli.fitness import STATUS, fitness, too_few
 from verl_prpo.cli.probe import MARGIN, PROBED, run_probe
 from verl_prpo.cli.report import say
 from verl_prpo.cli.training_config import add_arguments
+from verl_prpo.typed_config import read_escapes
 
 if TYPE_CHECKING:
     from verl_prpo.cli.calibration import Calibration
     from verl_prpo.cli.responses import Response
     from verl_prpo.prm.results import PrmResult
 
-SUMMARY = "measure a PRM on your responses and suggest its prior"
+SUMMARY = "judge a PRM by your responses and suggest its prior"
 
 LIMIT = 256
 """Responses scored."""
@@ -34,11 +37,12 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """The command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
-        description="Scores a sample of responses with a PRM. INPUT is a folder or file that trainer.rollout_data_dir "
-        "wrote, or JSON lines with prompt (or messages) and response, steps or segments, and optionally outcome and "
-        "step_labels. With --probe it perturbs the responses as a policy would drift, and reports what the PRM pays "
-        "for it. Exit status: 0 done, 1 the PRM gives no scores or the probe flags a hole in it, 2 arguments or input "
-        "that cannot be read.",
+        description="Scores a sample of responses with a PRM and says whether it is fit to train on. INPUT is a folder "
+        "or file that trainer.rollout_data_dir wrote, or JSON lines with prompt (or messages) and response, steps or "
+        "segments, and optionally outcome, acc and step_labels. With --probe it perturbs the responses as a policy "
+        "would drift, and reports what the PRM pays for it. Exit status: 0 fit to train on (with --probe: nothing is "
+        "flagged), 1 the PRM gives no scores or the probe flags a hole in it, 2 arguments or input that cannot be "
+        "used, 3 in doubt, 4 do not train on it.",
     )
     made.add_argument("input", type=Path, metavar="INPUT")
     made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as reward.prm.model_path=Qwen/...")
@@ -50,10 +54,23 @@ def parser(prog: str) -> argparse.ArgumentParser:
         "--limit", type=int, help=f"most responses used, drawn at random (default {LIMIT}, with --probe {PROBED})"
     )
     made.add_argument("--seed", type=int, default=0, help="of the draw and of the bootstrap (default 0)")
-    made.add_argument("--delimiter", default="\\n\\n", help="ends a step of a plain response (default a blank line)")
-    made.add_argument("--outcome-threshold", type=float, default=0.5, help="least outcome that is right (default 0.5)")
+    made.add_argument(
+        "--delimiter",
+        action="append",
+        metavar="TEXT",
+        help="ends a step of a plain response, with escapes such as '\\n'; may be given several times (default a blank "
+        "line)",
+    )
+    made.add_argument(
+        "--outcome-threshold",
+        type=float,
+        help="least outcome that is right (default: what acc or a two-valued outcome says)",
+    )
+    made.add_argument(
+        "--messages-from", type=Path, metavar="FILE", help="verl's data file with the chat messages of a dump's prompts"
+    )
     made.add_argument("--device", help="cpu or cuda, for a PRM in process (default cuda where there is one)")
-    made.add_argument("--histogram", type=Path, default=Path("prm_scores.png"), help="PNG (default prm_scores.png)")
+    made.add_argument("--histogram", type=Path, metavar="FILE", help="draw the scores into this PNG")
     made.add_argument("--margin", type=float, default=MARGIN, help=f"for --probe, in units of z (default {MARGIN})")
     made.add_argument("--tokenizer", help="for --probe: the policy's, to count tokens with (default an estimate)")
     made.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -63,26 +80,33 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and print what it found."""
     from verl_prpo.cli.calibration import calibrate
-    from verl_prpo.cli.responses import InputError, read_responses
+    from verl_prpo.cli.responses import DEFAULT_DELIMITER, InputError, nothing_cut, read_responses
     from verl_prpo.cli.scoring import chosen_settings, failure_seen, open_prm, score_all
     from verl_prpo.config import ConfigError
     from verl_prpo.prm.family import PrmError
 
     if arguments.limit is None:
         arguments.limit = PROBED if arguments.probe else LIMIT
-    if arguments.seed < 0:
-        say(f"--seed {arguments.seed} must be at least 0")
-        return 2
-    if arguments.limit < 1:
-        say(f"--limit {arguments.limit} must be at least 1")
-        return 2
-    if arguments.probe:
-        return run_probe(arguments)
-    delimiter = arguments.delimiter.replace("\\n", "\n").replace("\\t", "\t")
+    for name, least in (("seed", 0), ("limit", 1)):
+        if getattr(arguments, name) < least:
+            say(f"--{name} {getattr(arguments, name)} must be at least {least}")
+            return 2
+    delimiters = arguments.delimiter = [read_escapes(text) for text in arguments.delimiter or [DEFAULT_DELIMITER]]
     try:
-        found = read_responses(arguments.input, delimiter)
-        responses = random.Random(arguments.seed).sample(found, min(arguments.limit, len(found)))
+        found = read_responses(arguments.input, delimiters, arguments.outcome_threshold, arguments.messages_from)
+        for note in found.notes:
+            say(f"note: {note}")
+        if arguments.probe:
+            return run_probe(arguments, found)
+        responses = draw(found, arguments.limit, arguments.seed)
+        uncut = nothing_cut(responses, delimiters)
+        if uncut is not None:
+            say(f"warning: {uncut}")
         settings = None if arguments.recorded else chosen_settings(arguments)[0]
+        few = too_few(len(responses), len({response.group for response in responses}))
+        if few is not None:
+            more = "raise --limit" if len(found) > arguments.limit else "give more"
+            raise InputError(f"{arguments.input}: {few}; {more}")
     except (InputError, ConfigError) as error:
         say(str(error))
         return 2
@@ -93,21 +117,37 @@ def run(arguments: argparse.Namespace) -> int:
                 _recorded(responses) if prm is None else score_all(prm, [(r.messages, r.segments) for r in responses])
             )
         low, high = (0.0, 1.0) if prm is None else prm.family.score_range
-        calibration = calibrate(responses, results, arguments.outcome_threshold, (low + high) / 2, arguments.seed)
+        calibration = calibrate(responses, results, (low + high) / 2, arguments.seed)
     except (PrmError, InputError) as error:
         say(str(error))
         return 1
     except ValueError as error:
         say(f"{error}: {failure_seen(results)}")
         return 1
+    said = fitness(calibration, uncut)
     # A range that no score comes near, such as that of implicit_prm, would hide the scores in a corner.
     wide = prm is not None and high - low > WIDE * prm.family.prior_std
-    picture = _picture(arguments, calibration, responses, results, None if wide else (low, high))
+    picture = None
+    if arguments.histogram is not None:
+        picture = _picture(arguments.histogram, calibration, responses, results, None if wide else (low, high))
     if arguments.json:
-        print(json.dumps({**calibration.as_dict(), "histogram": picture}, indent=2))
+        prior = {"prior_mean": calibration.prior_mean, "prior_std": calibration.prior_std} if said.prior else None
+        about: dict[str, Any] = {**asdict(said), "verdict": said.verdict.value, "suggested": prior}
+        about |= {"notes": found.notes, "verdict_source": found.verdict_source, "histogram": picture}
+        print(json.dumps({**calibration.as_dict(), **about}, indent=2))
     else:
-        print_calibration(calibration, prm, (low + high) / 2, len(found), picture)
-    return 0
+        print_calibration(calibration, said, prm, (low + high) / 2, found, picture)
+    return STATUS[said.verdict]
+
+
+def draw(found: Sequence["Response"], limit: int, seed: int) -> list["Response"]:
+    """So many responses drawn at random, whole prompts as far as they fit: only within one are responses compared."""
+    groups: dict[str, list[Response]] = {}
+    for response in found:
+        groups.setdefault(response.group, []).append(response)
+    order = list(groups.values())
+    random.Random(seed).shuffle(order)
+    return [response for group in order for response in group][:limit]
 
 
 def _recorded(responses: Sequence["Response"]) -> list["PrmResult"]:
@@ -120,18 +160,17 @@ def _recorded(responses: Sequence["Response"]) -> list["PrmResult"]:
 
 
 def _picture(
-    arguments: argparse.Namespace,
+    file: Path,
     calibration: "Calibration",
     responses: Sequence["Response"],
     results: Sequence["PrmResult"],
     axis: tuple[float, float] | None,
 ) -> str | None:
     """Draw the histogram; its path, or None when that is not possible."""
-    from verl_prpo.cli.calibration import is_right
-    from verl_prpo.cli.histogram import draw
+    from verl_prpo.cli.histogram import draw as draw_histogram
 
     drawn = [
-        (score, is_right(response.outcome, arguments.outcome_threshold))
+        (score, response.right)
         for response, result in zip(responses, results, strict=True)
         for score in result.scores or ()
         if score is not None
@@ -141,11 +180,11 @@ def _picture(
     title = f"{calibration.segments} segments of {calibration.responses} responses"
     try:
         prior = (calibration.mean, calibration.std)
-        draw(arguments.histogram, scores, [right for _, right in drawn], (min(edges), max(edges)), prior, title)
+        draw_histogram(file, scores, [right for _, right in drawn], (min(edges), max(edges)), prior, title)
     except ModuleNotFoundError as error:
         say(f"no histogram: {error}; pip install matplotlib")
         return None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a kind of picture that matplotlib does not write
         say(f"no histogram: {error}; give another file with --histogram")
         return None
-    return str(arguments.histogram)
+    return str(file)

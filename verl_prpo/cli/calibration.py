@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from verl_prpo.cli.agreement import Area, Detection, auroc, auroc_with_interval, best_detection, detection
+from verl_prpo.cli.agreement import (
+    Detection,
+    Estimate,
+    auroc,
+    auroc_with_interval,
+    auroc_within,
+    best_detection,
+    detection,
+    informedness,
+)
 from verl_prpo.cli.responses import Response
 from verl_prpo.prm.results import PrmResult
 
@@ -26,6 +35,8 @@ class Labelled:
     Attributes:
         right, wrong: number of steps.
         area: under the ROC curve; None when all labels agree.
+        informed: share of wrong steps below the middle of the range, less that of right ones; None unless both kinds
+            are there.
         at_middle: finding wrong steps at the middle of the range; None without wrong steps.
         best: at the threshold of highest F1; None without wrong steps.
     """
@@ -33,6 +44,7 @@ class Labelled:
     right: int
     wrong: int
     area: float | None
+    informed: Estimate | None
     at_middle: Detection | None
     best: Detection | None
 
@@ -43,18 +55,22 @@ class Calibration:
 
     Attributes:
         responses: number of responses that were scored.
+        prompts: that they answer.
         segments: number of scores.
         failures: number of responses without scores, by kind.
         unread: segments past the PRM's context.
         quantiles: of the segment scores, by level.
         mean, std: of the segment scores; std is 0 for a single one.
         prior_mean, prior_std: the same, each segment weighted by its length in characters, for z is given to tokens.
-        outcomes_right, outcomes_wrong: scored responses whose outcome is known.
-        area_of_mean, area_of_min: how the mean and the least score of a response rank it against its outcome.
+        outcomes_right, outcomes_wrong: scored responses that are known to be right or wrong.
+        mixed: prompts with both.
+        area_of_mean, area_of_min: how well the mean and the least score of a response tell right ones from wrong ones.
+        area_within: how well the mean does so among responses to the same prompt.
         steps: agreement with step labels; None without any.
     """
 
     responses: int
+    prompts: int
     segments: int
     failures: dict[str, int]
     unread: int
@@ -65,34 +81,33 @@ class Calibration:
     prior_std: float
     outcomes_right: int
     outcomes_wrong: int
-    area_of_mean: Area | None
-    area_of_min: Area | None
+    mixed: int
+    area_of_mean: Estimate | None
+    area_of_min: Estimate | None
+    area_within: Estimate | None
     steps: Labelled | None
 
     @property
-    def suggests(self) -> bool:
-        """Whether the scores vary enough to make a prior of."""
+    def varied(self) -> bool:
+        """Whether the scores differ at all."""
         return self.prior_std > LEAST_STD
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data, with the settings it suggests."""
-        prior = {"prior_mean": self.prior_mean, "prior_std": self.prior_std} if self.suggests else None
-        return {**asdict(self), "suggested": prior}
+        """The same as plain data."""
+        return asdict(self)
 
 
 def calibrate(
     responses: Sequence[Response],
     results: Sequence[PrmResult],
-    outcome_threshold: float,
     middle: float,
     seed: int,
 ) -> Calibration:
-    """Hold scores against what is known of the responses.
+    """Compare scores with what is known of the responses.
 
     Args:
         responses: that were scored.
         results: of each.
-        outcome_threshold: least outcome that counts as right.
         middle: of the score's range, the plain threshold for wrong steps.
         seed: of the bootstrap.
 
@@ -106,14 +121,14 @@ def calibrate(
         raise ValueError("not one segment has a score")
     weights = np.array([length for r, result in zip(responses, results, strict=True) for length in _lengths(r, result)])
     prior_mean = float(np.average(scores, weights=weights))
-    judged = [(r, known) for r, known in read if r.outcome is not None]
-    right = [is_right(r.outcome, outcome_threshold) is True for r, _ in judged]
+    judged = [(r, known) for r, known in read if r.right is not None]
+    right = [r.right is True for r, _ in judged]
     groups = [r.group for r, _ in judged]
-    areas = [
-        auroc_with_interval([float(pick(known)) for _, known in judged], right, groups, seed) for pick in (np.mean, min)
-    ]
+    means = [float(np.mean(known)) for _, known in judged]
+    kinds = set(zip(groups, right, strict=True))
     return Calibration(
         responses=len(read),
+        prompts=len({r.group for r, _ in read}),
         segments=len(scores),
         failures=dict(failures),
         unread=sum(score is None for result in results for score in result.scores or ()),
@@ -124,15 +139,12 @@ def calibrate(
         prior_std=float(np.average((scores - prior_mean) ** 2, weights=weights) ** 0.5),
         outcomes_right=sum(right),
         outcomes_wrong=len(right) - sum(right),
-        area_of_mean=areas[0],
-        area_of_min=areas[1],
-        steps=_labelled(responses, results, middle),
+        mixed=len(kinds) - len(set(groups)),
+        area_of_mean=auroc_with_interval(means, right, groups, seed),
+        area_of_min=auroc_with_interval([min(known) for _, known in judged], right, groups, seed),
+        area_within=auroc_within(means, right, groups, seed),
+        steps=_labelled(responses, results, middle, seed),
     )
-
-
-def is_right(outcome: float | None, threshold: float) -> bool | None:
-    """Whether an outcome counts as right; None when it is unknown."""
-    return None if outcome is None else outcome >= threshold
 
 
 def _read(result: PrmResult) -> list[float]:
@@ -145,9 +157,9 @@ def _lengths(response: Response, result: PrmResult) -> list[int]:
     return [max(len(text), 1) for text, score in scored if score is not None]
 
 
-def _labelled(responses: Sequence[Response], results: Sequence[PrmResult], middle: float) -> Labelled | None:
+def _labelled(responses: Sequence[Response], results: Sequence[PrmResult], middle: float, seed: int) -> Labelled | None:
     known = [
-        (score, label)
+        (score, label, response.group)
         for response, result in zip(responses, results, strict=True)
         if response.step_labels is not None and result.scores is not None
         for score, label in zip(result.scores, response.step_labels, strict=True)
@@ -155,13 +167,14 @@ def _labelled(responses: Sequence[Response], results: Sequence[PrmResult], middl
     ]
     if not known:
         return None
-    scores, labels = [score for score, _ in known], [label for _, label in known]
+    scores, labels, groups = map(list, zip(*known, strict=True))
     right = sum(labels)
     wrong = len(labels) - right
     return Labelled(
         right,
         wrong,
         auroc(scores, labels),
+        informedness(scores, labels, groups, middle, seed),
         detection(scores, labels, middle) if wrong else None,
         best_detection(scores, labels) if wrong else None,
     )

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""A calibration for people: a table, and the settings that it suggests."""
+"""A calibration for people: a table, its verdict, and the settings that it suggests."""
 
 from typing import TYPE_CHECKING
 
@@ -8,23 +8,33 @@ from verl_prpo.cli.report import terminal
 
 if TYPE_CHECKING:
     from verl_prpo.cli.calibration import Calibration
+    from verl_prpo.cli.fitness import Fitness
     from verl_prpo.cli.open_prm import OpenPrm
+    from verl_prpo.cli.responses import Responses
 
 
 def print_calibration(
-    calibration: "Calibration", prm: "OpenPrm | None", middle: float, found: int, picture: str | None
+    calibration: "Calibration",
+    fitness: "Fitness",
+    prm: "OpenPrm | None",
+    middle: float,
+    found: "Responses",
+    picture: str | None,
 ) -> None:
-    """Print a calibration, and the lines to paste.
+    """Print a calibration, the verdict, and the settings to paste where the verdict allows any.
 
     Args:
         calibration: what was found.
+        fitness: the verdict on it.
         prm: that scored; None for scores recorded in the dump.
         middle: of the score's range.
-        found: number of responses in the input.
+        found: all responses in the input.
         picture: file of the histogram, if there is one.
     """
     from rich.table import Table
     from rich.text import Text
+
+    from verl_prpo.cli.fitness import SAID, Verdict
 
     console = terminal()
     table = Table(show_header=False, show_lines=False)
@@ -35,22 +45,30 @@ def print_calibration(
     console.print(table)
     if picture:
         print(f"histogram: {picture}")
-    if not calibration.suggests:
-        print(f"All scores are {calibration.mean:.4g}: a PRM that always says the same teaches nothing; no prior.")
+    styles = {Verdict.FIT: "bold green", Verdict.DOUBT: "bold yellow", Verdict.NOT: "bold red"}
+    console.print(Text(f"\nverdict: {SAID[fitness.verdict]}", style=styles[fitness.verdict]))
+    for reason in fitness.reasons:
+        console.print(Text(f"- {reason}"), soft_wrap=True)
+    if not fitness.prior:
         return
+    when = "To train with it" if fitness.verdict is Verdict.FIT else "Should the doubt be settled"
+    mean, std = f"{calibration.prior_mean:.5g}", f"{calibration.prior_std:.5g}"
     print(
-        "\nPRPO takes z = (score - prior_mean) / prior_std for every token. With the mean and\n"
+        f"\n{when}: PRPO takes z = (score - prior_mean) / prior_std for every token. With the mean and\n"
         "standard deviation of the scores, long segments counting for more, z has mean 0 and\n"
         "variance 1 on these responses, so the PRM pushes neither all up nor all down:\n\n"
-        f"algorithm:\n  prpo:\n    prior_mean: {calibration.prior_mean:.5g}\n    prior_std: {calibration.prior_std:.5g}"
+        f"++algorithm.prpo.prior_mean={mean} ++algorithm.prpo.prior_std={std}"
     )
 
 
-def _rows(calibration: "Calibration", prm: "OpenPrm | None", middle: float, found: int) -> list[tuple[str, str]]:
+def _rows(
+    calibration: "Calibration", prm: "OpenPrm | None", middle: float, found: "Responses"
+) -> list[tuple[str, str]]:
+    scored = f"{calibration.responses} scored, to {calibration.prompts} prompts, of {len(found)} in the input"
     rows = [
         ("PRM", "scores recorded in the dump" if prm is None else f"{prm.family.name}, {prm.where}"),
-        ("responses", f"{calibration.responses} scored, of {found} in the input"),
-        ("segments", f"{calibration.segments} scores, {calibration.unread} past the PRM's context"),
+        ("responses", scored),
+        ("segments", f"{calibration.segments} scores, {calibration.unread} segments without one"),
     ]
     if calibration.failures:
         rows.append(("failed", ", ".join(f"{count} {kind}" for kind, count in sorted(calibration.failures.items()))))
@@ -58,19 +76,20 @@ def _rows(calibration: "Calibration", prm: "OpenPrm | None", middle: float, foun
     rows.append(("quantiles", "\n".join(["  ".join(quantiles[:4]), "  ".join(quantiles[4:])])))
     own = "" if prm is None else f" (family: {prm.family.prior_mean:.4g} and {prm.family.prior_std:.4g})"
     rows.append(("mean and std", f"{calibration.mean:.4g} and {calibration.std:.4g}{own}"))
-    rows += _outcome_rows(calibration) + _step_rows(calibration, middle)
+    rows += _outcome_rows(calibration, found.verdict_source) + _step_rows(calibration, middle)
     return rows
 
 
-def _outcome_rows(calibration: "Calibration") -> list[tuple[str, str]]:
-    known = f"{calibration.outcomes_right} right, {calibration.outcomes_wrong} wrong"
+def _outcome_rows(calibration: "Calibration", source: str) -> list[tuple[str, str]]:
+    known = f"{calibration.outcomes_right} right, {calibration.outcomes_wrong} wrong; {source}"
+    rows = [("outcomes", known)]
     if calibration.area_of_mean is None or calibration.area_of_min is None:
-        return [("outcomes", f"{known}: agreement needs both kinds")]
-    return [
-        ("outcomes", known),
-        ("AUROC of mean step score", str(calibration.area_of_mean)),
-        ("AUROC of min step score", str(calibration.area_of_min)),
-    ]
+        return rows
+    rows.append(("AUROC of mean step score", str(calibration.area_of_mean)))
+    rows.append(("AUROC of min step score", str(calibration.area_of_min)))
+    within = "" if calibration.area_within is None else f"{calibration.area_within}, "
+    rows.append(("AUROC within a prompt", f"{within}{calibration.mixed} prompts with right and wrong responses"))
+    return rows
 
 
 def _step_rows(calibration: "Calibration", middle: float) -> list[tuple[str, str]]:
@@ -80,6 +99,8 @@ def _step_rows(calibration: "Calibration", middle: float) -> list[tuple[str, str
     rows = [("step labels", f"{steps.right} right, {steps.wrong} wrong")]
     if steps.area is not None:
         rows.append(("AUROC of step scores", f"{steps.area:.3f}"))
+    if steps.informed is not None:
+        rows.append((f"informedness at {middle:g}", str(steps.informed)))
     for name, found in ((f"wrong steps at {middle:g}", steps.at_middle), ("wrong steps, best F1", steps.best)):
         if found is not None:
             precision = "-" if found.precision is None else f"{found.precision:.3f}"

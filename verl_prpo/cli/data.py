@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from verl_prpo.cli.choices import one_of
+from verl_prpo.cli.folders import FolderError, writable_folder
 from verl_prpo.cli.report import say
 from verl_prpo.data.problem_sets import SETS, ProblemSet
 from verl_prpo.data.problems import Problem
@@ -35,7 +37,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         "share of the reference solutions the outcome scorers accept. Exit status: 0 done, 1 problems of a test set "
         "are among those of a training set, 2 arguments or a source that cannot be read.",
     )
-    made.add_argument("name", choices=SETS, metavar="NAME", help=", ".join(SETS))
+    made.add_argument("name", type=one_of("problem set", SETS), metavar="NAME", help=", ".join(SETS))
     made.add_argument(
         "--out",
         type=Path,
@@ -46,7 +48,12 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     made.add_argument("--source", type=Path, metavar="FILE", help=".jsonl or .parquet instead of the Hugging Face hub")
     made.add_argument("--without", type=Path, metavar="FILE", help="leave out the problems of this .jsonl or .parquet")
-    made.add_argument("--template", choices=TEMPLATES, help="how the policy is asked (default: the set's own)")
+    made.add_argument(
+        "--template",
+        type=one_of("template", TEMPLATES),
+        metavar="TEMPLATE",
+        help=f"how the policy is asked: {', '.join(TEMPLATES)} (default: the set's own)",
+    )
     made.add_argument("--drop-repeated", action="store_true", help="keep each question once")
     made.add_argument("--allow-overlap", action="store_true", help="write although test problems are in a training set")
     return made
@@ -54,6 +61,15 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and print its account."""
+    try:
+        with writable_folder(arguments.out):  # first, for the hub may take minutes
+            return _prepare(arguments)
+    except FolderError as error:
+        say(f"{error}; give another folder with --out")
+        return 2
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
     from verl_prpo.data.prepare import DataError, prepare, verl_rows
 
     problem_set = SETS[arguments.name]

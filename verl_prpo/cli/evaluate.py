@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 SUMMARY = "evaluate a model or checkpoint on problem sets"
 
-LOGGED_EVERY = 10.0
-"""Seconds between two lines on the progress where no terminal shows it."""
-
 SPEED_ONLY = {
     *("tensor_parallel_size", "pipeline_parallel_size", "distributed_executor_backend", "trust_remote_code"),
     *("gpu_memory_utilization", "kv_cache_memory_bytes", "max_num_seqs", "max_num_batched_tokens"),
@@ -191,8 +188,7 @@ def _fill(
     engine: dict[str, Any],
 ) -> int:
     """Generate and score what is missing; the exit status."""
-    from tqdm import tqdm
-
+    from verl_prpo.cli.progress import progress
     from verl_prpo.evaluation import EvaluationError
     from verl_prpo.evaluation.generation import VllmEngine
     from verl_prpo.evaluation.prompts import leaves_no_room
@@ -212,19 +208,16 @@ def _fill(
         return 0
     need = max(len(job.request.tokens) + job.request.sampling.max_tokens for job in asked.values())
     length = need if context is None else min(need, context)
-    seconds = 0.5 if sys.stderr.isatty() else LOGGED_EVERY
-    bar = tqdm(total=len(asked), desc="starting vLLM", unit="problem", mininterval=seconds, file=sys.stderr)
-    right = 0.0
-    tokens = 0
+    done, tokens, right = 0, 0, 0.0
 
     def keep(job: "Job", record: "Record") -> None:
-        nonlocal right, tokens
+        nonlocal done, right, tokens
         folder.append(job.set_name, record)
         right += sum(sample["correct"] for sample in record["samples"]) / len(record["samples"])
         tokens += sum(sample["tokens"] for sample in record["samples"])
-        bar.set_description(f"mean accuracy so far {right / (bar.n + 1):.3f}", refresh=False)
-        bar.set_postfix_str(f"{tokens / bar.format_dict['elapsed']:.0f} tokens/s", refresh=False)
-        bar.update()
+        done += 1
+        speed = f", {tokens / bar.seconds:.0f} tokens/s" if bar.seconds else ""
+        bar.advance(note=f"mean accuracy so far {right / done:.3f}{speed}")
 
     def batches(vllm: VllmEngine) -> Iterator[list[tuple["Job", list["Response"]]]]:
         for batch in vllm.generate([job.request for job in asked.values()], prompter.decode):
@@ -232,16 +225,16 @@ def _fill(
 
     again = "the same command goes on from here"
     try:
-        with contextlib.closing(bar), contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), progress(len(asked), "starting vLLM", "problems") as bar:
             vllm = VllmEngine(model, {"max_model_len": length, **engine})
-            bar.set_description("generating")
-            bar.unpause()
-            evaluate(batches(vllm), scorer, keep)
+            with contextlib.closing(vllm):
+                bar.describe("generating")
+                evaluate(batches(vllm), scorer, keep)
     except KeyboardInterrupt:
-        say(f"stopped: {bar.n} more problems are in {folder.path}, {len(asked) - bar.n} are missing; {again}")
+        say(f"stopped: {done} more problems are in {folder.path}, {len(asked) - done} are missing; {again}")
         return 130
     except EvaluationError as error:
-        say(f"{error}\n{bar.n} more problems are in {folder.path}; {again}")
+        say(f"{error}\n{done} more problems are in {folder.path}; {again}")
         return 1
     return 0
 

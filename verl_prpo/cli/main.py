@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from verl_prpo import __version__
 from verl_prpo.cli import calibrate, compare, data, doctor, evaluate, recipe, rollout_report
+from verl_prpo.cli.choices import nearest, one_of
 
 COMMANDS = {
     "data": data,
@@ -21,28 +22,47 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run a command, or print help where there is none.
 
     Args:
         argv: the arguments, without the program's name; those of the process when None.
 
     Returns:
-        The exit status: 0 all right, 1 something fails, 2 arguments or files that cannot be used.
+        The exit status: 0 all right, 1 something fails, 2 arguments or files that cannot be used; others are a
+        command's own.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    if words[:1] in ([], ["help"]):
+        (_command(parser, words[1]) if words[1:] else parser).print_help()
+        return 0
+    chosen = parser.parse_args(words[:1]).command
+    command = _command(parser, chosen)
+    # Options may stand between overrides, as in the training command, which subparsers do not take.
+    arguments, unknown = command.parse_known_intermixed_args(words[1:])
+    if unknown:
+        options = [option for option in unknown if option.startswith("-")]
+        near = [nearest(option, command._option_string_actions) for option in options[:1] if option.startswith("--")]
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{near[0] if near and 'did' in near[0] else ''}")
+    return COMMANDS[chosen].run(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
     listed = "\n".join(f"  {name:10} {command.SUMMARY}" for name, command in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="verl-prpo",
-        description=f"Process rewards for verl.\n\ncommands:\n{listed}\n\n`verl-prpo COMMAND --help` says more.",
+        description=f"Process rewards for verl.\n\ncommands:\n{listed}\n\n`verl-prpo help COMMAND` says more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("command", choices=COMMANDS)
-    chosen = parser.parse_args(words[:1]).command
-    command = COMMANDS[chosen]
-    # Options may stand between overrides, as in the training command, which subparsers do not take.
-    arguments = command.parser(f"verl-prpo {chosen}").parse_intermixed_args(words[1:])
-    return command.run(arguments)
+    parser.add_argument("command", type=one_of("command", [*COMMANDS, "help"]), metavar="COMMAND")
+    return parser
+
+
+def _command(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    if name not in COMMANDS:
+        parser.error(f"no command {name!r}{nearest(name, COMMANDS)}")
+    return COMMANDS[name].parser(f"verl-prpo {name}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from verl_prpo.cli.report import say
 
 if TYPE_CHECKING:
     from verl_prpo.cli.open_prm import OpenPrm
-    from verl_prpo.cli.responses import Response
+    from verl_prpo.cli.responses import Response, Responses
     from verl_prpo.config import PrpoConfig
     from verl_prpo.probe.payment import TokenCount
     from verl_prpo.probe.report import Probe, Probed
@@ -28,16 +28,17 @@ MARGIN = 0.25
 """Of a verdict, in units of z."""
 
 
-def run_probe(arguments: argparse.Namespace) -> int:
+def run_probe(arguments: argparse.Namespace, found: "Responses") -> int:
     """Run the command and print what it found.
 
     Args:
         arguments: of `verl-prpo calibrate`.
+        found: the responses of the input.
 
     Returns:
         The exit status: 0 nothing flagged, 1 something flagged or no scores, 2 arguments or input that cannot be used.
     """
-    from verl_prpo.cli.responses import InputError, read_responses
+    from verl_prpo.cli.responses import InputError
     from verl_prpo.cli.scoring import chosen_settings, open_prm
     from verl_prpo.config import ConfigError
     from verl_prpo.prm.family import PrmError
@@ -48,13 +49,11 @@ def run_probe(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.margin < math.inf:
         say(f"--margin {arguments.margin} must be a number of at least 0")
         return 2
-    delimiter = arguments.delimiter.replace("\\n", "\n").replace("\\t", "\t")
     try:
-        found = read_responses(arguments.input, delimiter)
         responses, chosen = _chosen(found, arguments)
         settings, prpo = chosen_settings(arguments)
         tokens = _tokens(arguments.tokenizer)
-        probed = _solutions(responses, delimiter, arguments)
+        probed = _solutions(responses, arguments)
     except (InputError, ConfigError) as error:
         say(str(error))
         return 2
@@ -66,23 +65,24 @@ def run_probe(arguments: argparse.Namespace) -> int:
         say(str(error))
         return 1
     if arguments.json:
-        print(json.dumps({**probe.as_dict(), "responses_probed": chosen}, indent=2))
+        print(json.dumps({**probe.as_dict(), "responses_probed": chosen, "notes": found.notes}, indent=2))
     else:
         print_probe(probe, prm, f"{len(responses)} probed, {chosen}", arguments.tokenizer, prpo.process_norm)
     return 1 if probe.flagged else 0
 
 
-def _chosen(found: Sequence["Response"], arguments: argparse.Namespace) -> tuple[list["Response"], str]:
-    """The responses to probe, and which they are: right ones where outcomes tell of enough, since leaving a wrong step
-    out may be an improvement."""
-    from verl_prpo.cli.calibration import is_right
+def _chosen(found: "Responses", arguments: argparse.Namespace) -> tuple[list["Response"], str]:
+    """The responses to probe, and which they are: right ones where enough are known, since leaving a wrong step out may
+    be an improvement."""
     from verl_prpo.probe.verdict import LEAST_PROMPTS
 
-    right = [response for response in found if is_right(response.outcome, arguments.outcome_threshold)]
+    right = [response for response in found if response.right]
     enough = len({response.group for response in right}) >= LEAST_PROMPTS
     pool = right if enough else list(found)
     drawn = random.Random(arguments.seed).sample(pool, min(arguments.limit, len(pool)))
-    return drawn, f"of {len(pool)} {'with a right outcome' if enough else 'responses'} in {len(found)} read"
+    if enough:
+        return drawn, f"of {len(pool)} right ones in {len(found)} read"
+    return drawn, f"of {len(found)} read, right or wrong: {found.verdict_source}"
 
 
 def _tokens(tokenizer: str | None) -> "TokenCount":
@@ -100,23 +100,24 @@ def _tokens(tokenizer: str | None) -> "TokenCount":
     return lambda text: len(loaded(text, add_special_tokens=False).input_ids)
 
 
-def _solutions(responses: Sequence["Response"], delimiter: str, arguments: argparse.Namespace) -> list["Probed"]:
+def _solutions(responses: "Sequence[Response]", arguments: argparse.Namespace) -> list["Probed"]:
     """The responses as steps; an `InputError` where they can decide nothing."""
-    from verl_prpo.cli.responses import InputError, cut
+    from verl_prpo.cli.responses import InputError, Response, cut, nothing_cut
     from verl_prpo.probe.perturbations import Solution
     from verl_prpo.probe.report import Probed
     from verl_prpo.probe.verdict import LEAST_PROMPTS
 
+    delimiters = arguments.delimiter
     probed = []
     for response in responses:
         # The segments of a dump are where the run cut, by entropy say; steps are told by their text.
-        segments = cut("".join(response.segments), delimiter) if response.recorded else response.segments
-        probed.append(Probed(response.group, response.messages, Solution.of(segments, delimiter)))
+        recorded = response.recorded is not None
+        segments = cut("".join(response.segments), delimiters) if recorded else response.segments
+        solution = Solution.of(segments, delimiters[0], response.thinking)
+        probed.append(Probed(response.group, response.messages, solution))
     if max(len(one.solution) for one in probed) < 2:
-        raise InputError(
-            f"{arguments.input}: no response has two steps with --delimiter {arguments.delimiter!r}; give what "
-            "separates them, such as '\\n'"
-        )
+        plain = [Response((), one.solution.segments, one.group, cut_here=True) for one in probed]
+        raise InputError(f"{arguments.input}: no response has two steps; {nothing_cut(plain, delimiters)}")
     prompts = len({one.group for one in probed})
     if prompts < LEAST_PROMPTS:
         raise InputError(

@@ -3,10 +3,10 @@
 """`verl-prpo recipe`: the recipes there are, and any of them as one file to keep and change."""
 
 import argparse
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from verl_prpo.cli.choices import nearest
 from verl_prpo.cli.report import say
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def _unknown(folder: Path, name: str, known: list[str]) -> str:
         if group == "switch":
             return f"{name} is an overlay, to put on a recipe: verl-prpo recipe NAME +switch={option}"
         return f"{name} is a part of recipes and none by itself; `verl-prpo recipe` lists the recipes"
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"{name} is not among the recipes in {folder}: {', '.join(near or known) or 'it has none'}"
+    return f"{name} is not among the recipes in {folder}{nearest(name, known) if known else ', which has none'}"
 
 
 def _print(folder: Path, name: str, overrides: list[str], short: bool) -> int:

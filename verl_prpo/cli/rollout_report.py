@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from verl_prpo.cli.choices import one_of
 from verl_prpo.cli.report import say
 from verl_prpo.viewer.report_facts import FILTERS, records_note
 
@@ -42,7 +43,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
     terminal = made.add_argument_group("terminal")
     terminal.add_argument("--terminal", action="store_true", help="print instead of writing a page")
     terminal.add_argument(
-        "--filter", choices=[one.key for one in FILTERS], help="only such responses, the most telling first"
+        "--filter",
+        type=one_of("filter", [one.key for one in FILTERS]),
+        metavar="FILTER",
+        help=f"only such responses, the most telling first: {', '.join(one.key for one in FILTERS)}",
     )
     terminal.add_argument("--grpo", action="store_true", help="colour tokens by GRPO's advantage")
     terminal.add_argument("--plain", action="store_true", help="no colour, also in a terminal")

@@ -1,12 +1,11 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scores for a command: the PRM that its arguments choose, opened, and asked for many responses with a word between."""
+"""Scores for a command: the PRM that its arguments choose, opened, and asked for many responses under a bar."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from verl_prpo.cli.report import say
 from verl_prpo.cli.training_config import compose, forced, training_arguments
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from verl_prpo.prm.results import PrmResult
 
 CHUNK = 32
-"""Responses scored between two lines on the progress."""
+"""Responses asked for at once."""
 
 
 def chosen_settings(arguments: argparse.Namespace) -> "tuple[PrmConfig, PrpoConfig]":
@@ -81,14 +80,16 @@ def score_all(
         prm: an open one.
         dialogues: messages of the prompt, and the segments of the response.
     """
+    from verl_prpo.cli.progress import progress
     from verl_prpo.prm.results import PrmRequest
 
     requests = [PrmRequest([dict(message) for message in messages], list(segments)) for messages, segments in dialogues]
     results: list[PrmResult] = []
     try:
-        for begin in range(0, len(requests), CHUNK):
-            results += prm.score(requests[begin : begin + CHUNK])
-            say(f"scored {len(results)} of {len(requests)} responses")
+        with progress(len(requests), "scoring", "responses") as bar:
+            for begin in range(0, len(requests), CHUNK):
+                results += prm.score(requests[begin : begin + CHUNK])
+                bar.advance(len(results) - bar.done)
     finally:
         prm.close()
     return results

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Responses from vLLM: all problems in its queue at once, each given out when its last sample is done."""
 
+import gc
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -83,13 +84,21 @@ class VllmEngine:
         except ModuleNotFoundError as error:
             raise EvaluationError(f"{error}: eval needs vLLM; pip install vllm (on a CPU: docs/cpu.md)") from error
         try:
-            self._llm = LLM(model, **{"use_tqdm_on_load": False, **arguments})
+            self._llm: Any = LLM(model, **{"use_tqdm_on_load": False, **arguments})
         except Exception as error:
             given = " ".join(f"{key}={value}" for key, value in arguments.items())
             raise EvaluationError(
                 f"vLLM cannot load {model} with {given}: {type(error).__name__}: {error}\n"
                 "--vllm KEY=VALUE changes its settings; without an accelerator set VERL_PLATFORM=cpu"
             ) from error
+
+    def close(self) -> None:
+        """Shut the engine down and let go of it; one that the interpreter's end finds alive leaves compiled kernels
+        behind, whose libraries then report leaks."""
+        if self._llm is not None:
+            self._llm.llm_engine.engine_core.shutdown()
+            self._llm = None
+            gc.collect()  # it holds itself in cycles
 
     def generate(
         self, requests: Sequence[Request], decode: Callable[[Sequence[int]], str]
@@ -118,6 +127,8 @@ class VllmEngine:
             )
             for request in requests
         ]
+        if self._llm is None:
+            raise EvaluationError("the engine was closed")
         engine = self._llm.llm_engine
         waiting = {str(number): request for number, request in enumerate(requests)}
         try:

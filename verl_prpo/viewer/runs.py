@@ -24,6 +24,12 @@ _REMARK = " [repeated "
 """Begins what Ray puts behind a line that several processes wrote."""
 
 
+_HOW = (
+    "trainer.logger='[console,file,wandb]' also writes PROJECT_NAME/EXPERIMENT_NAME.jsonl, which is read, as is the "
+    "console's output in a file"
+)
+
+
 class LogError(ValueError):
     """A path that holds no log of verl; the message says what is there."""
 
@@ -66,6 +72,8 @@ def read_run(path: Path) -> RunLog:
     try:
         if not path.exists():
             raise LogError(f"there is no {path}")
+        if _is_wandb(path):
+            raise LogError(f"{path} holds what wandb keeps, which is not read here; {_HOW}")
         return _read_folder(path) if path.is_dir() else _read_file(path)
     except OSError as error:
         raise LogError(f"{path} cannot be read: {error.strerror}") from error
@@ -88,10 +96,12 @@ def _read_folder(folder: Path) -> RunLog:
         CONSOLE: [log.path for log in logs if log.kind == CONSOLE],
     }
     kind = next((kind for kind, paths in found.items() if paths), None)
+    if kind is None and (folder / "wandb").is_dir():
+        raise LogError(f"{folder} holds the log of wandb alone, which is not read here; {_HOW}")
     if kind is None:
         raise LogError(
             f"no log with steps in the folder {folder}: neither a file of verl's `file` logger, nor event files of "
-            "tensorboard (here or one folder down), nor a console log with lines `step:1 - ...`"
+            f"tensorboard (here or one folder down), nor a console log with lines `step:1 - ...`; {_HOW}"
         )
     if len(found[kind]) > 1:
         names = ", ".join(path.name for path in found[kind])
@@ -203,6 +213,15 @@ def _holds_events(folder: Path) -> bool:
         return any(_is_event_file(file) for file in folder.iterdir() if file.is_file())
     except OSError:  # not for us to read
         return False
+
+
+def _is_wandb(path: Path) -> bool:
+    """Whether there is nothing but runs of wandb: the folder `wandb`, a run's folder in it, or its file."""
+    if path.is_file():
+        return path.suffix == ".wandb"
+    runs = any(path.glob("*.wandb")) or any(path.glob("*run-*/*.wandb"))
+    others = any(file.is_file() and file.suffix in (".jsonl", ".log", ".txt", ".out") for file in path.iterdir())
+    return runs and (not others or path.name == "wandb")
 
 
 def _is_event_file(path: Path) -> bool:
