@@ -108,9 +108,7 @@ def _words(prm: "OpenPrm", model: str | None, plan: Plan, scored: int, read: int
     drawn = f"{scored} of {read} responses, whole groups drawn at random," if scored < read else f"{read} responses"
     first = "What PRPO would pay: this run was not trained with these numbers."
     if recorded:
-        first = (
-            "What PRPO would pay with this PRM: the segments, scores and advantages that the dump records are not used."
-        )
+        first = "What PRPO would pay with this PRM: the dump's own segments, scores and advantages are not used."
     return (
         first,
         f"{drawn} were scored by {model} ({prm.family.name}, {prm.where}).",

@@ -74,6 +74,8 @@ function telling(response, measure) {
   const text = worst ? response.text.slice(starts[worst[0]], starts[worst[1]]) : response.group.question;
   const line = row(response, measure);
   line.classList.add("telling");
+  line.removeAttribute("data-open"); // that is for the list, which marks the open one
+  line.dataset.to = response.index;
   line.querySelector(".row-excerpt").replaceChildren(
     ...(worst ? [el("b", { class: `shade ${scoreClass(worst[3])}` }, `${response.worst + 1}: ${fixed(worst[2], 2)}`), " "] : []),
     ...richExcerpt(text, 110),

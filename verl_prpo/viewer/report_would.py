@@ -57,10 +57,15 @@ class Cut:
     tokens: Sequence[str]
     starts: Sequence[int]
 
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """The half-open spans of the segments, in tokens; none of a response without text."""
+        ends = [*self.starts[1:], len(self.tokens)] if self.starts else []
+        return list(zip(self.starts, ends, strict=True))
+
     def segments(self) -> list[str]:
         """The texts of the segments."""
-        ends = [*self.starts[1:], len(self.tokens)]
-        return ["".join(self.tokens[begin:end]) for begin, end in zip(self.starts, ends, strict=True)]
+        return ["".join(self.tokens[begin:end]) for begin, end in self.spans]
 
 
 def plain_response(row: Mapping[str, Any], line: int) -> Plain:
@@ -119,7 +124,7 @@ def paid(
         mask[row, : len(cut.tokens)] = True
         starts[row, list(cut.starts)] = True
         known = result.scores if result is not None and result.scores is not None else [None] * len(cut.starts)
-        for begin, end, score in zip(cut.starts, [*cut.starts[1:], len(cut.tokens)], known, strict=True):
+        for (begin, end), score in zip(cut.spans, known, strict=True):
             if score is not None:
                 scores[row, begin:end], scored[row, begin:end] = score, True
     index = np.array([f"{one.step} {one.uid}" for one in plain], dtype=object)
@@ -150,7 +155,6 @@ def _rollout(
 ) -> Rollout:
     count = len(cut.tokens)
     scores = result.scores if result is not None and result.scores is not None else [None] * len(cut.starts)
-    ends = [*cut.starts[1:], count]
     return Rollout(
         step=plain.step,
         uid=plain.uid,
@@ -163,7 +167,7 @@ def _rollout(
         outcome_parts=dict(plain.parts),
         segments=[
             Segment(begin, end, text, score)
-            for begin, end, text, score in zip(cut.starts, ends, cut.segments(), scores, strict=True)
+            for (begin, end), text, score in zip(cut.spans, cut.segments(), scores, strict=True)
         ],
         token_offsets=list(accumulate(map(len, cut.tokens), initial=0))[:-1],
         response_mask=[1] * count,
