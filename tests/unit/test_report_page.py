@@ -11,6 +11,7 @@ import re
 import string
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,27 @@ class TestPage:
         assert [s["step"] for s in found["steps"]] == [20]
         assert main(["report", str(folder), "--curve-steps", "0"]) == 0
         assert len(data_of(folder / "report.html")["curve"]) == 1
+
+    def test_a_broken_step_that_was_not_asked_for_ends_the_curves_and_says_so(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = write(tmp_path, [rollout(step=step) for step in (1, 2, 3)])
+        (folder / "2.jsonl").write_text("broken\n")
+        assert main(["report", str(folder)]) == 0
+        said = "The curves end where a step could not be read"
+        assert said in capsys.readouterr().out and said in data_of(folder / "report.html")["trouble"]
+        assert [point["step"] for point in data_of(folder / "report.html")["curve"]] == [1, 3]
+        assert main(["report", str(folder), "--steps", "2"]) == 2
+
+    def test_katex_is_what_its_package_holds(self) -> None:
+        folder = files("verl_prpo.viewer") / "katex"
+        digests = {
+            "katex.min.js": "fa140498b8cfc8302cbe5e7cb1bdbc1f952bc38b3fa258ede09e73edbf9a74bc",
+            "katex.min.css": "00e0b094171b07f58422075f469b4feac2b2f7bce1aeec943c08da4d697f4dcf",
+        }
+        for name, digest in digests.items():
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+        assert len([file for file in folder.iterdir() if file.name.endswith(".woff2")]) == 20
 
     def test_only_a_page_with_formulas_brings_katex_and_its_licence(self, tmp_path: Path) -> None:
         sizes = {}

@@ -161,7 +161,7 @@ def _write(arguments: argparse.Namespace, dump: "Dump") -> int:
     size = f"{len(content) / 1e6:.2f} MB"
     size += f", of it {page.math_bytes / 1e6:.2f} MB to print formulas" if page.math_bytes else ""
     print(f"{visible(str(output))}  ({shown}, {size}, {time.monotonic() - began:.1f} s)")
-    for note in (*dump.would, records_note(len(facts), dump.survey.skipped)):
+    for note in (*dump.would, records_note(len(facts), dump.survey.skipped), dump.survey.trouble):
         if note:
             print(f"  {visible(note)}")
     return 0

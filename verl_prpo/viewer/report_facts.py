@@ -108,12 +108,14 @@ class Survey:
         prior: from which z is measured.
         verdicts: what decides which responses are right, in words.
         skipped: rows without a record.
+        trouble: why the curves have fewer steps than they should; empty when they have all.
     """
 
     facts: list[Facts]
     prior: Prior
     verdicts: str
     skipped: int = 0
+    trouble: str = ""
 
 
 class Surveyor:

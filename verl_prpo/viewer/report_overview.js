@@ -126,6 +126,7 @@ function remarks() {
   if (data.scale.prior.source === "assumed" && data.all.prm_mean != null) {
     said.push("The dump does not say the PRM’s prior: colours part at an assumed one.");
   }
+  if (data.trouble) said.push(data.trouble);
   if (data.verdicts && !data.all.unknown) said.push(`Verdicts: ${data.verdicts}.`);
   return said;
 }

@@ -94,6 +94,7 @@ def build_page(
         "signals": [name for name in SIGNALS if name in signals],
         "all": asdict(summary(facts)),
         "verdicts": survey.verdicts,
+        "trouble": survey.trouble,
         "steps": [{"step": step, **asdict(summary(rows))} for step, rows in by_step(facts).items()],
         "curve": [{"step": step, **asdict(point)} for step, point in curve],
         "scale": _scale(survey),

@@ -92,7 +92,7 @@ def survey(
         The facts of `steps`, and a summary for each step that was read, in their order.
 
     Raises:
-        ReportError: no response with a record can be read.
+        ReportError: no response of `steps` with a record can be read.
     """
     from verl_prpo.rollout_dump import RolloutError, read_rollouts
 
@@ -107,13 +107,17 @@ def survey(
         if not count:
             where = str(source) if steps is None else f"step {', '.join(map(str, steps))} of {source}"
             raise ReportError(_nothing(where, rollouts.skipped))
-        for rollout in read_rollouts(source, further) if further else ():
-            surveyor.add(rollout)
     except (OSError, RolloutError) as error:
         raise ReportError(str(error)) from error
+    trouble = ""
+    try:
+        for rollout in read_rollouts(source, further) if further else ():
+            surveyor.add(rollout)
+    except (OSError, RolloutError) as error:  # of steps that nobody asked for by name
+        trouble = f"The curves end where a step could not be read: {error}"
     found = surveyor.survey(threshold, rollouts.skipped)
     points = [(step, summary(facts)) for step, facts in sorted(by_step(found.facts).items())]
-    return Survey(found.facts[:count], found.prior, found.verdicts, found.skipped), points
+    return Survey(found.facts[:count], found.prior, found.verdicts, found.skipped, trouble), points
 
 
 def _nothing(where: str, skipped: int) -> str:

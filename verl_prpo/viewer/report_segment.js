@@ -56,7 +56,7 @@ function segmentBox(response, segment, s, brief = false) {
       worst ? worstMark(response) : null,
       brief ? null : el("span", { class: "segment-tokens" }, plural(end - begin, "token")),
     ),
-    el("p", { class: "text" }, ...tokenNodes(response, begin, end)),
+    el("p", { class: "text" }, ...tokenNodes(response, begin, end, brief)),
   );
 }
 
@@ -68,35 +68,52 @@ function segmentsOf(response) {
 /** The formulas of a response that KaTeX can read, found when it is first opened. */
 function formulasOf(response) {
   if (!state.math) return [];
-  response.formulas ??= formulas(response.text).filter((formula) => typeset(formula, ""));
+  response.formulas ??= formulas(response.text).filter((formula) => {
+    formula.made = typeset(formula, response.text.slice(formula.begin, formula.end));
+    return formula.made;
+  });
   return response.formulas;
+}
+
+/** The formula as printed; what finding it has made is used first. */
+function printed(response, formula) {
+  const { made } = formula;
+  formula.made = null;
+  return made ?? typeset(formula, response.text.slice(formula.begin, formula.end));
 }
 
 /**
  * The text of a segment. Where formulas are printed, one that lies whole in the segment stands as printed. One that a cut
  * goes through is printed where it begins, and its text follows, each token in the segment that it belongs to.
+ * Where no token is asked for its numbers, neighbours of one colour share an element.
  */
-function tokenNodes(response, begin, end) {
+function tokenNodes(response, begin, end, shared = false) {
   const tokens = tokensOf(response);
   const { starts, texts } = tokens;
   const [low, high] = [starts[begin], starts[end]];
   const inside = formulasOf(response).filter((formula) => formula.begin < high && formula.end > low);
   const nodes = [];
+  const add = (t, text, more = "") => {
+    const made = tokenSpan(response, t, text, more);
+    const last = nodes.at(-1);
+    if (shared && last?.className === made.className && !last.dataset.end) last.append(...made.childNodes);
+    else nodes.push(made);
+  };
   let next = 0; // of the formulas
   for (let t = begin; t < end; t++) {
     if (!texts[t]) {
       const within = inside.some((formula) => formula.begin < starts[t] && starts[t] < formula.end && formula.begin >= low && formula.end <= high);
-      if (!within) nodes.push(tokenSpan(response, t, "▫", "bare"));
+      if (!within) add(t, "▫", "bare");
       continue;
     }
     for (let from = starts[t]; from < starts[t + 1]; ) {
       while (next < inside.length && inside[next].end <= from) next++;
       const formula = inside[next];
       const until = Math.min(starts[t + 1], !formula || formula.begin > from ? (formula?.begin ?? Infinity) : formula.end);
-      if (!formula || formula.begin > from) nodes.push(tokenSpan(response, t, response.text.slice(from, until)));
+      if (!formula || formula.begin > from) add(t, response.text.slice(from, until));
       else if (formula.begin < low || formula.end > high) {
         if (formula.begin === from) nodes.push(cutFormula(response, formula));
-        nodes.push(tokenSpan(response, t, response.text.slice(from, until), "rest"));
+        add(t, response.text.slice(from, until), "rest");
         if (until === high && formula.end > high) nodes.push(el("span", { class: "cut-mark", title: "The formula goes on in the next segment" }, `✂ ${tokens.segmentOf[end] + 1}`));
       } else if (formula.begin === from) nodes.push(formulaNode(response, formula, t));
       from = until;
@@ -121,7 +138,7 @@ function formulaNode(response, formula, t) {
   const { starts } = tokensOf(response);
   let last = t + 1;
   while (starts[last] < formula.end) last++;
-  const made = typeset(formula, response.text.slice(formula.begin, formula.end));
+  const made = printed(response, formula);
   made.classList.add("t", tokenClass(response, t));
   made.dataset.t = t;
   made.dataset.end = last;
@@ -131,7 +148,7 @@ function formulaNode(response, formula, t) {
 
 /** A formula that a cut goes through, printed without a colour: its tokens follow as text, here and in the next segments. */
 function cutFormula(response, formula) {
-  const made = typeset(formula, response.text.slice(formula.begin, formula.end));
+  const made = printed(response, formula);
   made.classList.add("cut-through");
   made.title = "A cut goes through this formula. What of it lies in this segment follows as text";
   return made;
