@@ -109,3 +109,48 @@ def varied() -> list[Rollout]:
         ),
         rollout("short", (0.5,), right=False, uid="long", beta=0.0, grpo=0.0, prm_latency=0.25),
     ]  # fmt: skip
+
+
+FORMULAS = (
+    r"A pen costs $5 and a book $12, so $x^2 = 4$ and \(y\) gives \[ \frac{x}{y} = \sqrt{2} \] with "
+    r"$$\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}$$ and 50% of $50%$ is \boxed{\frac{1}{2}} at last."
+)
+"""Formulas in every kind of mark, and two sums of money."""
+
+CUT_FORMULA = r"We add $a + b = c + d$ and stop."
+"""A formula that a cut goes through when the text is cut in two."""
+
+HOSTILE_TEX = (
+    r"$\href{javascript:window.pwned=5}{x}$ $\includegraphics{https://example.org/a.png}$ "
+    r"$\htmlStyle{position:fixed}{y}$ $\def\a{\a\a}\a$ $\frac{1}{$ $\rule{9999em}{9999em}$ $\color{white}{w}$ "
+    r"$\unknown$ \boxed{<img src=x onerror=alert(6)>}"
+)
+"""Formulas that would link, load, cover, grow, hide or break."""
+
+
+def mathematical() -> list[Rollout]:
+    """A group with formulas: the second response is wrong and liked, with the liking in its second segment."""
+    long = " ".join(f"Then $a_{{{i}}} = {i} + {i}$ holds." for i in range(360))
+    wide = r"so \[" + " + ".join(f"x_{{{i}}}" for i in range(80)) + r"\] ends"
+    known = {"uid": "maths", "messages": [{"role": "user", "content": r"What is $\frac{1}{2}$ of \(10\)?"}]}
+    return [
+        rollout(FORMULAS, (0.9, 0.8), beta=1.0, grpo=0.9, **known),
+        rollout(CUT_FORMULA, (0.3, 0.95), False, beta=-1.0, grpo=-0.9, **known),
+        rollout(HOSTILE_TEX, (0.2,), False, beta=-1.0, grpo=-0.9, **known),
+        rollout(long, (0.5, 0.1, 0.8), beta=1.0, grpo=0.9, **known),
+        rollout(wide, (0.6,), beta=1.0, grpo=0.9, **known),
+    ]
+
+
+def agreeing(step: int = 1) -> list[Rollout]:
+    """Groups of which nothing is wrong: the PRM agrees with every verdict."""
+    return [
+        rollout(scores=(0.9, 0.8) if right else (0.2, 0.1), right=right, uid=uid, step=step, beta=b, grpo=b)
+        for uid in "ab"
+        for right, b in ((True, 1.0), (False, -1.0))
+    ]
+
+
+def plain_row(made: Rollout, key: str) -> dict[str, Any]:
+    """The line of a GRPO run's dump: verl's columns alone."""
+    return {name: value for name, value in row(made, key).items() if name != "prpo"}

@@ -11,6 +11,7 @@ import re
 import string
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ import pytest
 from report_dumps import PAYLOAD, empty, rollout, row, varied, write
 
 from verl_prpo.cli.main import main
-from verl_prpo.viewer.report_facts import FILTERS, Facts, facts_of, summary, with_agreement
+from verl_prpo.viewer.report_facts import Facts, Survey, Surveyor, facts_of
+from verl_prpo.viewer.report_filters import FILTERS
 from verl_prpo.viewer.report_payload import as_json, runs, token_lengths
-from verl_prpo.viewer.report_sample import draw
+from verl_prpo.viewer.report_prior import Point, find_prior
+from verl_prpo.viewer.report_sample import curve_steps, draw
+from verl_prpo.viewer.report_summary import summary
 
 
 class Elements(HTMLParser):
@@ -51,8 +55,15 @@ def data_of(page: Path) -> dict[str, Any]:
     return json.loads(gzip.decompress(base64.b64decode(found[1])))
 
 
+def surveyed(rollouts: list[Any], threshold: float | None = None) -> Survey:
+    surveyor = Surveyor()
+    for made in rollouts:
+        surveyor.add(made)
+    return surveyor.survey(threshold)
+
+
 def all_facts(rollouts: list[Any]) -> list[Facts]:
-    return [facts_of(made, index, 0.5) for index, made in enumerate(rollouts)]
+    return surveyed(rollouts).facts
 
 
 def noise(words: int, seed: int) -> str:
@@ -65,39 +76,97 @@ class TestFacts:
     def test_numbers_are_those_of_the_trained_tokens(self) -> None:
         # 4 words and an end in two segments of 2 and 3 tokens: z is 1.6 and -0.4
         made = replace(rollout(), response_mask=[1, 1, 1, 0, 0])
-        facts = facts_of(made, 0, 0.5)
+        facts = all_facts([made])[0]
         assert (facts.tokens, facts.trained) == (5, 3)
         assert facts.prm_mean == pytest.approx(0.65)
         assert facts.z_mean == pytest.approx((1.6 + 1.6 - 0.4) / 3)
+        assert facts.a_mean == pytest.approx((1.6 + 1.6 - 0.4) / 3 + 0.5)
 
     def test_a_flip_is_a_sign_opposite_to_grpos(self) -> None:
-        facts = facts_of(rollout(beta=-0.5, grpo=-0.7), 0, 0.5)  # A is 1.1 on two tokens, -0.9 on three
+        facts = facts_of(rollout(beta=-0.5, grpo=-0.7), 0)  # A is 1.1 on two tokens, -0.9 on three
         assert facts.flip_share == pytest.approx(2 / 5)
 
     def test_rounding_in_a_group_that_agrees_is_no_flip(self) -> None:
-        assert facts_of(rollout(beta=-0.5, grpo=-1e-8), 0, 0.5).flip_share == 0
+        assert facts_of(rollout(beta=-0.5, grpo=-1e-8), 0).flip_share == 0
 
     def test_in_a_group_of_equal_outcomes_nothing_is_flipped_whatever_the_size_of_the_rounding(self) -> None:
         # verl's GRPO gives eight responses of reward 0.7 an advantage of 0.056.
         equal = [rollout(scores=(0.0,), uid="a", beta=0.0, grpo=0.056, outcome_reward=0.7) for _ in range(8)]
         alone = [rollout(scores=(0.0,), uid="b", beta=0.0, grpo=0.056, outcome_reward=0.7)]
         graded = [rollout(scores=(0.0,), uid="c", beta=0.0, grpo=g, outcome_reward=g) for g in (0.5, 0.7)]
-        facts = with_agreement(all_facts(equal + alone + graded))
-        assert [fact.agrees for fact in facts] == [True] * 8 + [False] * 3
+        facts = all_facts(equal + alone + graded)
+        assert [fact.flat for fact in facts] == [True] * 8 + [False] * 3
         assert [fact.flip_share for fact in facts] == [0.0] * 8 + [1.0] * 3
-        assert summary(facts).all_equal == 1
 
-    def test_accuracy_of_the_reward_manager_decides_before_its_score(self) -> None:
-        made = replace(rollout(right=True), verifier_score=0.1, outcome_parts={"acc": True})
-        assert facts_of(made, 0, 0.5).right
-        assert not facts_of(replace(made, outcome_parts={}), 0, 0.5).right
+    def test_wrong_answers_of_different_length_penalty_agree_and_may_still_be_flipped(self) -> None:
+        made = [
+            rollout(scores=(0.9,), beta=b, grpo=2 * b, outcome_reward=b - 1, outcome_parts={"acc": False})
+            for b in (0.1, -0.1)
+        ]
+        facts = all_facts(made)
+        assert [(fact.right, fact.agrees, fact.flat) for fact in facts] == [(False, True, False)] * 2
+        assert [fact.flip_share for fact in facts] == [0.0, 1.0]
+        assert summary(facts).all_equal == 1
 
     def test_summary_separates_the_prm_on_right_and_on_wrong_answers(self) -> None:
         found = summary(all_facts(varied()))
-        assert (found.responses, found.groups, found.right, found.failures) == (6, 3, 2, 1)
+        assert (found.responses, found.groups, found.right, found.wrong, found.failures) == (6, 3, 2, 4, 1)
         assert found.prm_right == pytest.approx((0.8 + 0.25) / 2)
         assert found.prm_wrong == pytest.approx((0.875 + 0.45 + 0.5) / 3)
         assert found.all_equal == 1
+        # right 0.8 and 0.25 against wrong 0.875, 0.45 and 0.5: two of six pairs
+        assert found.ranked == pytest.approx(2 / 6)
+        assert (found.liked_wrong, found.disliked_right) == (1, 1)
+
+    def test_the_segment_that_speaks_most_against_the_verdict(self) -> None:
+        made = [
+            rollout(scores=(0.2, 0.9, 0.95), right=False),
+            rollout(scores=(0.9, 0.1), right=True),
+            rollout(scores=(0.1, 0.2), right=False),
+        ]
+        assert [fact.worst for fact in all_facts(made)] == [2, 1, None]
+
+
+class TestVerdicts:
+    def test_accuracy_of_the_reward_manager_decides_before_its_score(self) -> None:
+        made = [rollout(verifier_score=score, outcome_parts={"acc": acc}) for score, acc in ((0.1, True), (0.9, False))]
+        assert [fact.right for fact in all_facts(made)] == [True, False]
+
+    def test_two_rewards_in_the_dump_are_right_and_wrong_whatever_they_are(self) -> None:
+        made = [rollout(verifier_score=score) for score in (0.1, 5.0, 0.1)]
+        assert [fact.right for fact in all_facts(made)] == [False, True, False]
+
+    def test_graded_rewards_are_unknown_and_neither_right_nor_wrong(self) -> None:
+        found = surveyed([rollout(verifier_score=score, scores=(0.9,)) for score in (0.1, 0.5, 0.9)])
+        assert [fact.right for fact in found.facts] == [None] * 3
+        assert [fact.worst for fact in found.facts] == [None] * 3
+        assert (summary(found.facts).unknown, summary(found.facts).ranked) == (3, None)
+        assert "unknown" in found.verdicts and "'acc'" in found.verdicts
+
+    def test_a_threshold_overrides(self) -> None:
+        made = [rollout(verifier_score=score, outcome_parts={"acc": True}) for score in (0.1, 0.5, 0.9)]
+        assert [fact.right for fact in surveyed(made, 0.5).facts] == [False, True, True]
+
+
+class TestPrior:
+    def test_it_is_solved_from_scores_and_z(self) -> None:
+        prior = surveyed(varied()).prior
+        assert (prior.mean, prior.std, prior.source) == (pytest.approx(0.5), pytest.approx(0.25), "solved")
+
+    def test_the_records_own_comes_first(self) -> None:
+        assert find_prior([Point(0.2, 1.0, "a"), Point(0.4, 9.0, "a")], (0.7, 0.1)) == find_prior([], (0.7, 0.1))
+        assert find_prior([], (0.7, 0.1)).source == "record"
+
+    def test_a_prior_of_each_group_leaves_z_as_the_dump_has_it(self) -> None:
+        points = [Point(r, (r - mean) / 0.1, mean) for mean in (0.3, 0.8) for r in (0.1, 0.5, 0.9)]
+        prior = find_prior(points)
+        assert (prior.mean, prior.source) == (None, "group")
+        assert prior.z(0.5, 2.0) == 2.0
+
+    @pytest.mark.parametrize(("scores", "mean"), [((0.2, 0.4, 0.9), 0.5), ((-3.0, 1.0, 5.0), 1.0)])
+    def test_where_z_is_no_line_it_is_assumed(self, scores: tuple[float, ...], mean: float) -> None:
+        prior = find_prior([Point(score, 1.0 - score**2, "a") for score in scores])
+        assert (prior.mean, prior.source) == (pytest.approx(mean), "assumed")
 
 
 class TestFilters:
@@ -161,6 +230,7 @@ class TestPage:
         elements = Elements((folder / "report.html").read_text("utf-8"))
         policy = next(attrs["content"] for _, attrs in elements.found if "http-equiv" in attrs)
         assert policy is not None and policy.startswith("default-src 'none'; ")
+        assert "connect-src" not in policy and "img-src" not in policy
         for tag in ("script", "style"):
             digest = base64.b64encode(hashlib.sha256(elements.texts[tag][0].encode()).digest()).decode()
             assert f"{tag}-src 'sha256-{digest}'" in policy
@@ -171,6 +241,7 @@ class TestPage:
         assert found["text"] == PAYLOAD
         assert sum(found["lengths"]) == len(PAYLOAD.encode("utf-16-le", "surrogatepass")) // 2
         assert [segment[2] for segment in found["segments"]] == [0.3, 0.6, 0.45]
+        assert [segment[3] for segment in found["segments"]] == pytest.approx([-0.8, 0.4, -0.2])
 
     def test_numbers_that_are_none_leave_the_page_readable(self, tmp_path: Path) -> None:
         made = rollout(beta=float("nan"), entropy=[float("inf")] * 5)
@@ -186,6 +257,53 @@ class TestPage:
         assert [s["step"] for s in data_of(folder / "report.html")["steps"]] == [10]
         assert main(["report", str(folder), "--steps", "2", "9", "-o", str(tmp_path / "two.html")]) == 0
         assert [s["step"] for s in data_of(tmp_path / "two.html")["steps"]] == [2, 9]
+
+    def test_curves_have_a_point_for_steps_spread_over_the_folder(self, tmp_path: Path) -> None:
+        folder = write(tmp_path, [rollout(step=step, right=step > 8) for step in range(1, 21)])
+        assert curve_steps(folder, 5) == [1, 6, 11, 15, 20]
+        assert main(["report", str(folder), "--curve-steps", "5"]) == 0
+        found = data_of(folder / "report.html")
+        assert [point["step"] for point in found["curve"]] == curve_steps(folder, 5)
+        assert [point["right"] for point in found["curve"]] == [int(step > 8) for step in curve_steps(folder, 5)]
+        assert [s["step"] for s in found["steps"]] == [20]
+        assert main(["report", str(folder), "--curve-steps", "0"]) == 0
+        assert len(data_of(folder / "report.html")["curve"]) == 1
+
+    def test_a_broken_step_that_was_not_asked_for_ends_the_curves_and_says_so(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = write(tmp_path, [rollout(step=step) for step in (1, 2, 3)])
+        (folder / "2.jsonl").write_text("broken\n")
+        assert main(["report", str(folder)]) == 0
+        said = "The curves end where a step could not be read"
+        assert said in capsys.readouterr().out and said in data_of(folder / "report.html")["trouble"]
+        assert [point["step"] for point in data_of(folder / "report.html")["curve"]] == [1, 3]
+        assert main(["report", str(folder), "--steps", "2"]) == 2
+
+    def test_katex_is_what_its_package_holds(self) -> None:
+        folder = files("verl_prpo.viewer") / "katex"
+        digests = {
+            "katex.min.js": "fa140498b8cfc8302cbe5e7cb1bdbc1f952bc38b3fa258ede09e73edbf9a74bc",
+            "katex.min.css": "00e0b094171b07f58422075f469b4feac2b2f7bce1aeec943c08da4d697f4dcf",
+        }
+        for name, digest in digests.items():
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+        assert len([file for file in folder.iterdir() if file.name.endswith(".woff2")]) == 20
+
+    def test_only_a_page_with_formulas_brings_katex_and_its_licence(self, tmp_path: Path) -> None:
+        sizes = {}
+        for name, text in (
+            ("plain", "so it costs five"),
+            ("formula", r"so $x^2$ is \boxed{4}"),
+            ("bold", r"$\mathbf{x}$"),
+        ):
+            folder = write(tmp_path / name, [rollout(text)])
+            assert main(["report", str(folder)]) == 0
+            page = (folder / "report.html").read_text("utf-8")
+            sizes[name] = len(page)
+            assert ('id="katex"' in page) == ("The MIT License" in page) == (name != "plain")
+        assert 150_000 < sizes["formula"] - sizes["plain"] < 300_000
+        assert sizes["bold"] > sizes["formula"] + 25_000  # one more font
 
     def test_a_single_file(self, folder: Path) -> None:
         assert main(["report", str(folder / "1.jsonl")]) == 0
@@ -209,9 +327,9 @@ class TestPage:
 
     def test_a_single_group_above_the_size_loses_responses(self, tmp_path: Path) -> None:
         folder = write(tmp_path / "dump", [rollout(noise(2000, i), (0.5,)) for i in range(12)])
-        assert main(["report", str(folder), "--max-mb", "0.1"]) == 0
+        assert main(["report", str(folder), "--max-mb", "0.13"]) == 0
         page = folder / "report.html"
-        assert page.stat().st_size <= 100_000
+        assert page.stat().st_size <= 130_000
         assert 1 <= len(data_of(page)["responses"]) < 12
 
     def test_200_responses_of_1500_tokens_stay_below_5_megabytes(self, tmp_path: Path) -> None:
@@ -249,7 +367,11 @@ class TestRefusals:
             (["run", "--limit", "0"], "must be at least 1"),
             (["run", "--max-mb", "0"], "must be above 0"),
             (["run", "--filter", "failures"], "--filter needs --terminal"),
-            (["grpo"], "none of the 1 rows of step 1 of grpo has a PRPO record"),
+            (
+                ["grpo"],
+                "none of the 1 rows of step 1 of grpo has a PRPO record. If they are of a GRPO run, --prm MODEL",
+            ),
+            (["run", "--curve-steps", "-1"], "must be at least 0"),
             (["other/1.jsonl"], "no JSON"),
             (["blank"], "is empty"),
         ],

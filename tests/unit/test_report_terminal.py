@@ -57,13 +57,19 @@ class TestPiped:
         out = capsys.readouterr().out
         assert "\x1b" not in out
         assert out.index("6 responses in 3 groups") < out.index("✓ 0.80") < out.index("✓ right  step 1, group 1")
+        assert "! the PRM ranks right above wrong in 33% of the pairs (50% is chance)" in out
+        assert "! 1 of 4 wrong responses the PRM liked; most: 1.2 (z +1.50); --filter liked-wrong shows them" in out
         assert out.count("step 1, group ") == 6
 
     def test_a_segment_has_its_numbers_and_its_text(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["report", str(folder), "--terminal", "--filter", "liked-wrong"]) == 0
         out = capsys.readouterr().out
         # scores 0.95 and 0.8 under the prior (0.5, 0.25), beta -1
-        assert "[1] PRM 0.950  z +1.80  β -1.00  A +0.80  tokens 1 to 6  ⇄ flipped" in out
+        assert (
+            "[1] PRM 0.950  z +1.80  β -1.00  A +0.80  tokens 1 to 6  ⇄ flipped  <- liked most, in a wrong answer"
+            in out
+        )
+        assert "✗ wrong, but the PRM liked it  step 1, group 1, response 2" in out
         assert "[2] PRM 0.800  z +1.20  β -1.00  A +0.20  tokens 7 to 12  ⇄ flipped" in out
         assert "    Two and two is five, and\n" in out
         assert "Wrong, PRM liked: 1 of 6 responses" in out
@@ -80,6 +86,15 @@ class TestPiped:
         folder = write(tmp_path, [rollout()])
         assert main(["report", str(folder), "--terminal", "--filter", "failures"]) == 0
         assert "No response is like that." in capsys.readouterr().out
+
+    def test_an_unknown_verdict_is_told_and_is_not_wrong(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = write(tmp_path, [rollout(verifier_score=score) for score in (0.1, 0.5, 0.9)])
+        assert main(["report", str(folder), "--terminal"]) == 0
+        out = capsys.readouterr().out
+        assert "none right, 3 of unknown verdict" in out and "? unknown  step 1" in out and "✗" not in out
+        assert "! which responses are right is unknown: the reward has three values or more" in out
 
     def test_a_response_without_tokens(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         folder = write(tmp_path, [empty()])
@@ -111,8 +126,8 @@ class TestPiped:
 class TestInATerminal:
     def test_tokens_have_colours_and_what_is_pushed_down_is_underlined(self, folder: Path) -> None:
         printed = in_terminal([*COMMAND, str(folder), "--terminal", "--limit", "6"])
-        assert re.search(r"\x1b\[38;2;16;32;47;48;2;[\d;]+mTwo and two is four", printed)
-        assert re.search(r"\x1b\[4;38;2;43;26;0;48;2;[\d;]+mThree by three is", printed)
+        assert re.search(r"\x1b\[38;2;11;28;46;48;2;[\d;]+mTwo and two is four", printed)
+        assert re.search(r"\x1b\[4;38;2;43;13;0;48;2;[\d;]+mThree by three is", printed)
 
     def test_plain_has_none(self, folder: Path) -> None:
         assert "\x1b[" not in in_terminal([*COMMAND, str(folder), "--terminal", "--plain"])

@@ -1,10 +1,16 @@
-// The map of a response: entropy with its cuts, the PRM's scores, the advantages, all along the tokens.
+// The map of a response: entropy with its cuts, the PRM's scores from the prior, the advantages, all along the tokens.
 
-const LANES = { top: 16, entropy: 52, gap: 5, score: 26, advantage: 15 };
+/** Heights in pixels; less on a phone, where the map stays in view over a small text. */
+function lanes(signal) {
+  const phone = matchMedia("(max-width: 900px)").matches;
+  return { top: 14, entropy: signal ? (phone ? 18 : 34) : 0, gap: 4, score: phone ? 22 : 30, advantage: 13 };
+}
 
 /** Draws the map for a width in pixels. Of the tokens in a column the highest entropy counts, so no spike is lost. */
 function chart(response, width) {
   const tokens = tokensOf(response);
+  const signal = response.signals[state.signal];
+  const LANES = lanes(signal);
   const count = Math.max(1, response.tokens);
   const x = (token) => (token / count) * width;
   const scoreTop = LANES.top + LANES.entropy + LANES.gap;
@@ -19,21 +25,15 @@ function chart(response, width) {
     role: "img",
     "aria-label": chartWords(response),
   });
-  const signal = response.signals[state.signal];
-  if (signal) drawn.append(...signalLane(signal, width, count));
-  response.segments.forEach(([begin, end, score]) => {
-    const tall = score == null ? 0 : Math.max(1.5, LANES.score * scoreShare(score));
-    drawn.append(
-      svg("rect", {
-        class: `score s-${score == null ? "none" : scoreLevel(score)}`,
-        x: x(begin) + 0.5,
-        width: Math.max(0.5, x(end) - x(begin) - 1),
-        y: scoreTop + LANES.score - tall,
-        height: tall,
-      }),
-    );
+  if (signal) drawn.append(...signalLane(LANES, signal, width, count));
+  const neutral = scoreTop + LANES.score / 2;
+  response.segments.forEach(([begin, end, , z], s) => {
+    const tall = z == null ? 0 : Math.max(1.5, (LANES.score / 2) * Math.min(1, Math.abs(z) / data.scale.zLimit));
+    const span = { x: x(begin) + 0.5, width: Math.max(0.5, x(end) - x(begin) - 1) };
+    drawn.append(svg("rect", { class: `score ${scoreClass(z)}`, ...span, y: z > 0 ? neutral - tall : neutral, height: tall }));
+    if (s === response.worst) drawn.append(svg("text", { class: "worst-sign", x: span.x + span.width / 2, y: neutral + (z > 0 ? 11 : -3) }, "⚠"));
   });
-  drawn.append(svg("line", { class: "axis", x1: 0, x2: width, y1: scoreTop + LANES.score, y2: scoreTop + LANES.score }));
+  drawn.append(svg("line", { class: "axis", x1: 0, x2: width, y1: neutral, y2: neutral }));
   const told = (t) => (tokens.own[t] ? advantageClass(state.grpo ? response.grpo : tokens.A[t]) : "a-off");
   for (let begin = 0, end; begin < response.tokens; begin = end) {
     for (end = begin + 1; end < response.tokens && told(end) === told(begin); end++);
@@ -56,7 +56,7 @@ function chart(response, width) {
   return drawn;
 }
 
-function signalLane(signal, width, count) {
+function signalLane(LANES, signal, width, count) {
   const top = signal.reduce((most, value) => Math.max(most, value ?? 0), 500);
   const columns = Math.max(1, Math.min(count, Math.floor(width / 1.5)));
   const floor = LANES.top + LANES.entropy;
@@ -81,4 +81,26 @@ function chartWords(response) {
   const scores = response.segments.map((segment) => (segment[2] == null ? "none" : fixed(segment[2], 2))).join(", ");
   const signal = response.signals[state.signal] ? `${state.signal} of ${plural(response.tokens, "token")}, ` : "";
   return `${signal}${cuts}; PRM scores of the segments: ${scores || "none"}`;
+}
+
+function drawMap() {
+  const map = document.getElementById("map");
+  if (!map || state.current == null || !map.clientWidth) return;
+  const response = responses[state.current];
+  const drawn = chart(response, map.clientWidth);
+  const at = (event) =>
+    Math.max(0, Math.min(response.tokens - 1, Math.floor((event.offsetX / map.clientWidth) * response.tokens)));
+  drawn.addEventListener("pointermove", (event) => {
+    if (event.pointerType === "mouse" && response.tokens) showTipAt(at(event), event);
+  });
+  drawn.addEventListener("pointerleave", hideTip);
+  drawn.addEventListener("click", (event) => response.tokens && focusToken(at(event)));
+  map.replaceChildren(drawn);
+  document.documentElement.style.setProperty("--dock", `${map.closest(".dock").offsetHeight}px`);
+}
+
+function showTipAt(t, event) {
+  showTip(tokenAt(t));
+  tip.style.top = `${event.clientY + 16}px`;
+  tip.style.left = `${Math.max(8, Math.min(event.clientX + 12, innerWidth - tip.offsetWidth - 8))}px`;
 }

@@ -1,12 +1,15 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is worth knowing of a response before it is opened, and which responses are worth opening."""
+"""What is worth knowing of a response before it is opened."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from verl_prpo.outcome.verdicts import VerdictReader
+from verl_prpo.viewer.report_prior import Point, Prior, find_prior
 
 if TYPE_CHECKING:
     from verl_prpo.rollout_dump import Rollout
@@ -14,7 +17,22 @@ if TYPE_CHECKING:
 SAME = 1e-6
 """Advantages at most this far from 0 count as 0."""
 
-LONGEST_SHARE, LONGEST_LEAST = 0.1, 10
+
+@dataclass(frozen=True)
+class Judged:
+    """A segment in numbers.
+
+    Attributes:
+        score: of the PRM; None without one.
+        added: what the score added to the advantage of its first trained token.
+        trained: how many of its tokens are the policy's own.
+        z: its score from the prior, in standard deviations; None without a score.
+    """
+
+    score: float | None
+    added: float
+    trained: int
+    z: float | None = None
 
 
 @dataclass(frozen=True)
@@ -24,26 +42,33 @@ class Facts:
     Attributes:
         index: its place in the dump, counted from 0 over all steps that were read.
         step, uid: which training step and which prompt.
-        right: whether the verifier accepted the answer.
+        right: the verdict on the answer (`verl_prpo.outcome.verdicts`); None where nothing says it.
         prm_mean: mean score of its segments in the PRM's units; None without scores.
-        z_mean: mean process advantage of the trained tokens; None without scores.
+        z_mean: mean z of the trained tokens; None without scores.
+        a_mean: mean advantage of the trained tokens; None without any.
+        grpo: the advantage that GRPO gives each of them.
         flip_share: share of the trained tokens, in [0, 1], whose advantage has the opposite sign of GRPO's.
         tokens, trained: length of the response, and how many of its tokens are the policy's own.
         failure: why there are no scores; None if nothing failed.
         overlong: whether the PRM could not read all of it.
         outcome: its outcome reward.
         peak: greatest size of an advantage, GRPO's included.
-        scores: of the segments that have one.
-        agrees: whether all responses of its group have this outcome, and there are several. GRPO's advantage is then 0
-            but for rounding, which it divides by almost nothing: its sign says nothing, and no token counts as flipped.
+        segments: in their order.
+        agrees: whether all responses of its group have this verdict, and there are several.
+        flat: whether all of its group have this outcome reward, and there are several. GRPO's advantage is then 0 but
+            for rounding, which it divides by almost nothing: its sign says nothing, and no token counts as flipped.
+        worst: the segment that speaks most against the verdict: of a wrong response the one that the PRM liked most, of
+            a right one the one it disliked most. None where the PRM agrees throughout or no verdict is known.
     """
 
     index: int
     step: int
     uid: str
-    right: bool
+    right: bool | None
     prm_mean: float | None
     z_mean: float | None
+    a_mean: float | None
+    grpo: float
     flip_share: float
     tokens: int
     trained: int
@@ -51,29 +76,129 @@ class Facts:
     overlong: bool
     outcome: float
     peak: float
-    scores: tuple[float, ...]
+    segments: tuple[Judged, ...]
     agrees: bool = False
+    flat: bool = False
+    worst: int | None = None
+
+    @property
+    def scores(self) -> list[float]:
+        """Of the segments that have one."""
+        return [segment.score for segment in self.segments if segment.score is not None]
+
+    @property
+    def group(self) -> tuple[int, str]:
+        """What responses to the same prompt of the same step share."""
+        return self.step, self.uid
+
+    @property
+    def against(self) -> float:
+        """By how much the PRM's mean z speaks against the verdict; 0 where it agrees or either is unknown."""
+        if self.right is None or self.z_mean is None:
+            return 0.0
+        return max(0.0, -self.z_mean if self.right else self.z_mean)
 
 
-def facts_of(rollout: "Rollout", index: int, outcome_threshold: float) -> Facts:
-    """Sum up one response.
+@dataclass(frozen=True)
+class Survey:
+    """The facts of some responses, and what holds of all of them.
+
+    Attributes:
+        facts: of each, in the order of the dump.
+        prior: from which z is measured.
+        verdicts: what decides which responses are right, in words.
+        skipped: rows without a record.
+        trouble: why the curves have fewer steps than they should; empty when they have all.
+    """
+
+    facts: list[Facts]
+    prior: Prior
+    verdicts: str
+    skipped: int = 0
+    trouble: str = ""
+
+
+class Surveyor:
+    """Collects the facts of responses one by one; what only all of them tell is settled in the end.
 
     Args:
-        outcome_threshold: least verifier score of a right answer, where the dump has no accuracy (`acc`).
+        prior: mean and standard deviation of the PRM's prior, where they are known beforehand.
     """
+
+    def __init__(self, prior: tuple[float, float] | None = None) -> None:
+        self._facts: list[Facts] = []
+        self._said: list[tuple[float, dict]] = []
+        self._recorded = prior
+
+    def add(self, rollout: "Rollout") -> None:
+        """Take in the next response."""
+        self._facts.append(facts_of(rollout, len(self._facts)))
+        self._said.append((rollout.verifier_score, rollout.outcome_parts))
+        mean, std = getattr(rollout, "prior_mean", None), getattr(rollout, "prior_std", None)
+        if self._recorded is None and mean is not None and std is not None:
+            self._recorded = (mean, std)
+
+    def survey(self, threshold: float | None = None, skipped: int = 0) -> Survey:
+        """What was found.
+
+        Args:
+            threshold: least verifier score of a right answer, in place of the verdicts of the dump.
+            skipped: rows without a record.
+        """
+        rewards, parts = [reward for reward, _ in self._said], [said for _, said in self._said]
+        reader = VerdictReader()
+        verdicts = reader.read(rewards, parts)
+        words = reader.explain() if rewards else ""
+        if threshold is not None:
+            verdicts = replace(verdicts, right=[reward >= threshold for reward in rewards])
+            words = f"a response is right from a verifier's score of {threshold:g} on (--outcome-threshold)"
+        points = [
+            Point(segment.score, segment.added, fact.group)
+            for fact in self._facts
+            for segment in fact.segments
+            if segment.score is not None and segment.trained
+        ]
+        prior = find_prior(points, self._recorded)
+        size: dict[tuple[int, str], int] = {}
+        outcomes: dict[tuple[int, str], set[float]] = {}
+        for fact in self._facts:
+            size[fact.group] = size.get(fact.group, 0) + 1
+            outcomes.setdefault(fact.group, set()).add(fact.outcome)
+        agree = verdicts.agree([fact.group for fact in self._facts])
+        facts = [
+            _settled(
+                fact,
+                prior,
+                right,
+                agrees=agrees and size[fact.group] > 1,
+                flat=size[fact.group] > 1 and len(outcomes[fact.group]) == 1,
+            )
+            for fact, right, agrees in zip(self._facts, verdicts.right, agree, strict=True)
+        ]
+        return Survey(facts, prior, words, skipped)
+
+
+def facts_of(rollout: "Rollout", index: int) -> Facts:
+    """Sum up one response by itself: without a verdict, and without z, which the prior of the whole dump gives."""
     own = [i for i, counts in enumerate(rollout.response_mask) if counts]
-    scores = tuple(float(s.score) for s in rollout.segments if s.score is not None and math.isfinite(s.score))
     advantages = [rollout.advantages[i] for i in own]
-    z = [rollout.process_advantage[i] for i in own]
     flips = sum(flipped(a, rollout.grpo_advantage) for a in advantages)
     sizes = [abs(a) for a in (*advantages, rollout.grpo_advantage) if math.isfinite(a)]
+    segments = []
+    for segment in rollout.segments:
+        trained = [i for i in range(segment.begin, segment.end) if rollout.response_mask[i]]
+        score = segment.score if segment.score is not None and math.isfinite(segment.score) else None
+        segments.append(Judged(score, rollout.process_advantage[trained[0]] if trained else 0.0, len(trained)))
+    scores = [segment.score for segment in segments if segment.score is not None]
     return Facts(
         index=index,
         step=rollout.step,
         uid=rollout.uid,
-        right=is_right(rollout, outcome_threshold),
+        right=None,
         prm_mean=fmean(scores) if scores else None,
-        z_mean=fmean(z) if scores and z else None,
+        z_mean=None,
+        a_mean=fmean(advantages) if advantages else None,
+        grpo=rollout.grpo_advantage,
         flip_share=flips / len(own) if own else 0.0,
         tokens=len(rollout.response_mask),
         trained=len(own),
@@ -81,18 +206,35 @@ def facts_of(rollout: "Rollout", index: int, outcome_threshold: float) -> Facts:
         overlong=rollout.overlong,
         outcome=rollout.outcome_reward,
         peak=max(sizes, default=0.0),
-        scores=scores,
+        segments=tuple(segments),
     )
 
 
-def with_agreement(facts: Sequence[Facts]) -> list[Facts]:
-    """The same facts with `agrees`, which only whole groups tell."""
-    agreeing = {fact.index for group in by_group(facts) if _agree(group) for fact in group}
-    return [replace(f, agrees=True, flip_share=0.0) if f.index in agreeing else f for f in facts]
+def _settled(fact: Facts, prior: Prior, right: bool | None, agrees: bool, flat: bool) -> Facts:
+    segments = tuple(
+        segment if segment.score is None else replace(segment, z=prior.z(segment.score, segment.added))
+        for segment in fact.segments
+    )
+    weighted = [(segment.z or 0.0) * segment.trained for segment in segments]
+    known = any(segment.z is not None for segment in segments)
+    return replace(
+        fact,
+        right=right,
+        segments=segments,
+        z_mean=sum(weighted) / fact.trained if known and fact.trained else None,
+        agrees=agrees,
+        flat=flat,
+        flip_share=0.0 if flat else fact.flip_share,
+        worst=_worst(segments, right),
+    )
 
 
-def _agree(group: Sequence[Facts]) -> bool:
-    return len(group) > 1 and len({fact.outcome for fact in group}) == 1
+def _worst(segments: Sequence[Judged], right: bool | None) -> int | None:
+    if right is None:
+        return None
+    against = [(-1 if right else 1) * (segment.z or 0.0) if segment.trained else 0.0 for segment in segments]
+    most = max(range(len(against)), key=against.__getitem__, default=None)
+    return most if most is not None and against[most] > SAME else None
 
 
 def flipped(advantage: float, grpo_advantage: float) -> bool:
@@ -100,145 +242,15 @@ def flipped(advantage: float, grpo_advantage: float) -> bool:
     return abs(advantage) > SAME and abs(grpo_advantage) > SAME and advantage * grpo_advantage < 0
 
 
-def is_right(rollout: "Rollout", outcome_threshold: float) -> bool:
-    """The verifier's verdict: its accuracy `acc` where the dump has one, else its score against a threshold."""
-    accuracy: Any = rollout.outcome_parts.get("acc")
-    if isinstance(accuracy, (bool, int, float)):
-        return accuracy >= 0.5
-    return rollout.verifier_score >= outcome_threshold
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Responses that deserve a look, the most telling first.
-
-    Attributes:
-        key: on the command line.
-        name: on a button.
-        rule: which responses it keeps and how it sorts them, for people.
-        keeps: whether a response belongs to it.
-        rank: sorts what it keeps, least first.
-        share: of all responses, the most that it keeps (at least `LONGEST_LEAST`); None for no bound.
-    """
-
-    key: str
-    name: str
-    rule: str
-    keeps: Callable[[Facts], bool]
-    rank: Callable[[Facts], float]
-    share: float | None = None
-
-    def select(self, facts: Sequence[Facts]) -> list[Facts]:
-        """The responses that it keeps, in its order; equals stay in the order of the dump."""
-        kept = sorted(filter(self.keeps, facts), key=self.rank)
-        return kept if self.share is None else kept[: max(LONGEST_LEAST, math.ceil(self.share * len(facts)))]
-
-
-FILTERS = (
-    Filter(
-        "liked-wrong",
-        "Wrong, PRM liked",
-        "Wrong answers whose mean z is above 0: the PRM pushes them up. Highest mean z first.",
-        lambda facts: not facts.right and (facts.z_mean or 0.0) > 0,
-        lambda facts: -(facts.z_mean or 0.0),
-    ),
-    Filter(
-        "disliked-right",
-        "Right, PRM disliked",
-        "Right answers whose mean z is below 0: the PRM pushes them down. Lowest mean z first.",
-        lambda facts: facts.right and (facts.z_mean or 0.0) < 0,
-        lambda facts: facts.z_mean or 0.0,
-    ),
-    Filter(
-        "sign-flips",
-        "Sign flips",
-        "Responses with tokens that PRPO pushes the other way than GRPO. Largest share of the trained tokens first.",
-        lambda facts: facts.flip_share > 0,
-        lambda facts: -facts.flip_share,
-    ),
-    Filter(
-        "failures",
-        "Failures",
-        "Responses without scores from the PRM, then those of which it could not read all (overlong).",
-        lambda facts: facts.failure is not None or facts.overlong,
-        lambda facts: 0.0 if facts.failure is not None else 1.0,
-    ),
-    Filter(
-        "longest",
-        "Longest",
-        f"The longest {LONGEST_SHARE:.0%} of the responses, at least {LONGEST_LEAST}. Most tokens first.",
-        lambda facts: True,
-        lambda facts: -facts.tokens,
-        LONGEST_SHARE,
-    ),
-)
-"""In the order in which they are offered."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Responses taken together; means are None where there is nothing to take the mean of.
-
-    Attributes:
-        responses, groups, right: counts.
-        prm_right, prm_wrong: mean PRM score of right and of wrong answers.
-        flip_share: share of all trained tokens whose sign differs from GRPO's.
-        all_equal: groups of several responses whose outcomes agree.
-        failures: responses without scores that failed.
-    """
-
-    responses: int
-    groups: int
-    right: int
-    prm_mean: float | None
-    prm_right: float | None
-    prm_wrong: float | None
-    flip_share: float | None
-    all_equal: int
-    failures: int
-    mean_tokens: float | None
-
-
-def summary(facts: Sequence[Facts]) -> Summary:
-    """Sum up several responses."""
-    groups = by_group(facts)
-    trained = sum(f.trained for f in facts)
-    return Summary(
-        responses=len(facts),
-        groups=len(groups),
-        right=sum(f.right for f in facts),
-        prm_mean=_mean([f.prm_mean for f in facts]),
-        prm_right=_mean([f.prm_mean for f in facts if f.right]),
-        prm_wrong=_mean([f.prm_mean for f in facts if not f.right]),
-        flip_share=sum(f.flip_share * f.trained for f in facts) / trained if trained else None,
-        all_equal=sum(_agree(group) for group in groups),
-        failures=sum(f.failure is not None for f in facts),
-        mean_tokens=_mean([float(f.tokens) for f in facts]),
-    )
-
-
-def records_note(recorded: int, skipped: int) -> str:
-    """How many rows of a dump could be read as responses; empty when that is all of them."""
-    if not skipped:
-        return ""
-    why = "algorithm.prpo.dump_responses in training, 128 unless set; null records all"
-    return f"{recorded} of {recorded + skipped} responses have a record ({why})"
-
-
 def by_group(facts: Sequence[Facts]) -> list[list[Facts]]:
     """The responses to the same prompt of the same step together, groups in order of their first response."""
     groups: dict[tuple[int, str], list[Facts]] = {}
     for fact in facts:
-        groups.setdefault((fact.step, fact.uid), []).append(fact)
+        groups.setdefault(fact.group, []).append(fact)
     return list(groups.values())
 
 
-def end_of_scale(facts: Sequence[Facts]) -> float:
-    """The size of advantage at which colours end: all but one in twenty responses stay within it."""
-    peaks = sorted(fact.peak for fact in facts)
-    return peaks[math.ceil(0.95 * len(peaks)) - 1] or 1.0
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+def end_of_scale(sizes: Sequence[float]) -> float:
+    """The size at which colours end: all but one in twenty stay within it."""
+    ordered = sorted(sizes)
+    return (ordered[math.ceil(0.95 * len(ordered)) - 1] if ordered else 0.0) or 1.0

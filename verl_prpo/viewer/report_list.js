@@ -9,68 +9,81 @@ const MEASURES = {
   failures: (r) => r.failure ?? "overlong",
   longest: (r) => plural(r.tokens, "token"),
 };
+const MARKS = { right: "✓", wrong: "✗", unknown: "?" };
 
-function outcomeMark(right) {
-  return el("span", { class: right ? "mark right" : "mark wrong", "aria-hidden": "true" }, right ? "✓" : "✗");
+function outcomeMark(response) {
+  const kind = verdict(response);
+  return el("span", { class: `mark ${kind}`, "aria-hidden": "true" }, MARKS[kind]);
 }
 
 function responseName(response) {
   return `group ${response.group.number}, response ${response.nth}`;
 }
 
-function pill(response) {
-  const score = response.prm == null ? "no score" : fixed(response.prm, 2);
+function groupName(group) {
+  return data.steps.length > 1 ? `Step ${group.step} · group ${group.number}` : `Group ${group.number}`;
+}
+
+/** What the PRM thinks of a response that the verdict contradicts, in words; null where they agree. */
+function contradiction(response) {
+  if (!against(response)) return null;
+  return response.right ? "right, but the PRM disliked it" : "wrong, but the PRM liked it";
+}
+
+function pill(response, attributes = { "data-open": response.index }) {
   const alert = response.failure != null || response.overlong;
   const words = [
     responseName(response),
-    response.right ? "right" : "wrong",
-    response.prm == null ? "no PRM score" : `PRM ${score}`,
+    contradiction(response) ?? (response.right == null ? "verdict unknown" : verdict(response)),
+    response.zMean == null ? "no PRM score" : `mean z ${signed(response.zMean, 2)}, PRM ${fixed(response.prm, 2)}`,
     ...(alert ? [response.failure ?? "overlong"] : []),
   ];
   return el(
     "button",
     {
       type: "button",
-      class: "pill",
-      "data-open": response.index,
+      class: `pill ${scoreClass(response.zMean)}${against(response) ? " against" : ""}`,
       "aria-label": words.join(", "),
       title: words.join(", "),
+      ...attributes,
     },
-    outcomeMark(response.right),
-    el("span", {}, response.prm == null ? "–" : score),
+    outcomeMark(response),
+    el("span", {}, response.zMean == null ? "–" : signed(response.zMean, 2)),
     alert ? el("span", { class: "alert", "aria-hidden": "true" }, "!") : null,
   );
 }
 
 function groupCard(group, members) {
-  const right = group.responses.filter((i) => responses[i].right).length;
-  const agree = responses[group.responses[0]].agrees;
-  const all = right === 0 ? "all wrong" : right === group.responses.length ? "all right" : "equal outcomes";
+  const { right, unknown, responses: all } = group;
+  const agree = responses[all[0]].agrees;
+  const same = unknown === all.length ? "equal outcomes" : right === 0 ? "all wrong" : "all right";
+  const compare = el("button", { type: "button", class: "compare-open", title: "Side by side (c)" }, "Compare");
+  compare.addEventListener("click", () => openCompare(group, true));
   return el(
     "section",
     { class: "group" },
     el(
       "h2",
       {},
-      el("span", {}, data.steps.length > 1 ? `Step ${group.step} · group ${group.number}` : `Group ${group.number}`),
-      el("span", { class: "numbers" }, `${right}/${group.responses.length} right`),
+      el("span", {}, groupName(group)),
+      el("span", { class: "numbers" }, unknown ? `${unknown} unknown` : `${right}/${all.length} right`),
       el("span", { class: "numbers" }, group.prm == null ? "no scores" : `PRM ${fixed(group.prm, 2)}`),
+      all.length > 1 ? compare : null,
     ),
-    el("p", { class: "question" }, excerpt(group.question, 160)),
-    agree ? el("p", { class: "agree" }, `${all}: only the PRM tells them apart`) : null,
+    el("p", { class: "question" }, ...richExcerpt(group.question, 140)),
+    agree ? el("p", { class: "agree" }, `${same}: only the PRM tells them apart`) : null,
     el("div", { class: "pills" }, ...members.map((i) => pill(responses[i]))),
   );
 }
 
-function row(response) {
+function row(response, measure) {
   const { group } = response;
-  const place = `${data.steps.length > 1 ? `Step ${group.step} · group` : "Group"} ${group.number} · ${response.nth}`;
   return el(
     "button",
     { type: "button", class: "row", "data-open": response.index },
-    outcomeMark(response.right),
-    el("span", { class: "row-name" }, place, el("span", { class: "unseen" }, response.right ? " (right)" : " (wrong)")),
-    el("span", { class: "numbers" }, MEASURES[state.filter](response)),
+    outcomeMark(response),
+    el("span", { class: "row-name" }, `${groupName(group)} · ${response.nth}`, el("span", { class: "unseen" }, ` (${verdict(response)})`)),
+    el("span", { class: "numbers" }, measure),
     el("span", { class: "row-excerpt" }, excerpt(group.question, 90)),
   );
 }
@@ -102,11 +115,14 @@ function renderList() {
   const filter = data.filters.find((one) => one.key === state.filter);
   const kept = new Set(state.listed);
   const found = state.query ? `${plural(state.listed.length, "response")} found. ` : "";
+  document.getElementById("sorting").hidden = Boolean(filter) || data.groups.length < 2;
   document.getElementById("rule").textContent =
-    found + (filter?.rule ?? (found ? "" : "Each mark is a response: its outcome, and its mean PRM score."));
+    found +
+    (filter?.rule ??
+      "A mark is a response: ✓ right or ✗ wrong, and its mean z. Blue: the PRM likes it. Orange: it does not. A thick frame: that contradicts the verdict.");
   const cards = filter
-    ? state.listed.map((i) => row(responses[i]))
-    : data.groups
+    ? state.listed.map((i) => row(responses[i], MEASURES[state.filter](responses[i])))
+    : sortedGroups()
         .map((group) => [group, group.responses.filter((i) => kept.has(i))])
         .filter(([, members]) => members.length)
         .map(([group, members]) => groupCard(group, members));
@@ -140,7 +156,7 @@ function setFilter(key) {
   renderList();
   itemsBox.scrollTop = 0;
   const wide = matchMedia("(min-width: 901px)").matches;
-  if (wide && state.listed.length && !state.listed.includes(state.current)) openResponse(state.listed[0]);
+  if (wide && key && state.listed.length && !state.listed.includes(state.current)) openResponse(state.listed[0]);
   else if (state.current != null) renderResponse();
 }
 

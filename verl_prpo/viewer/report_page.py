@@ -2,29 +2,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """One HTML page that shows rollouts: everything in it, nothing fetched."""
 
-import base64
-import gzip
-import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from verl_prpo.viewer.report_facts import FILTERS, Facts, by_group, end_of_scale, summary
+from verl_prpo.viewer.report_facts import Facts, Survey, by_group, end_of_scale
+from verl_prpo.viewer.report_filters import FILTERS
+from verl_prpo.viewer.report_math import katex_for
 from verl_prpo.viewer.report_payload import as_json, number, response_json
+from verl_prpo.viewer.report_render import packed, render
+from verl_prpo.viewer.report_summary import Summary, by_step, summary
 
 if TYPE_CHECKING:
     from verl_prpo.rollout_dump import Rollout
 
-FIRST = ("report_theme.js", "report_unpack.js")
-"""Parts of the page's script that do not need the data."""
-
-REST = tuple(f"report_{part}.js" for part in ("text", "state", "list", "chart", "token", "response", "main"))
-"""The parts that do, in this order: together one function."""
-
 SIGNALS = ("entropy", "surprisal")
 """Of a token; the first that there is is drawn first."""
+
+BINS = 24
+"""Of the histogram of PRM scores."""
 
 
 @dataclass(frozen=True)
@@ -35,61 +31,87 @@ class Page:
         html: the page.
         shown: responses on it.
         read: responses that the steps hold.
+        math_bytes: of the page, for rendering mathematics; 0 where no text has any.
     """
 
     html: str
     shown: int
     read: int
+    math_bytes: int
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What the page says of itself.
+
+    Attributes:
+        name: of the run or file, for the title.
+        drawn: how responses were chosen, when not everything is shown.
+        would: lines on how the dump was scored, where its own run knew no PRM; empty for a run with PRPO.
+    """
+
+    name: str
+    drawn: str
+    would: tuple[str, ...] = ()
 
 
 def build_page(
-    name: str,
-    facts: Sequence[Facts],
+    heading: Heading,
+    survey: Survey,
+    curve: Sequence[tuple[int, Summary]],
     drawn: Sequence[Sequence[Facts]],
     rollouts: Iterable["Rollout"],
     max_bytes: int,
-    how_drawn: str,
-    skipped: int = 0,
 ) -> Page:
     """Make the page.
 
     Args:
-        name: of the run or file, for the title.
-        facts: of everything that was read.
+        heading: what it says of itself.
+        survey: of everything that was read.
+        curve: a summary per step, for the curves.
         drawn: the groups to show, those to keep first.
         rollouts: the responses of `drawn`, in the order of the dump.
         max_bytes: of the page; groups are left out from the end of `drawn` until it fits, then responses from the end
             of the first one, but never its first.
-        how_drawn: for people, when not everything is shown.
-        skipped: rows of the dump that carry no record.
     """
+    facts = survey.facts
     places = sorted(fact.index for group in drawn for fact in group)
     by_place = {fact.index: fact for fact in facts}
     encoded: dict[int, str] = {}
     prompts: dict[tuple[int, str], dict[str, Any]] = {}
     signals: set[str] = set()
+    texts: list[str] = []
     for place, rollout in zip(places, rollouts, strict=True):
         encoded[place] = response_json(rollout, by_place[place])
+        texts.append(rollout.response)
         prompts.setdefault((rollout.step, rollout.uid), _prompt(rollout))
         signals.update(name for name in SIGNALS if getattr(rollout, name))
-    known = [name for name in SIGNALS if name in signals]
+    texts += [str(message["content"]) for prompt in prompts.values() for message in prompt["messages"]]
+    katex = katex_for(texts)
     overall = {
-        "name": name,
-        "signals": known,
+        "name": heading.name,
+        "would": list(heading.would),
+        "signals": [name for name in SIGNALS if name in signals],
         "all": asdict(summary(facts)),
-        "steps": [{"step": step, **asdict(summary(rows))} for step, rows in _by_step(facts).items()],
+        "verdicts": survey.verdicts,
+        "trouble": survey.trouble,
+        "steps": [{"step": step, **asdict(summary(rows))} for step, rows in by_step(facts).items()],
+        "curve": [{"step": step, **asdict(point)} for step, point in curve],
+        "scale": _scale(survey),
+        "histogram": _histogram(survey),
     }
-    sample = {"read": len(facts), "groups": len(by_group(facts)), "how": how_drawn, "skipped": skipped}
-    frame = len(_render(name, "", facts).encode())
+    sample = {"read": len(facts), "groups": len(by_group(facts)), "how": heading.drawn, "skipped": survey.skipped}
+    steps = list(by_step(facts))
+    plain, frame = (len(render(heading.name, steps, "", brought).encode()) for brought in (None, katex))
     kept = len(drawn)
     while True:
         shown = sorted((fact for group in drawn[:kept] for fact in group), key=lambda fact: fact.index)
-        head = overall | _lists(shown, prompts) | {"scale": _scale(shown), "sample": sample | {"shown": len(shown)}}
+        head = overall | _lists(shown, prompts) | {"sample": sample | {"shown": len(shown)}}
         responses = ",".join(encoded[fact.index] for fact in shown)
-        payload = _packed(f'{as_json(head)[:-1]},"responses":[{responses}]}}')
+        payload = packed(f'{as_json(head)[:-1]},"responses":[{responses}]}}')
         room = max_bytes - frame
         if len(payload) <= room or len(shown) == 1:
-            return Page(_render(name, payload, facts), len(shown), len(facts))
+            return Page(render(heading.name, steps, payload, katex), len(shown), len(facts), frame - plain)
         share = 0.98 * max(0, room) / len(payload)
         if kept > 1:
             kept = max(1, min(kept - 1, int(share * kept)))
@@ -100,22 +122,29 @@ def build_page(
 def _lists(shown: Sequence[Facts], prompts: dict[tuple[int, str], dict[str, Any]]) -> dict[str, Any]:
     """Groups and filters, with responses named by their place on the page."""
     place = {fact.index: i for i, fact in enumerate(shown)}
-    groups = [
-        {
-            "step": group[0].step,
-            "uid": group[0].uid,
-            **prompts[group[0].step, group[0].uid],
-            "right": sum(fact.right for fact in group),
-            "prm": number(summary(group).prm_mean),
-            "responses": [place[fact.index] for fact in group],
-        }
-        for group in by_group(shown)
-    ]
+    groups = [_group(group, place, prompts[group[0].group]) for group in by_group(shown)]
     filters = [
         {"key": f.key, "name": f.name, "rule": f.rule, "responses": [place[fact.index] for fact in f.select(shown)]}
         for f in FILTERS
     ]
     return {"groups": groups, "filters": filters}
+
+
+def _group(group: Sequence[Facts], place: dict[int, int], prompt: dict[str, Any]) -> dict[str, Any]:
+    found = summary(group)
+    known = found.right + found.wrong
+    return {
+        "step": group[0].step,
+        "uid": group[0].uid,
+        **prompt,
+        "right": found.right,
+        "unknown": found.unknown,
+        "accuracy": number(found.right / known) if known else None,
+        "prm": number(found.prm_mean),
+        "against": number(sum(fact.against for fact in group) / len(group)),
+        "flips": number(found.flip_share),
+        "responses": [place[fact.index] for fact in group],
+    }
 
 
 def _prompt(rollout: "Rollout") -> dict[str, Any]:
@@ -125,50 +154,32 @@ def _prompt(rollout: "Rollout") -> dict[str, Any]:
     return {"messages": messages, "truth": rollout.ground_truth}
 
 
-def _scale(shown: Sequence[Facts]) -> dict[str, Any]:
-    """The end of the colour scale of advantages, which few responses pass, and the range of the scores."""
-    scores = [score for fact in shown for score in fact.scores]
+def _scale(survey: Survey) -> dict[str, Any]:
+    """Where colours are neutral and where they end, which few responses pass, and the range of the scores."""
+    scores = [score for fact in survey.facts for score in fact.scores]
     low, high = min(scores, default=0.0), max(scores, default=1.0)
     if low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    return {"limit": number(end_of_scale(shown)), "scores": [number(low), number(high if high > low else low + 1)]}
+    sizes = [abs(segment.z) for fact in survey.facts for segment in fact.segments if segment.z is not None]
+    prior = survey.prior
+    return {
+        "limit": number(end_of_scale([fact.peak for fact in survey.facts])),
+        "zLimit": number(end_of_scale(sizes)),
+        "scores": [number(low), number(high if high > low else low + 1)],
+        "prior": {"mean": number(prior.mean), "std": number(prior.std), "source": prior.source},
+    }
 
 
-def _by_step(facts: Sequence[Facts]) -> dict[int, list[Facts]]:
-    steps: dict[int, list[Facts]] = {}
-    for fact in facts:
-        steps.setdefault(fact.step, []).append(fact)
-    return steps
-
-
-def _render(name: str, payload: str, facts: Sequence[Facts]) -> str:
-    from jinja2 import DictLoader, Environment, StrictUndefined
-    from markupsafe import Markup
-
-    here = files("verl_prpo.viewer")
-    style = (here / "report.css").read_text(encoding="utf-8")
-    first, rest = ("".join((here / part).read_text(encoding="utf-8") for part in parts) for parts in (FIRST, REST))
-    # Only this very script runs: the page's policy names its hash.
-    script = f'"use strict";\n{first}(async () => {{\n{rest}}})().catch(cannotShow);\n'
-    loader = DictLoader({"report.html": (here / "report.html").read_text(encoding="utf-8")})
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    steps = list(_by_step(facts))
-    return environment.get_template("report.html").render(
-        name=re.sub("[\ud800-\udfff]", "\ufffd", name),
-        steps=", ".join(map(str, steps)),
-        many=len(steps) > 1,
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-        payload=Markup(payload),
-    )
-
-
-def _packed(text: str) -> str:
-    """A text as the base64 of its gzip: small, and no sign in it means anything in HTML."""
-    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+def _histogram(survey: Survey) -> dict[str, Any]:
+    """How many responses of each verdict have which mean score."""
+    means = [fact.prm_mean for fact in survey.facts if fact.prm_mean is not None]
+    low, high = min(means, default=0.0), max(means, default=1.0)
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    width = (high - low) / BINS or 1.0
+    counts = {"right": [0] * BINS, "wrong": [0] * BINS, "unknown": [0] * BINS}
+    for fact in survey.facts:
+        if fact.prm_mean is not None:
+            verdict = "unknown" if fact.right is None else "right" if fact.right else "wrong"
+            counts[verdict][min(BINS - 1, int((fact.prm_mean - low) / width))] += 1
+    return {"low": number(low), "high": number(low + BINS * width), **counts}

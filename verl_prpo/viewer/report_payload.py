@@ -40,6 +40,8 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
     return as_json(
         {
             "right": facts.right,
+            "worst": facts.worst,
+            "aMean": number(facts.a_mean),
             "verifier": number(rollout.verifier_score),
             "reward": number(rollout.outcome_reward),
             "parts": {str(name): _plain(value) for name, value in rollout.outcome_parts.items()},
@@ -47,6 +49,8 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
             "zMean": number(facts.z_mean),
             "flips": number(facts.flip_share),
             "agrees": facts.agrees,
+            "flat": facts.flat,
+            "against": number(facts.against),
             "tokens": facts.tokens,
             "failure": rollout.failure,
             "detail": rollout.failure_detail,
@@ -61,7 +65,10 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
             "beta": runs([number(value) for value in rollout.outcome_advantage]),
             "A": runs([number(value) for value in rollout.advantages]),
             "grpo": number(rollout.grpo_advantage),
-            "segments": [[s.begin, s.end, number(s.score)] for s in rollout.segments],
+            "segments": [
+                [segment.begin, segment.end, number(judged.score), number(judged.z)]
+                for segment, judged in zip(rollout.segments, facts.segments, strict=True)
+            ],
         }
     )
 

@@ -3,18 +3,39 @@
 """Which responses of a rollout dump are read and shown. A dump is read twice, so that it need not fit into memory."""
 
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from verl_prpo.viewer.report_facts import Facts, by_group, facts_of, with_agreement
+from verl_prpo.viewer.report_facts import Facts, Survey, Surveyor, by_group
+from verl_prpo.viewer.report_summary import Summary, by_step, summary
 
 if TYPE_CHECKING:
     from verl_prpo.rollout_dump import Rollout
 
+Member = TypeVar("Member")
+
 
 class ReportError(ValueError):
     """A dump that cannot be shown; the message names the path, what is wrong and what to give instead."""
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What a report shows.
+
+    Attributes:
+        survey: the facts of all responses that were read.
+        points: a summary per step, for the curves.
+        pick: gives the responses at some places of it, in its order.
+        would: how it was scored, in sentences, where its own run knew no PRM; empty for a run with PRPO.
+    """
+
+    survey: Survey
+    points: Sequence[tuple[int, Summary]]
+    pick: Callable[[Sequence[int]], Iterable["Rollout"]]
+    would: tuple[str, ...] = ()
 
 
 def wanted_steps(source: Path, asked: Sequence[int] | None) -> list[int] | None:
@@ -41,32 +62,75 @@ def wanted_steps(source: Path, asked: Sequence[int] | None) -> list[int] | None:
     return sorted(set(asked)) if asked else there[-1:]
 
 
-def survey(source: Path, steps: Sequence[int] | None, outcome_threshold: float) -> tuple[list[Facts], int]:
-    """The facts of every response of some steps, and how many rows carry no record.
+def curve_steps(source: Path, most: int) -> list[int]:
+    """At most so many steps of a folder, spread evenly from its first to its last; none of a file."""
+    from verl_prpo.rollout_dump import RolloutError, step_files
+
+    try:
+        there = [int(file.stem) for file in step_files(source) if file != source]
+    except RolloutError as error:
+        raise ReportError(str(error)) from error
+    if most < 2:
+        return there[-1:] if most else []
+    if len(there) <= most:
+        return there
+    return [there[round(i * (len(there) - 1) / (most - 1))] for i in range(most)]
+
+
+def survey(
+    source: Path, steps: Sequence[int] | None, threshold: float | None = None, curve: Sequence[int] = ()
+) -> tuple[Survey, list[tuple[int, Summary]]]:
+    """The facts of every response of some steps, and the points of the curves.
+
+    Args:
+        source: a folder or a file.
+        steps: to show; None for a file.
+        threshold: least verifier score of a right answer, in place of the verdicts of the dump.
+        curve: further steps to sum up. Verdicts and prior are those of all that is read.
+
+    Returns:
+        The facts of `steps`, and a summary for each step that was read, in their order.
 
     Raises:
-        ReportError: no response with a record can be read.
+        ReportError: no response of `steps` with a record can be read.
     """
     from verl_prpo.rollout_dump import RolloutError, read_rollouts
 
+    surveyor = Surveyor()
     rollouts = read_rollouts(source, steps)
+    further = sorted(set(curve) - set(steps or ()))
     try:
-        facts = [facts_of(rollout, index, outcome_threshold) for index, rollout in enumerate(rollouts)]
+        count = 0
+        for rollout in rollouts:
+            surveyor.add(rollout)
+            count += 1
+        if not count:
+            where = str(source) if steps is None else f"step {', '.join(map(str, steps))} of {source}"
+            raise ReportError(_nothing(where, rollouts.skipped))
     except (OSError, RolloutError) as error:
         raise ReportError(str(error)) from error
-    if not facts and not rollouts.skipped:
-        where = str(source) if steps is None else f"step {', '.join(map(str, steps))} of {source}"
-        raise ReportError(f"{where} has no complete line: it is empty or still being written; give another step")
-    if not facts:
-        where = str(source) if steps is None else f"step {', '.join(map(str, steps))} of {source}"
-        raise ReportError(
-            f"none of the {rollouts.skipped} rows of {where} has a PRPO record; give a dump of a run with "
-            "algorithm.adv_estimator=prpo and trainer.rollout_data_dir"
-        )
-    return with_agreement(facts), rollouts.skipped
+    trouble = ""
+    try:
+        for rollout in read_rollouts(source, further) if further else ():
+            surveyor.add(rollout)
+    except (OSError, RolloutError) as error:  # of steps that nobody asked for by name
+        trouble = f"The curves end where a step could not be read: {error}"
+    found = surveyor.survey(threshold, rollouts.skipped)
+    points = [(step, summary(facts)) for step, facts in sorted(by_step(found.facts).items())]
+    return Survey(found.facts[:count], found.prior, found.verdicts, found.skipped, trouble), points
 
 
-def pick(source: Path, steps: Sequence[int] | None, indexes: Collection[int]) -> Iterator["Rollout"]:
+def _nothing(where: str, skipped: int) -> str:
+    if not skipped:
+        return f"{where} has no complete line: it is empty or still being written; give another step"
+    return (
+        f"none of the {skipped} rows of {where} has a PRPO record. If they are of a GRPO run, --prm MODEL scores them "
+        "with a process reward model and shows what PRPO would pay. If they are of a PRPO run, it needs "
+        "algorithm.prpo.dump_responses above 0"
+    )
+
+
+def pick(source: Path, steps: Sequence[int] | None, indexes: Iterable[int]) -> Iterator["Rollout"]:
     """The responses at some places of a dump that was surveyed, in its order.
 
     Raises:
@@ -89,21 +153,28 @@ def pick(source: Path, steps: Sequence[int] | None, indexes: Collection[int]) ->
 
 
 def draw(facts: Sequence[Facts], limit: int, seed: int) -> list[list[Facts]]:
-    """Whole groups with at most so many responses, those that were drawn first in front.
+    """Whole groups with at most so many responses, those that were drawn first in front; see `draw_groups`."""
+    groups = by_group(facts)
+    return draw_groups(groups, [group[0].step for group in groups], limit, seed)
 
-    Groups are drawn at random, one from each step in turn: what is shown is no choice of anyone's.
+
+def draw_groups(groups: Sequence[list[Member]], steps: Sequence[int], limit: int, seed: int) -> list[list[Member]]:
+    """Some of the groups, drawn at random, one from each step in turn: what is shown is no choice of anyone's.
 
     Args:
+        groups: to draw from.
+        steps: of each.
         limit: most responses; of a group that alone has more, the first ones are kept.
+        seed: of the draw.
     """
-    urns: dict[int, list[list[Facts]]] = {}
-    for group in by_group(facts):
-        urns.setdefault(group[0].step, []).append(group)
+    urns: dict[int, list[list[Member]]] = {}
+    for group, step in zip(groups, steps, strict=True):
+        urns.setdefault(step, []).append(group)
     dice = random.Random(seed)
     for urn in urns.values():
         dice.shuffle(urn)
     turns = [urn[turn] for turn in range(max(map(len, urns.values()))) for urn in urns.values() if turn < len(urn)]
-    drawn: list[list[Facts]] = []
+    drawn: list[list[Member]] = []
     left = limit
     for group in turns:
         if len(group) <= left:

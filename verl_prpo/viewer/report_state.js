@@ -10,36 +10,52 @@ data.groups.forEach((group, place) => {
 
 const state = {
   current: null, // index of the open response
+  comparing: null, // place of the group whose responses stand side by side
+  beside: new Set(), // which of them
   filter: null, // key of a filter, null for all
   query: "",
+  sort: "against", // key of a sorting of groups
   grpo: false, // GRPO's advantage instead of PRPO's
   signal: data.signals[0] ?? null, // which one the map draws
   listed: [], // indexes in the order of the list
   promptOpen: true,
+  math: await loadMath(), // whether formulas are printed; else their text stands as it is
 };
+const canMath = state.math;
 
 const EPSILON = 1e-6;
 
-/** Size and direction of an advantage: -3 to 3 in thirds of the scale, 0 only for none. */
-function level(advantage) {
-  if (advantage == null || Math.abs(advantage) < EPSILON) return 0;
-  return Math.sign(advantage) * Math.min(3, Math.ceil((3 * Math.abs(advantage)) / data.scale.limit));
+/** Where a number lies on the diverging scale: -3 to 3 in thirds of the limit; 0 only within `neutral` of it. */
+function level(value, limit, neutral) {
+  if (value == null || Math.abs(value) <= neutral) return 0;
+  return Math.sign(value) * Math.min(3, Math.ceil((3 * Math.abs(value)) / limit));
+}
+
+function named(kind, size) {
+  return size === 0 ? `${kind}-0` : `${kind}-${size > 0 ? "p" : "n"}${Math.abs(size)}`;
 }
 
 function advantageClass(advantage) {
-  const size = level(advantage);
-  return size === 0 ? "a-0" : `a-${size > 0 ? "p" : "n"}${Math.abs(size)}`;
+  return named("a", level(advantage, data.scale.limit, EPSILON));
 }
 
-/** Where a PRM score lies in its range, in fifths: 0 to 4. */
-function scoreLevel(score) {
-  const [low, high] = data.scale.scores;
-  return Math.max(0, Math.min(4, Math.floor((5 * (score - low)) / (high - low))));
+/** The shade of a score, by its distance z from the prior. */
+function scoreClass(z) {
+  return z == null ? "z-none" : named("z", level(z, data.scale.zLimit, data.scale.zLimit / 20));
 }
 
 function scoreShare(score) {
   const [low, high] = data.scale.scores;
   return Math.max(0, Math.min(1, (score - low) / (high - low)));
+}
+
+/** Whether the PRM's mean speaks against the verdict: a wrong response liked, a right one disliked. */
+function against(response) {
+  return response.against > 0;
+}
+
+function verdict(response) {
+  return response.right == null ? "unknown" : response.right ? "right" : "wrong";
 }
 
 function flips(advantage, grpo) {
@@ -49,7 +65,7 @@ function flips(advantage, grpo) {
 /** The indexes that filter and search leave, in the filter's order. */
 function listed() {
   const filter = data.filters.find((one) => one.key === state.filter);
-  const kept = filter ? filter.responses : data.groups.flatMap((group) => group.responses);
+  const kept = filter ? filter.responses : sortedGroups().flatMap((group) => group.responses);
   const words = state.query.toLowerCase().split(/\s+/).filter(Boolean);
   const holds = (response, word) =>
     searchable(response).includes(word) || (word.length >= 8 && response.group.uid.toLowerCase().includes(word));
@@ -71,11 +87,17 @@ function searchable(response) {
 function tokensOf(response) {
   if (response.perToken) return response.perToken;
   let at = 0;
-  const texts = response.lengths.map((length) => response.text.slice(at, (at += length)));
+  const starts = [0];
+  const texts = response.lengths.map((length) => {
+    const text = response.text.slice(at, (at += length));
+    starts.push(at);
+    return text;
+  });
   const segmentOf = new Array(response.tokens).fill(-1);
   response.segments.forEach(([begin, end], s) => segmentOf.fill(s, begin, end));
   response.perToken = {
     texts,
+    starts, // of each token in the text, and the text's end
     segmentOf,
     own: perToken(response.own),
     z: perToken(response.z),

@@ -3,14 +3,16 @@
 const tip = document.getElementById("tip");
 let tipToken = null;
 
-function tipRows(response, t) {
+/** The numbers of token t; of a printed formula, which reaches up to token `last`, those of its first one. */
+function tipRows(response, t, last) {
   const tokens = tokensOf(response);
   const s = tokens.segmentOf[t];
   const score = s < 0 ? null : response.segments[s][2];
   const own = Boolean(tokens.own[t]);
   const nats = (value) => (value == null ? "none" : `${(value / 1000).toFixed(3)} nats`);
+  const span = last > t + 1 ? `${t + 1} to ${last}` : `${t + 1}`;
   return [
-    ["token", `${t + 1} of ${response.tokens}`],
+    [last > t + 1 ? "tokens" : "token", `${span} of ${response.tokens}`],
     ...data.signals.map((name) => [name, nats(response.signals[name]?.[t])]),
     ["segment", s < 0 ? "none" : `${s + 1} of ${response.segments.length}`],
     ["PRM score", score && Math.abs(score) < 5e-4 ? score.toExponential(1).replace("-", "−") : fixed(score)],
@@ -24,13 +26,13 @@ function tipRows(response, t) {
 function showTip(token) {
   const response = responses[state.current];
   const t = Number(token.dataset.t);
-  const text = tokensOf(response).texts[t];
+  const text = token.getAttribute("aria-label") ?? tokensOf(response).texts[t];
   tipToken?.removeAttribute("aria-describedby");
   tipToken = token;
   token.setAttribute("aria-describedby", "tip");
   tip.replaceChildren(
     el("p", { class: "tip-text" }, ...(text ? shown(text.replaceAll("\n", "↵")) : ["▫ no text of its own"])),
-    el("dl", {}, ...tipRows(response, t).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+    el("dl", {}, ...tipRows(response, t, Number(token.dataset.end ?? t + 1)).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
   );
   tip.hidden = false;
   placeTip();
@@ -73,8 +75,11 @@ function hideTip() {
   tipToken = null;
 }
 
+/** The element of a token; of one inside a printed formula, that of the formula. */
 function tokenAt(t) {
-  return document.querySelector(`#tokens [data-t="${t}"]`);
+  const exact = document.querySelector(`#tokens [data-t="${t}"]`);
+  if (exact) return exact;
+  return [...document.querySelectorAll("#tokens [data-end]")].find((one) => Number(one.dataset.t) <= t && t < Number(one.dataset.end)) ?? null;
 }
 
 /** Moves the one tab stop of the text to a token and the focus with it. */
@@ -95,7 +100,7 @@ function tokenKey(event) {
   const s = tokensOf(response).segmentOf[t];
   const start = (place) => response.segments[Math.max(0, Math.min(response.segments.length - 1, place))]?.[0] ?? 0;
   const goals = {
-    ArrowRight: t + 1,
+    ArrowRight: Number(event.target.dataset.end ?? t + 1),
     ArrowLeft: t - 1,
     ArrowDown: start(s + 1),
     ArrowUp: t > start(s) ? start(s) : start(s - 1),

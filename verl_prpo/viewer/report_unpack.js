@@ -5,9 +5,14 @@ async function unpacked() {
   if (document.readyState === "loading") {
     await new Promise((ready) => document.addEventListener("DOMContentLoaded", ready));
   }
-  const packed = Uint8Array.from(atob(document.getElementById("data").textContent), (c) => c.charCodeAt(0));
+  return JSON.parse(await unzipped(document.getElementById("data").textContent));
+}
+
+/** The text behind the base64 of its gzip. */
+async function unzipped(base64) {
+  const packed = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
+  return new Response(stream).text();
 }
 
 function cannotShow(error) {

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from verl_prpo.viewer.report_facts import FILTERS, Facts, Summary, by_group, end_of_scale, records_note, summary
-from verl_prpo.viewer.terminal_response import STYLES, fixed, print_response, visible
+from verl_prpo.viewer.report_facts import Facts, Survey, by_group, end_of_scale
+from verl_prpo.viewer.report_filters import FILTERS
+from verl_prpo.viewer.report_summary import Summary, by_step, records_note, share, summary
+from verl_prpo.viewer.terminal_response import STYLES, VERDICTS, fixed, print_response, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,26 +20,30 @@ if TYPE_CHECKING:
 GROUPS = 40
 """Most groups in the table."""
 
+CHANCE, MANY = 0.55, 0.25
+"""Share of pairs ranked rightly below which a PRM is called out, and share of responses or tokens from which a finding
+is, as on the page."""
+
 
 def show(
-    facts: Sequence[Facts],
+    survey: Survey,
     pick: Callable[[Sequence[int]], Iterable["Rollout"]],
     filter_key: str | None,
     limit: int,
     grpo: bool = False,
     plain: bool = False,
-    skipped: int = 0,
+    would: Sequence[str] = (),
 ) -> None:
     """Print the groups and some responses on the standard output; colours only where a terminal shows them.
 
     Args:
-        facts: of all responses that were read.
+        survey: of all responses that were read.
         pick: gives the responses at places of the dump, in its order.
         filter_key: a key of `FILTERS`; None spreads the responses over the groups.
         limit: most responses.
         grpo: colour by GRPO's advantage.
         plain: no colour in a terminal either.
-        skipped: rows of the dump that carry no record.
+        would: how the dump was scored, where its own run knew no PRM.
     """
     from verl_prpo.cli.report import terminal
 
@@ -46,11 +52,18 @@ def show(
     console = terminal()
     if plain:
         console = type(console)(highlight=False, width=console.width, color_system=None, force_terminal=False)
+    facts = survey.facts
     chosen = next((one for one in FILTERS if one.key == filter_key), None)
     kept = chosen.select(facts) if chosen else _spread(facts)
+    for line in would:
+        console.print(visible(line), markup=False, soft_wrap=True)
     _print_overview(console, facts)
-    if skipped:
-        console.print(records_note(len(facts), skipped), markup=False, soft_wrap=True)
+    numbers = {fact.index: (g, n) for g, group in enumerate(by_group(facts), 1) for n, fact in enumerate(group, 1)}
+    _print_findings(console, facts, numbers)
+    if any(fact.right is None for fact in facts):
+        console.print(f"! {survey.verdicts}", markup=False, soft_wrap=True)
+    if survey.skipped:
+        console.print(records_note(len(facts), survey.skipped), markup=False, soft_wrap=True)
     if chosen:
         console.print(f"{chosen.name}: {len(kept)} of {len(facts)} responses. {chosen.rule}", markup=False)
     else:
@@ -61,9 +74,8 @@ def show(
     rollouts = dict(
         zip(sorted(fact.index for fact in kept[:limit]), pick([f.index for f in kept[:limit]]), strict=True)
     )
-    scale = end_of_scale(facts)
+    scale = end_of_scale([fact.peak for fact in facts])
     _print_legend(console, scale)
-    numbers = {fact.index: (g, n) for g, group in enumerate(by_group(facts), 1) for n, fact in enumerate(group, 1)}
     for fact in kept[:limit]:
         print_response(console, rollouts[fact.index], fact, numbers[fact.index], scale, grpo)
     if len(kept) > limit:
@@ -79,22 +91,47 @@ def _spread(facts: Sequence[Facts]) -> list[Facts]:
 def _print_overview(console: "Console", facts: Sequence[Facts]) -> None:
     from rich.text import Text
 
-    steps = sorted({fact.step for fact in facts})
-    lines = [(f"step {step}", summary([fact for fact in facts if fact.step == step])) for step in steps]
-    for name, found in lines:
-        console.print(Text(f"{name}: ", style="bold").append(_overview(found), style="not bold"))
+    for step, found in ((step, summary(rows)) for step, rows in sorted(by_step(facts).items())):
+        console.print(Text(f"step {step}: ", style="bold").append(_overview(found), style="not bold"))
 
 
 def _overview(found: Summary) -> str:
     parts = [
         f"{found.responses} responses in {found.groups} groups",
-        f"{found.right / found.responses:.0%} right",
+        f"{share(found.right, found.right + found.wrong)} right",
+        *([f"{found.unknown} of unknown verdict"] if found.unknown else []),
         f"PRM mean {fixed(found.prm_right)} of right and {fixed(found.prm_wrong)} of wrong answers",
         f"{found.flip_share or 0.0:.0%} of the signs flipped",
-        f"{found.all_equal} groups agree",
+        f"{found.all_equal} groups of one verdict",
         f"{found.failures} failures",
     ]
     return ", ".join(parts)
+
+
+def _print_findings(console: "Console", facts: Sequence[Facts], numbers: dict[int, tuple[int, int]]) -> None:
+    """What contradicts the verdicts, with the responses that do so most."""
+    from rich.text import Text
+
+    found = summary(facts)
+    flips = found.flip_share or 0.0
+    lines: list[tuple[bool, str, str | None]] = []
+    if found.ranked is not None:
+        words = f"the PRM ranks right above wrong in {found.ranked:.0%} of the pairs (50% is chance)"
+        lines.append((found.ranked < CHANCE, words, None))
+    for key, count, whole, words in (
+        ("liked-wrong", found.liked_wrong, found.wrong, "wrong responses the PRM liked"),
+        ("disliked-right", found.disliked_right, found.right, "right responses the PRM disliked"),
+    ):
+        lines.append((count > 0 and count >= MANY * whole, f"{count} of {whole} {words}", key))
+    words = f"{flips:.0%} of the tokens, in {found.flip_responses} responses, change sign against GRPO"
+    lines.append((flips >= MANY, words, "sign-flips"))
+    for bad, words, shown_by in lines:
+        line = Text("! " if bad else "  ", style="bold red").append(words, style="bold default")
+        worst = next(one for one in FILTERS if one.key == shown_by).select(facts)[:3] if shown_by else []
+        if worst:
+            named = ", ".join(f"{numbers[f.index][0]}.{numbers[f.index][1]} (z {f.z_mean or 0.0:+.2f})" for f in worst)
+            line.append(f"; most: {named}; --filter {shown_by} shows them", style="not bold default")
+        console.print(line, soft_wrap=True)
 
 
 def _print_groups(console: "Console", facts: Sequence[Facts]) -> None:
@@ -114,14 +151,14 @@ def _print_groups(console: "Console", facts: Sequence[Facts]) -> None:
         found = summary(group)
         outcomes = Text()
         for fact in group:
-            outcomes.append("✓ " if fact.right else "✗ ", style="bold green" if fact.right else "bold red")
-            outcomes.append(
-                (visible(fact.failure or "overlong") if fact.failure or fact.overlong else fixed(fact.prm_mean)) + "  "
-            )
+            mark, _, style = VERDICTS[fact.right]
+            outcomes.append(f"{mark} ", style=style)
+            said = visible(fact.failure or "overlong") if fact.failure or fact.overlong else fixed(fact.prm_mean)
+            outcomes.append(f"{said}{'!' if fact.against else ''}  ", style="bold" if fact.against else "")
         table.add_row(
             str(group[0].step),
             str(number),
-            f"{found.right}/{len(group)}",
+            f"{found.right}/{len(group)}" if not found.unknown else "?",
             fixed(found.prm_mean),
             f"{found.flip_share or 0.0:.0%}",
             outcomes,

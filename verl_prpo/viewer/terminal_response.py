@@ -22,15 +22,22 @@ PROMPT, TRUTH = 600, 200
 """Most characters of a prompt and of an expected answer."""
 
 STYLES = {
-    -3: "#2b1a00 on #f3a54a underline",
-    -2: "#2b1a00 on #fbcf92 underline",
-    -1: "#2b1a00 on #fdebcd underline",
+    -3: "#2b0d00 on #f0743c underline",
+    -2: "#2b0d00 on #fab795 underline",
+    -1: "#2b0d00 on #fde3d6 underline",
     0: "",
-    1: "#10202f on #e0eefb",
-    2: "#10202f on #b3d6f5",
-    3: "#10202f on #6fb3ea",
+    1: "#0b1c2e on #dcebfa",
+    2: "#0b1c2e on #a5cef3",
+    3: "#0b1c2e on #559fe3",
 }
-"""By thirds of the scale; what is pushed down is underlined besides."""
+"""By thirds of the scale, the page's colours; what is pushed down is underlined besides."""
+
+VERDICTS = {
+    True: ("✓", "right", "bold green"),
+    False: ("✗", "wrong", "bold red"),
+    None: ("?", "unknown", "bold yellow"),
+}
+"""Mark, word and style of a verdict."""
 
 _ODD = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -56,8 +63,10 @@ def print_response(
     from rich.rule import Rule
     from rich.text import Text
 
-    style = "bold green" if fact.right else "bold red"
-    title = Text("✓ right" if fact.right else "✗ wrong", style=style)
+    mark, word, style = VERDICTS[fact.right]
+    title = Text(f"{mark} {word}", style=style)
+    if fact.against:
+        title.append(f", but the PRM {'disliked' if fact.right else 'liked'} it", style=style)
     title.append(f"  step {rollout.step}, group {place[0]}, response {place[1]}", style="not bold default")
     console.print()
     console.print(Rule(title, align="left", style="dim"))
@@ -83,7 +92,7 @@ def print_response(
     for line in _sparklines(rollout, console.width):
         console.print(line)
     for number, segment in enumerate(rollout.segments, 1):
-        console.print(_segment_head(rollout, segment, number, grpo, fact.agrees))
+        console.print(_segment_head(rollout, segment, number, grpo, fact))
         for line in _segment_text(rollout, segment, scale, grpo).wrap(console, max(20, console.width - len(INDENT))):
             console.print(Text(INDENT).append_text(line))
 
@@ -125,7 +134,7 @@ def _sparklines(rollout: "Rollout", width: int) -> list["Text"]:
     return [*lines, Text(" " * lead + "".join(marks).rstrip(), style="dim", no_wrap=True)]
 
 
-def _segment_head(rollout: "Rollout", segment: "Segment", number: int, grpo: bool, agrees: bool) -> "Text":
+def _segment_head(rollout: "Rollout", segment: "Segment", number: int, grpo: bool, fact: Facts) -> "Text":
     from rich.text import Text
 
     span = range(segment.begin, segment.end)
@@ -138,9 +147,13 @@ def _segment_head(rollout: "Rollout", segment: "Segment", number: int, grpo: boo
         parts.append(f"β {_range(rollout.outcome_advantage, own)}")
         parts.append(f"A {_range(rollout.advantages, own)}")
     parts.append(f"tokens {segment.begin + 1} to {segment.end}")
-    if not agrees and any(flipped(rollout.advantages[t], rollout.grpo_advantage) for t in own):
+    if not fact.flat and any(flipped(rollout.advantages[t], rollout.grpo_advantage) for t in own):
         parts.append("⇄ flipped")
-    return Text(f"[{number}] ", style="bold").append("  ".join(parts))
+    head = Text(f"[{number}] ", style="bold").append("  ".join(parts))
+    if fact.worst == number - 1:
+        told = "disliked most, in a right answer" if fact.right else "liked most, in a wrong answer"
+        head.append(f"  <- {told}", style="bold red")
+    return head
 
 
 def _segment_text(rollout: "Rollout", segment: "Segment", scale: float, grpo: bool) -> "Text":
