@@ -166,6 +166,15 @@ class TestKnownScores:
         assert (found["responses"], found["failures"]) == (TIMES, {"overlong": TIMES})
         assert found["suggested"] is None
 
+    def test_the_unfinished_last_segment_of_a_record_is_not_judged(self, calibrate: Any, tmp_path: Path) -> None:
+        rows = []
+        for number in range(TIMES):
+            made = dumped((RIGHT, 0.9), (WRONG, None), score=1.0, prompt=f"user\nWhat {number}?\nassistant\n")
+            made["prpo"].update(truncated=True, unfinished=True)
+            rows.append(made)
+        found = calibrate(jsonl(tmp_path / "in.jsonl", rows))
+        assert (found["segments"], found["unread"], found["mean"]) == (TIMES, 0, pytest.approx(0.9))
+
 
 class TestInput:
     def test_a_dump_is_read_with_its_segments_outcomes_and_turns(self, tmp_path: Path) -> None:

@@ -113,9 +113,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prm = None if settings is None else open_prm(settings, arguments.device)
-            results = (
-                _recorded(responses) if prm is None else score_all(prm, [(r.messages, r.segments) for r in responses])
-            )
+            if prm is None:
+                results = _recorded(responses)
+            else:
+                dialogues = [(r.messages, r.segments) for r in responses]
+                results = score_all(prm, dialogues, [r.unfinished for r in responses])
         low, high = (0.0, 1.0) if prm is None else prm.family.score_range
         calibration = calibrate(responses, results, (low + high) / 2, arguments.seed)
     except (PrmError, InputError) as error:

@@ -131,7 +131,7 @@ def calibrate(
         prompts=len({r.group for r, _ in read}),
         segments=len(scores),
         failures=dict(failures),
-        unread=sum(score is None for result in results for score in result.scores or ()),
+        unread=sum(map(_unread, responses, results)),
         quantiles={q: float(np.quantile(scores, q)) for q in QUANTILES},
         mean=float(scores.mean()),
         std=float(scores.std()),
@@ -149,6 +149,11 @@ def calibrate(
 
 def _read(result: PrmResult) -> list[float]:
     return [score for score in result.scores or () if score is not None]
+
+
+def _unread(response: Response, result: PrmResult) -> int:
+    """Segments without a score, but for an unfinished last one, which no PRM is to judge."""
+    return sum(score is None for score in (result.scores or [])[: -1 if response.unfinished else None])
 
 
 def _lengths(response: Response, result: PrmResult) -> list[int]:

@@ -30,6 +30,7 @@ class Response:
         thinking: whether the prompt opens a thought, in which the response begins.
         parts: what the reward manager said besides the outcome, such as `acc`.
         cut_here: whether the delimiters made the segments.
+        unfinished: whether the response was cut off within its last segment, which is not judged then.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -42,6 +43,7 @@ class Response:
     thinking: bool = False
     parts: Mapping[str, Any] = field(default_factory=dict)
     cut_here: bool = False
+    unfinished: bool = False
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:

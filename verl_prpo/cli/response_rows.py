@@ -90,6 +90,7 @@ class RowReader:
             recorded=[segment.score for segment in rollout.segments],
             thinking=begins_in_thought(rollout.prompt, rollout.response),
             parts=rollout.outcome_parts,
+            unfinished=rollout.unfinished,
         )
         return with_words(made)
 

@@ -72,18 +72,24 @@ def open_prm(settings: "PrmConfig", device: str | None) -> "OpenPrm":
 
 
 def score_all(
-    prm: "OpenPrm", dialogues: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[str]]]
+    prm: "OpenPrm",
+    dialogues: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[str]]],
+    unfinished: Sequence[bool] | None = None,
 ) -> list["PrmResult"]:
     """One result per dialogue, in their order; the PRM is closed in the end.
 
     Args:
         prm: an open one.
         dialogues: messages of the prompt, and the segments of the response.
+        unfinished: which responses were cut off within their last segment, which is not judged then; none when None.
     """
     from verl_prpo.cli.progress import progress
     from verl_prpo.prm.results import PrmRequest
 
-    requests = [PrmRequest([dict(message) for message in messages], list(segments)) for messages, segments in dialogues]
+    requests = [
+        PrmRequest([dict(message) for message in messages], list(segments), truncated)
+        for (messages, segments), truncated in zip(dialogues, unfinished or [False] * len(dialogues), strict=True)
+    ]
     results: list[PrmResult] = []
     try:
         with progress(len(requests), "scoring", "responses") as bar:
