@@ -131,6 +131,11 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Calls:
     return Calls(folder, json.loads((folder / "calls.json").read_text()))
 
 
+def test_nothing_leaks_and_no_bar_is_drawn_where_there_is_no_terminal(calls: Calls) -> None:
+    assert "leaked" not in (calls.folder / "driver.log").read_text()
+    assert "problems" not in calls.calls["finished"]["said"].replace("problems are in", "")
+
+
 def test_a_prompt_without_room_is_refused_unless_it_may_be_skipped(calls: Calls) -> None:
     refused = calls.calls["refused"]
     assert refused["status"] == 2 and "digits/5" in refused["said"] and "--skip-long-prompts" in refused["said"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from verl_prpo.cli.choices import one_of
 from verl_prpo.cli.folders import FolderError, writable_folder
+from verl_prpo.cli.progress import progress
 from verl_prpo.cli.report import say
 from verl_prpo.data.problem_sets import SETS, ProblemSet
 from verl_prpo.data.problems import Problem
@@ -160,8 +161,13 @@ def _rows(source: Path | None, problem_set: ProblemSet) -> Iterable[Mapping[str,
 
     if source is not None:
         return read_source(source)
+    rows: list[Mapping[str, Any]] = []
     try:
-        return list(read_hub(problem_set.hub))
+        with progress(len(problem_set.hub), f"{problem_set.name} from the hub", "splits") as bar:
+            for split in problem_set.hub:
+                rows += read_hub([split])
+                bar.advance()
+        return rows
     except Exception as error:  # of the hub's client, or the network beneath it
         repos = ", ".join(sorted({split.repo for split in problem_set.hub}))
         raise DataError(

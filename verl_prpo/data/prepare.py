@@ -144,8 +144,11 @@ def _frame(path: Path) -> Any:
 
 def read_hub(splits: Sequence[HubSplit]) -> Iterator[dict[str, Any]]:
     """Rows of splits on the Hugging Face hub, one after the other."""
-    from datasets import load_dataset
+    from datasets import disable_progress_bars, load_dataset
+    from huggingface_hub.utils import disable_progress_bars as disable_download_bars
 
+    disable_progress_bars()
+    disable_download_bars()
     for split in splits:
         yield from load_dataset(split.repo, split.config, split=split.split)
 
