@@ -212,6 +212,7 @@ class TestFailures:
             (["--prm", "prm", "algorithm.prpo.credid=prpo"], 2, "credid"),
             (["--prm", "prm", "--tokenizer", "nowhere"], 2, "--tokenizer nowhere cannot be loaded"),
             (["--prm", "prm", "--steps", "9"], 2, "holds no step 9"),
+            (["--tokenizer", "policy"], 2, "--tokenizer needs --prm MODEL"),
         ],
     )
     def test_refusals(
