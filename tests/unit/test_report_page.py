@@ -123,8 +123,9 @@ class TestFacts:
             rollout(scores=(0.2, 0.9, 0.95), right=False),
             rollout(scores=(0.9, 0.1), right=True),
             rollout(scores=(0.1, 0.2), right=False),
+            rollout(scores=(0.55, 0.2), right=False),  # z is 0.2: next to nothing
         ]
-        assert [fact.worst for fact in all_facts(made)] == [2, 1, None]
+        assert [fact.worst for fact in all_facts(made)] == [2, 1, None, None]
 
 
 class TestVerdicts:

@@ -131,14 +131,11 @@ class TestGroups:
         assert plain_response(line("x", 1.0, "f1e2"), 1).uid == "user\nWhat is f1e2?\nassistant\n"
         assert plain_response(line("x", 1.0, "f1_e2_3_0"), 1).uid == "f1_e2"
 
-    def test_the_limit_bounds_what_is_scored_in_whole_groups(
-        self, tmp_path: Path, prm: list[str], capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_the_limit_bounds_what_is_scored_in_whole_groups(self, tmp_path: Path, prm: list[str]) -> None:
         folder = dumped(tmp_path / "dump", [one for g in range(10) for one in pair(f"g{g}")])
         shown = []
         for seed in ("0", "0", "1"):
             assert main(["report", str(folder), *prm, "--limit", "5", "--seed", seed]) == 0
-            assert "scored 4 of 4 responses" in capsys.readouterr().err
             found = data_of(folder)
             shown.append([group["uid"] for group in found["groups"]])
             assert "4 of 20 responses, whole groups drawn at random, were scored by" in " ".join(found["would"])
@@ -171,13 +168,18 @@ class TestCuts:
         assert found["tokens"] == len(tokenizer(RIGHT, add_special_tokens=False).input_ids)
         assert len(found["segments"]) == 3
 
-    def test_a_response_of_white_space_is_not_sent(
-        self, tmp_path: Path, prm: list[str], capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_a_response_of_white_space_is_not_sent(self, tmp_path: Path, prm: list[str]) -> None:
         folder = dumped(tmp_path / "dump", [*pair("a"), line(" \n\n ", 0.0, "a_2_0"), line("", 0.0, "a_3_0")])
         assert main(["report", str(folder), *prm]) == 0
-        assert "scored 2 of 2 responses" in capsys.readouterr().err
         assert [one["prm"] for one in data_of(folder)["responses"]] == [0.9, 0.5, None, None]
+
+    def test_a_tag_alone_is_no_step_and_has_the_score_of_the_step_beside_it(
+        self, tmp_path: Path, prm: list[str]
+    ) -> None:
+        text = "<think>\n\n2 + 3 = 6\n\n</think>\n\n5 * 2 = 10"
+        folder = dumped(tmp_path / "dump", [line(text, 0.0, "a_0_0"), line(RIGHT, 1.0, "a_1_0")])
+        assert main(["report", str(folder), *prm]) == 0
+        assert [segment[2] for segment in data_of(folder)["responses"][0]["segments"]] == [0.1, 0.1, 0.1, 0.9]
 
     def test_records_of_another_prm_are_not_used(self, tmp_path: Path, prm: list[str]) -> None:
         folder = dumped(tmp_path / "dump", [row(made, f"{made.uid}_{i}_0") for i, made in enumerate(varied())])
@@ -212,6 +214,7 @@ class TestFailures:
             (["--prm", "prm", "algorithm.prpo.credid=prpo"], 2, "credid"),
             (["--prm", "prm", "--tokenizer", "nowhere"], 2, "--tokenizer nowhere cannot be loaded"),
             (["--prm", "prm", "--steps", "9"], 2, "holds no step 9"),
+            (["--tokenizer", "policy"], 2, "--tokenizer needs --prm MODEL"),
         ],
     )
     def test_refusals(

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the page shows at one look: what is wrong, in which colour, with formulas printed, and what stays in view."""
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import arithmetic_prm
 import pytest
 from browsing import CONTRASTS, NO_CHROMIUM, PHONE
-from report_dumps import FORMULAS, agreeing, mathematical, rollout, varied, write
+from report_dumps import FORMULAS, agreeing, mathematical, plain_row, rollout, varied, write
 
 from verl_prpo.cli.main import main
 from verl_prpo.rollout_dump import read_rollouts
@@ -77,7 +79,7 @@ class TestFirstLook:
 
     def test_where_nothing_is_wrong_nothing_alarms(self, opened: Any, tmp_path: Path) -> None:
         page = opened(page=page_of(tmp_path, agreeing()))
-        assert page.locator(".finding.alarming").count() == 0
+        assert page.locator(".finding.alarming").count() == 0 and not page.locator("#would").is_visible()
         assert "100% of the pairs" in page.locator(".finding").first.inner_text()
         page.goto(page.url + "#r1")
         page.locator("#tokens").wait_for()
@@ -90,6 +92,17 @@ class TestFirstLook:
         assert page.locator(".pill .mark").all_inner_texts() == ["?"] * 3
         page.keyboard.press("j")
         assert page.locator(".badge").all_inner_texts() == ["? Unknown"]
+
+    def test_what_prpo_would_pay_is_marked_as_that(self, opened: Any, tmp_path: Path) -> None:
+        lines = [plain_row(made, f"{made.uid}_{i}_0") for i, made in enumerate(agreeing())]
+        (tmp_path / "7.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        assert main(["report", str(tmp_path), *arithmetic_prm.overrides(tmp_path / "prm")]) == 0
+        page = opened(page=tmp_path / "report.html")
+        assert (
+            page.locator("#would").inner_text().startswith("What PRPO would pay: this run was not trained with these")
+        )
+        page.keyboard.press("j")
+        assert page.locator("#would").is_visible() and page.locator(".segment").count() == 1
 
     def test_charts_of_the_step_and_a_point_opens_its_response(self, opened: Any, varied_file: Path) -> None:
         page = opened(page=varied_file)

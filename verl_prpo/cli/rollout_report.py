@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(problem)
         return 2
     try:
-        if arguments.prm or arguments.overrides:
+        if _scores(arguments):
             from verl_prpo.cli.rollout_scoring import ScoringError, scored_dump
 
             try:
@@ -106,6 +106,11 @@ def run(arguments: argparse.Namespace) -> int:
     except ReportError as error:
         say(visible(str(error)))
         return 2
+
+
+def _scores(arguments: argparse.Namespace) -> bool:
+    """Whether a PRM is to score the dump."""
+    return bool(arguments.prm or arguments.overrides or arguments.config_name)
 
 
 def _recorded(arguments: argparse.Namespace) -> "Dump":
@@ -126,6 +131,10 @@ def _problem(arguments: argparse.Namespace) -> str | None:
         return f"--curve-steps {arguments.curve_steps} must be at least 0"
     if not arguments.max_mb > 0:
         return f"--max-mb {arguments.max_mb:g} must be above 0"
+    if not _scores(arguments):
+        unused = [f"--{name}" for name in ("tokenizer", "device") if getattr(arguments, name)]
+        if unused:
+            return f"{' and '.join(unused)} needs --prm MODEL, which scores the dump anew"
     if not arguments.terminal:
         used = [f"--{name}" for name in ("filter", "grpo", "plain") if getattr(arguments, name)]
         if used:

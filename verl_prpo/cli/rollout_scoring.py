@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from verl_prpo.cli.open_prm import OpenPrm
     from verl_prpo.config import PrpoConfig
     from verl_prpo.prm.results import PrmResult
+    from verl_prpo.prm.shown import Shown
     from verl_prpo.viewer.report_sample import Dump
     from verl_prpo.viewer.report_would import Cut, Plain
 
@@ -59,6 +60,7 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     from verl_prpo.cli.scoring import chosen_settings, failure_seen, open_prm, score_all
     from verl_prpo.config import ConfigError
     from verl_prpo.prm.family import PrmError
+    from verl_prpo.prm.shown import shown_steps
     from verl_prpo.viewer.report_facts import Surveyor
     from verl_prpo.viewer.report_sample import Dump, ReportError
     from verl_prpo.viewer.report_summary import by_step, summary
@@ -72,21 +74,22 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     found, recorded = _read(arguments)
     plain = _drawn(found, arguments.limit or limit, arguments.seed)
     cuts = _cut(plain, plan)
-    messages = _messages(plain)
-    sent = [row for row, one in enumerate(plain) if one.text.strip()]
+    messages, notes = _messages(plain)
+    shown = [shown_steps(cut.segments()) for cut in cuts]
+    sent = [row for row, steps in enumerate(shown) if steps.steps]
     if not sent:
         raise ReportError(f"{arguments.dump} holds no response with text")
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prm = open_prm(prm_settings, arguments.device)
-            scored = score_all(prm, [(messages[row], cuts[row].segments()) for row in sent])
+            scored = score_all(prm, [(messages[row], shown[row].steps) for row in sent])
     except PrmError as error:
         raise ScoringError(str(error)) from error
     if all(result.scores is None for result in scored):
         raise ScoringError(f"not one response has scores: {failure_seen(scored)}")
     results: list[PrmResult | None] = [None] * len(plain)
     for row, result in zip(sent, scored, strict=True):
-        results[row] = result
+        results[row] = _on_segments(result, shown[row])
     family = prm.family
     mean = family.prior_mean if prpo.prior_mean is None else prpo.prior_mean
     std = family.prior_std if prpo.prior_std is None else prpo.prior_std
@@ -100,8 +103,16 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
         survey,
         points,
         lambda indexes: [rollouts[index] for index in sorted(indexes)],
-        _words(prm, prm_settings.model_path, plan, len(plain), len(found), recorded),
+        (*_words(prm, prm_settings.model_path, plan, len(plain), len(found), recorded), *notes),
     )
+
+
+def _on_segments(result: "PrmResult", shown: "Shown") -> "PrmResult":
+    """The result with a score per segment in place of one per step: a segment without words has that of its step."""
+    known = result.scores
+    if known is None:
+        return result
+    return replace(result, scores=[None if place is None else known[place] for place in shown.places])
 
 
 def _words(prm: "OpenPrm", model: str | None, plan: Plan, scored: int, read: int, recorded: bool) -> tuple[str, ...]:
@@ -217,8 +228,8 @@ def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
     return cuts
 
 
-def _messages(plain: Sequence["Plain"]) -> list[Sequence[Mapping[str, Any]]]:
-    """The prompts as chat messages, found as `verl-prpo calibrate` finds them."""
+def _messages(plain: Sequence["Plain"]) -> tuple[list[Sequence[Mapping[str, Any]]], list[str]]:
+    """The prompts as chat messages, found as `verl-prpo calibrate` finds them, and what is doubtful of them."""
     from verl_prpo.cli.responses import read_responses
 
     prompts = sorted({one.prompt for one in plain})
@@ -226,5 +237,7 @@ def _messages(plain: Sequence["Plain"]) -> list[Sequence[Mapping[str, Any]]]:
         asked = Path(folder) / "1.jsonl"
         lines = [json.dumps({"input": prompt, "output": "-", "score": 0.0}) for prompt in prompts]
         asked.write_text("".join(line + "\n" for line in lines))
-        found = {response.group: response.messages for response in read_responses(asked)}
-    return [found.get(one.prompt, [{"role": "user", "content": one.prompt}]) for one in plain]
+        read = read_responses(asked)
+    found = {response.group: response.messages for response in read}
+    doubts = [f"Prompts: {note.split('. ')[0]}. calibrate says more." for note in getattr(read, "notes", ())]
+    return [found.get(one.prompt, [{"role": "user", "content": one.prompt}]) for one in plain], doubts

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 SAME = 1e-6
 """Advantages at most this far from 0 count as 0."""
 
+TELLING = 0.25
+"""Least distance of a segment's z from 0 at which it speaks against a verdict, as for a verdict of the probe."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -58,7 +61,7 @@ class Facts:
         flat: whether all of its group have this outcome reward, and there are several. GRPO's advantage is then 0 but
             for rounding, which it divides by almost nothing: its sign says nothing, and no token counts as flipped.
         worst: the segment that speaks most against the verdict: of a wrong response the one that the PRM liked most, of
-            a right one the one it disliked most. None where the PRM agrees throughout or no verdict is known.
+            a right one the one it disliked most. None where no segment does by `TELLING`, or no verdict is known.
     """
 
     index: int
@@ -234,7 +237,7 @@ def _worst(segments: Sequence[Judged], right: bool | None) -> int | None:
         return None
     against = [(-1 if right else 1) * (segment.z or 0.0) if segment.trained else 0.0 for segment in segments]
     most = max(range(len(against)), key=against.__getitem__, default=None)
-    return most if most is not None and against[most] > SAME else None
+    return most if most is not None and against[most] > TELLING else None
 
 
 def flipped(advantage: float, grpo_advantage: float) -> bool:
