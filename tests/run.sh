@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # The whole test suite on a CPU, from nothing: environment, style, types, tests. Arguments go to pytest.
 #
-#   bash tests/run.sh                       # everything, about 45 minutes on 2 cores
-#   bash tests/run.sh -m "not e2e"          # without the runs of main_ppo, about 20 minutes
+#   bash tests/run.sh                       # everything, about 40 minutes on 2 cores
+#   bash tests/run.sh -m "not e2e"          # without the runs of main_ppo, about 15 minutes
+#   bash tests/run.sh -n 0 -s FILE          # one file in this process, with what it prints
+#
+# Two files of tests run at a time; each run of main_ppo takes about 8 GiB.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,4 +15,4 @@ export RAY_USAGE_STATS_ENABLED=0 HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 ruff check .
 ruff format --check .
 mypy
-exec python -m pytest "$@"
+exec python -m pytest -n 2 --dist loadfile "$@"

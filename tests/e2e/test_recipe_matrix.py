@@ -5,7 +5,7 @@ rest is the recipe's.
 
 Some recipes run with the suite, each for what no other end-to-end test runs; all of them with
 
-    bash tests/run.sh -m matrix tests/e2e/test_recipe_matrix.py -s
+    bash tests/run.sh -n 0 -m matrix tests/e2e/test_recipe_matrix.py -s
 
 which prints what a step gave.
 """
