@@ -13,8 +13,9 @@ from verl_prpo.cli.responses import cut
 from verl_prpo.prm.results import PrmFailure, PrmResult
 from verl_prpo.probe.numbers import last_number, with_answer, with_wrong_number
 from verl_prpo.probe.payment import Judged, Pay, estimated_tokens, pay_of_both
-from verl_prpo.probe.perturbations import FILLERS, OPENINGS, PERTURBATIONS, POLITE, Harm, Solution
+from verl_prpo.probe.perturbations import FILLERS, OPENINGS, PERTURBATIONS, POLITE, Harm
 from verl_prpo.probe.report import Prior, Probed, report, variants
+from verl_prpo.probe.solution import Solution
 from verl_prpo.probe.verdict import Interval, Pair, Verdict, judge, mean_interval
 
 STEPS = ("He has 3*4=12 apples.", "He eats 5, so 12-5=7 are left.", "He buys 2: 7+2=9.", "The answer is \\boxed{9}.")
