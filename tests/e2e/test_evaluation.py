@@ -54,7 +54,7 @@ def interrupting(generate):  # Ctrl-C once two problems are done, whatever the s
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background
 generation.VllmEngine = one_engine
 closed, close = [], VllmEngine.close
-VllmEngine.close = closed.append  # it serves all calls
+VllmEngine.close = lambda engine: closed.append(engine)  # it serves all calls
 files = [str(folder / "digits.parquet"), str(folder / "aime_tiny.parquet")]
 common = ["--reward-function", str(folder / "reward.py"), "--max-tokens", sys.argv[2], "--vllm", "max_num_seqs=2"]
 evaluate = ["eval", str(folder / "run"), "--data", *files, "--out", str(folder / "out"), *common]
@@ -81,8 +81,8 @@ for name, call in calls.items():
     lines = kept.read_text().splitlines() if kept.exists() else []
     found[name] = {"status": status, "printed": printed, "said": said, "kept": lines, "closed": len(closed)}
 (folder / "calls.json").write_text(json.dumps(found))
-for engine in engines:
-    close(engine)
+closed.clear()
+close(engines.pop())
 """
 
 

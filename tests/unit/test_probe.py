@@ -332,6 +332,10 @@ class TestThoughts:
             thought, _, answer = found[name].partition("</think>")
             assert thought.strip() and "answer is" in answer
 
+    def test_steps_change_places_on_the_same_side_of_the_thoughts_end(self) -> None:
+        found = self.texts("One thought\n</think>\n\nfirst\n\nsecond\n\nthird", thinking=True)
+        assert found["shuffle_steps"] == "One thought\n</think>\n\nsecond\n\nfirst\n\nthird"
+
     def test_a_thought_of_the_response_itself(self) -> None:
         found = self.texts(f"<think>\n{self.INNER}</think>\n\n{self.OUTER}", thinking=False)
         assert found["short_first_line"].startswith(tuple(f"<think>\n{word}\n\nFirst" for word in OPENINGS))

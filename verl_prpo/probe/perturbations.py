@@ -100,10 +100,11 @@ def _repeat(solution: Solution, rng: random.Random) -> Sequence[str]:
 
 
 def _shuffle(solution: Solution, rng: random.Random) -> Sequence[str] | None:
-    first = rng.randrange(len(solution) - 2)
-    if solution.pieces[first].thought != solution.pieces[first + 1].thought:  # the thought ends between them
-        return None
     pieces = list(solution.pieces)
+    together = [i for i in range(len(solution) - 2) if pieces[i].thought == pieces[i + 1].thought]
+    if not together:  # a thought of one step, and an answer
+        return None
+    first = rng.choice(together)
     pieces[first : first + 2] = reversed(pieces[first : first + 2])
     return pieces
 
