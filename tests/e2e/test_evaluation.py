@@ -53,7 +53,8 @@ def interrupting(generate):  # Ctrl-C once two problems are done, whatever the s
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background
 generation.VllmEngine = one_engine
-closing, VllmEngine.close = VllmEngine.close, lambda engine: None
+closed, close = [], VllmEngine.close
+VllmEngine.close = lambda engine: closed.append(engine)  # it serves all calls
 files = [str(folder / "digits.parquet"), str(folder / "aime_tiny.parquet")]
 common = ["--reward-function", str(folder / "reward.py"), "--max-tokens", sys.argv[2], "--vllm", "max_num_seqs=2"]
 evaluate = ["eval", str(folder / "run"), "--data", *files, "--out", str(folder / "out"), *common]
@@ -78,10 +79,10 @@ for name, call in calls.items():
     printed, said = (stream.read_text() for stream in streams)
     kept = folder / "out/digits.jsonl"
     lines = kept.read_text().splitlines() if kept.exists() else []
-    found[name] = {"status": status, "printed": printed, "said": said, "kept": lines}
+    found[name] = {"status": status, "printed": printed, "said": said, "kept": lines, "closed": len(closed)}
 (folder / "calls.json").write_text(json.dumps(found))
-for engine in engines:
-    closing(engine)
+closed.clear()
+close(engines.pop())
 """
 
 
@@ -132,6 +133,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Calls:
 
 
 def test_nothing_leaks_and_no_bar_is_drawn_where_there_is_no_terminal(calls: Calls) -> None:
+    # By every call that generates, also by one that is interrupted.
+    assert [calls.calls[name]["closed"] for name in ("refused", "interrupted", "finished")] == [0, 1, 2]
     assert "leaked" not in (calls.folder / "driver.log").read_text()
     assert "problems" not in calls.calls["finished"]["said"].replace("problems are in", "")
 

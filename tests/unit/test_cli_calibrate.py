@@ -160,7 +160,7 @@ class TestKnownScores:
         found = calibrate(jsonl(tmp_path / "in.jsonl", rows))
         assert (found["responses"], found["segments"], found["unread"]) == (2 * TIMES, 2 * TIMES, 2 * TIMES)
         assert found["mean"] == pytest.approx(0.5)
-        assert "50% of the segments have no score" in "".join(found["reasons"])
+        assert "50% of the segments are past the PRM's context" in "".join(found["reasons"])
 
         found = calibrate(jsonl(tmp_path / "in.jsonl", rows), "reward.prm.overlong=raise")
         assert (found["responses"], found["failures"]) == (TIMES, {"overlong": TIMES})
@@ -199,9 +199,12 @@ class TestInput:
 
     def test_recorded_scores_need_no_prm(self, calibrate: Any, tmp_path: Path) -> None:
         rows = [dumped(("a", 0.2), ("b", 0.6), score=1.0), dumped(("c", 0.1), ("d", None), score=0.0)]
+        rows[1]["prpo"].update(truncated=True, unfinished=True)
         found = calibrate(jsonl(tmp_path / "1.jsonl", repeated(rows)), "--recorded")
         assert found["mean"] == pytest.approx(0.3)
-        assert (found["segments"], found["unread"], found["area_of_min"]["value"]) == (3 * TIMES, TIMES, 1.0)
+        assert (found["segments"], found["area_of_min"]["value"]) == (3 * TIMES, 1.0)
+        # The last segment of a response that was cut off is not judged in training, and is no fault of the PRM.
+        assert (found["unread"], found["unfinished"]) == (0, TIMES)
 
     def test_where_some_responses_have_a_record_the_others_are_left_out(self, tmp_path: Path) -> None:
         rows = [dumped(("a", 0.2), score=1.0), {**dumped(("b", 0.3), score=1.0), "prpo": None}]
@@ -230,6 +233,8 @@ class TestInput:
         bare = jsonl(tmp_path / "2.jsonl", [known | {"input": "Be brief. What?"}])
         (response,) = read_responses(bare, "", None, data)
         assert response.messages == messages
+        own = jsonl(tmp_path / "own.jsonl", [{"prompt": "?", "response": "a", "score": 1}])
+        assert "--messages-from was not needed" in read_responses(own, "", None, data).notes[0]
         with pytest.raises(InputError, match=r"2.jsonl, line 1: --messages-from .*: no row has the messages"):
             read_responses(jsonl(tmp_path / "2.jsonl", [known | {"input": "Why?"}]), "", None, data)
 

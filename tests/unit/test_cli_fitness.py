@@ -17,8 +17,8 @@ from verl_prpo.cli.main import main
 
 GOOD = Estimate(0.8, 0.7, 0.9)
 SOUND = Calibration(
-    responses=200, prompts=50, segments=900, failures={}, unread=0, quantiles={}, mean=0.6, std=0.2, prior_mean=0.6,
-    prior_std=0.2, outcomes_right=80, outcomes_wrong=120, mixed=30, area_of_mean=GOOD, area_of_min=GOOD,
+    responses=200, prompts=50, segments=900, failures={}, unread=0, unfinished=0, quantiles={}, mean=0.6, std=0.2,
+    prior_mean=0.6, prior_std=0.2, outcomes_right=80, outcomes_wrong=120, mixed=30, area_of_mean=GOOD, area_of_min=GOOD,
     area_within=GOOD, steps=None,
 )  # fmt: skip
 
@@ -51,7 +51,7 @@ def labelled(informed: Estimate, right: int = 300, wrong: int = 100) -> Labelled
         ({"prior_std": 0.0}, Verdict.NOT, "always says the same teaches nothing", False),
         ({"failures": {"overlong": 20}}, Verdict.DOUBT, "9% of the responses have no scores", False),
         ({"failures": {"timeout": 300}}, Verdict.NOT, "most responses have no scores (300 timeout)", False),
-        ({"unread": 100}, Verdict.DOUBT, "10% of the segments have no score", False),
+        ({"unread": 100}, Verdict.DOUBT, "10% of the segments are past the PRM's context", False),
         ({"steps": labelled(Estimate(0.95, 0.9, 1.0))}, Verdict.FIT, "informedness of its flags is 0.950", True),
         ({"steps": labelled(Estimate(0.6, 0.5, 0.7))}, Verdict.DOUBT, "0.85 is what training gained with", True),
         ({"steps": labelled(Estimate(0.3, 0.2, 0.4))}, Verdict.NOT, "Training on such PRMs lost", False),

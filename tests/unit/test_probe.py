@@ -13,8 +13,9 @@ from verl_prpo.cli.responses import cut
 from verl_prpo.prm.results import PrmFailure, PrmResult
 from verl_prpo.probe.numbers import last_number, with_answer, with_wrong_number
 from verl_prpo.probe.payment import Judged, Pay, estimated_tokens, pay_of_both
-from verl_prpo.probe.perturbations import FILLERS, OPENINGS, PERTURBATIONS, POLITE, Harm, Solution
+from verl_prpo.probe.perturbations import FILLERS, OPENINGS, PERTURBATIONS, POLITE, Harm
 from verl_prpo.probe.report import Prior, Probed, report, variants
+from verl_prpo.probe.solution import Solution
 from verl_prpo.probe.verdict import Interval, Pair, Verdict, judge, mean_interval
 
 STEPS = ("He has 3*4=12 apples.", "He eats 5, so 12-5=7 are left.", "He buys 2: 7+2=9.", "The answer is \\boxed{9}.")
@@ -330,6 +331,10 @@ class TestThoughts:
             assert found[name].count("</think>") == 1, name
             thought, _, answer = found[name].partition("</think>")
             assert thought.strip() and "answer is" in answer
+
+    def test_steps_change_places_on_the_same_side_of_the_thoughts_end(self) -> None:
+        found = self.texts("One thought\n</think>\n\nfirst\n\nsecond\n\nthird", thinking=True)
+        assert found["shuffle_steps"] == "One thought\n</think>\n\nsecond\n\nfirst\n\nthird"
 
     def test_a_thought_of_the_response_itself(self) -> None:
         found = self.texts(f"<think>\n{self.INNER}</think>\n\n{self.OUTER}", thinking=False)

@@ -59,6 +59,7 @@ class Calibration:
         segments: number of scores.
         failures: number of responses without scores, by kind.
         unread: segments past the PRM's context.
+        unfinished: last segments of recorded responses that training did not judge, for they were cut off.
         quantiles: of the segment scores, by level.
         mean, std: of the segment scores; std is 0 for a single one.
         prior_mean, prior_std: the same, each segment weighted by its length in characters, for z is given to tokens.
@@ -74,6 +75,7 @@ class Calibration:
     segments: int
     failures: dict[str, int]
     unread: int
+    unfinished: int
     quantiles: dict[float, float]
     mean: float
     std: float
@@ -121,6 +123,7 @@ def calibrate(
         raise ValueError("not one segment has a score")
     weights = np.array([length for r, result in zip(responses, results, strict=True) for length in _lengths(r, result)])
     prior_mean = float(np.average(scores, weights=weights))
+    unfinished = sum(_is_unfinished(r, result) for r, result in zip(responses, results, strict=True))
     judged = [(r, known) for r, known in read if r.right is not None]
     right = [r.right is True for r, _ in judged]
     groups = [r.group for r, _ in judged]
@@ -132,6 +135,7 @@ def calibrate(
         segments=len(scores),
         failures=dict(failures),
         unread=sum(map(_unread, responses, results)),
+        unfinished=unfinished,
         quantiles={q: float(np.quantile(scores, q)) for q in QUANTILES},
         mean=float(scores.mean()),
         std=float(scores.std()),
@@ -149,6 +153,11 @@ def calibrate(
 
 def _read(result: PrmResult) -> list[float]:
     return [score for score in result.scores or () if score is not None]
+
+
+def _is_unfinished(response: Response, result: PrmResult) -> bool:
+    """Whether the last segment was not judged because the response was cut off within it."""
+    return response.unfinished and bool(result.scores) and (result.scores or [0.0])[-1] is None
 
 
 def _unread(response: Response, result: PrmResult) -> int:

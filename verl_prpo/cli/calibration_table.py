@@ -49,6 +49,8 @@ def print_calibration(
     console.print(Text(f"\nverdict: {SAID[fitness.verdict]}", style=styles[fitness.verdict]))
     for reason in fitness.reasons:
         console.print(Text(f"- {reason}"), soft_wrap=True)
+    if fitness.verdict is Verdict.FIT:
+        print("Next: --probe finds what it pays a policy for drifting; step_labels, how many wrong steps it finds.")
     if not fitness.prior:
         return
     when = "To train with it" if fitness.verdict is Verdict.FIT else "Should the doubt be settled"
@@ -68,8 +70,10 @@ def _rows(
     rows = [
         ("PRM", "scores recorded in the dump" if prm is None else f"{prm.family.name}, {prm.where}"),
         ("responses", scored),
-        ("segments", f"{calibration.segments} scores, {calibration.unread} segments without one"),
+        ("segments", f"{calibration.segments} scores, {calibration.unread} past the PRM's context"),
     ]
+    if calibration.unfinished:
+        rows.append(("unfinished", f"{calibration.unfinished} last segments of responses that were cut off"))
     if calibration.failures:
         rows.append(("failed", ", ".join(f"{count} {kind}" for kind, count in sorted(calibration.failures.items()))))
     quantiles = [f"{level:.0%} {value:.3g}" for level, value in calibration.quantiles.items()]

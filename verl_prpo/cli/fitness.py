@@ -114,7 +114,7 @@ def _on_scores(found: "Calibration", nothing_cut: str | None) -> Iterator[_Findi
         yield _Finding(Verdict.DOUBT, f"{share:.0%} of the responses have no scores, and those may differ", True)
     if found.unread > MOST_LOST * (found.segments + found.unread):
         share = found.unread / (found.segments + found.unread)
-        reason = f"{share:.0%} of the segments have no score: past the PRM's context, or unfinished"
+        reason = f"{share:.0%} of the segments are past the PRM's context and have no score"
         yield _Finding(Verdict.DOUBT, reason, True)
     few = too_few(found.responses, found.prompts)
     if few is not None:

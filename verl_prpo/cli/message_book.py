@@ -34,7 +34,8 @@ class MessageBook:
             if len(last) < KEY:
                 self._short.append(messages)
             else:
-                self._by_key.setdefault(last[:KEY], []).append(messages)
+                middle = (len(last) - KEY) // 2  # data sets open or close all questions with the same words
+                self._by_key.setdefault(last[middle : middle + KEY], []).append(messages)
 
     @classmethod
     def read(cls, path: Path, column: str = "prompt") -> "MessageBook":

@@ -103,8 +103,8 @@ def _tokens(tokenizer: str | None) -> "TokenCount":
 def _solutions(responses: "Sequence[Response]", arguments: argparse.Namespace) -> list["Probed"]:
     """The responses as steps; an `InputError` where they can decide nothing."""
     from verl_prpo.cli.responses import InputError, Response, cut, nothing_cut
-    from verl_prpo.probe.perturbations import Solution
     from verl_prpo.probe.report import Probed
+    from verl_prpo.probe.solution import Solution
     from verl_prpo.probe.verdict import LEAST_PROMPTS
 
     delimiters = arguments.delimiter

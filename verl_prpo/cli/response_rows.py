@@ -72,6 +72,8 @@ class RowReader:
                 f"the chat turns of {len(self._doubtful)} of {prompts} prompts are uncertain{others}. The first is in "
                 f"{row.file.name}, line {row.line}: {turns.doubt}, so {what}. {MESSAGES_FROM}; JSON lines can hold them"
             )
+        if self._book is not None and not self._turns:
+            said.append("--messages-from was not needed: the input has the chat messages of every response")
         absent = [mark for mark in self._delimiters if mark and not self._seen[mark]]
         if self._cut and absent and len(absent) < len(self._delimiters):
             said.append(f"the delimiter {' and '.join(map(repr, absent))} stands in none of the {self._cut} responses")
@@ -155,7 +157,7 @@ class RowReader:
             messages,
             segments,
             json.dumps(messages, sort_keys=True),
-            _number(row.get("outcome"), "outcome"),
+            _number(row["outcome"] if row.get("outcome") is not None else row.get("score"), "outcome"),
             labels,
             thinking=begins_in_thought(prompt, "".join(segments)),
             parts=parts,

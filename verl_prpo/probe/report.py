@@ -8,7 +8,8 @@ from typing import Any
 
 from verl_prpo.prm.results import PrmResult
 from verl_prpo.probe.payment import Judged, TokenCount, pay_of_both
-from verl_prpo.probe.perturbations import PERTURBATIONS, Solution
+from verl_prpo.probe.perturbations import PERTURBATIONS
+from verl_prpo.probe.solution import Solution
 from verl_prpo.probe.verdict import Finding, Interval, Pair, Verdict, judge, mean_interval
 
 
