@@ -534,7 +534,7 @@ class TestVersions:
 
 class TestCommandLine:
     def test_arguments_that_cannot_be_read_have_exit_status_2(self, capsys: pytest.CaptureFixture[str]) -> None:
-        for words in ([], ["no-such-command"], ["doctor", "--no-such-option"]):
+        for words in (["no-such-command"], ["doctor", "--no-such-option"]):
             with pytest.raises(SystemExit) as stopped:
                 main(words)
             assert stopped.value.code == 2
