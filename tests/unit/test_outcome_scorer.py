@@ -312,3 +312,19 @@ class TestOddTexts:
     def test_long_deep_and_strange_ones_get_a_verdict(self, response):
         for source in (MATH, GSM8K):
             assert not score_answer(source, response, "7", timeout=10.0).correct
+
+
+NO_UNITS = (
+    *("is wrong", "is extraneous", "incorrect", "false", "more", "too many", "below zero", "doubled", "inverse"),
+    *("thirty", "seven", "lakh", "crore", "gross", "tens", "bn", "M", "nonillion", "pairs", "loss", "is not valid"),
+)
+
+
+@pytest.mark.parametrize("words", NO_UNITS)
+def test_words_that_change_a_number_are_no_unit_that_may_be_left_out(words):
+    assert not score_answer(MATH, rf"$\boxed{{5\text{{ {words}}}}}$", "5").correct
+
+
+@pytest.mark.parametrize("words", ["apples", "square units", "cm", "hours", "marbles in all", "dollars", "students"])
+def test_units_may_be_left_out(words):
+    assert score_answer(MATH, rf"$\boxed{{5\text{{ {words}}}}}$", "5").correct

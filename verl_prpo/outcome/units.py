@@ -79,8 +79,20 @@ _PLURALS = {"children": "child", "people": "person", "men": "man", "women": "wom
 _NO_UNIT = re.compile(
     r"(?:hundred|thousand|million|billion|trillion|dozen|score)s?|half|halves|quarters|thirds|fourths|fifths|sixths|"
     r"sevenths|eighths|ninths|tenths|hundredths|thousandths|pi|squared|cubed|factorial|negative|positive|or|and|plus|"
-    r"minus|times|not|no|non|never|nor|less|fewer|least|most|than|about|approximately|between|except|remainder|mod|base"
+    r"minus|times|not|no|non|never|nor|less|fewer|least|most|than|about|approximately|between|except|remainder|mod|base|"
+    # numbers and multiples
+    r"zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|"
+    r"(?:twen|thir|for|fif|six|seven|eigh|nine)ty|lakhs?|crores?|gross|tens|bn|mn|mil|[a-z]*illions?|pairs?|couples?|"
+    r"doubled?|tripled?|quadrupled?|twice|thrice|halved|inverse|reciprocal|fold|"
+    # verdicts, verbs, comparisons, and what changes a sign
+    r"is|are|was|were|be|isn|aren|has|have|equals?|exceeds?|wrong|incorrect|false|true|correct|right|invalid|extraneous|"
+    r"impossible|undefined|rejected|excluded|discarded|greater|larger|smaller|higher|lower|too|many|few|below|"
+    r"above|loss|losses|debt|deficit|owed|decrease|drop|opposite|if|but|unless|without"
 )
+_NO_UNIT_ALONE = re.compile(r"(?:more|under|over|up|down|left|only|extra|each)(?:\s+\w{1,2})?")
+"""Words that may stand beside a unit (3 more days) and are none themselves."""
+_NO_SYMBOL = ("M", "B", "MM")
+"""Letters that stand for a million or a billion, not for a unit."""
 _POWER = r"\s*(?:\^\s*(?:\{\s*([23])\s*\}|([23])))?"
 _TEXT_UNIT = re.compile(rf"(?P<rest>.*[^\s\\_^{{(,])\s*\\text\{{(?P<unit>[^{{}}]*)\}}{_POWER}\s*\.?", re.DOTALL)
 _TEXT_RATIO = re.compile(
@@ -140,6 +152,8 @@ def without_unit(text: str) -> tuple[str, Unit | None]:
         top, bottom = ratio["top"] or ratio["top2"], ratio["bottom"] or ratio["bottom2"]
         return ratio["rest"].strip(), _unit(f"{top}/{bottom}", bottom_power=_power(ratio))
     found = _TEXT_UNIT.fullmatch(text)
+    if found is not None and found["unit"].strip() in _NO_SYMBOL:
+        return text, None
     if found is not None and not re.search(r"\d", found["unit"]) and found["unit"].strip():
         unit = _unit(found["unit"], _power(found))
         if unit.known or _may_be_unit(found["unit"]):
@@ -164,8 +178,10 @@ def _spelled(words: str) -> bool:
 
 def _may_be_unit(words: str) -> bool:
     letters = re.findall(r"[A-Za-z]+", words)
-    return len("".join(letters)) > 1 and (
-        _unit(words).known or not any(_NO_UNIT.fullmatch(word.lower()) for word in letters)
+    return (
+        len("".join(letters)) > 1
+        and not _NO_UNIT_ALONE.fullmatch(words.strip().lower())
+        and (_unit(words).known or not any(_NO_UNIT.fullmatch(word.lower()) for word in letters))
     )
 
 
