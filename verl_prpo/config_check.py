@@ -6,7 +6,17 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from verl_prpo.config import MANAGER, ConfigError, PrmConfig, needs_prm, one_of, prm_config, prpo_config, uses_prpo
+from verl_prpo.config import (
+    MANAGER,
+    ConfigError,
+    PrmConfig,
+    PrpoConfig,
+    needs_prm,
+    one_of,
+    prm_config,
+    prpo_config,
+    uses_prpo,
+)
 from verl_prpo.ignored_keys import ignored_keys
 from verl_prpo.managed_reward_model import check_reward_model, uses_reward_model
 from verl_prpo.outcome.settings import check_math_verifier, unread_settings
@@ -73,12 +83,34 @@ def notices(config: DictConfig) -> list[str]:
             "actor_rollout_ref.rollout.n=1 makes groups of one, in which the outcome advantage is 0 "
             "(outcome_norm=mean): PRPO then learns from the PRM alone. Set actor_rollout_ref.rollout.n to 4 or more."
         )
+    said += _unread_cuts(prpo)
     if prpo.credit == "pure" and prpo.outcome_weight != 1:
         said.append(
             f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} with credit=pure: PURE takes the outcome reward as "
             "it is; set ++algorithm.prpo.outcome_weight=1.0 for the published method"
         )
     return said
+
+
+READ_BY = {
+    "delimiters": ("text",),
+    "delimiter_token_ids": ("tokens",),
+    "num_segments": ("uniform", "random"),
+    "max_anchors": ("entropy", "surprisal"),
+    "anchor_rule": ("entropy", "surprisal"),
+}
+"""Settings of single segmenters, and the segmenters that read them."""
+
+
+def _unread_cuts(prpo: PrpoConfig) -> list[str]:
+    """A line for each setting that differs from its default and that the chosen segmenter does not read."""
+    defaults = PrpoConfig()
+    return [
+        f"algorithm.prpo.{name}={getattr(prpo, name)!r} is not read with algorithm.prpo.segmenter={prpo.segmenter}; "
+        f"set ++algorithm.prpo.segmenter={readers[0]} to cut by it"
+        for name, readers in READ_BY.items()
+        if prpo.segmenter not in readers and getattr(prpo, name) != getattr(defaults, name)
+    ]
 
 
 def _check_prm(config: DictConfig, prm: PrmConfig) -> None:

@@ -416,3 +416,17 @@ def test_escapes_are_read_wherever_a_text_is_a_setting() -> None:
     options = {"separator": r"\n\n", "reference_model_path": r"C:\new", "nested": {"tags": [r"\t", 3, None]}}
     read = prm_config({"prm": {"family_options": options}}).family_options
     assert read == {"separator": "\n\n", "reference_model_path": r"C:\new", "nested": {"tags": ["\t", 3, None]}}
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        (['++algorithm.prpo.delimiters=["\\n"]'], "set ++algorithm.prpo.segmenter=text to cut by it"),
+        (["++algorithm.prpo.segmenter=text", "++algorithm.prpo.max_anchors=9"], "max_anchors=9 is not read"),
+        (["++algorithm.prpo.segmenter=text", '++algorithm.prpo.delimiters=["\\n"]'], None),
+        (["++algorithm.prpo.min_gap=20"], None),
+    ],
+)
+def test_a_setting_that_the_segmenter_does_not_read_is_named(overrides: list[str], said: str | None) -> None:
+    found = [line for line in notices(prpo(*overrides)) if "is not read with algorithm.prpo.segmenter" in line]
+    assert (said in found[0] and len(found) == 1) if said else found == []
