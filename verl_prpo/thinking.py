@@ -13,7 +13,7 @@ from typing import Any
 OPEN, CLOSE = "<think>", "</think>"
 """The tags that most models use."""
 
-_THOUGHTS = "think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|seed:think"
+_THOUGHTS = "think|thinking|thought|thoughts|reasoning|reason|reflection|analysis|scratchpad|seed:think"
 _OTHERS = "answer|solution|conclusion|final|output|step|begin_of_solution|end_of_solution"
 _MARKED = r"<\|?\s{{0,3}}(?P<{0}>/?)\s{{0,3}}(?:{1})(?:\s[^<>\n]{{0,100}})?/?\|?>"
 

@@ -328,3 +328,8 @@ def test_words_that_change_a_number_are_no_unit_that_may_be_left_out(words):
 @pytest.mark.parametrize("words", ["apples", "square units", "cm", "hours", "marbles in all", "dollars", "students"])
 def test_units_may_be_left_out(words):
     assert score_answer(MATH, rf"$\boxed{{5\text{{ {words}}}}}$", "5").correct
+
+
+@pytest.mark.parametrize("text", ["#### 7\n\nNote #### ", "#### 7\n####\n", "#### 3\n#### 7 ####"])
+def test_hashes_with_nothing_behind_them_only_close_a_heading(text):
+    assert final_answer("openai/gsm8k", text) == "7"

@@ -9,6 +9,8 @@ from verl_prpo.thinking import after_thoughts
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
 _HASHES = re.compile(r"#{4,}[^\n]*")
+_LINES = 20
+"""Lines with `####` that are looked at, from the end."""
 _HASHES_PART = re.compile(r"#{4,}((?:(?!####).)*)", re.DOTALL)
 
 
@@ -31,11 +33,12 @@ def final_answer(data_source: str, response: str) -> str | None:
 
 def _behind_hashes(text: str) -> tuple[int, str] | None:
     """Where the last `####` stands, and what follows it on its line; the one before it where nothing does."""
-    line = _last(_HASHES, text)
-    if line is None:
-        return None
-    parts = [(line.start() + part.start(), part[1]) for part in _HASHES_PART.finditer(line.group())]
-    return next((part for part in reversed(parts) if part[1].strip()), parts[-1])
+    parts = [
+        (line.start() + part.start(), part[1])
+        for line in deque(_HASHES.finditer(text), maxlen=_LINES)
+        for part in _HASHES_PART.finditer(line.group())
+    ]
+    return next((part for part in reversed(parts) if part[1].strip()), parts[-1] if parts else None)
 
 
 def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
