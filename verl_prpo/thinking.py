@@ -34,7 +34,7 @@ def tag_spans(text: str) -> list[tuple[int, int, bool]]:
         Begin and end of each, in order, and whether it opens something.
     """
     thoughts = [(m.start(), m.end(), not _closes(m)) for m in _THOUGHT_TAG.finditer(text)]
-    others = [(m.start(), m.end(), not m["other"]) for m in _OTHER_TAG.finditer(text)]
+    others = [(m.start(), m.end(), not (m["other"] or "end_of" in m[0].lower())) for m in _OTHER_TAG.finditer(text)]
     return sorted({*thoughts, *others})
 
 

@@ -29,6 +29,7 @@ from verl_prpo.prm.shown import Shown, has_words, shown_steps
         (["<thi", "nk>\n", "So 2."], ["<thi" + "nk>\n" + "So 2."], [0, 0, 0]),
         (["a", "</thi", "nk>", "b"], ["a</think>", "b"], [0, 0, 0, 1]),
         (["<thi", "nk>"], [], [None, None]),
+        (["a", "<|end_of_solution|>", "b"], ["a<|end_of_solution|>", "b"], [0, 0, 1]),
         (["[THINK]", "a", "[/THINK]"], ["[THINK]a[/THINK]"], [0, 0, 0]),
         (["<think>", "</think>", " "], [], [None, None, None]),
         ([], [], []),

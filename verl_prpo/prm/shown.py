@@ -52,8 +52,8 @@ def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
     """
     response = "".join(segments)
     ends = list(accumulate(map(len, segments)))
-    tags = _by_segment(tag_spans(response), [0, *ends[:-1]], ends)  # of the whole: a tag may lie across segments
     begins = [end - len(segment) for segment, end in zip(segments, ends, strict=True)]
+    tags = _by_segment(tag_spans(response), begins, ends)  # of the whole: a tag may lie across segments
     wordy = [_has_words(segment, theirs, begin) for segment, theirs, begin in zip(segments, tags, begins, strict=True)]
     unfinished = bool(truncated and wordy and wordy[-1])
     judged = len(segments) - unfinished
@@ -84,7 +84,7 @@ def _by_segment(
     """For each segment the tags that lie in it, wholly or in part."""
     found: list[list[tuple[int, int, bool]]] = []
     first = 0
-    for begin, end in zip(begins, ends, strict=False):
+    for begin, end in zip(begins, ends, strict=True):
         while first < len(tags) and tags[first][1] <= begin:
             first += 1
         last = first
