@@ -26,8 +26,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
-from verl_prpo.advantage import CREDITS, OUTCOME_NORMS, PROCESS_NORMS, prpo_advantage
-from verl_prpo.segmentation import ANCHOR_RULES, entropy_segments
+from verl_prpo.method.advantage import CREDITS, OUTCOME_NORMS, PROCESS_NORMS, prpo_advantage
+from verl_prpo.method.segmentation import ANCHOR_RULES, entropy_segments
 
 MAX_RATIO = 1.0
 MAX_MEMORY = 4.0

@@ -40,16 +40,16 @@ from hydra import compose, initialize_config_module
 from omegaconf import open_dict
 from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 
-from verl_prpo import process_pass
-from verl_prpo.config import prm_config, tokens_per_forward
-from verl_prpo.prm.engine import InProcessEngine
+from verl_prpo.method.segmentation import segment_bounds, uniform_segments
+from verl_prpo.prm.families.base import Encoded
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import Encoded
-from verl_prpo.prm.replicas import start_replicas, stop_replicas
+from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.replicas.start import start_replicas, stop_replicas
 from verl_prpo.prm.results import PrmRequest
-from verl_prpo.prm.text import segment_texts
-from verl_prpo.reward_manager import wire
-from verl_prpo.segmentation import segment_bounds, uniform_segments
+from verl_prpo.settings.prpo import prm_config, tokens_per_forward
+from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.trainer import process_pass
+from verl_prpo.trainer.reward_manager import wire
 
 QUESTION = [{"role": "user", "content": "How many apples are in the basket?"}]
 TARGET_BARE = 0.95

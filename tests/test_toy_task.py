@@ -24,7 +24,7 @@ from task import CONNECTIVES, Problem, check, distinct_problems, faults, make_pr
 from tokenizer import SEPARATOR, check_reload, make_tokenizer, prompt_text  # noqa: E402
 from transformers import AutoTokenizer  # noqa: E402
 
-from verl_prpo.prm.family import PrmError  # noqa: E402
+from verl_prpo.prm.families.base import PrmError  # noqa: E402
 
 PROBLEM = Problem(7, (("+", 5), ("*", 3), ("-", 4)))
 QUESTION = "Start from 7 and work mod 10: (1) +5 (2) *3 (3) -4"

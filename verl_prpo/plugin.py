@@ -39,13 +39,14 @@ def _loudly(part: str, action: Callable[[ModuleType], None]) -> Callable[[Module
 
 
 def _register_estimator(core_algos: ModuleType) -> None:
-    from verl_prpo.estimator import compute_prpo_advantage
+    from verl_prpo.trainer.estimator import compute_prpo_advantage
 
     core_algos.register_adv_est("prpo")(compute_prpo_advantage)
 
 
 def _register_reward_manager(_: ModuleType) -> None:
-    importlib.import_module("verl_prpo.reward_manager")  # registers itself; its import may be what brought verl's here
+    # It registers itself. Its import may be what brought verl's module here.
+    importlib.import_module("verl_prpo.trainer.reward_manager")
 
 
 def _register_math_verifier(_: ModuleType) -> None:
@@ -53,14 +54,15 @@ def _register_math_verifier(_: ModuleType) -> None:
 
 
 def _make_trainers_process_aware(_: ModuleType) -> None:
-    importlib.import_module("verl_prpo.trainer")  # sees to it at its end; its import may be what brought verl's here
+    # It does so at its end. Its import may be what brought verl's module here.
+    importlib.import_module("verl_prpo.trainer.mixin")
 
 
 def _check_settings_with_verl(config_module: ModuleType) -> None:
     import wrapt
 
     def validate_config(wrapped: Callable[..., Any], instance: Any, args: tuple, kwargs: dict) -> Any:
-        from verl_prpo.config_check import check_config, notices
+        from verl_prpo.trainer.checks.config_check import check_config, notices
 
         config = kwargs["config"] if "config" in kwargs else args[0]
         check_config(config)

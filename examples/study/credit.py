@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from verl_prpo.advantage import all_equal_groups, prpo_advantage
-from verl_prpo.segmentation import entropy_segments, random_segments, uniform_segments
+from verl_prpo.method.advantage import all_equal_groups, prpo_advantage
+from verl_prpo.method.segmentation import entropy_segments, random_segments, uniform_segments
 
 MAX_ANCHORS, MIN_GAP, NUM_SEGMENTS = 5, 6, 6
 """The paper's k; its m of 10 would join two lines of 8 tokens; segments of the uniform and random cuts."""
@@ -49,7 +49,7 @@ class Arm:
     """A way to train.
 
     Attributes:
-        advantage: settings of `verl_prpo.advantage.prpo_advantage`.
+        advantage: settings of `verl_prpo.method.advantage.prpo_advantage`.
         calibrated: whether the prior's mean and std are those of the first batch's tokens.
         cut: name of a segmentation in `CUTS`.
         outcome: what the outcome reward is, by name in `OUTCOMES`.

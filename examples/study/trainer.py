@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A light trainer: sample, score, cut, one policy-gradient update; transformers alone, fp32, no Ray and no vLLM.
 
-Segments and advantages are the package's own (`verl_prpo.segmentation`, `verl_prpo.advantage`). With one update per
-batch PPO's clipped surrogate has the gradient of A * log p, which is what is taken here, as the mean over the tokens of
-the batch (verl's token-mean). There is no KL term. Runs of one seed are paired: they see the same problems in the same
-order, draw from the same random numbers at each step, and so share their first batch to the token.
+Segments and advantages are the package's own (`verl_prpo.method.segmentation`, `verl_prpo.method.advantage`). With one
+update per batch PPO's clipped surrogate has the gradient of A * log p, which is what is taken here, as the mean over
+the tokens of the batch (verl's token-mean). There is no KL term. Runs of one seed are paired: they see the same
+problems in the same order, draw from the same random numbers at each step, and so share their first batch to the token.
 """
 
 import copy
@@ -25,8 +25,8 @@ from study.vocabulary import EOS, Vocabulary, padded
 from torch import Tensor
 from transformers import Qwen2ForCausalLM
 
-from verl_prpo.advantage import all_equal_groups
-from verl_prpo.segmentation import segment_bounds
+from verl_prpo.method.advantage import all_equal_groups
+from verl_prpo.method.segmentation import segment_bounds
 
 HELD_OUT, HELD_OUT_SEED = 256, 987_654
 SAMPLES = 512

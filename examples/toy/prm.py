@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from verl_prpo.prm.chat import Dialogue
-from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.encoding.dialogue import Dialogue
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 
 LOWEST_EVIDENCE = -12.0
 CONFIG_KEY = "likelihood_prm"

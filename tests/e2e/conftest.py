@@ -14,7 +14,7 @@ import pytest
 from dump_checks import MAX_RESPONSE_LENGTH
 from guarded_run import guarded_run
 
-from verl_prpo.rollout_dump import Rollout, read_rollouts
+from verl_prpo.telemetry.rollouts.read import Rollout, read_rollouts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUN_TIMEOUT = 600.0

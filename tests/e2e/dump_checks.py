@@ -4,10 +4,10 @@
 
 import pytest
 
-from verl_prpo.prm.engine import InProcessEngine
+from verl_prpo.prm.encoding.shown import shown_steps
+from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.prm.results import PrmRequest
-from verl_prpo.prm.shown import shown_steps
-from verl_prpo.rollout_dump import Rollout
+from verl_prpo.telemetry.rollouts.read import Rollout
 
 MAX_RESPONSE_LENGTH = 48
 

@@ -101,8 +101,8 @@ def test_the_prm_of_the_run_is_the_prm_on_disk(main_ppo, assets):
         "algorithm.rollout_correction.bypass_mode=True",
     )
     assert "cut at surprisal" in run.log
-    from verl_prpo.prm.engine import InProcessEngine
     from verl_prpo.prm.families.qwen_math import QwenMathPrm
+    from verl_prpo.prm.in_process.engine import InProcessEngine
 
     family = QwenMathPrm.load(str(assets.prm), device=torch.device("cpu"), dtype=torch.float32)
     engine = InProcessEngine(family, max_tokens_per_forward=4096)

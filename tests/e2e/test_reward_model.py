@@ -12,8 +12,8 @@ import torch
 from dump_checks import same_scores
 from transformers import AutoTokenizer, Qwen2Config
 
-from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
+from verl_prpo.prm.in_process.engine import InProcessEngine
 
 pytestmark = pytest.mark.e2e
 

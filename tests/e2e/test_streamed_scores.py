@@ -18,8 +18,8 @@ DELIMITERS = "abcdefghijkl"
 
 
 def test_streamed_scores_reach_the_actor_and_validation_stays_outcome_only(main_ppo, assets):
-    from verl_prpo.prm.engine import InProcessEngine
     from verl_prpo.prm.families.qwen_math import QwenMathPrm
+    from verl_prpo.prm.in_process.engine import InProcessEngine
 
     run = main_ppo(
         "prpo_laptop",

@@ -12,14 +12,14 @@ import torch
 from transformers import Qwen2Config
 from vllm_server import vllm_servers
 
-from verl_prpo.config import PrmConfig
-from verl_prpo.prm.client import PrmClient
-from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families import resolve_family
-from verl_prpo.prm.family import PrmError
-from verl_prpo.prm.replicas import lookup_replicas, start_replicas, stop_replicas
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.replicas.client import PrmClient
+from verl_prpo.prm.replicas.start import lookup_replicas, start_replicas, stop_replicas
 from verl_prpo.prm.results import PrmFailure, PrmRequest
-from verl_prpo.prm.served import open_served_engine
+from verl_prpo.prm.server.engine import open_served_engine
+from verl_prpo.settings.prpo import PrmConfig
 
 pytestmark = pytest.mark.e2e
 

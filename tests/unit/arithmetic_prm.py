@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from verl_prpo.prm.family import Encoded, PrmFamily
+from verl_prpo.prm.families.base import Encoded, PrmFamily
 
 EQUATION = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
 CONTEXT = 2000

@@ -20,7 +20,7 @@ sys.path.insert(0, str(TOY))
 from prm import ToyLikelihoodFamily  # noqa: E402
 from task import Problem, faults  # noqa: E402
 
-from verl_prpo.prm.family import Encoded, PrmFamily  # noqa: E402
+from verl_prpo.prm.families.base import Encoded, PrmFamily  # noqa: E402
 
 
 class ToyOracle(PrmFamily):

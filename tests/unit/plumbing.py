@@ -15,9 +15,9 @@ import verl_configs
 from omegaconf import DictConfig, open_dict
 from tiny_models import qwen_math_prm, qwen_tokenizer
 
-from verl_prpo.config import PrmConfig, prm_config
-from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
+from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.settings.prpo import PrmConfig, prm_config
 
 # A sound PRM that can be watched from another process, and made to hang or to refuse by a text: no real one offers it.
 OBSERVED = """

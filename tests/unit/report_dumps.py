@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from verl_prpo.rollout_record import Rollout, Segment, record_of
+from verl_prpo.telemetry.rollouts.format import Rollout, Segment, record_of
 
 PAYLOAD = (
     "<script>window.pwned = 1</script></script><img src=x onerror='window.pwned = 2'><!-- \u2028 &lt;b&gt; \"'` "

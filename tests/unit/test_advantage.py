@@ -11,7 +11,7 @@ import reference
 import torch
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
-from verl_prpo.advantage import CREDITS, all_equal_groups, prpo_advantage
+from verl_prpo.method.advantage import CREDITS, all_equal_groups, prpo_advantage
 
 NAN = float("nan")
 

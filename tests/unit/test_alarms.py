@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from verl_prpo.alarms import RULES, Alarms, half_weight, trend
-from verl_prpo.config import PrpoConfig
+from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.telemetry.alarms import RULES, Alarms, half_weight, trend
 
 WINDOW = 20
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the first step says of delimiters."""
 
-from verl_prpo.announcements import delimiter_lines, token_lines
+from verl_prpo.telemetry.announcements import delimiter_lines, token_lines
 
 
 def test_each_delimiter_is_counted_and_one_that_never_occurs_is_a_warning():

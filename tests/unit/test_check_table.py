@@ -7,8 +7,8 @@ import io
 
 from rich.console import Console
 
-from verl_prpo.cli.check_table import CheckTable
-from verl_prpo.cli.report import Finding, Report, State
+from verl_prpo.console.check_table import CheckTable
+from verl_prpo.console.findings import Finding, Report, State
 
 
 def _console(terminal: bool = False) -> tuple[Console, io.StringIO]:

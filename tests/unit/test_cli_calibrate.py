@@ -13,11 +13,11 @@ import arithmetic_prm
 import numpy as np
 import pytest
 
-from verl_prpo.cli.agreement import auroc, auroc_with_interval, best_detection, detection
+from verl_prpo.calibration.agreement import auroc, auroc_with_interval, best_detection, detection
+from verl_prpo.calibration.responses import InputError, cut, read_responses
 from verl_prpo.cli.main import main
-from verl_prpo.cli.responses import InputError, cut, read_responses
-from verl_prpo.rollout_dump import Rollout, Segment
-from verl_prpo.rollout_record import record_of
+from verl_prpo.telemetry.rollouts.format import record_of
+from verl_prpo.telemetry.rollouts.read import Rollout, Segment
 
 RIGHT, WRONG, NOTHING = "1 + 1 = 2", "1 + 1 = 3", "and so on"  # 0.9, 0.1 and 0.5
 

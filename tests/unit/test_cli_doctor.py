@@ -21,14 +21,14 @@ from fault_server import FaultServer, rows
 from omegaconf import DictConfig
 from transformers import Qwen2Config
 
-from verl_prpo.cli import installation, key_checks, run_checks
-from verl_prpo.cli.check_table import CheckTable
 from verl_prpo.cli.main import main
-from verl_prpo.cli.report import CheckFailed, Finding, Report, State, within
-from verl_prpo.cli.training_config import TrainingArguments, compose
-from verl_prpo.cli.worked_example import BUILT_IN, WorkedExample, read_example
-from verl_prpo.prm.engine import InProcessEngine
+from verl_prpo.console.check_table import CheckTable
+from verl_prpo.console.findings import CheckFailed, Finding, Report, State, within
+from verl_prpo.doctor import installation, key_checks, run_checks
+from verl_prpo.doctor.worked_example import BUILT_IN, WorkedExample, read_example
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
+from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.settings.training_config import TrainingArguments, compose
 
 ROOT = Path(__file__).parents[2]
 LAPTOP = ["--config-dir", str(ROOT / "recipes"), "--config-name", "prpo_laptop"]
@@ -147,7 +147,7 @@ class TestASetUpThatTrains:
     def test_a_large_prm_is_loaded_when_asked_for_alone(
         self, doctor: Any, qwen_prm: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("verl_prpo.cli.prm_checks.SMALL", 10)
+        monkeypatch.setattr("verl_prpo.doctor.prm_checks.SMALL", 10)
         prm = [f"reward.prm.model_path={qwen_prm}", *DETECTED]
 
         unasked = doctor(*prm)
@@ -303,7 +303,7 @@ class TestASetUpThatDoesNot:
         assert found["scores"]["state"] == "skipped"
 
     def test_servers_that_hang(self, doctor: Any, qwen_prm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("verl_prpo.prm.servers.CHECK_TIMEOUT", 0.5)
+        monkeypatch.setattr("verl_prpo.prm.server.servers.CHECK_TIMEOUT", 0.5)
         prm = [f"reward.prm.model_path={qwen_prm}", *DETECTED]
         with FaultServer(SEPARATOR_ID, health=0) as silent:
             found = doctor(*prm, f"++reward.prm.server_urls=[{silent.url}]")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from verl_prpo.cli.agreement import Estimate, auroc_within, informedness
-from verl_prpo.cli.calibration import Calibration, Labelled
-from verl_prpo.cli.fitness import Verdict, fitness, too_few
+from verl_prpo.calibration.agreement import Estimate, auroc_within, informedness
+from verl_prpo.calibration.fitness import Verdict, fitness, too_few
+from verl_prpo.calibration.measured import Calibration, Labelled
 from verl_prpo.cli.main import main
 
 GOOD = Estimate(0.8, 0.7, 0.9)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from verl_prpo.cli.choices import nearest
-from verl_prpo.cli.folders import FolderError, writable_folder
 from verl_prpo.cli.main import COMMANDS, main
-from verl_prpo.cli.progress import progress
+from verl_prpo.console.choices import nearest
+from verl_prpo.console.folders import FolderError, writable_folder
+from verl_prpo.console.progress import progress
 from verl_prpo.data import prepare
 
 

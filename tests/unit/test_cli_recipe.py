@@ -14,9 +14,9 @@ from verl_configs import compose
 
 from verl_prpo.cli import main as command_line
 from verl_prpo.cli import recipe_overrides, recipe_text
-from verl_prpo.config import PrmConfig, PrpoConfig, prm_config, prpo_config
-from verl_prpo.config_check import check_config
-from verl_prpo.outcome.settings import math_verifier_config
+from verl_prpo.settings.outcome import math_verifier_config
+from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, prm_config, prpo_config
+from verl_prpo.trainer.checks.config_check import check_config
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from verl_prpo.cli.main import main
-from verl_prpo.viewer.compare_arms import read_arms, with_baseline
-from verl_prpo.viewer.compare_plots import style_of
-from verl_prpo.viewer.runs import LogError
+from verl_prpo.viewer.compare.arms import read_arms, with_baseline
+from verl_prpo.viewer.compare.plots import style_of
+from verl_prpo.viewer.compare.runs import LogError
 
 ACCURACY = "val-core/sums/acc/mean@1"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from verl.utils.tracking import Tracking
 
-from verl_prpo.viewer.runs import LogError, RunLog, read_run
+from verl_prpo.viewer.compare.runs import LogError, RunLog, read_run
 
 Rows = list[tuple[int, dict[str, Any]]]
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from verl_prpo.viewer.curves import (
+from verl_prpo.viewer.compare.curves import (
     PAIRED,
     TRAINING_METRICS,
     WELCH,
@@ -19,7 +19,7 @@ from verl_prpo.viewer.curves import (
     mean_height,
     t_quantile,
 )
-from verl_prpo.viewer.runs import RunLog, Series
+from verl_prpo.viewer.compare.runs import RunLog, Series
 
 ANY = Metric("any", ("any",))
 

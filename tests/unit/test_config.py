@@ -12,8 +12,9 @@ from verl.experimental.reward_loop.reward_manager import DAPORewardManager, Remo
 from verl.trainer.ppo.reward import resolve_reward_manager_cls
 from verl_configs import grpo, prpo, validate
 
-from verl_prpo.advantage import prpo_advantage
-from verl_prpo.config import (
+from verl_prpo.method.advantage import prpo_advantage
+from verl_prpo.method.segmentation import entropy_segments
+from verl_prpo.settings.prpo import (
     ConfigError,
     PrmConfig,
     PrpoConfig,
@@ -24,10 +25,9 @@ from verl_prpo.config import (
     tokens_per_forward,
     uses_prpo,
 )
-from verl_prpo.config_check import check_config, notices
-from verl_prpo.reward_manager import PrmRewardManager, outcome_config, wire
-from verl_prpo.segmentation import entropy_segments
-from verl_prpo.typed_config import read_escapes
+from verl_prpo.settings.typed import read_escapes
+from verl_prpo.trainer.checks.config_check import check_config, notices
+from verl_prpo.trainer.reward_manager import PrmRewardManager, outcome_config, wire
 
 
 def test_defaults_are_the_papers() -> None:

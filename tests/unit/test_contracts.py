@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verl_prpo.advantage import CREDITS, prpo_advantage
-from verl_prpo.segmentation import (
+from verl_prpo.method.advantage import CREDITS, prpo_advantage
+from verl_prpo.method.segmentation import (
     entropy_segments,
     random_segments,
     restrict_segments,

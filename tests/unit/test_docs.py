@@ -33,8 +33,8 @@ from packaging.requirements import Requirement
 from verl_configs import RUNNABLE, compose, validate
 
 from verl_prpo.cli.main import COMMANDS, main
-from verl_prpo.config_check import check_config
 from verl_prpo.data.problem_sets import SETS, HubSplit
+from verl_prpo.trainer.checks.config_check import check_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -274,8 +274,8 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_settings_that_a_page_names_exist(page: Path) -> None:
     from dataclasses import fields
 
-    from verl_prpo.config import PrmConfig, PrpoConfig
-    from verl_prpo.outcome.settings import MathVerifierConfig
+    from verl_prpo.settings.outcome import MathVerifierConfig
+    from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 
     known = {
         "algorithm.prpo": {field.name for field in fields(PrpoConfig)},

@@ -12,15 +12,15 @@ import torch
 from tiny_models import qwen_tokenizer
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
-from verl_prpo.config import PrpoConfig
-from verl_prpo.dump_writer import PendingRecord, choose
-from verl_prpo.estimator import ProcessRewards, advantages_of, without_process_rewards
-from verl_prpo.prm.text import segment_texts
-from verl_prpo.reward_manager import ProcessResult
-from verl_prpo.rollout_dump import Rollout, read_rollouts
-from verl_prpo.scored_batch import Rows, ScoredBatch
-from verl_prpo.segmentation import restrict_segments, segment_bounds, uniform_segments
-from verl_prpo.step_report import StepReport
+from verl_prpo.method.segmentation import restrict_segments, segment_bounds, uniform_segments
+from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.step.scored_batch import Rows, ScoredBatch
+from verl_prpo.telemetry.rollouts.read import Rollout, read_rollouts
+from verl_prpo.telemetry.rollouts.write import PendingRecord, choose
+from verl_prpo.telemetry.step_report import StepReport
+from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.trainer.estimator import ProcessRewards, advantages_of, without_process_rewards
+from verl_prpo.trainer.reward_manager import ProcessResult
 
 KEYS = ["a_0_0", "a_1_0", "b_0_0", "b_1_0", "pad_0_0"]
 TEXTS = ["First we add. \U0001f600 So 3.", "Step by step, call 4 so 4.", "Yes, long.", "", "pad"]

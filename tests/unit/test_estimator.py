@@ -12,8 +12,8 @@ from verl.trainer.ppo.ray_trainer import apply_kl_penalty, compute_advantage
 from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_and_add_to_batch
 from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
 
-from verl_prpo.config import ConfigError
-from verl_prpo.estimator import ProcessRewards, handed_over
+from verl_prpo.settings.prpo import ConfigError
+from verl_prpo.trainer.estimator import ProcessRewards, handed_over
 
 STD = 0.25
 MEAN = 0.5

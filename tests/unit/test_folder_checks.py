@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from verl_configs import grpo
 
-from verl_prpo.cli.folder_checks import folders, unwritable
-from verl_prpo.cli.report import CheckFailed, State
-from verl_prpo.cli.training_config import TrainingArguments, hydra_folder
+from verl_prpo.console.findings import CheckFailed, State
+from verl_prpo.doctor.folder_checks import folders, unwritable
+from verl_prpo.settings.training_config import TrainingArguments, hydra_folder
 
 
 @pytest.mark.parametrize(

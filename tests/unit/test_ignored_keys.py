@@ -5,11 +5,11 @@
 import pytest
 from verl_configs import grpo, prpo
 
-from verl_prpo.cli import key_checks, wiring
-from verl_prpo.cli.report import CheckFailed, State
-from verl_prpo.cli.training_config import TrainingArguments
-from verl_prpo.config_check import notices
-from verl_prpo.ignored_keys import ignored_keys
+from verl_prpo.console.findings import CheckFailed, State
+from verl_prpo.doctor import key_checks, wiring
+from verl_prpo.settings.training_config import TrainingArguments
+from verl_prpo.trainer.checks.config_check import notices
+from verl_prpo.trainer.checks.ignored_keys import ignored_keys
 
 
 @pytest.mark.parametrize(

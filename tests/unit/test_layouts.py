@@ -10,11 +10,11 @@ from eight_gpus import GRPO, SWITCH
 from omegaconf import DictConfig
 from verl_configs import compose
 
-from verl_prpo.batch_sizes import size_faults, that_divide
-from verl_prpo.config_check import check_config
-from verl_prpo.gpus import fits, pools, shortage
-from verl_prpo.layouts import Layout, layouts, override_line, with_settings
-from verl_prpo.verl_checks import verl_refusal
+from verl_prpo.trainer.checks.batch_sizes import size_faults, that_divide
+from verl_prpo.trainer.checks.config_check import check_config
+from verl_prpo.trainer.checks.gpus import fits, pools, shortage
+from verl_prpo.trainer.checks.layouts import Layout, layouts, override_line, with_settings
+from verl_prpo.trainer.checks.verl_rules import verl_refusal
 
 APART = (
     "trainer.v1.trainer_mode=separate_async",

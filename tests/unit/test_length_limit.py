@@ -8,7 +8,7 @@ import pytest
 import verl_configs
 from tiny_models import qwen_tokenizer
 
-from verl_prpo.length_limit import LengthLimit, length_limit
+from verl_prpo.trainer.length_limit import LengthLimit, length_limit
 
 LIMIT = LengthLimit(response=4, total=10, end_ids=frozenset([7, 8]))
 

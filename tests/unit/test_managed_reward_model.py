@@ -13,8 +13,10 @@ from tiny_models import instruct_model, qwen_math_prm
 from verl.trainer.ppo.reward import get_custom_reward_fn
 from verl.utils.reward_score import default_compute_score
 
-from verl_prpo.config import ConfigError, prm_config
-from verl_prpo.managed_reward_model import (
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.settings.prpo import ConfigError, prm_config
+from verl_prpo.trainer.reward_manager import outcome_config, wire
+from verl_prpo.trainer.reward_model import (
     awake,
     check_reward_model,
     router_url,
@@ -23,8 +25,6 @@ from verl_prpo.managed_reward_model import (
     wire_reward_model,
     without_default_scorer,
 )
-from verl_prpo.prm.family import PrmError
-from verl_prpo.reward_manager import outcome_config, wire
 
 ROLLOUT = "reward.reward_model.rollout"
 

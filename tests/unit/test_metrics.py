@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from verl_prpo.config import PrpoConfig
-from verl_prpo.estimator import OutcomeRewards, ProcessRewards, advantages_of, weighted_outcome
-from verl_prpo.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
 from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.results import PrmFailure
-from verl_prpo.process_pass import Rows, ScoredBatch
-from verl_prpo.reward_manager import ProcessResult
-from verl_prpo.step_report import StepReport
+from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.telemetry.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
+from verl_prpo.telemetry.step_report import StepReport
+from verl_prpo.trainer.estimator import OutcomeRewards, ProcessRewards, advantages_of, weighted_outcome
+from verl_prpo.trainer.process_pass import Rows, ScoredBatch
+from verl_prpo.trainer.reward_manager import ProcessResult
 
 NAMES = {
     *(f"prpo/{what}/{how}" for what in ("segments", "segment_length") for how in ("mean", "min", "max")),
@@ -326,7 +326,7 @@ class TestPage:
 
     def named_in_code(self) -> set[str]:
         """What `StepReport` gives, and what the trainer sets by itself."""
-        from verl_prpo import trainer
+        from verl_prpo.trainer.mixin import mixin as trainer
 
         by_trainer = re.findall(r'metrics\["((?:prpo/|timing_s/prm_)[^"]+)"\] =', inspect.getsource(trainer))
         assert len(by_trainer) >= 5
@@ -347,7 +347,7 @@ class TestPage:
         assert sorted(found) == ["metrics.py", "trainer.py"]
 
     def test_every_alarm_is_on_the_page_with_its_bounds(self):
-        from verl_prpo import alarms
+        from verl_prpo.telemetry import alarms
 
         text = PAGE.read_text()
         rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.*)$", text, flags=re.MULTILINE))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from verl_configs import grpo
 
-from verl_prpo.cli.name_checks import unknown_names
+from verl_prpo.doctor.name_checks import unknown_names
 
 ROLLOUT = "actor_rollout_ref.rollout"
 

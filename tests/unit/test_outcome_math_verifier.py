@@ -17,12 +17,12 @@ from verl.trainer.ppo.reward import load_reward_manager, resolve_reward_manager_
 from verl.utils.ray_utils import get_event_loop
 from verl_configs import grpo, prpo, validate
 
-from verl_prpo.config import ConfigError
-from verl_prpo.config_check import check_config, notices
 from verl_prpo.outcome import pool
 from verl_prpo.outcome.math_verifier import MathVerifierRewardManager, length_penalty
-from verl_prpo.outcome.settings import MathVerifierConfig, math_verifier_config
-from verl_prpo.reward_manager import PrmRewardManager, wire
+from verl_prpo.settings.outcome import MathVerifierConfig, math_verifier_config
+from verl_prpo.settings.prpo import ConfigError
+from verl_prpo.trainer.checks.config_check import check_config, notices
+from verl_prpo.trainer.reward_manager import PrmRewardManager, wire
 
 MATH = "DigitalLearningGmbH/MATH-lighteval"
 NAMED = "reward.reward_manager.name=math_verifier"

@@ -13,15 +13,15 @@ from hydra import compose, initialize_config_module
 from omegaconf import open_dict
 from verl import DataProto
 
-from verl_prpo import process_pass
-from verl_prpo.advantage import CREDITS, prpo_advantage
-from verl_prpo.config import ConfigError, PrmConfig, PrpoConfig, prm_config
-from verl_prpo.prm.engine import InProcessEngine
+from verl_prpo.method.advantage import CREDITS, prpo_advantage
+from verl_prpo.method.segmentation import entropy_segments
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.prm.results import PrmFailure, PrmRequest
-from verl_prpo.reward_manager import PROCESS_REQUEST, PrmRewardManager, ProcessResult, wire
-from verl_prpo.segmentation import entropy_segments
+from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrpoConfig, prm_config
+from verl_prpo.trainer import process_pass
+from verl_prpo.trainer.reward_manager import PROCESS_REQUEST, PrmRewardManager, ProcessResult, wire
 
 NAN = float("nan")
 QUESTION = [{"role": "user", "content": "What is 6 times 7?"}]

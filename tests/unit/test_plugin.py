@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from verl_prpo.config_check import TRAINER_MODES
+from verl_prpo.trainer.checks.config_check import TRAINER_MODES
 
 TIMEOUT = 300
 
@@ -30,8 +30,8 @@ import verl.trainer.ppo.v1
 from verl.utils.config import validate_config
 
 trainers = dict(TRAINER_REGISTRY)
-if "verl_prpo.trainer" in sys.modules:
-    sys.modules["verl_prpo.trainer"].make_process_aware(TRAINER_REGISTRY)
+if "verl_prpo.trainer.mixin" in sys.modules:
+    sys.modules["verl_prpo.trainer.mixin"].make_process_aware(TRAINER_REGISTRY)
 
 print(json.dumps({
     "imported": imported,
@@ -46,7 +46,7 @@ print(json.dumps({
 
 TRAINER_FIRST = """
 import json
-import verl_prpo.trainer
+import verl_prpo.trainer.mixin
 from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY
 print(json.dumps({name: [c.__name__ for c in cls.__mro__] for name, cls in TRAINER_REGISTRY.items()}))
 """
@@ -115,10 +115,10 @@ def test_import_verl_loads_the_plugin_and_nothing_heavy(with_plugin: dict, witho
 
 
 def test_the_three_parts_are_registered_once_verl_imports_their_modules(with_plugin: dict) -> None:
-    assert with_plugin["estimators"]["prpo"] == "verl_prpo.estimator.compute_prpo_advantage"
-    assert with_plugin["managers"]["prm"] == "verl_prpo.reward_manager.PrmRewardManager"
+    assert with_plugin["estimators"]["prpo"] == "verl_prpo.trainer.estimator.compute_prpo_advantage"
+    assert with_plugin["managers"]["prm"] == "verl_prpo.trainer.reward_manager.PrmRewardManager"
     assert with_plugin["managers"]["math_verifier"] == "verl_prpo.outcome.math_verifier.MathVerifierRewardManager"
-    assert all("verl_prpo.trainer.ProcessAware" in lineage for lineage in with_plugin["trainers"].values())
+    assert all("verl_prpo.trainer.mixin.ProcessAware" in lineage for lineage in with_plugin["trainers"].values())
     assert with_plugin["validate_config"]
 
 
@@ -132,7 +132,7 @@ def test_what_verl_registers_itself_is_as_without_the_plugin(with_plugin: dict, 
 def test_every_trainer_mode_is_a_subclass_of_verls_own(with_plugin: dict, without_plugin: dict) -> None:
     assert set(with_plugin["trainers"]) == set(without_plugin["trainers"]) == set(TRAINER_MODES)
     for mode, lineage in with_plugin["trainers"].items():
-        assert lineage[1:] == ["verl_prpo.trainer.ProcessAware", *without_plugin["trainers"][mode]]
+        assert lineage[1:] == ["verl_prpo.trainer.mixin.ProcessAware", *without_plugin["trainers"][mode]]
     assert with_plugin["unchanged_by_a_second_time"]
 
 
@@ -147,12 +147,12 @@ def test_the_trainer_modes_are_registered_whichever_module_is_imported_first() -
 @pytest.mark.ray
 def test_a_ray_worker_has_the_parts_without_an_environment_variable() -> None:
     modules, variables = json.loads(_run(IN_A_RAY_WORKER).stdout.splitlines()[-1])
-    assert modules == ["verl_prpo.estimator", "verl_prpo.reward_manager"]
+    assert modules == ["verl_prpo.trainer.estimator", "verl_prpo.trainer.reward_manager"]
     assert variables == []
 
 
 def test_a_part_that_cannot_be_registered_is_a_visible_warning_with_the_reason() -> None:
-    run = _run(FAILING.format(blocked="verl_prpo.estimator"))
+    run = _run(FAILING.format(blocked="verl_prpo.trainer.estimator"))
     assert "RuntimeWarning: verl-prpo could not register its advantage estimator prpo" in run.stderr
     assert "ImportError: blocked on purpose" in run.stderr
     assert "'grpo'" in run.stdout

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verl_prpo.prm.cache import ScoreCache, content_digest, dialogue_key
-from verl_prpo.prm.family import Encoded
+from verl_prpo.prm.families.base import Encoded
 
 IDS = st.lists(st.integers(0, 2**40), max_size=5)
 READS = st.lists(st.integers(0, 9) | st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=3)
@@ -111,7 +111,7 @@ def test_any_content_has_a_digest(content):
 def test_keys_are_the_same_in_every_process():
     script = (
         "from verl_prpo.prm.cache import content_digest, dialogue_key\n"
-        "from verl_prpo.prm.family import Encoded\n"
+        "from verl_prpo.prm.families.base import Encoded\n"
         "print(dialogue_key(Encoded([1, 2], [1, (2, 3)])).hex())\n"
         "print(content_digest([[{'role': 'user', 'content': '1 + 1?'}], ['a', '首']]).hex())"
     )

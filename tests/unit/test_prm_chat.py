@@ -6,7 +6,7 @@ import pytest
 from tiny_models import CHAT_TEMPLATE, qwen_tokenizer, sentencepiece_tokenizer
 from transformers import AddedToken
 
-from verl_prpo.prm.chat import Dialogue
+from verl_prpo.prm.encoding.dialogue import Dialogue
 
 MESSAGES = [
     {"role": "user", "content": "What is 6 times 7?"},

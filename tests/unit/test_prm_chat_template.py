@@ -12,12 +12,12 @@ from tiny_head_prms import token_classification_prm
 from tiny_models import CHAT_TEMPLATE, instruct_model, qwen_math_prm, qwen_tokenizer
 from transformers import AutoTokenizer
 
-from verl_prpo.config import CustomFamily, PrmConfig
-from verl_prpo.prm.chat import Dialogue
-from verl_prpo.prm.chat_template import ChatTemplate
+from verl_prpo.prm.encoding.chat_template import ChatTemplate
+from verl_prpo.prm.encoding.dialogue import Dialogue
 from verl_prpo.prm.families import resolve_family
-from verl_prpo.prm.family import PrmError
-from verl_prpo.prm_config import prm_config
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.settings.prm import prm_config
+from verl_prpo.settings.prpo import CustomFamily, PrmConfig
 
 KEY = r"reward\.prm\.family_options\.chat_template_kwargs"
 QUESTION = [{"role": "user", "content": "What is 17 + 60?"}]
@@ -141,8 +141,8 @@ class TestTheOptions:
 
     def test_reach_a_custom_family_that_gives_them_to_its_dialogue(self, tmp_path):
         (tmp_path / "mine.py").write_text(
-            "from verl_prpo.prm.chat import Dialogue\n"
-            "from verl_prpo.prm.family import Encoded, PrmFamily\n"
+            "from verl_prpo.prm.encoding.dialogue import Dialogue\n"
+            "from verl_prpo.prm.families.base import Encoded, PrmFamily\n"
             "from transformers import AutoTokenizer\n\n\n"
             "class Mine(PrmFamily):\n"
             "    name, max_context = 'mine', 100\n\n"

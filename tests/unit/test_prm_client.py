@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import qwen_math_prm
 
-from verl_prpo.config import CustomFamily, PrmConfig
 from verl_prpo.prm.cache import content_digest
-from verl_prpo.prm.client import PrmClient, call_limits
-from verl_prpo.prm.replicas import start_replicas, stop_replicas
+from verl_prpo.prm.replicas.client import PrmClient, call_limits
+from verl_prpo.prm.replicas.routing import Asked, Replica, plan_calls
+from verl_prpo.prm.replicas.start import start_replicas, stop_replicas
 from verl_prpo.prm.results import PrmFailure, PrmRequest
-from verl_prpo.prm.routing import Asked, Replica, plan_calls
+from verl_prpo.settings.prpo import CustomFamily, PrmConfig
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 CONFIG = PrmConfig(timeout=120)

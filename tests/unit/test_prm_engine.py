@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import SEPARATOR, qwen_math_prm, qwen_tokenizer
 
-from verl_prpo.prm.batching import PASS_COST, forward_passes
-from verl_prpo.prm.engine import InProcessEngine
+from verl_prpo.prm.encoding.shown import has_words
+from verl_prpo.prm.families.base import Encoded, PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import Encoded, PrmError
+from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.in_process.forward_passes import PASS_COST, forward_passes
 from verl_prpo.prm.results import PrmFailure, PrmRequest
-from verl_prpo.prm.shown import has_words
-from verl_prpo.prm.text import segment_texts
+from verl_prpo.text.segment_text import segment_texts
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 

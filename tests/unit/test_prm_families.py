@@ -16,13 +16,13 @@ from tiny_head_prms import skywork_prm, token_classification_prm
 from tiny_models import instruct_model, qwen_math_prm
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from verl_prpo.config import CustomFamily, PrmConfig
-from verl_prpo.prm.engine import InProcessEngine
 from verl_prpo.prm.families import BUILT_IN, ENTRY_POINTS, family_names, register_built_in_families, resolve_family
+from verl_prpo.prm.families.base import FAMILIES, PrmError, PrmFamily, checked_family, detect_family
 from verl_prpo.prm.families.judge import ZeroShotJudge
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import FAMILIES, PrmError, PrmFamily, checked_family, detect_family
+from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.prm.results import PrmRequest
+from verl_prpo.settings.prpo import CustomFamily, PrmConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -44,7 +44,7 @@ TALKERS = {"rlhflow_prm", "implicit_prm", "zero_shot_judge"}
 """Families that read an ordinary chat model in different ways; nothing in the model tells which is meant."""
 
 CUSTOM = """
-from verl_prpo.prm.family import Encoded, PrmFamily
+from verl_prpo.prm.families.base import Encoded, PrmFamily
 
 class Constant(PrmFamily):
     name = "constant"

@@ -11,8 +11,8 @@ from thinking_templates import DEEPSEEK_R1, HYBRID, QWEN3, QWEN25, TAGS
 from tiny_models import SEPARATOR, instruct_model, qwen_math_prm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.judge import INSTRUCTION, ZeroShotJudge
-from verl_prpo.prm.family import PrmError
 
 QUESTION = [{"role": "system", "content": "Answer in verse."}, {"role": "user", "content": "What is 17 + 60?"}]
 STEPS = ["First we add. ", "The sum is 77.\n", "So the answer is \\boxed{77}."]

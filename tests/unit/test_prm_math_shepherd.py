@@ -9,8 +9,8 @@ from tiny_causal_prms import least_top, math_shepherd, served_output
 from tiny_models import instruct_model, qwen_math_prm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.math_shepherd import MathShepherd
-from verl_prpo.prm.family import PrmError
 
 PROBLEM = "What is 17 + 60 - 7?"
 QUESTION = [{"role": "system", "content": "Answer in verse."}, {"role": "user", "content": PROBLEM}]

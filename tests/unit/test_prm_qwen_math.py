@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from tiny_models import SEPARATOR, instruct_model, qwen_math_prm, qwen_tokenizer
 from transformers import AutoTokenizer, Qwen2Config, Qwen2Model
 
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import PrmError
 
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 QUESTION = [{"role": "user", "content": "What is (17 + 60) / 7?\n"}]

@@ -10,10 +10,10 @@ from tiny_head_prms import skywork_prm, token_classification_prm
 from tiny_models import SEPARATOR, instruct_model, qwen_math_prm
 from transformers import AutoTokenizer
 
+from verl_prpo.prm.encoding.shown import shown_steps
 from verl_prpo.prm.families import resolve_family
 from verl_prpo.prm.families.judge import AFTER_SLOT, SLOT
-from verl_prpo.prm.shown import shown_steps
-from verl_prpo.prm_config import prm_config
+from verl_prpo.settings.prm import prm_config
 
 PROBLEM = "What is 17 + 60?"
 QUESTION = [{"role": "user", "content": PROBLEM}]

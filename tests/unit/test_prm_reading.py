@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tiny_models import qwen_math_prm
 
 from verl_prpo.prm.cache import ScoreCache
-from verl_prpo.prm.engine import InProcessEngine
+from verl_prpo.prm.encoding.batch import Reading, read, take
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
-from verl_prpo.prm.reading import Reading, read, take
+from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]  # 6 letters

@@ -14,15 +14,15 @@ from fault_server import FaultServer, rows
 from ray.util.placement_group import placement_group_table
 from tiny_models import instruct_model, qwen_math_prm
 
-from verl_prpo.config import CustomFamily, PrmConfig
-from verl_prpo.prm import replicas as replicas_module
-from verl_prpo.prm.actor import PrmReplica, compile_models
-from verl_prpo.prm.client import PrmClient
-from verl_prpo.prm.engine import InProcessEngine
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import PrmError
-from verl_prpo.prm.replicas import lookup_replicas, start_replicas, stop_replicas
+from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.replicas.actor import PrmReplica, compile_models
+from verl_prpo.prm.replicas.client import PrmClient
+from verl_prpo.prm.replicas.start import lookup_replicas, start_replicas, stop_replicas
+from verl_prpo.prm.replicas.start import start as replicas_module
 from verl_prpo.prm.results import PrmFailure, PrmRequest
+from verl_prpo.settings.prpo import CustomFamily, PrmConfig
 
 pytestmark = pytest.mark.ray
 
@@ -338,7 +338,7 @@ def test_a_model_that_is_no_prm_is_told_in_its_own_words(config, tmp_path):
 )
 def test_a_custom_family_that_fails_to_load_is_told_as_text_with_its_setting(config, tmp_path, body, message):
     load = f"    @classmethod\n    def load(cls, *args, **kw):\n        {body}\n"
-    (tmp_path / "mine.py").write_text(f"from verl_prpo.prm.family import PrmError\n{SLOW}\n{load}")
+    (tmp_path / "mine.py").write_text(f"from verl_prpo.prm.families.base import PrmError\n{SLOW}\n{load}")
     config = one_of(config, custom_family=CustomFamily(str(tmp_path / "mine.py"), "Slow"))
     with pytest.raises(PrmError) as caught:
         PrmReplica().load(config, "cpu")

@@ -9,8 +9,8 @@ from tiny_causal_prms import LLAMA3_TEMPLATE, least_top, math_shepherd, rlhflow_
 from tiny_models import qwen_math_prm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.rlhflow import RlhflowPrm
-from verl_prpo.prm.family import PrmError
 
 PROBLEM = "What is 17 + 60 - 7?"
 QUESTION = [{"role": "system", "content": "Answer in verse."}, {"role": "user", "content": PROBLEM}]

@@ -21,14 +21,15 @@ import pytest
 from fault_server import FaultServer, rows, share
 from tiny_models import instruct_model, qwen_math_prm
 
-from verl_prpo.config import PrmConfig
-from verl_prpo.prm import answers, connection, served, servers
-from verl_prpo.prm.actor import ServedPrmReplica
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.replicas.actor import ServedPrmReplica
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
-from verl_prpo.prm.served import ServedEngine, open_served_engine
-from verl_prpo.prm.servers import ServedModel, ServerPool
+from verl_prpo.prm.server import answers, connection, servers
+from verl_prpo.prm.server import engine as served
+from verl_prpo.prm.server.engine import ServedEngine, open_served_engine
+from verl_prpo.prm.server.servers import ServedModel, ServerPool
+from verl_prpo.settings.prpo import PrmConfig
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_prpo.prm.shown import Shown, has_words, shown_steps
+from verl_prpo.prm.encoding.shown import Shown, has_words, shown_steps
 
 
 @pytest.mark.parametrize(

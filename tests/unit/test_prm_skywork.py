@@ -11,8 +11,8 @@ from tiny_head_prms import BOS, skywork_prm
 from tiny_models import instruct_model
 from transformers import AutoTokenizer, Qwen2Config, Qwen2Model
 
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.skywork import SkyworkPrm
-from verl_prpo.prm.family import PrmError
 
 PROBLEM = "What is (17 + 60) / 7?"
 QUESTION = [{"role": "user", "content": PROBLEM}]

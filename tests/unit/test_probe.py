@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from verl_prpo.cli.responses import cut
+from verl_prpo.calibration.responses import cut
 from verl_prpo.prm.results import PrmFailure, PrmResult
 from verl_prpo.probe.numbers import last_number, with_answer, with_wrong_number
 from verl_prpo.probe.payment import Judged, Pay, estimated_tokens, pay_of_both

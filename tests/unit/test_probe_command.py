@@ -14,8 +14,8 @@ import pytest
 from tiny_models import qwen_tokenizer
 
 from verl_prpo.cli.main import main
-from verl_prpo.rollout_dump import Rollout, Segment
-from verl_prpo.rollout_record import record_of
+from verl_prpo.telemetry.rollouts.format import record_of
+from verl_prpo.telemetry.rollouts.read import Rollout, Segment
 
 
 def response(i: int, **known: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from slips import random_plan, slipped_solution
 from task import Problem, distinct_problems, faults, solution
 
 from verl_prpo.cli.main import main
-from verl_prpo.prm.family import PrmFamily
+from verl_prpo.prm.families.base import PrmFamily
 
 BUILT = Path(__file__).parents[2] / ".quickstart" / "toy" / "prm"
 HOLES = {"answer_early", "stop_early"}

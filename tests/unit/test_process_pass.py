@@ -14,15 +14,15 @@ from plumbing import Parts, local_ray
 from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 from verl.utils import hf_tokenizer
 
-from verl_prpo import process_pass
-from verl_prpo.config import PrmConfig, PrpoConfig
-from verl_prpo.prm.family import PrmError
-from verl_prpo.prm.replicas import start_replicas
+from verl_prpo.method.segmentation import segment_bounds
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.results import PrmRequest
-from verl_prpo.prm.text import segment_texts
-from verl_prpo.process_pass import PendingScores, Rows, ScoredBatch, collect, launch, segment, take_streamed
-from verl_prpo.reward_manager import ProcessResult, StreamedResult, wire
-from verl_prpo.segmentation import segment_bounds
+from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
+from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.trainer import process_pass
+from verl_prpo.trainer.process_pass import PendingScores, Rows, ScoredBatch, collect, launch, segment, take_streamed
+from verl_prpo.trainer.reward_manager import ProcessResult, StreamedResult, wire
 
 pytestmark = pytest.mark.ray
 
@@ -443,7 +443,7 @@ class TestFailures:
 
 
 class TestSegment:
-    """Which cuts each `algorithm.prpo.segmenter` makes; their rules are tested with `verl_prpo.segmentation`."""
+    """Which cuts each `algorithm.prpo.segmenter` makes; their rules are tested with `verl_prpo.method.segmentation`."""
 
     @pytest.fixture
     def rows(self):

@@ -20,12 +20,12 @@ from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.tracking import Tracking
 from verl_configs import RUNNABLE, compose, validate
 
-from verl_prpo.config import CustomFamily, PrmConfig, PrpoConfig, engine_of, prm_config, prpo_config, uses_prpo
-from verl_prpo.config_check import check_config
 from verl_prpo.cpu.distribution import CpuVllmFinder
 from verl_prpo.data.problem_sets import SETS
-from verl_prpo.outcome.settings import MathVerifierConfig
-from verl_prpo.viewer.compare_arms import read_arms
+from verl_prpo.settings.outcome import MathVerifierConfig
+from verl_prpo.settings.prpo import CustomFamily, PrmConfig, PrpoConfig, engine_of, prm_config, prpo_config, uses_prpo
+from verl_prpo.trainer.checks.config_check import check_config
+from verl_prpo.viewer.compare.arms import read_arms
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"

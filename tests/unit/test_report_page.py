@@ -19,12 +19,12 @@ import pytest
 from report_dumps import PAYLOAD, empty, rollout, row, varied, write
 
 from verl_prpo.cli.main import main
-from verl_prpo.viewer.report_facts import Facts, Survey, Surveyor, facts_of
-from verl_prpo.viewer.report_filters import FILTERS
-from verl_prpo.viewer.report_payload import as_json, runs, token_lengths
-from verl_prpo.viewer.report_prior import Point, find_prior
-from verl_prpo.viewer.report_sample import curve_steps, draw
-from verl_prpo.viewer.report_summary import summary
+from verl_prpo.viewer.report.facts import Facts, Survey, Surveyor, facts_of
+from verl_prpo.viewer.report.filters import FILTERS
+from verl_prpo.viewer.report.payload import as_json, runs, token_lengths
+from verl_prpo.viewer.report.prior import Point, find_prior
+from verl_prpo.viewer.report.sample import curve_steps, draw
+from verl_prpo.viewer.report.summary import summary
 
 
 class Elements(HTMLParser):

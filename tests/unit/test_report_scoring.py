@@ -19,7 +19,7 @@ from task import distinct_problems, solution
 from tiny_models import qwen_math_prm, qwen_tokenizer
 
 from verl_prpo.cli.main import main
-from verl_prpo.viewer.report_would import plain_response, words
+from verl_prpo.viewer.report.would import plain_response, words
 
 STD = 12**-0.5
 Z = 0.4 / STD

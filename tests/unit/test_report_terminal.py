@@ -15,7 +15,7 @@ import pytest
 from report_dumps import PAYLOAD, empty, rollout, varied, write
 
 from verl_prpo.cli.main import main
-from verl_prpo.viewer.terminal_response import visible
+from verl_prpo.viewer.report.terminal_response import visible
 
 COMMAND = [sys.executable, "-m", "verl_prpo.cli.main", "report"]
 

@@ -15,10 +15,10 @@ from verl.trainer.ppo.reward import load_reward_manager
 from verl.utils import hf_tokenizer
 from verl.utils.ray_utils import get_event_loop
 
-from verl_prpo.prm.replicas import start_replicas
+from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.results import PrmRequest
-from verl_prpo.process_pass import Rows, segment
-from verl_prpo.reward_manager import (
+from verl_prpo.trainer.process_pass import Rows, segment
+from verl_prpo.trainer.reward_manager import (
     FINISHED_RESPONSE,
     PROCESS_RESULT,
     FinishedResponse,
@@ -287,7 +287,7 @@ class TestProcessRequest:
 
 
 def finished(tokenizer, text: str, **columns) -> tuple[DataProto, FinishedResponse]:
-    """One finished response of training, as `verl_prpo.streaming` hands it over."""
+    """One finished response of training, as `verl_prpo.trainer.agent_loop` hands it over."""
     data = rollout(tokenizer, text)
     ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
     response = FinishedResponse("u7_2_0", QUESTION, ids, **{"response_mask": [1] * len(ids), **columns})

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from verl_prpo.rollout_dump import Rollout, RolloutError, Segment, read_rollouts
-from verl_prpo.rollout_record import FORMAT, record_of
+from verl_prpo.telemetry.rollouts.format import FORMAT, record_of
+from verl_prpo.telemetry.rollouts.read import Rollout, RolloutError, Segment, read_rollouts
 
 ROLLOUT = Rollout(
     step=1,
@@ -77,7 +77,7 @@ def test_any_float32_comes_back_to_the_last_bit(seed):
     values = values[np.isfinite(values)][:5]
     changed = {name: [float(v) for v in values] for name in ("advantages", "entropy", "process_advantage")}
     again = json.loads(json.dumps(row(Rollout(**{**ROLLOUT.__dict__, **changed}))))
-    from verl_prpo.rollout_record import rollout_of
+    from verl_prpo.telemetry.rollouts.format import rollout_of
 
     found = rollout_of(again)
     for name in changed:

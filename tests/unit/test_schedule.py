@@ -8,8 +8,8 @@ import re
 import pytest
 import verl_configs
 
-from verl_prpo.config import ConfigError, PrmConfig, PrpoConfig
-from verl_prpo.schedule import STREAMING_MANAGER, fingerprint, schedule_of, start_streaming
+from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrpoConfig
+from verl_prpo.trainer.schedule import STREAMING_MANAGER, fingerprint, schedule_of, start_streaming
 
 LOG_PROBS = "actor_rollout_ref.rollout.calculate_log_probs=True"
 NO_LOG_PROBS = "actor_rollout_ref.rollout.calculate_log_probs=False"

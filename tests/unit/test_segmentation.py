@@ -9,7 +9,7 @@ import pytest
 import reference
 import torch
 
-from verl_prpo.segmentation import (
+from verl_prpo.method.segmentation import (
     entropy_segments,
     random_segments,
     restrict_segments,

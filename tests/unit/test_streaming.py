@@ -15,8 +15,8 @@ from ray import cloudpickle
 from verl.experimental.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics
 
-from verl_prpo.reward_manager import FINISHED_RESPONSE, PROCESS_RESULT
-from verl_prpo.streaming import StreamingAgentLoopManager, StreamingAgentLoopWorker
+from verl_prpo.trainer.agent_loop import StreamingAgentLoopManager, StreamingAgentLoopWorker
+from verl_prpo.trainer.reward_manager import FINISHED_RESPONSE, PROCESS_RESULT
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 KWARGS = {"uid": "u7", "session_id": 2, "raw_prompt": QUESTION, "data_source": "d", "global_steps": 1}

@@ -25,9 +25,9 @@ from study.vocabulary import EOS, Vocabulary
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from verl_configs import compose, validate
 
-from verl_prpo.config import prm_config, prpo_config
 from verl_prpo.prm.families import resolve_family
-from verl_prpo.prm.text import segment_texts
+from verl_prpo.settings.prpo import prm_config, prpo_config
+from verl_prpo.text.segment_text import segment_texts
 
 torch.set_num_threads(1)
 

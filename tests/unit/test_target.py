@@ -15,11 +15,11 @@ from eight_gpus import GRPO, SWITCH
 from huggingface_hub import constants
 from verl_configs import compose
 
-from verl_prpo.cli import hub
-from verl_prpo.cli.report import CheckFailed, State
-from verl_prpo.cli.target import RAY, Target, found_target, gpus
-from verl_prpo.prm.family import PrmError
-from verl_prpo.start_checks import require_gpus
+from verl_prpo.console.findings import CheckFailed, State
+from verl_prpo.doctor import hub
+from verl_prpo.doctor.target import RAY, Target, found_target, gpus
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.trainer.checks.start_checks import require_gpus
 
 
 @pytest.fixture(scope="module")

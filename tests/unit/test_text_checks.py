@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from verl_configs import prpo
 
-from verl_prpo.cli.report import CheckFailed, State
-from verl_prpo.cli.text_checks import texts
-from verl_prpo.config import prm_config
+from verl_prpo.console.findings import CheckFailed, State
+from verl_prpo.doctor.text_checks import texts
+from verl_prpo.settings.prpo import prm_config
 
 TEXT = "+algorithm.prpo.segmenter=text"
 

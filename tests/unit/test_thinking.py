@@ -6,7 +6,7 @@ import pytest
 from tiny_models import qwen_tokenizer
 from transformers import AddedToken
 
-from verl_prpo.thinking import after_thoughts, closing_tag, decode_with_tags, opens_thought, with_opening
+from verl_prpo.text.thinking import after_thoughts, closing_tag, decode_with_tags, opens_thought, with_opening
 
 
 @pytest.mark.parametrize("prompt", ["assistant\n<think>", "...<|im_start|>assistant\n<think>\n", "<think>\n\n "])

@@ -29,22 +29,21 @@ from verl.utils import hf_tokenizer
 from verl.utils.ray_utils import get_event_loop
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-from verl_prpo import process_pass
-from verl_prpo.alarms import Alarms
-from verl_prpo.announcements import Announcements
-from verl_prpo.config import ConfigError, PrpoConfig
-from verl_prpo.config_check import TRAINER_MODES
-from verl_prpo.length_limit import LengthLimit
+from verl_prpo.method.segmentation import entropy_segments, segment_bounds
 from verl_prpo.outcome.verdicts import VerdictReader
-from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.results import PrmRequest
-from verl_prpo.prm.text import segment_texts
-from verl_prpo.process_pass import PendingScores
-from verl_prpo.reward_manager import PROCESS_RESULT, FinishedResponse, PrmRewardManager
-from verl_prpo.rollout_dump import Rollout, read_rollouts
-from verl_prpo.segmentation import entropy_segments, segment_bounds
-from verl_prpo.start_checks import require_gpus, require_score_range
-from verl_prpo.trainer import ProcessAware, make_process_aware
+from verl_prpo.settings.prpo import ConfigError, PrpoConfig
+from verl_prpo.telemetry.alarms import Alarms
+from verl_prpo.telemetry.announcements import Announcements
+from verl_prpo.telemetry.rollouts.read import Rollout, read_rollouts
+from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.trainer.checks.config_check import TRAINER_MODES
+from verl_prpo.trainer.checks.start_checks import require_gpus, require_score_range
+from verl_prpo.trainer.length_limit import LengthLimit
+from verl_prpo.trainer.mixin import ProcessAware, make_process_aware, process_pass
+from verl_prpo.trainer.process_pass import PendingScores
+from verl_prpo.trainer.reward_manager import PROCESS_RESULT, FinishedResponse, PrmRewardManager
 
 pytestmark = pytest.mark.ray
 
@@ -443,7 +442,7 @@ class TestRetry:
 
 
 class TestStreamed:
-    """Scores that came with the responses, as `verl_prpo.streaming` puts them into the TransferQueue."""
+    """Scores that came with the responses, as `verl_prpo.trainer.agent_loop` puts them into the TransferQueue."""
 
     @pytest.fixture
     def streaming(self, mode):

@@ -11,7 +11,7 @@ from browsing import CONTRASTS, NO_CHROMIUM, PHONE
 from report_dumps import empty, rollout, varied, write
 
 from verl_prpo.cli.main import main
-from verl_prpo.rollout_dump import read_rollouts
+from verl_prpo.telemetry.rollouts.read import read_rollouts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page

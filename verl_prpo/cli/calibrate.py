@@ -12,16 +12,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verl_prpo.cli.calibration_table import print_calibration
-from verl_prpo.cli.fitness import STATUS, fitness, too_few
+from verl_prpo.calibration.fitness import STATUS, fitness, too_few
+from verl_prpo.calibration.table import print_calibration
 from verl_prpo.cli.probe import MARGIN, PROBED, run_probe
-from verl_prpo.cli.report import say
-from verl_prpo.cli.training_config import add_arguments
-from verl_prpo.typed_config import read_escapes
+from verl_prpo.console.findings import say
+from verl_prpo.settings.training_config import add_arguments
+from verl_prpo.settings.typed import read_escapes
 
 if TYPE_CHECKING:
-    from verl_prpo.cli.calibration import Calibration
-    from verl_prpo.cli.responses import Response
+    from verl_prpo.calibration.measured import Calibration
+    from verl_prpo.calibration.responses import Response
     from verl_prpo.prm.results import PrmResult
 
 SUMMARY = "judge a PRM by your responses and suggest its prior"
@@ -79,11 +79,11 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and print what it found."""
-    from verl_prpo.cli.calibration import calibrate
-    from verl_prpo.cli.responses import DEFAULT_DELIMITER, InputError, nothing_cut, read_responses
-    from verl_prpo.cli.scoring import chosen_settings, failure_seen, open_prm, score_all
-    from verl_prpo.config import ConfigError
-    from verl_prpo.prm.family import PrmError
+    from verl_prpo.calibration.measured import calibrate
+    from verl_prpo.calibration.responses import DEFAULT_DELIMITER, InputError, nothing_cut, read_responses
+    from verl_prpo.calibration.scoring import chosen_settings, failure_seen, open_prm, score_all
+    from verl_prpo.prm.families.base import PrmError
+    from verl_prpo.settings.prpo import ConfigError
 
     if arguments.limit is None:
         arguments.limit = PROBED if arguments.probe else LIMIT
@@ -153,7 +153,7 @@ def draw(found: Sequence["Response"], limit: int, seed: int) -> list["Response"]
 
 
 def _recorded(responses: Sequence["Response"]) -> list["PrmResult"]:
-    from verl_prpo.cli.responses import InputError
+    from verl_prpo.calibration.responses import InputError
     from verl_prpo.prm.results import PrmResult
 
     if all(response.recorded is None for response in responses):
@@ -169,7 +169,7 @@ def _picture(
     axis: tuple[float, float] | None,
 ) -> str | None:
     """Draw the histogram; its path, or None when that is not possible."""
-    from verl_prpo.cli.histogram import draw as draw_histogram
+    from verl_prpo.calibration.histogram import draw as draw_histogram
 
     drawn = [
         (score, response.right)

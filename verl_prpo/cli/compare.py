@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verl_prpo.cli.report import say, terminal
+from verl_prpo.console.findings import say, terminal
 
 if TYPE_CHECKING:
-    from verl_prpo.viewer.compare_table import Table
+    from verl_prpo.viewer.compare.table import Table
 
 SUMMARY = "compare training runs: curves, differences and their intervals"
 
@@ -38,13 +38,13 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command, print the table and the paths."""
-    from verl_prpo.viewer.compare_arms import read_arms, with_baseline
-    from verl_prpo.viewer.compare_page import described, save_page
-    from verl_prpo.viewer.compare_plots import save_png
-    from verl_prpo.viewer.compare_table import make_table
-    from verl_prpo.viewer.curves import metrics_of
-    from verl_prpo.viewer.runs import LogError
-    from verl_prpo.viewer.terminal_response import visible
+    from verl_prpo.viewer.compare.arms import read_arms, with_baseline
+    from verl_prpo.viewer.compare.curves import metrics_of
+    from verl_prpo.viewer.compare.page import described, save_page
+    from verl_prpo.viewer.compare.plots import save_png
+    from verl_prpo.viewer.compare.runs import LogError
+    from verl_prpo.viewer.compare.table import make_table
+    from verl_prpo.viewer.report.terminal_response import visible
 
     try:
         arms = with_baseline(read_arms(arguments.runs), arguments.baseline)
@@ -73,8 +73,8 @@ def print_table(table: "Table") -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    from verl_prpo.viewer.compare_table import COLUMNS
-    from verl_prpo.viewer.terminal_response import visible
+    from verl_prpo.viewer.compare.table import COLUMNS
+    from verl_prpo.viewer.report.terminal_response import visible
 
     console = terminal()
     grid = Grid(show_edge=False, pad_edge=False)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verl_prpo.cli.choices import one_of
-from verl_prpo.cli.folders import FolderError, writable_folder
-from verl_prpo.cli.progress import progress
-from verl_prpo.cli.report import say
+from verl_prpo.console.choices import one_of
+from verl_prpo.console.findings import say
+from verl_prpo.console.folders import FolderError, writable_folder
+from verl_prpo.console.progress import progress
 from verl_prpo.data.problem_sets import SETS, ProblemSet
 from verl_prpo.data.problems import Problem
 from verl_prpo.data.templates import TEMPLATES, answer_in_form

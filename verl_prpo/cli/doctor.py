@@ -9,18 +9,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verl_prpo.cli import installation
-from verl_prpo.cli.report import Finding, Report, say, terminal, within
-from verl_prpo.cli.training_config import TrainingArguments, add_arguments, hydra_folder, training_arguments
+from verl_prpo.console.findings import Finding, Report, say, terminal, within
+from verl_prpo.doctor import installation
+from verl_prpo.settings.training_config import TrainingArguments, add_arguments, hydra_folder, training_arguments
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from verl_prpo.cli.open_prm import OpenPrm
-    from verl_prpo.cli.target import Target
-    from verl_prpo.cli.worked_example import WorkedExample
-    from verl_prpo.config import PrmConfig
-    from verl_prpo.prm.family import PrmFamily
+    from verl_prpo.doctor.target import Target
+    from verl_prpo.doctor.worked_example import WorkedExample
+    from verl_prpo.prm.families.base import PrmFamily
+    from verl_prpo.prm.open_prm import OpenPrm
+    from verl_prpo.settings.prpo import PrmConfig
 
 SUMMARY = "look a training command over before it spends a GPU"
 
@@ -48,8 +48,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and print what it found."""
-    from verl_prpo.cli.check_table import CheckTable
-    from verl_prpo.cli.worked_example import BUILT_IN, read_example
+    from verl_prpo.console.check_table import CheckTable
+    from verl_prpo.doctor.worked_example import BUILT_IN, read_example
 
     try:
         example = read_example(arguments.example) if arguments.example else BUILT_IN
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _stated_target(arguments: argparse.Namespace) -> "Target | None":
-    from verl_prpo.cli.target import Target
+    from verl_prpo.doctor.target import Target
 
     if arguments.gpus is None:
         if arguments.nodes is not None:
@@ -104,9 +104,9 @@ def diagnose(
     for package in installation.PACKAGES:
         report.run(package, lambda package=package: installation.version(package))  # type: ignore[misc]
     report.run("plugin", installation.plugin)  # imports verl, which takes seconds
-    from verl_prpo.cli import folder_checks, hub, key_checks, run_checks, text_checks, wiring
-    from verl_prpo.cli import target as targets
-    from verl_prpo.config import uses_prpo
+    from verl_prpo.doctor import folder_checks, hub, key_checks, run_checks, text_checks, wiring
+    from verl_prpo.doctor import target as targets
+    from verl_prpo.settings.prpo import uses_prpo
 
     config = report.run("configuration", lambda: wiring.composed(arguments))
     if config is None:
@@ -139,8 +139,8 @@ def diagnose(
 
 def _prm_of(config: "DictConfig") -> "PrmConfig | None":
     """The PRM that training would ask, None where it asks none."""
-    from verl_prpo.cli.open_prm import with_model_path
-    from verl_prpo.config import needs_prm, prm_config, prpo_config, uses_prpo
+    from verl_prpo.prm.open_prm import with_model_path
+    from verl_prpo.settings.prpo import needs_prm, prm_config, prpo_config, uses_prpo
 
     if not uses_prpo(config) or not needs_prm(prpo_config(config.algorithm)):
         return None
@@ -148,8 +148,8 @@ def _prm_of(config: "DictConfig") -> "PrmConfig | None":
 
 
 def _diagnose_prm(report: Report, config: "DictConfig", prm: "PrmConfig", example: "WorkedExample", load: bool) -> None:
-    from verl_prpo.cli import prm_checks
-    from verl_prpo.config import engine_of, prpo_config
+    from verl_prpo.doctor import prm_checks
+    from verl_prpo.settings.prpo import engine_of, prpo_config
 
     _quiet_transformers()
     if report.run("PRM files", lambda: within(NETWORK_TIMEOUT, "the hub", lambda: prm_checks.model(prm))) is None:
@@ -181,7 +181,8 @@ def _diagnose_prm(report: Report, config: "DictConfig", prm: "PrmConfig", exampl
 
 
 def _open_engine(report: Report, engine: str, prm: "PrmConfig", load: bool) -> Any:
-    from verl_prpo.cli import open_prm, prm_checks
+    from verl_prpo.doctor import prm_checks
+    from verl_prpo.prm import open_prm
 
     if engine == "server":
         return report.run(
@@ -203,7 +204,7 @@ def _ready(opened: "OpenPrm", how: str = "") -> Finding:
 
 
 def _scored(opened: "OpenPrm", example: "WorkedExample") -> Finding:
-    from verl_prpo.cli import prm_checks
+    from verl_prpo.doctor import prm_checks
 
     try:
         return prm_checks.scores(opened, example)

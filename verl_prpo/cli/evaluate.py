@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verl_prpo.cli.report import say, terminal
+from verl_prpo.console.findings import say, terminal
 
 if TYPE_CHECKING:
     from verl_prpo.evaluation.folder import EvaluationFolder, Record
@@ -188,7 +188,7 @@ def _fill(
     engine: dict[str, Any],
 ) -> int:
     """Generate and score what is missing; the exit status."""
-    from verl_prpo.cli.progress import progress
+    from verl_prpo.console.progress import progress
     from verl_prpo.evaluation import EvaluationError
     from verl_prpo.evaluation.generation import VllmEngine
     from verl_prpo.evaluation.prompts import leaves_no_room

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from verl_prpo import __version__
 from verl_prpo.cli import calibrate, compare, data, doctor, evaluate, recipe, rollout_report
-from verl_prpo.cli.choices import nearest, one_of
+from verl_prpo.console.choices import nearest, one_of
 
 COMMANDS = {
     "data": data,

@@ -11,15 +11,15 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from verl_prpo.cli.probe_table import print_probe
-from verl_prpo.cli.report import say
+from verl_prpo.console.findings import say
+from verl_prpo.probe.table import print_probe
 
 if TYPE_CHECKING:
-    from verl_prpo.cli.open_prm import OpenPrm
-    from verl_prpo.cli.responses import Response, Responses
-    from verl_prpo.config import PrpoConfig
+    from verl_prpo.calibration.responses import Response, Responses
+    from verl_prpo.prm.open_prm import OpenPrm
     from verl_prpo.probe.payment import TokenCount
     from verl_prpo.probe.report import Probe, Probed
+    from verl_prpo.settings.prpo import PrpoConfig
 
 PROBED = 64
 """Responses probed; each is scored once as it is and once per perturbation."""
@@ -38,10 +38,10 @@ def run_probe(arguments: argparse.Namespace, found: "Responses") -> int:
     Returns:
         The exit status: 0 nothing flagged, 1 something flagged or no scores, 2 arguments or input that cannot be used.
     """
-    from verl_prpo.cli.responses import InputError
-    from verl_prpo.cli.scoring import chosen_settings, open_prm
-    from verl_prpo.config import ConfigError
-    from verl_prpo.prm.family import PrmError
+    from verl_prpo.calibration.responses import InputError
+    from verl_prpo.calibration.scoring import chosen_settings, open_prm
+    from verl_prpo.prm.families.base import PrmError
+    from verl_prpo.settings.prpo import ConfigError
 
     if arguments.recorded:
         say("--probe scores texts that no dump holds: give a PRM and leave out --recorded")
@@ -86,8 +86,8 @@ def _chosen(found: "Responses", arguments: argparse.Namespace) -> tuple[list["Re
 
 
 def _tokens(tokenizer: str | None) -> "TokenCount":
-    from verl_prpo.config import ConfigError
     from verl_prpo.probe.payment import estimated_tokens
+    from verl_prpo.settings.prpo import ConfigError
 
     if tokenizer is None:
         return estimated_tokens
@@ -102,7 +102,7 @@ def _tokens(tokenizer: str | None) -> "TokenCount":
 
 def _solutions(responses: "Sequence[Response]", arguments: argparse.Namespace) -> list["Probed"]:
     """The responses as steps; an `InputError` where they can decide nothing."""
-    from verl_prpo.cli.responses import InputError, Response, cut, nothing_cut
+    from verl_prpo.calibration.responses import InputError, Response, cut, nothing_cut
     from verl_prpo.probe.report import Probed
     from verl_prpo.probe.solution import Solution
     from verl_prpo.probe.verdict import LEAST_PROMPTS
@@ -130,8 +130,8 @@ def _solutions(responses: "Sequence[Response]", arguments: argparse.Namespace) -
 def _probe(
     prm: "OpenPrm", probed: Sequence["Probed"], prpo: "PrpoConfig", tokens: "TokenCount", arguments: argparse.Namespace
 ) -> "Probe":
-    from verl_prpo.cli.scoring import failure_seen, score_all
-    from verl_prpo.prm.family import PrmError
+    from verl_prpo.calibration.scoring import failure_seen, score_all
+    from verl_prpo.prm.families.base import PrmError
     from verl_prpo.probe.report import Prior, report, variants
 
     asked = variants(probed, arguments.seed)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verl_prpo.cli.choices import nearest
-from verl_prpo.cli.report import say
+from verl_prpo.console.choices import nearest
+from verl_prpo.console.findings import say
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -72,8 +72,8 @@ def _print(folder: Path, name: str, overrides: list[str], short: bool) -> int:
     from hydra.errors import HydraException
 
     from verl_prpo.cli import recipe_overrides, recipe_text
-    from verl_prpo.cli.training_config import TrainingArguments, compose
-    from verl_prpo.typed_config import ConfigError
+    from verl_prpo.settings.training_config import TrainingArguments, compose
+    from verl_prpo.settings.typed import ConfigError
 
     def composed(*words: str) -> "DictConfig":
         return compose(TrainingArguments(words, config_dir=str(folder), config_name=name))

@@ -11,10 +11,10 @@ from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from verl_prpo.config import PrmConfig, PrpoConfig, prm_config, prpo_config, uses_prpo
-from verl_prpo.config_check import check_config
-from verl_prpo.outcome.settings import MathVerifierConfig
-from verl_prpo.typed_config import ConfigError
+from verl_prpo.settings.outcome import MathVerifierConfig
+from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, prm_config, prpo_config, uses_prpo
+from verl_prpo.settings.typed import ConfigError
+from verl_prpo.trainer.checks.config_check import check_config
 
 SECTIONS: dict[str, Any] = {
     "algorithm.prpo": PrpoConfig,
@@ -77,9 +77,9 @@ def check_with_verl(config: DictConfig) -> None:
     Raises:
         ConfigError: all names, or all sizes, or the first other thing that verl would stop at.
     """
-    from verl_prpo.batch_sizes import size_faults
-    from verl_prpo.cli.name_checks import unknown_names
-    from verl_prpo.verl_checks import verl_refusal
+    from verl_prpo.doctor.name_checks import unknown_names
+    from verl_prpo.trainer.checks.batch_sizes import size_faults
+    from verl_prpo.trainer.checks.verl_rules import verl_refusal
 
     if "algorithm" not in config or "reward" not in config:
         return

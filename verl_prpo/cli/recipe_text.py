@@ -14,8 +14,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
-from verl_prpo.config import PrmConfig, PrpoConfig, uses_prpo
-from verl_prpo.outcome.settings import MathVerifierConfig, uses_math_verifier
+from verl_prpo.settings.outcome import MathVerifierConfig, uses_math_verifier
+from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, uses_prpo
 
 
 class RecipeError(ValueError):

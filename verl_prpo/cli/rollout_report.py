@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verl_prpo.cli.choices import one_of
-from verl_prpo.cli.report import say
-from verl_prpo.cli.training_config import add_arguments
-from verl_prpo.viewer.report_filters import FILTERS
-from verl_prpo.viewer.report_summary import records_note
+from verl_prpo.console.choices import one_of
+from verl_prpo.console.findings import say
+from verl_prpo.settings.training_config import add_arguments
+from verl_prpo.viewer.report.filters import FILTERS
+from verl_prpo.viewer.report.summary import records_note
 
 if TYPE_CHECKING:
-    from verl_prpo.viewer.report_sample import Dump
+    from verl_prpo.viewer.report.sample import Dump
 
 SUMMARY = "show rollouts: segments, PRM scores and token advantages"
 
@@ -84,8 +84,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from verl_prpo.viewer.report_sample import ReportError
-    from verl_prpo.viewer.terminal_response import visible
+    from verl_prpo.viewer.report.sample import ReportError
+    from verl_prpo.viewer.report.terminal_response import visible
 
     problem = _problem(arguments)
     if problem:
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     try:
         if _scores(arguments):
-            from verl_prpo.cli.rollout_scoring import ScoringError, scored_dump
+            from verl_prpo.viewer.report.scoring import ScoringError, scored_dump
 
             try:
                 dump = scored_dump(arguments, SCORED_LIMIT)
@@ -115,7 +115,7 @@ def _scores(arguments: argparse.Namespace) -> bool:
 
 def _recorded(arguments: argparse.Namespace) -> "Dump":
     """The dump of a run with PRPO, read twice so that it need not fit into memory."""
-    from verl_prpo.viewer.report_sample import Dump, curve_steps, pick, survey, wanted_steps
+    from verl_prpo.viewer.report.sample import Dump, curve_steps, pick, survey, wanted_steps
 
     source: Path = arguments.dump
     steps = wanted_steps(source, arguments.steps)
@@ -145,9 +145,9 @@ def _problem(arguments: argparse.Namespace) -> str | None:
 
 
 def _write(arguments: argparse.Namespace, dump: "Dump") -> int:
-    from verl_prpo.viewer.report_page import Heading, build_page
-    from verl_prpo.viewer.report_sample import draw
-    from verl_prpo.viewer.terminal_response import visible
+    from verl_prpo.viewer.report.page import Heading, build_page
+    from verl_prpo.viewer.report.sample import draw
+    from verl_prpo.viewer.report.terminal_response import visible
 
     began = time.monotonic()
     source: Path = arguments.dump
@@ -181,7 +181,7 @@ def _write(arguments: argparse.Namespace, dump: "Dump") -> int:
 
 
 def _print(arguments: argparse.Namespace, dump: "Dump") -> int:
-    from verl_prpo.viewer.terminal import show
+    from verl_prpo.viewer.report.terminal import show
 
     limit = TERMINAL_LIMIT if arguments.limit is None else arguments.limit
     try:

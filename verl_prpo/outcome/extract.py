@@ -5,7 +5,7 @@
 import re
 from collections import deque
 
-from verl_prpo.thinking import after_thoughts
+from verl_prpo.text.thinking import after_thoughts
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
 _HASHES = re.compile(r"#{4,}[^\n]*")
@@ -17,7 +17,7 @@ _HASHES_PART = re.compile(r"#{4,}((?:(?!####).)*)", re.DOTALL)
 def final_answer(data_source: str, response: str) -> str | None:
     """The answer that a response gives in the end; None where it gives none in the asked form.
 
-    Thoughts are not read, see `verl_prpo.thinking.after_thoughts`. Where a row of
+    Thoughts are not read, see `verl_prpo.text.thinking.after_thoughts`. Where a row of
     GSM8K holds a box and a `####` line, the later one counts. Of several `####` on a line the last one counts, as in
     verl's scorer; one with nothing behind it closes a heading of Markdown and is no answer.
     """

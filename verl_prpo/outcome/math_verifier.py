@@ -16,8 +16,8 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from verl_prpo.outcome.reward_function import compute_score as score
 from verl_prpo.outcome.scorer import require_working
-from verl_prpo.outcome.settings import MANAGER, math_verifier_config
-from verl_prpo.thinking import decode_with_tags, with_opening
+from verl_prpo.settings.outcome import MANAGER, math_verifier_config
+from verl_prpo.text.thinking import decode_with_tags, with_opening
 
 
 def length_penalty(length: int, threshold: int | None) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from verl_prpo.prm.family import Encoded
+from verl_prpo.prm.families.base import Encoded
 
 _DIGEST_BYTES = 16
 

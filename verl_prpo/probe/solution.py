@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from verl_prpo.prm.shown import shown_steps
-from verl_prpo.thinking import CLOSE, OPEN
+from verl_prpo.prm.encoding.shown import shown_steps
+from verl_prpo.text.thinking import CLOSE, OPEN
 
 _OPENING = re.compile(rf"\s*{re.escape(OPEN)}\s*")
 _CLOSING = re.compile(rf"\s*{re.escape(CLOSE)}\s*")

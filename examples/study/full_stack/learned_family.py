@@ -20,8 +20,8 @@ from study.prms import LEAST_LOG_P, Learned
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from verl_prpo.prm.chat import Dialogue
-from verl_prpo.prm.family import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.encoding.dialogue import Dialogue
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 
 HEAD, SETTINGS = "head.safetensors", "learned_prm.json"
 

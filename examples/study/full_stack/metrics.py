@@ -10,7 +10,7 @@ from typing import Any
 from study.full_stack.problems import data_source
 from study.trainer import Row
 
-from verl_prpo.rollout_dump import read_rollouts
+from verl_prpo.telemetry.rollouts.read import read_rollouts
 
 REWARD, LENGTH, SECONDS = "critic/score/mean", "response_length/mean", "timing_s/step"
 

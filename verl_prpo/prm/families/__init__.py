@@ -17,10 +17,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from verl_prpo.prm.family import FAMILIES, PrmError, PrmFamily, detect_family, register_family
+from verl_prpo.prm.families.base import FAMILIES, PrmError, PrmFamily, detect_family, register_family
 
 if TYPE_CHECKING:
-    from verl_prpo.config import PrmConfig
+    from verl_prpo.settings.prpo import PrmConfig
 
 BUILT_IN = {
     "qwen_math_prm": ("verl_prpo.prm.families.qwen_math", "QwenMathPrm"),
@@ -96,7 +96,9 @@ def _register_offered(offered: EntryPoint) -> None:
             f"{where} cannot be imported: {type(error).__name__}: {error}. Mend or uninstall {package}"
         ) from error
     if not (isinstance(family, type) and issubclass(family, PrmFamily)):
-        raise PrmError(f"{where} is not a subclass of verl_prpo.prm.family.PrmFamily. Mend or uninstall {package}")
+        raise PrmError(
+            f"{where} is not a subclass of verl_prpo.prm.families.base.PrmFamily. Mend or uninstall {package}"
+        )
     name = getattr(family, "name", None)
     if name != offered.name:
         raise PrmError(f"{where} calls itself {name!r}: its entry point must have the same name. Mend {package}")
@@ -143,7 +145,7 @@ def _load_custom_family(path: str, name: str) -> type[PrmFamily]:
     if family is None:
         raise PrmError(f"{where}: the file defines no {name}")
     if not (isinstance(family, type) and issubclass(family, PrmFamily)):
-        raise PrmError(f"{where}: {name} is not a subclass of verl_prpo.prm.family.PrmFamily")
+        raise PrmError(f"{where}: {name} is not a subclass of verl_prpo.prm.families.base.PrmFamily")
     return family
 
 

@@ -5,7 +5,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.families.base import PrmError
 
 
 def require_complete(loading: Mapping[str, Any], model_path: str, head: str, wanted: str, mend: str) -> None:

@@ -34,13 +34,13 @@ from typing import Any, ClassVar
 import torch
 from transformers import AddedToken, AutoTokenizer
 
-from verl_prpo.prm.chat import Dialogue, problem_text
-from verl_prpo.prm.chat_template import SETTING, ChatTemplate
+from verl_prpo.prm.encoding.chat_template import SETTING, ChatTemplate
+from verl_prpo.prm.encoding.dialogue import Dialogue, problem_text
+from verl_prpo.prm.families.base import Encoded, PrmError
 from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, refuse_known_prm
 from verl_prpo.prm.families.labels import LabelTokenPrm
 from verl_prpo.prm.families.options import OPTIONS, require_flag
-from verl_prpo.prm.family import Encoded, PrmError
-from verl_prpo.thinking import CLOSE, OPEN, opens_thought
+from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought
 
 _log = logging.getLogger(__name__)
 

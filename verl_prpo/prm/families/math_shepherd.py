@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 import torch
 from transformers import AutoTokenizer
 
-from verl_prpo.prm.chat import numbered_step, plain_ids, problem_text, require_embeddings
+from verl_prpo.prm.encoding.dialogue import numbered_step, plain_ids, problem_text, require_embeddings
+from verl_prpo.prm.families.base import Encoded, PrmError
 from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, refuse_known_prm
 from verl_prpo.prm.families.labels import LabelTokenPrm
-from verl_prpo.prm.family import Encoded, PrmError
 
 TAG = "ки"
 LABELS = "+ -"

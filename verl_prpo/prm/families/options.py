@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from verl_prpo.prm.family import PrmError
+from verl_prpo.prm.families.base import PrmError
 
 OPTIONS = "reward.prm.family_options"
 

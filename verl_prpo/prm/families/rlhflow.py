@@ -26,10 +26,10 @@ from typing import Any, ClassVar
 import torch
 from transformers import AutoTokenizer
 
-from verl_prpo.prm.chat import Dialogue, problem_text
+from verl_prpo.prm.encoding.dialogue import Dialogue, problem_text
+from verl_prpo.prm.families.base import Encoded, PrmError
 from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, refuse_known_prm
 from verl_prpo.prm.families.labels import LabelTokenPrm
-from verl_prpo.prm.family import Encoded, PrmError
 
 LABELS = ("+", "-")
 _OTHER_FAMILY = "Set reward.prm.model_path to a PRM of RLHFlow, or reward.prm.family to the family of this model."

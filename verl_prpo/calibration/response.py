@@ -1,0 +1,92 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""One response as calibration sees it: its prompt, its steps, and what is known of it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from verl_prpo.prm.encoding.shown import has_words, shown_steps
+from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought
+
+
+class InputError(ValueError):
+    """An input that cannot be used; the message names the file, the line and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response cut into segments.
+
+    Attributes:
+        messages: the prompt as chat messages.
+        segments: texts with words, whose concatenation is the response.
+        group: what responses to the same prompt share.
+        outcome: of the verifier, in its own units; None when unknown.
+        step_labels: per segment True (right), False (wrong) or None (unknown); None when no segment has one.
+        recorded: per segment the score that a dump already holds, None where there is none; None without a dump.
+        right: whether the response is right; None where nothing says it.
+        thinking: whether the prompt opens a thought, in which the response begins.
+        parts: what the reward manager said besides the outcome, such as `acc`.
+        cut_here: whether the delimiters made the segments.
+        unfinished: whether the response was cut off within its last segment, which is not judged then.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    segments: Sequence[str]
+    group: str
+    outcome: float | None = None
+    step_labels: Sequence[bool | None] | None = None
+    recorded: Sequence[float | None] | None = None
+    right: bool | None = None
+    thinking: bool = False
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    cut_here: bool = False
+    unfinished: bool = False
+
+
+def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:
+    """A text cut after each run of delimiters; a piece without words (white space, a lone `<think>`) joins the one
+    beside it, as everywhere a PRM is asked."""
+    marks = sorted(filter(None, [delimiters] if isinstance(delimiters, str) else delimiters), key=len, reverse=True)
+    if not marks or not text:
+        return [text] if text else []
+    run = f"(?:{'|'.join(map(re.escape, marks))})+"
+    pieces = [piece for piece in re.findall(rf".*?(?:{run}|\Z)", text, re.DOTALL) if piece]
+    return shown_steps(pieces).steps or [text]
+
+
+def nothing_cut(responses: Sequence[Response], delimiters: str | Sequence[str]) -> str | None:
+    """A sentence where no response has two segments; None where one has."""
+    if any(len(response.segments) > 1 for response in responses):
+        return None
+    if not any(response.cut_here for response in responses):
+        return f"nothing was cut: each of the {len(responses)} responses is a single segment"
+    marks = [delimiters] if isinstance(delimiters, str) else delimiters
+    named = " or ".join(map(repr, marks))
+    there = any(mark in segment for response in responses for segment in response.segments for mark in marks)
+    holds = "ends a step before another one" if there else "stands"
+    return (
+        f"nothing was cut: {named} {holds} in none of the {len(responses)} responses. Give what separates their steps "
+        "with --delimiter, such as '\\n'"
+    )
+
+
+def with_words(response: Response) -> Response:
+    """The response with each segment without words joined to the step that a PRM sees it in."""
+    shown = shown_steps(response.segments)
+    worded = [i for i, segment in enumerate(response.segments) if has_words(segment)]
+    labels, recorded = response.step_labels, response.recorded
+    return replace(
+        response,
+        segments=shown.steps,
+        step_labels=None if labels is None else [labels[i] for i in worded],
+        recorded=None if recorded is None else [recorded[i] for i in worded],
+    )
+
+
+def begins_in_thought(prompt: str, response: str) -> bool:
+    """Whether a response begins inside a thought: the prompt says so, or a closing tag that nothing opened."""
+    before, closing, _ = response.partition(CLOSE)
+    return opens_thought(prompt) or (bool(closing) and OPEN not in before)

@@ -1,0 +1,227 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of an input as responses: of a rollout dump, with or without a record, or JSON lines of your own."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from verl_prpo.calibration.chat_turns import Turns, find_turns
+from verl_prpo.calibration.message_book import MessageBook
+from verl_prpo.calibration.response import InputError, Response, begins_in_thought, cut, with_words
+from verl_prpo.prm.encoding.shown import has_words
+from verl_prpo.telemetry.rollouts.read import Rollout, RolloutError, Row, read_rows
+
+MESSAGES_FROM = "--messages-from FILE.parquet takes the messages from the training data"
+
+
+class RowReader:
+    """Reads files of one input and remembers what is to be said about them."""
+
+    def __init__(self, delimiters: Sequence[str], messages_from: Path | None):
+        """Read the data file, if there is one.
+
+        Args:
+            delimiters: any of them ends a segment of responses that come without segments.
+            messages_from: a data file of verl that holds the messages of a dump's prompts.
+
+        Raises:
+            InputError: that file cannot be used.
+        """
+        self._delimiters = delimiters
+        self._messages_from = messages_from
+        self._book: MessageBook | None = None
+        self._turns: dict[str, Turns] = {}
+        self._doubtful: list[tuple[Row, Turns]] = []
+        self._seen: Counter[str] = Counter()
+        self._cut = 0
+        if messages_from is not None:
+            try:
+                self._book = MessageBook.read(messages_from)
+            except (ValueError, OSError) as error:
+                raise InputError(f"--messages-from {messages_from}: {error}") from error
+
+    def read(self, file: Path) -> Iterator[Response]:
+        """The responses of a file, those without words too.
+
+        Raises:
+            InputError: the file cannot be read, or a line that cannot be used.
+        """
+        try:
+            for row in read_rows(file):
+                rollout = row.rollout()
+                try:
+                    yield self._response(row) if rollout is None else self._recorded(row, rollout)
+                except (ValueError, KeyError, TypeError) as error:
+                    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+                    raise InputError(f"{row.file}, line {row.line}: {reason}") from error
+        except RolloutError as error:
+            raise InputError(str(error)) from error
+
+    def notes(self) -> list[str]:
+        """What to say of prompts and delimiters."""
+        said = []
+        if self._doubtful:
+            (row, turns), prompts = self._doubtful[0], len(self._turns)
+            unknown = sum(turns.template is None for _, turns in self._doubtful)
+            what = "all of its text is taken for the user's words" if turns.template is None else "it may be misread"
+            others = f"; {unknown} of them without a template" if 0 < unknown < len(self._doubtful) else ""
+            said.append(
+                f"the chat turns of {len(self._doubtful)} of {prompts} prompts are uncertain{others}. The first is in "
+                f"{row.file.name}, line {row.line}: {turns.doubt}, so {what}. {MESSAGES_FROM}; JSON lines can hold them"
+            )
+        if self._book is not None and not self._turns:
+            said.append("--messages-from was not needed: the input has the chat messages of every response")
+        absent = [mark for mark in self._delimiters if mark and not self._seen[mark]]
+        if self._cut and absent and len(absent) < len(self._delimiters):
+            said.append(f"the delimiter {' and '.join(map(repr, absent))} stands in none of the {self._cut} responses")
+        return said
+
+    def _recorded(self, row: Row, rollout: Rollout) -> Response:
+        messages: Sequence[Mapping[str, Any]] = rollout.messages
+        # As the PRM was given them; the prompt's text holds what the template added.
+        if not messages or any(message["content"] is None for message in messages):
+            messages = self._messages(row, rollout.prompt)
+        made = Response(
+            messages,
+            [segment.text for segment in rollout.segments],
+            rollout.prompt,
+            rollout.verifier_score,
+            recorded=[segment.score for segment in rollout.segments],
+            thinking=begins_in_thought(rollout.prompt, rollout.response),
+            parts=rollout.outcome_parts,
+            unfinished=rollout.unfinished,
+        )
+        return with_words(made)
+
+    def _response(self, row: Row) -> Response:
+        columns = row.columns
+        return self._dumped(row) if "output" in columns and "response" not in columns else self._own(columns)
+
+    def _dumped(self, row: Row) -> Response:
+        columns = row.columns
+        prompt, text = columns.get("input"), _text(columns["output"], "output")
+        if isinstance(prompt, str):
+            messages: Sequence[Mapping[str, Any]] = self._messages(row, prompt)
+        elif columns.get("messages") is not None:
+            messages, prompt = _checked_messages(columns["messages"], "messages"), ""
+        else:
+            raise ValueError(
+                "a dumped response (output) without its prompt: it needs input, the prompt's text, or messages, its "
+                f"chat messages; its keys are {', '.join(columns)}"
+            )
+        return Response(
+            messages,
+            self._cut_text(text),
+            prompt or json.dumps(messages, sort_keys=True),
+            _number(columns.get("score"), "score"),
+            thinking=begins_in_thought(prompt, text),
+            parts={name: columns[name] for name in ("acc", "outcome") if columns.get(name) is not None},
+            cut_here=True,
+        )
+
+    def _own(self, row: Mapping[str, Any]) -> Response:
+        messages = row.get("messages")
+        if messages is None and row.get("prompt") is None:
+            raise ValueError(f"it has neither prompt, a text, nor messages, a chat; its keys are {', '.join(row)}")
+        if messages is not None:
+            messages = _checked_messages(messages, "messages")
+        elif isinstance(row["prompt"], list):
+            messages = _checked_messages(row["prompt"], "prompt")
+        else:
+            messages = [{"role": "user", "content": _text(row["prompt"], "prompt")}]
+        cut_here = False
+        if row.get("segments") is not None:
+            segments = _texts(row["segments"], "segments")
+        elif row.get("steps") is not None:
+            *before, last = _texts(row["steps"], "steps")
+            first = next(iter(self._delimiters), "")
+            ends = tuple(filter(None, self._delimiters))
+            segments = [*(step if ends and step.endswith(ends) else step + first for step in before), last]
+        elif row.get("response") is not None:
+            segments, cut_here = self._cut_text(_text(row["response"], "response")), True
+        else:
+            raise ValueError(f"it has none of segments, steps and response; its keys are {', '.join(row)}")
+        labels = None if row.get("step_labels") is None else [_label(label) for label in row["step_labels"]]
+        if labels is not None and len(labels) != len(segments):
+            raise ValueError(f"{len(labels)} step_labels for {len(segments)} segments")
+        parts = row.get("outcome_parts") or {}
+        if not isinstance(parts, Mapping):
+            raise ValueError(f"outcome_parts must be an object, not {parts!r:.60}")
+        if row.get("acc") is not None:
+            parts = {**parts, "acc": row["acc"]}
+        prompt = messages[-1]["content"]
+        made = Response(
+            messages,
+            segments,
+            json.dumps(messages, sort_keys=True),
+            _number(row["outcome"] if row.get("outcome") is not None else row.get("score"), "outcome"),
+            labels,
+            thinking=begins_in_thought(prompt, "".join(segments)),
+            parts=parts,
+            cut_here=cut_here,
+        )
+        return with_words(made)
+
+    def _cut_text(self, text: str) -> list[str]:
+        self._cut += 1
+        self._seen.update(mark for mark in self._delimiters if mark and mark in text)
+        return cut(text, self._delimiters) if has_words(text) else []
+
+    def _messages(self, row: Row, prompt: str) -> Sequence[Mapping[str, Any]]:
+        """The turns of a prompt's text; what is uncertain about them is kept for `notes`."""
+        if prompt not in self._turns:
+            if self._book is None:
+                self._turns[prompt] = find_turns(prompt)
+            else:
+                try:
+                    self._turns[prompt] = Turns(self._book.find(prompt), "data")
+                except ValueError as error:
+                    raise ValueError(f"--messages-from {self._messages_from}: {error}") from error
+            if self._turns[prompt].doubt:
+                self._doubtful.append((row, self._turns[prompt]))
+        return self._turns[prompt].messages
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a text, not {value!r:.60}")
+    return value
+
+
+def _texts(value: Any, name: str) -> list[str]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"{name} must be a list of texts, not {value!r:.60}")
+    return [_text(part, f"each of {name}") for part in value]
+
+
+def _number(value: Any, name: str) -> float | None:
+    if value is not None and not isinstance(value, (bool, int, float)):
+        raise ValueError(f"{name} must be a number, not {value!r:.60}")
+    return None if value is None else float(value)
+
+
+def _checked_messages(value: Any, name: str) -> list[dict[str, Any]]:
+    if not (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(message, dict) and all(isinstance(message.get(key), str) for key in ("role", "content"))
+            for message in value
+        )
+    ):
+        raise ValueError(f'{name} must be a list of {{"role": ..., "content": ...}}, both texts')
+    return value
+
+
+def _label(label: Any) -> bool | None:
+    """True for 1, true and "+"; False for 0, -1, false and "-"; None for null."""
+    if label is None:
+        return None
+    if label in (1, "+"):
+        return True
+    if label in (0, -1, "-"):
+        return False
+    raise ValueError(f"step label {label!r} is none of 1, 0, -1, true, false, '+', '-', null")

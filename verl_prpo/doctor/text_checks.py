@@ -1,0 +1,81 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Texts in the settings as they will be matched, and how often a dump of responses holds them."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from verl_prpo.console.findings import CheckFailed, Finding, State
+from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, prpo_config
+from verl_prpo.telemetry.rollouts.read import RolloutError, read_rows
+
+DELIMITERS = "algorithm.prpo.delimiters"
+
+
+def texts(config: DictConfig, prm: PrmConfig | None, dump: Path | None) -> Finding:
+    """Show each text of the settings as Python writes it, and count the delimiters in a dump.
+
+    Args:
+        config: the whole verl configuration.
+        prm: its `reward.prm`, None when no PRM is asked.
+        dump: a folder or file of rollouts, as `trainer.rollout_data_dir` writes them; None to count nothing.
+
+    Raises:
+        CheckFailed: no delimiter occurs in any response of the dump, or the dump cannot be read.
+    """
+    prpo = prpo_config(config.algorithm)
+    lines = [f"{DELIMITERS}: {', '.join(map(repr, prpo.delimiters))}"] if prpo.segmenter == "text" else []
+    options = {} if prm is None else prm.family_options
+    lines += [f"{key}: {text!r}" for key, text in _texts("reward.prm.family_options", options)]
+    if dump is not None and prpo.segmenter == "text":
+        return _counted(prpo, dump, lines)
+    if not lines:
+        return Finding("no setting holds a text that is matched", State.SKIPPED)
+    return Finding("\n".join(lines), details={"delimiters": prpo.delimiters}, value=True)
+
+
+def _counted(prpo: PrpoConfig, dump: Path, lines: list[str]) -> Finding:
+    responses = list(_responses(dump))
+    counts = {mark: sum(mark in response for response in responses) for mark in prpo.delimiters}
+    lines += [f"{mark!r} is in {count} of {len(responses)} responses of {dump}" for mark, count in counts.items()]
+    details = {"delimiters": prpo.delimiters, "responses": len(responses), "with": counts}
+    never = [mark for mark, count in counts.items() if not count]
+    advice = (
+        "a delimiter that never occurs cuts nothing: on a command line write a line break as \\n between quotes, as in "
+        f"++{DELIMITERS}='[\"\\n\\n\"]'"
+    )
+    if len(never) == len(counts):
+        raise CheckFailed("\n".join(lines), f"each response would be one segment; {advice}", details)
+    state = State.WARNING if never else State.OK
+    return Finding("\n".join(lines), state, advice if never else "", details, value=True)
+
+
+def _responses(dump: Path) -> Iterator[str]:
+    files = sorted(dump.glob("*.jsonl")) if dump.is_dir() else [dump]
+    if not files:
+        raise CheckFailed(f"--dump {dump} holds no .jsonl file", "give the folder that trainer.rollout_data_dir names")
+    found = 0
+    for file in files:
+        try:
+            for row in read_rows(file):
+                if isinstance(row.columns.get("output"), str):
+                    found += 1
+                    yield row.columns["output"]
+        except (RolloutError, OSError) as error:
+            raise CheckFailed(f"--dump: {error}") from error
+    if not found:
+        raise CheckFailed(f"--dump {dump} holds no response", "its rows need a column output, as verl writes it")
+
+
+def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(f"{key}.{name}", inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts(f"{key}[{index}]", inner)

@@ -1,0 +1,285 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Dialogues to token ids in which only the chat template speaks in special tokens.
+
+What messages and responses say is tokenised as plain text: a literal `<|im_end|>` in a response ends no turn, and a
+literal separator is no separator. Positions of tokens put into the answer are known because they are put there, never
+searched for.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from verl_prpo.prm.encoding.chat_template import ChatTemplate
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.text.thinking import opens_thought, without_tags
+
+_NUMBERED = re.compile(r"Step \d+:")
+_OPENS = re.compile(r"\A\s*<think>\s*")
+
+
+class Dialogue:
+    """A tokenizer's chat template with plain-text contents.
+
+    Token ids equal those of the rendered template as long as no content holds a special token's text and the template
+    takes contents as they are (some trim them).
+    """
+
+    def __init__(self, tokenizer: Any, model_path: str, chat_template_kwargs: Mapping[str, Any] | None = None):
+        """Args:
+            tokenizer: the PRM's Hugging Face tokenizer.
+            model_path: where it comes from, for messages.
+            chat_template_kwargs: variables of the chat template, as the option of that name in
+                `reward.prm.family_options`.
+
+        Raises:
+            PrmError: the tokenizer has no chat template, an option that the template does not know, or a template
+                that cannot show a question and its answer.
+        """
+        self.template = ChatTemplate(tokenizer, model_path, chat_template_kwargs)
+        self.tokenizer = tokenizer
+        self.model_path = model_path
+        special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+        longest_first = sorted(special, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, longest_first))) if special else None
+        self._strips = {token.content: token for token in tokenizer.added_tokens_decoder.values() if token.special}
+        # Whether text behind a special token continues what is there, or begins anew (with sentencepiece's space).
+        behind = tokenizer(special[0] + "a", add_special_tokens=False).input_ids[1:] if special else []
+        self._continues = bool(special) and behind != self.plain_ids(["a"])[0]
+        self._marker = uuid.uuid4().hex  # stands for contents while the template is rendered, which see none of it
+        self._slots = re.compile(f"({self._marker}-[0-9]+-)")
+        try:
+            self._render([{"role": "user"}], [["1 + 1?"], ["2"]], add_generation_prompt=True)
+        except ValueError as error:
+            raise PrmError(
+                f"reward.prm.model_path={model_path}: {error}. Its family needs a template that writes each message's "
+                "text once; choose another model, or set reward.prm.custom_family to a family that formats dialogues "
+                "itself"
+            ) from error
+
+    def encode(
+        self, messages: Sequence[Mapping[str, Any]], answer: Sequence[str | int], *, end_turn: bool
+    ) -> tuple[list[int], list[int]]:
+        """Token ids of `messages` followed by an assistant's `answer`.
+
+        Args:
+            messages: chat messages whose content is a string or a list of text parts.
+            answer: strings are plain text, integers are token ids taken as they are.
+            end_turn: whether the template closes the assistant's turn after the answer.
+
+        Returns:
+            The token ids, and the position in them of each integer of `answer`, in order.
+
+        Raises:
+            ValueError: a content that is not text, or a template that refuses or drops a message.
+        """
+        contents: list[Sequence[str | int]] = [[message_text(message)] for message in messages]
+        turns = [*messages, {"role": "assistant"}] if end_turn else messages
+        return self._ids(self._render(turns, [*contents, answer], add_generation_prompt=not end_turn))
+
+    def continuing(self, segments: Sequence[str]) -> list[str]:
+        """A response as it goes on behind the generation prompt: without a `<think>` that the prompt has said already.
+
+        Args:
+            segments: of the response, at least one.
+        """
+        said = opens_thought(self.template.prompt())
+        first = _OPENS.sub("", segments[0]) if said else segments[0]
+        return [first or segments[0], *segments[1:]]
+
+    def encode_turns(self, turns: Sequence[tuple[str, Sequence[str | int]]]) -> tuple[list[int], list[int]]:
+        """Token ids of turns that the template closes.
+
+        Args:
+            turns: role and content of each; in a content strings are plain text, integers are token ids taken as
+                they are.
+
+        Returns:
+            The token ids, and the position in them of each integer, in order.
+
+        Raises:
+            ValueError: a template that refuses, drops or reorders turns.
+        """
+        roles = [{"role": role} for role, _ in turns]
+        return self._ids(self._render(roles, [content for _, content in turns], add_generation_prompt=False))
+
+    def _ids(self, rendered: Sequence[tuple[str | int, bool]]) -> tuple[list[int], list[int]]:
+        pieces: list[tuple[str | int, bool]] = []  # adjacent texts joined, for they are tokenised as one
+        for piece, counted in rendered:
+            if isinstance(piece, str) and pieces and isinstance(pieces[-1][0], str):
+                pieces[-1] = (pieces[-1][0] + piece, False)
+            elif piece != "":
+                pieces.append((piece, counted))
+        texts = [piece for piece, _ in pieces if isinstance(piece, str)]
+        first = [texts.pop(0)] if self._continues and pieces and isinstance(pieces[0][0], str) else []
+        rest = self.continuation_ids(texts) if self._continues else self.plain_ids(texts)
+        text_ids = iter([*self.plain_ids(first), *rest])
+        ids: list[int] = []
+        positions: list[int] = []
+        for piece, counted in pieces:
+            if isinstance(piece, str):
+                ids += next(text_ids)
+            else:
+                positions += [len(ids)] if counted else []
+                ids.append(piece)
+        return ids, positions
+
+    def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, in which the text of a special token is text."""
+        return plain_ids(self.tokenizer, texts)
+
+    def continuation_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text as one that follows another, not as the beginning of one.
+
+        Llama's tokenizers, and others from sentencepiece, put a space before a text; that one is not wanted here.
+        """
+        begin, inside = self.plain_ids(["a", "\na"])
+        if inside[-1:] == begin:
+            return self.plain_ids(texts)
+        guard = self.plain_ids(["\n"])[0]
+        guarded = self.plain_ids(["\n" + text for text in texts])
+        if any(ids[: len(guard)] != guard for ids in guarded):
+            raise ValueError("the PRM's tokenizer joins a new line with what follows it, so steps cannot be told apart")
+        return [ids[len(guard) :] for ids in guarded]
+
+    def require_embeddings(self, rows: int, mend: str, also: Sequence[int] = ()) -> None:
+        """`verl_prpo.prm.encoding.dialogue.require_embeddings` for this tokenizer."""
+        require_embeddings(self.tokenizer, self.model_path, rows, mend, also)
+
+    def _render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        contents: Sequence[Sequence[str | int]],
+        *,
+        add_generation_prompt: bool,
+    ) -> list[tuple[str | int, bool]]:
+        """The rendered template with `contents` in it, one for each message and one more behind a generation prompt:
+        plain text and token ids, and whether a piece is of a content."""
+        slots = [f"{self._marker}-{i}-" for i in range(len(contents))]
+        turns = [{**message, "content": slot} for message, slot in zip(messages, slots, strict=False)]
+        rendered = self.template.render(turns, add_generation_prompt=add_generation_prompt)
+        if add_generation_prompt:
+            rendered += slots[-1]
+        parts = self._slots.split(rendered)
+        number = {slot: i for i, slot in enumerate(slots)}
+        found = [number[part] for part in parts if part in number]
+        lost = sorted({*number.values()} - {*found})
+        # What holds token ids must stand where it was put: their positions are told by their order.
+        fixed = [i for i, content in enumerate(contents) if not all(isinstance(piece, str) for piece in content)]
+        held = {*fixed}
+        ordered = [i for i in found if i in held] == fixed
+        if lost or not ordered or found.count(len(slots) - 1) != 1:
+            what = f"drops, repeats or reorders messages (lost: {lost}, of {len(slots)})"
+            raise ValueError(f"the PRM's chat template {what}")
+        pieces: list[tuple[str | int, bool]] = []
+        for part in parts:
+            if part in number:
+                pieces += [(piece, True) for piece in contents[number[part]]]
+            else:
+                pieces += [(piece, False) for piece in self._split_special(part)]
+        return pieces
+
+    def _split_special(self, text: str) -> list[str | int]:
+        if self._special is None:
+            return [text]
+        pieces: list[str | int] = []
+        at = 0
+        for match in self._special.finditer(text):
+            token = self._strips[match.group()]
+            before = text[at : match.start()]
+            pieces.append(before.rstrip() if token.lstrip else before)
+            pieces.append(self.tokenizer.convert_tokens_to_ids(match.group()))
+            at = match.end()
+            if token.rstrip:
+                at += len(text) - at - len(text[at:].lstrip())
+        pieces.append(text[at:])
+        return pieces
+
+
+def plain_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, without those that begin or end a sequence; the text of a special token is text."""
+    if not texts:
+        return []
+    return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True).input_ids
+
+
+def vocabulary(tokenizer: Any, also: Sequence[int] = ()) -> dict[str, int]:
+    """Tokens that a dialogue can hold, with their ids.
+
+    Special tokens count when the chat template or `also` names them: text never becomes one, and some sound models have
+    others (for images, say) past their embeddings.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer.
+        also: ids of tokens that a family puts into dialogues itself.
+    """
+    template = str(tokenizer.chat_template)
+    unused = {
+        i
+        for i, token in tokenizer.added_tokens_decoder.items()
+        if token.special and token.content not in template and i not in (tokenizer.bos_token_id, *also)
+    }
+    return {token: i for token, i in tokenizer.get_vocab().items() if i not in unused}
+
+
+def require_embeddings(tokenizer: Any, model_path: str, rows: int, mend: str, also: Sequence[int] = ()) -> None:
+    """Check that every token of `vocabulary` has an embedding.
+
+    Args:
+        tokenizer: the PRM's.
+        model_path: where it comes from, for the message.
+        rows: of the model's input embeddings.
+        mend: the setting to change, for the message.
+        also: ids of tokens that the family puts into dialogues itself.
+
+    Raises:
+        PrmError: tokenizer and weights are not of one model.
+    """
+    largest = max([*vocabulary(tokenizer, also).values(), *also])
+    if largest >= rows:
+        raise PrmError(
+            f"the tokenizer of reward.prm.model_path={model_path} has token ids up to {largest}, but the "
+            f"weights have {rows} embeddings: the two are not of one model. {mend}"
+        )
+
+
+def numbered_step(segment: str, number: int, prefix: str = "Step {k}: ") -> str:
+    """A segment without the white space around it, behind its number unless it begins with one of its own.
+
+    A number of its own may stand behind tags such as `<think>`.
+    """
+    step = segment.strip()
+    return step if _NUMBERED.match(without_tags(step).lstrip()) else prefix.replace("{k}", str(number)) + step
+
+
+def problem_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """What was asked: the one user message, or the turns with their roles. System messages concern the solver."""
+    turns = [message for message in messages if message["role"] != "system"] or list(messages)
+    if len(turns) == 1:
+        return message_text(turns[0])
+    return "\n\n".join(f"{message['role']}: {message_text(message)}" for message in turns)
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """The text of one chat message, whose content is a string or a list of text parts.
+
+    Raises:
+        ValueError: a content, or a part of it, that is not text.
+    """
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return ""
+    if not isinstance(content, Sequence):
+        raise ValueError(f"a {message.get('role')} message has a content of type {type(content).__name__}, not text")
+    texts = []
+    for part in content:
+        text = part if isinstance(part, str) else part.get("text") if isinstance(part, Mapping) else None
+        if text is None:
+            kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+            raise ValueError(f"a {message.get('role')} message has a part of type {kind!r}; the PRM reads text only")
+        texts.append(text)
+    return "".join(texts)

@@ -1,0 +1,109 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which of a response's segments a PRM is shown as steps, decided here and before any family.
+
+A segment without words (white space, a lone `<think>` or `</answer>`, or a part of one) is no step. It joins the step
+beside it: the one before, or the one after where it only opens something or where nothing comes before. The last
+segment of a response that was cut off by its length limit is unfinished; nobody can say whether it would have been
+right, so it is not shown.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from verl_prpo.text.thinking import tag_spans
+
+_BROKEN = "\ufffd"
+"""What bytes decode to that are no character."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a PRM is shown of a response.
+
+    Attributes:
+        steps: texts, each with words; together they are the response but for an unfinished last segment.
+        places: for each segment the step that it belongs to, whose score it gets; None for one that is not judged.
+        unfinished: whether the last segment is not judged because the response was cut off within it.
+    """
+
+    steps: list[str]
+    places: list[int | None]
+    unfinished: bool = False
+
+
+def has_words(text: str) -> bool:
+    """Whether a text says anything besides white space, invisible characters and the tags around thoughts and
+    answers."""
+    return _has_words(text, tag_spans(text), 0)
+
+
+def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
+    """The steps of a response.
+
+    Args:
+        segments: texts whose concatenation is the response; "" for a segment without text.
+        truncated: whether the response was cut off by its length limit, within its last segment.
+
+    Returns:
+        No steps at all where no finished segment has words.
+    """
+    response = "".join(segments)
+    ends = list(accumulate(map(len, segments)))
+    begins = [end - len(segment) for segment, end in zip(segments, ends, strict=True)]
+    tags = _by_segment(tag_spans(response), begins, ends)  # of the whole: a tag may lie across segments
+    wordy = [_has_words(segment, theirs, begin) for segment, theirs, begin in zip(segments, tags, begins, strict=True)]
+    unfinished = bool(truncated and wordy and wordy[-1])
+    judged = len(segments) - unfinished
+    steps: list[str] = []
+    places: list[int | None] = []
+    waiting = ""  # text for the next step
+    for segment, theirs, says in zip(segments[:judged], tags, wordy, strict=False):
+        if says:
+            steps.append(waiting + segment)
+            waiting = ""
+        elif steps and not waiting and not (theirs and theirs[-1][2]):
+            steps[-1] += segment
+        else:
+            waiting += segment
+            places.append(len(steps))
+            continue
+        places.append(len(steps) - 1)
+    if waiting and steps:
+        steps[-1] += waiting
+    last = len(steps) - 1
+    places = [None if place is None or last < 0 else min(place, last) for place in places]
+    return Shown(steps, [*places, *[None] * unfinished], unfinished)
+
+
+def _by_segment(
+    tags: Sequence[tuple[int, int, bool]], begins: Sequence[int], ends: Sequence[int]
+) -> list[list[tuple[int, int, bool]]]:
+    """For each segment the tags that lie in it, wholly or in part."""
+    found: list[list[tuple[int, int, bool]]] = []
+    first = 0
+    for begin, end in zip(begins, ends, strict=True):
+        while first < len(tags) and tags[first][1] <= begin:
+            first += 1
+        last = first
+        while begin < end and last < len(tags) and tags[last][0] < end:
+            last += 1
+        found.append(list(tags[first:last]))
+    return found
+
+
+def _has_words(segment: str, tags: Sequence[tuple[int, int, bool]], begin: int) -> bool:
+    """Whether a segment that begins at a character of the response says anything outside these tags of the response."""
+    at = 0
+    for tag_begin, tag_end, _ in tags:
+        if any(map(_is_word, segment[at : max(at, tag_begin - begin)])):
+            return True
+        at = max(at, tag_end - begin)
+    return any(map(_is_word, segment[at:]))
+
+
+def _is_word(character: str) -> bool:
+    """Whether a character is seen: no separator, control or format character, and no sign of a broken one."""
+    return character != _BROKEN and unicodedata.category(character)[0] not in "CZ"

@@ -1,0 +1,120 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The configured PRM ready to score in this process or at its servers, without Ray."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from verl_prpo.prm.families import family_setting, resolve_family
+from verl_prpo.prm.families.base import PrmFamily, checked_family
+from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.results import PrmRequest, PrmResult
+from verl_prpo.prm.server.engine import open_served_engine
+from verl_prpo.settings.prpo import PrmConfig, engine_of, tokens_per_forward
+
+WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pth")
+
+
+@dataclass(frozen=True)
+class OpenPrm:
+    """A PRM that answers.
+
+    Attributes:
+        family: of its kind, with the context that holds where it runs.
+        where: it runs, for people.
+        score: one result per request, in their order.
+        close: end the connections.
+    """
+
+    family: PrmFamily
+    where: str
+    score: Callable[[Sequence[PrmRequest]], list[PrmResult]]
+    close: Callable[[], None] = lambda: None
+
+
+def load_here(config: PrmConfig, device: str = "cpu") -> OpenPrm:
+    """Load the weights into this process.
+
+    Args:
+        config: `reward.prm`.
+        device: as torch names it.
+
+    Raises:
+        PrmError: the PRM cannot be used as configured.
+    """
+    dtype = config.dtype or ("float32" if device == "cpu" else "bfloat16")
+    family = checked_family(
+        resolve_family(config).load(
+            config.model_path or "",
+            device=torch.device(device),
+            dtype=getattr(torch, dtype),
+            trust_remote_code=config.trust_remote_code,
+            **config.family_options,
+        ),
+        family_setting(config),
+    )
+    engine = InProcessEngine(family, tokens_per_forward(config, device), config.overlong, config.cache_size)
+    return OpenPrm(family, f"here, in {dtype} on {device}", engine.score)
+
+
+def open_at_servers(config: PrmConfig) -> OpenPrm:
+    """Ask the servers of `reward.prm.server_urls` for their health and their model, and score there.
+
+    Args:
+        config: `reward.prm`.
+
+    Raises:
+        PrmError: a server that cannot be used, with its URL and the reason.
+    """
+    loop = asyncio.new_event_loop()
+    engine = loop.run_until_complete(open_served_engine(config, config.server_urls))
+
+    def score(requests: Sequence[PrmRequest]) -> list[PrmResult]:
+        return loop.run_until_complete(engine.score(requests))
+
+    def close() -> None:
+        loop.run_until_complete(engine.close())
+        loop.close()
+
+    limit = "of unknown context" if engine.model.max_model_len is None else f"of {engine.model.max_model_len} tokens"
+    count = len(engine.pool.servers)
+    where = f"at {count} server{'s' if count > 1 else ''} of {engine.model.name}, {limit}"
+    return OpenPrm(engine.family, where, score, close)
+
+
+def with_model_path(config: PrmConfig, reward: DictConfig) -> PrmConfig:
+    """The settings with the PRM's path; with `engine=reward_model` it is that of the model that verl launches.
+
+    Args:
+        config: `reward.prm`.
+        reward: the section `reward`.
+    """
+    launched = (reward.get("reward_model") or {}).get("model_path")
+    return replace(config, model_path=config.model_path or launched) if engine_of(config) == "reward_model" else config
+
+
+def weight_bytes(config: PrmConfig) -> int | None:
+    """Size of the weights on this machine's disk, those that `family_options` name included; None when they are not
+    there, or not all."""
+    named = [value for key, value in config.family_options.items() if key.endswith("model_path")]
+    sizes = [_folder_bytes(str(path)) for path in (config.model_path, *named) if path]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known and len(known) == len(sizes) else None
+
+
+def _folder_bytes(model_path: str) -> int | None:
+    folder = Path(model_path)
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(model_path, "config.json")
+        if not isinstance(cached, str):
+            return None
+        folder = Path(cached).parent
+    sizes = [file.stat().st_size for pattern in WEIGHT_FILES for file in folder.glob(pattern)]
+    return sum(sizes) if sizes else None

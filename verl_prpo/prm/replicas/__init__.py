@@ -1,0 +1,3 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Replicas of a PRM as Ray actors, and the client that asks them."""

@@ -1,0 +1,202 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""One copy of the PRM in a Ray actor, or the one door to the servers that hold it.
+
+What leaves it is plain: results, a description, and faults as a `PrmError` of text, for a family's own types need not
+be known where they arrive. The actor's log has their traceback.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ray
+import torch
+from transformers import PreTrainedModel
+
+from verl_prpo.prm.families import family_setting, resolve_family
+from verl_prpo.prm.families.base import PrmError, PrmFamily, checked_family
+from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.results import PrmRequest, PrmResult
+from verl_prpo.prm.server.engine import ServedEngine, open_served_engine
+from verl_prpo.settings.prpo import engine_of, tokens_per_forward
+
+if TYPE_CHECKING:
+    from verl_prpo.settings.prpo import PrmConfig
+
+RAY_RESOURCE = {"npu": "NPU"}
+"""By device type; everything else that is not a CPU counts as GPU in Ray."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PrmDescription:
+    """What the trainer needs to know of the PRM that was loaded.
+
+    Attributes:
+        family: its name.
+        score_range: least and greatest score.
+        prior_mean, prior_std: of the prior on the scores, in their units.
+        max_context: longest dialogue, in tokens.
+        model_path: where it was loaded from.
+        device, dtype: as torch names them; "" with a server, which has its own.
+        engine: in_process, server or reward_model.
+        servers: base URLs, without passwords; none in process.
+    """
+
+    family: str
+    score_range: tuple[float, float]
+    prior_mean: float
+    prior_std: float
+    max_context: int
+    model_path: str
+    device: str
+    dtype: str
+    engine: str = "in_process"
+    servers: tuple[str, ...] = ()
+
+
+class PrmReplica:
+    """One copy of the PRM in an actor of its own; `load` comes first."""
+
+    def load(self, config: "PrmConfig", device_type: str) -> PrmDescription:
+        """Load the configured PRM.
+
+        Args:
+            config: `reward.prm`.
+            device_type: "cuda", "npu", "cpu": where the weights go.
+
+        Raises:
+            PrmError: it cannot be used as configured.
+        """
+        if not config.model_path:
+            raise PrmError("reward.prm.model_path is not set; give the hub name or folder of a process reward model")
+        setting = family_setting(config)
+        with _faults_as_text(f"reward.prm.model_path={config.model_path} cannot be loaded with {setting}: "):
+            device = _own_device(device_type)
+            dtype_name = config.dtype or ("float32" if device_type == "cpu" else "bfloat16")
+            family: PrmFamily = checked_family(
+                resolve_family(config).load(
+                    config.model_path,
+                    device=device,
+                    dtype=getattr(torch, dtype_name),
+                    trust_remote_code=config.trust_remote_code,
+                    **config.family_options,
+                ),
+                setting,
+            )
+            if config.compile:
+                compile_models(family)
+            self._description = _description(family, config, device=str(device), dtype=dtype_name)
+            self._engine = InProcessEngine(
+                family, tokens_per_forward(config, device_type), config.overlong, config.cache_size
+            )
+        return self._description
+
+    def describe(self) -> PrmDescription:
+        """What was loaded."""
+        return self._description
+
+    def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
+        """One result per request, see `InProcessEngine.score`.
+
+        Raises:
+            PrmError: the device ran out of memory, or the family's forward pass fails.
+        """
+        with _faults_as_text(""):
+            return self._engine.score(requests)
+
+
+class ServedPrmReplica:
+    """The way to the servers that hold the PRM, in an async actor of its own; `load` comes first."""
+
+    async def load(self, config: "PrmConfig", urls: Sequence[str]) -> PrmDescription:
+        """Check the servers, and load the PRM's tokenizer and config.
+
+        Args:
+            config: `reward.prm`.
+            urls: base URLs of the servers.
+
+        Raises:
+            PrmError: a server is not up, or the PRM cannot be used as configured.
+        """
+        where = f"reward.prm.model_path={config.model_path} cannot be opened with {family_setting(config)}: "
+        with _faults_as_text(where):
+            self._engine: ServedEngine = await open_served_engine(config, urls)
+            servers = tuple(server.shown for server in self._engine.pool.servers)
+            self._description = _description(self._engine.family, config, device="", dtype="", servers=servers)
+        return self._description
+
+    async def describe(self) -> PrmDescription:
+        """What was opened."""
+        return self._description
+
+    async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
+        """One result per request, see `ServedEngine.score`; several calls run at once.
+
+        Raises:
+            PrmError: the family fails.
+        """
+        with _faults_as_text(""):
+            return await self._engine.score(requests)
+
+
+def compile_models(family: PrmFamily) -> None:
+    """Put the trunk of every transformers model that the family holds through torch.compile, in place.
+
+    Raises:
+        PrmError: it holds none.
+    """
+    held = [value for value in vars(family).values() if isinstance(value, torch.nn.Module)]
+    models = [m for module in held for m in module.modules() if isinstance(m, PreTrainedModel)]
+    trunks = {id(m): m for m in models if not any(isinstance(c, PreTrainedModel) for c in m.children())}
+    if not trunks:
+        raise PrmError(
+            f"reward.prm.compile=true: the PRM family {family.name} holds no transformers model that could be "
+            "compiled; unset it"
+        )
+    for trunk in trunks.values():
+        trunk.compile(dynamic=True)  # batches differ in rows and length
+
+
+def _description(
+    family: PrmFamily, config: "PrmConfig", device: str, dtype: str, servers: tuple[str, ...] = ()
+) -> PrmDescription:
+    low, high = family.score_range
+    return PrmDescription(
+        family=family.name,
+        score_range=(float(low), float(high)),
+        prior_mean=float(family.prior_mean),
+        prior_std=float(family.prior_std),
+        max_context=family.max_context,
+        model_path=config.model_path or "",
+        device=device,
+        dtype=dtype,
+        engine=engine_of(config),
+        servers=servers,
+    )
+
+
+@contextmanager
+def _faults_as_text(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except PrmError as error:
+        raise PrmError(str(error)) from None  # without a subclass, or arguments, that only this process knows
+    except Exception as error:
+        _log.exception("the PRM replica failed")
+        raise PrmError(f"{doing}{type(error).__name__}: {error}") from None
+
+
+def _own_device(device_type: str) -> torch.device:
+    if device_type == "cpu":
+        return torch.device("cpu")
+    module = torch.get_device_module(device_type)
+    resource = RAY_RESOURCE.get(device_type, "GPU")
+    assigned = ray.get_runtime_context().get_accelerator_ids().get(resource, [])
+    # Ray hides the other devices, unless RAY_EXPERIMENTAL_NOSET_*_VISIBLE_DEVICES tells it not to.
+    hidden = not assigned or module.device_count() <= len(assigned)
+    return torch.device(device_type, 0 if hidden else int(assigned[0]))

@@ -1,0 +1,196 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""One HTTP exchange with a server, and what can go wrong with it in terms of `PrmFailure`."""
+
+import asyncio
+import json
+import os
+import re
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.prm.results import PrmFailure
+
+if TYPE_CHECKING:
+    from verl_prpo.settings.prpo import PrmConfig
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds in which a server must accept a connection."""
+
+KEEP_ALIVE = 4.0
+"""Seconds for which an idle connection is kept: less than the 5 after which uvicorn, and so vLLM, closes it."""
+
+MAX_ANSWER = 2**30
+"""Most bytes of an answer that are read."""
+
+_SHOWN = 300
+_ABOUT_THE_INPUT = (400, 413, 422)
+
+
+class ServerFault(Exception):
+    """An exchange without a usable answer.
+
+    Attributes:
+        kind: of failure.
+        detail: the address and what was found there.
+        passing: whether the same request may succeed later.
+        about_input: whether the server refused what was sent, so that a part of it may still be taken.
+    """
+
+    def __init__(self, kind: PrmFailure, detail: str, *, passing: bool = False, about_input: bool = False):
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.passing = passing
+        self.about_input = about_input
+
+
+def open_session(config: "PrmConfig") -> aiohttp.ClientSession:
+    """A pool of connections with the API key and certificates of `reward.prm`; belongs to the running event loop.
+
+    Raises:
+        PrmError: the API key's variable is not set or holds no key, or the certificates cannot be read.
+    """
+    headers = {}
+    name = config.server_api_key_env
+    if name is not None:
+        key = os.environ.get(name, "").strip()
+        if not key:
+            raise PrmError(
+                f"reward.prm.server_api_key_env={name}: this environment variable is not set on the node that runs the "
+                "PRM's actor; export it before Ray starts there, or unset the key"
+            )
+        if not (key.isascii() and key.isprintable()):
+            raise PrmError(
+                f"reward.prm.server_api_key_env={name}: this environment variable holds characters that are not "
+                "printable ASCII, which no header can carry; set it to the key alone"
+            )
+        headers["Authorization"] = f"Bearer {key}"
+    connector = aiohttp.TCPConnector(limit=0, ssl=_tls(config.server_ca_file), keepalive_timeout=KEEP_ALIVE)
+    return aiohttp.ClientSession(connector=connector, headers=headers)
+
+
+async def exchange(
+    session: aiohttp.ClientSession, method: str, url: str, timeout: float, body: Any = None
+) -> tuple[int, bytes]:
+    """Send a request and read the whole answer.
+
+    Args:
+        session: of `open_session`.
+        method: "GET" or "POST".
+        url: the full address.
+        timeout: seconds until the last byte of the answer must be there.
+        body: sent as JSON, if not None.
+
+    Returns:
+        The HTTP status and the answer's bytes.
+
+    Raises:
+        ServerFault: the server cannot be reached, or the answer does not arrive whole and in time.
+    """
+    shown = without_password(url)
+    limits = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, CONNECT_TIMEOUT))
+    try:
+        # A redirect would carry the texts, and a POST turned into a GET, to an address that nobody configured.
+        async with session.request(method, url, json=body, timeout=limits, allow_redirects=False) as response:
+            return response.status, await _whole(response, shown)
+    except aiohttp.ConnectionTimeoutError as error:
+        detail = f"{shown}: timeout, no connection within {limits.sock_connect:.3g} s"
+        raise ServerFault(PrmFailure.TIMEOUT, detail, passing=True) from error
+    except asyncio.TimeoutError as error:
+        detail = f"{shown}: timeout, no whole answer within {timeout:.3g} s"
+        raise ServerFault(PrmFailure.TIMEOUT, detail, passing=True) from error
+    except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+        plain = "WRONG_VERSION_NUMBER" in str(error)
+        mend = (
+            "the server may speak plain HTTP: write http://"
+            if plain
+            else "reward.prm.server_ca_file names a certificate authority of your own"
+        )
+        detail = f"{shown}: TLS: {_told(error)}; {mend}"
+        raise ServerFault(PrmFailure.REFUSED, detail) from error
+    except aiohttp.ClientConnectorDNSError as error:
+        detail = f"{shown}: name resolution failed: {_told(error.os_error)}"
+        raise ServerFault(PrmFailure.REFUSED, detail, passing=True) from error
+    except aiohttp.ClientConnectorError as error:
+        refused = isinstance(error.os_error, ConnectionRefusedError)
+        what = "connection refused" if refused else f"cannot connect: {_told(error.os_error)}"
+        raise ServerFault(PrmFailure.REFUSED, f"{shown}: {what}", passing=True) from error
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, OSError) as error:
+        raise ServerFault(PrmFailure.REFUSED, f"{shown}: connection lost: {_told(error)}", passing=True) from error
+    except aiohttp.ClientError as error:
+        raise ServerFault(PrmFailure.BAD_OUTPUT, f"{shown}: not HTTP: {_told(error)}", passing=True) from error
+
+
+async def _whole(response: aiohttp.ClientResponse, shown: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > MAX_ANSWER:
+            detail = (
+                f"{shown}: an answer of more than {MAX_ANSWER} bytes; lower reward.prm.server_prompts_per_request or "
+                "reward.prm.prompt_logprobs"
+            )
+            raise ServerFault(PrmFailure.BAD_OUTPUT, detail)
+    return b"".join(parts)
+
+
+def answer_of(url: str, status: int, body: bytes) -> Any:
+    """The JSON of an answer.
+
+    Raises:
+        ServerFault: the status is not 200, or the body is no JSON.
+    """
+    if status == 200:
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            detail = f"{url}: the answer of {len(body)} bytes is no JSON: {error}"
+            raise ServerFault(PrmFailure.BAD_OUTPUT, detail, passing=True) from error
+    detail = f"{url}: HTTP {status}: {_server_message(body)}"
+    if status == 408:
+        raise ServerFault(PrmFailure.TIMEOUT, detail, passing=True)
+    if status >= 500 or status == 429:
+        raise ServerFault(PrmFailure.SERVER_ERROR, detail, passing=True)
+    if status in _ABOUT_THE_INPUT:
+        raise ServerFault(PrmFailure.BAD_INPUT, detail, about_input=True)
+    if status in (401, 403):
+        detail += "; the API key is read from the environment variable that reward.prm.server_api_key_env names"
+    raise ServerFault(PrmFailure.REFUSED, detail)
+
+
+def without_password(url: str) -> str:
+    """A URL, or what was to be one, for messages."""
+    return re.sub(r"//[^/?#]*@", "//", url.strip())
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise PrmError(
+                f"reward.prm.server_ca_file={ca_file} cannot be read as PEM certificates: {_told(error)}"
+            ) from error
+    return context
+
+
+def _server_message(body: bytes) -> str:
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        content = json.loads(text)
+        found = content.get("error", content)
+        found = found.get("message", found.get("detail", text)) if isinstance(found, dict) else found
+    except (ValueError, AttributeError):
+        found = text
+    return " ".join(str(found).split())[:_SHOWN] or "no message"
+
+
+def _told(error: BaseException) -> str:
+    return str(error).strip() or type(error).__name__

@@ -1,0 +1,249 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Scores responses with a PRM that vLLM servers hold: token ids go out, numbers or log-probabilities come back."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from verl_prpo.prm.cache import ScoreCache, dialogue_key
+from verl_prpo.prm.encoding.batch import checked_scores, shown_value, take
+from verl_prpo.prm.families import family_setting, resolve_family
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily, checked_family, read_model_config
+from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
+from verl_prpo.prm.server.answers import GENERATED, PATHS, PromptLogprobs, body, rows
+from verl_prpo.prm.server.connection import ServerFault
+from verl_prpo.prm.server.servers import ServedModel, Server, ServerPool
+
+if TYPE_CHECKING:
+    from verl_prpo.settings.prpo import PrmConfig
+
+TRIAL = PrmRequest([{"role": "user", "content": "What is 1 + 1?"}], ["1 + 1 = 2.", " The answer is 2."])
+"""A dialogue that every server must score before the run starts."""
+
+SHARE_OF_TIMEOUT = 0.9
+"""Of `reward.prm.timeout`: what a server still owes by then fails, so that the scores of the others are not lost with
+it when the caller's own wait ends."""
+
+SAME_MODEL = 0.05
+"""Greatest difference between two servers' scores of the trial dialogue, as a share of the range: more than narrow
+floating point accounts for."""
+
+_log = logging.getLogger(__name__)
+
+
+class ServedEngine:
+    """A family without weights and the servers that hold them; belongs to the event loop that first calls it."""
+
+    def __init__(self, family: PrmFamily, pool: ServerPool, model: ServedModel, config: "PrmConfig"):
+        """Args:
+        family: opened, see `PrmFamily.open`; its `max_context` is lowered to what the servers take.
+        pool: of the servers.
+        model: what they serve, as `ServerPool.check` found it.
+        config: `reward.prm`.
+
+        Raises:
+            PrmError: a server cannot give the family's scores.
+        """
+        if family.serving not in PATHS:
+            raise PrmError(
+                f"a vLLM server cannot give the scores of the PRM family {family.name}; set "
+                "reward.prm.engine=in_process and unset reward.prm.server_urls"
+            )
+        self.family = family
+        self.serving = family.serving
+        self.pool = pool
+        self.model = model
+        self.cache = ScoreCache(config.cache_size)
+        self._config = config
+        # Texts are tokenised off the event loop: it would miss the answers to other calls meanwhile. One thread, for a
+        # family's tokenizer may bear no more.
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prm_reader")
+        self._asked: dict[bytes, asyncio.Future[Any]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        if model.max_model_len is not None:
+            appended = len(family.served_ids(Encoded([0], []))) - 1
+            longest = model.max_model_len - appended - GENERATED[self.serving]
+            family.max_context = min(family.max_context, longest)
+
+    async def try_servers(self) -> None:
+        """Have every server score a trial dialogue, within one `server_request_timeout`.
+
+        Raises:
+            PrmError: which server cannot and what it answered, or that the servers' scores differ.
+        """
+        encoded = self.family.encode(TRIAL.messages, TRIAL.segments)
+        if len(encoded.input_ids) > self.family.max_context:
+            raise PrmError(
+                f"the PRM reads at most {self.family.max_context} tokens, and a dialogue of one line has "
+                f"{len(encoded.input_ids)}; raise the servers' --max-model-len (now {self.model.max_model_len})"
+            )
+        servers = self.pool.servers
+        scores = await asyncio.gather(*(self._trial_scores(server, encoded) for server in servers))
+        low, high = self.family.score_range
+        for server, found in zip(servers, scores, strict=True):
+            if max(abs(x - y) for x, y in zip(found, scores[0], strict=True)) > SAME_MODEL * (high - low):
+                raise PrmError(
+                    f"the PRM servers {servers[0].shown} and {server.shown} give different scores for the same "
+                    f"dialogue ({scores[0]} and {found}); serve the same weights at all of reward.prm.server_urls"
+                )
+
+    async def _trial_scores(self, server: Server, encoded: Encoded) -> list[float]:
+        deadline = asyncio.get_running_loop().time() + self._config.server_request_timeout
+        (output,) = await self._ask([encoded], deadline, server)
+        result = output if isinstance(output, PrmResult) else checked_scores(self.family, encoded, output)
+        if isinstance(result, PrmResult):
+            raise PrmError(
+                f"the PRM server {server.shown} is up, but does not score as the family {self.family.name} needs it "
+                f"(model {self.model.name}, {PATHS[self.serving]}): {result.detail}{self._started_otherwise(result)}"
+            )
+        return result
+
+    def _started_otherwise(self, result: PrmResult) -> str:
+        """What to do about a server without the family's path."""
+        if result.failure is not PrmFailure.REFUSED:
+            return ""
+        return f"; start vLLM {'with' if self.serving == 'pooling' else 'without'} --runner pooling"
+
+    async def close(self) -> None:
+        """Close the connections; what is still being asked fails."""
+        self._reader.shutdown(wait=False)
+        await self.pool.close()
+
+    async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
+        """One result per request, in their order, within `reward.prm.timeout`; calls may overlap.
+
+        Raises:
+            PrmError: the family raises one.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._config.timeout * SHARE_OF_TIMEOUT
+        settings = (self.family, self.cache, requests, self._config.overlong)
+        batch = await loop.run_in_executor(self._reader, take, *settings)
+        return batch.results(await self._outputs(batch.todo, deadline))
+
+    async def _outputs(self, dialogues: Sequence[Encoded], deadline: float) -> list[Any]:
+        """For each dialogue its scores as the server gave them, or a failure; one that is already asked is awaited."""
+        loop = asyncio.get_running_loop()
+        keys = [dialogue_key(encoded) for encoded in dialogues]
+        outputs: list[Any] = [self.cache.get(key) for key in keys]  # what came while these dialogues were read
+        new = [i for i, key in enumerate(keys) if outputs[i] is None and key not in self._asked]
+        for i in new:
+            self._asked[keys[i]] = loop.create_future()
+        answers = {i: self._asked[key] for i, key in enumerate(keys) if outputs[i] is None}
+        for part in self._parts(new):
+            # A task of its own, so that a caller that gives up takes nothing from another that waits for the same.
+            task = loop.create_task(self._settle([keys[i] for i in part], [dialogues[i] for i in part], deadline))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        found = await asyncio.gather(*(asyncio.shield(answer) for answer in answers.values()))
+        for i, output in zip(answers, found, strict=True):
+            outputs[i] = output
+        return outputs
+
+    def _parts(self, indices: list[int]) -> Iterable[list[int]]:
+        """Shares for one request each: as large as may be, and spread over the servers that have nothing to do."""
+        idle = sum(server.requests == 0 for server in self.pool.servers)
+        size = min(self._config.server_prompts_per_request, math.ceil(len(indices) / max(idle, 1)) or 1)
+        return (indices[i : i + size] for i in range(0, len(indices), size))
+
+    async def _settle(self, keys: list[bytes], dialogues: list[Encoded], deadline: float) -> None:
+        outputs: list[Any] = [PrmResult(None, PrmFailure.ENGINE_ERROR, "the engine was stopped")] * len(keys)
+        try:
+            outputs = await self._ask(dialogues, deadline)
+        except Exception as error:  # of the family, on what it is to send
+            _log.exception("the PRM's servers cannot be asked")
+            outputs = [PrmResult(None, PrmFailure.ENGINE_ERROR, f"{type(error).__name__}: {error}")] * len(keys)
+        finally:
+            for key, output in zip(keys, outputs, strict=True):
+                self._asked.pop(key).set_result(output)
+
+    async def _ask(self, dialogues: list[Encoded], deadline: float, only: Server | None = None) -> list[Any]:
+        ids = [list(self.family.served_ids(encoded)) for encoded in dialogues]
+        request = body(self.serving, self.model.name, ids, self._config.prompt_logprobs)
+        try:
+            answer = await self.pool.post(PATHS[self.serving], request, sum(map(len, ids)), deadline, only)
+        except ServerFault as fault:
+            if fault.about_input and len(dialogues) > 1:  # of one dialogue, most likely; the others are not to suffer
+                half = len(dialogues) // 2
+                parts = (dialogues[:half], dialogues[half:])
+                first, second = await asyncio.gather(*(self._ask(part, deadline, only) for part in parts))
+                return first + second
+            return [PrmResult(None, fault.kind, fault.detail)] * len(dialogues)
+        found = rows(self.serving, answer, len(dialogues))
+        if isinstance(found, PrmResult):
+            return [found] * len(dialogues)
+        return [self._scores(encoded, row) for encoded, row in zip(dialogues, found, strict=True)]
+
+    def _scores(self, encoded: Encoded, row: Any) -> Any:
+        try:
+            if isinstance(row, PromptLogprobs):
+                row.require_prompt(self.family.served_ids(encoded))
+            return self.family.served_scores(encoded, row)
+        except ValueError as error:
+            detail = str(error)
+        except Exception as error:  # a row of another shape than the family expects
+            detail = f"{shown_value(row)} cannot be read as scores: {type(error).__name__}: {error}"
+        return PrmResult(None, PrmFailure.BAD_OUTPUT, f"{self.family.name}: {detail}")
+
+
+async def open_served_engine(config: "PrmConfig", urls: Sequence[str]) -> ServedEngine:
+    """The engine of a configuration, its servers checked.
+
+    Args:
+        config: `reward.prm`.
+        urls: base URLs of the servers.
+
+    Raises:
+        PrmError: a server that is not up, or a family that does not fit; the message names the setting.
+    """
+    if not config.model_path:
+        raise PrmError(
+            "reward.prm.model_path is not set; a served PRM's tokenizer and config are read from it, so give the hub "
+            "name or folder that the servers were started with"
+        )
+    pool = ServerPool(config, urls)
+    try:
+        model = await pool.check()  # first: it is quick, and a hub is not
+        family = resolve_family(config).open(
+            config.model_path, trust_remote_code=config.trust_remote_code, **config.family_options
+        )
+        if family.serving == "prompt_logprobs":
+            _require_vocabulary(config)
+        engine = ServedEngine(checked_family(family, family_setting(config)), pool, model, config)
+        await engine.try_servers()
+    except BaseException:
+        await pool.close()
+        raise
+    return engine
+
+
+def require_servers(config: "PrmConfig") -> None:
+    """Stop at once, before anything is started, when a server of `reward.prm.server_urls` cannot be used.
+
+    Raises:
+        PrmError: the servers, each with its URL and the reason.
+    """
+
+    async def check() -> None:
+        pool = ServerPool(config, config.server_urls)
+        try:
+            await pool.check()
+        finally:
+            await pool.close()
+
+    with ThreadPoolExecutor(max_workers=1) as thread:  # the caller may have an event loop of its own
+        thread.submit(asyncio.run, check()).result()
+
+
+def _require_vocabulary(config: "PrmConfig") -> None:
+    """Asked for more log-probabilities than there are tokens, vLLM's engine does not refuse but ends."""
+    size = read_model_config(config.model_path or "").get("vocab_size")
+    if isinstance(size, int) and config.prompt_logprobs > size:
+        raise PrmError(
+            f"reward.prm.prompt_logprobs={config.prompt_logprobs} is more than the {size} tokens of the vocabulary of "
+            f"reward.prm.model_path={config.model_path}; lower it, or set it to -1 for all of them"
+        )

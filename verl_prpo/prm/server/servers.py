@@ -1,0 +1,260 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Several servers of one model behind one call: load spread by work in flight, faults that can pass tried again.
+
+A server that fails rests for a while, longer each time in a row, and then gets one request at a time until it answers.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from yarl import URL
+
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.prm.results import PrmFailure
+from verl_prpo.prm.server.connection import ServerFault, answer_of, exchange, open_session, without_password
+
+if TYPE_CHECKING:
+    from verl_prpo.settings.prpo import PrmConfig
+
+CHECK_TIMEOUT = 15.0
+"""Seconds in which every server must have answered the check at start."""
+
+BACKOFF = 0.5
+"""Longest pause before the first retry, in seconds; doubled with each, up to `MAX_BACKOFF`."""
+
+MAX_BACKOFF = 10.0
+
+REST = 0.5
+"""Seconds for which a server rests after a first fault; doubled with each in a row, up to `MAX_REST`."""
+
+MAX_REST = 15.0
+
+_NO_HEALTH_ROUTE = (401, 403, 404, 405)
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """The model that the servers hold.
+
+    Attributes:
+        name: what requests call it.
+        max_model_len: longest sequence that every server takes, in tokens; None when they do not say.
+    """
+
+    name: str
+    max_model_len: int | None
+
+
+@dataclass
+class Server:
+    """One server as its clients see it: its base URL, the work in flight there, and its faults in a row."""
+
+    url: str
+    requests: int = 0
+    work: int = 0
+    faults: int = 0
+    resting_until: float = 0.0
+
+    @property
+    def shown(self) -> str:
+        """The URL without a password in it."""
+        return without_password(self.url)
+
+
+class ServerPool:
+    """The servers; belongs to the event loop that first uses it."""
+
+    def __init__(self, config: "PrmConfig", urls: Sequence[str]):
+        """Args:
+        config: `reward.prm`, of which `server_concurrency`, `server_request_timeout`, `server_retries`, the API key and
+            the certificates are used.
+        urls: base URLs; one that ends in /v1 means the same server as without.
+
+        Raises:
+            PrmError: a URL that cannot be read, or none.
+        """
+        self._config = config
+        self.servers = [Server(url) for url in dict.fromkeys(map(_base_url, urls))]
+        if not self.servers:
+            raise PrmError("no server of the PRM is given; set reward.prm.server_urls")
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+        self._changed = asyncio.Event()
+
+    async def close(self) -> None:
+        """Close the connections; requests that are under way fail."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def check(self) -> ServedModel:
+        """Ask every server for its health and its model.
+
+        Raises:
+            PrmError: the servers that do not answer within `CHECK_TIMEOUT` or not as they should, each with its URL and
+                the reason; or their models do not match `reward.prm.server_model` or each other.
+        """
+        self._open()  # a missing key is no server's fault
+        found = await asyncio.gather(*(self._model_of(server) for server in self.servers), return_exceptions=True)
+        faults = [str(fault) for fault in found if isinstance(fault, ServerFault | PrmError)]
+        for fault in found:
+            if isinstance(fault, BaseException) and not isinstance(fault, ServerFault | PrmError):
+                raise fault
+        if faults:
+            down = any(isinstance(f, ServerFault) and (f.passing or f.kind is PrmFailure.TIMEOUT) for f in found)
+            mend = ". Start them, or correct reward.prm.server_urls" if down else ""
+            raise PrmError(
+                f"{len(faults)} of the PRM's {len(self.servers)} servers cannot be used: {'; '.join(faults)}{mend}"
+            )
+        models = [model for model in found if isinstance(model, ServedModel)]
+        if len({model.name for model in models}) > 1:
+            listed = "; ".join(f"{s.shown}: {model.name}" for s, model in zip(self.servers, models, strict=True))
+            raise PrmError(
+                f"the PRM's servers hold different models ({listed}); serve one model, or one name with vLLM's "
+                "--served-model-name, and set reward.prm.server_model to it"
+            )
+        lengths = [model.max_model_len for model in models if model.max_model_len is not None]
+        return ServedModel(models[0].name, min(lengths, default=None))
+
+    async def post(self, path: str, body: Any, work: int, deadline: float, only: Server | None = None) -> Any:
+        """The JSON that one of the servers answers.
+
+        Args:
+            path: such as "/pooling".
+            body: sent as JSON.
+            work: size of the request in tokens, by which the load is spread.
+            deadline: time of the event loop's clock after which nothing is sent or waited for.
+            only: the server to ask, when it must be that one.
+
+        Raises:
+            ServerFault: the last fault, once no retry is left or none would help. Another server may help even where
+                the same one would not: it lacks the model, or the key.
+        """
+        loop = asyncio.get_running_loop()
+        last: Server | None = None
+        tries = 0
+        while True:
+            server = await self._take(work, deadline, [only] if only else self.servers, last)
+            tries += 1
+            try:
+                answer = await self._request(server, path, body, deadline)
+            except ServerFault as fault:
+                self._note(server, fault)
+                elsewhere = not fault.about_input and only is None and len(self.servers) > 1 and not self._closed
+                helps = (fault.passing or elsewhere) and tries <= self._config.server_retries
+                pause = random.uniform(0, min(MAX_BACKOFF, BACKOFF * 2 ** min(tries - 1, 32)))
+                if not helps or loop.time() + pause >= deadline:
+                    fault.detail += f" (tried {tries} times)" if tries > 1 else ""
+                    raise
+                last = server
+            else:
+                server.faults = 0
+                return answer
+            finally:
+                self._give_back(server, work)
+            await asyncio.sleep(pause)
+
+    async def _request(self, server: Server, path: str, body: Any, deadline: float) -> Any:
+        left = deadline - asyncio.get_running_loop().time()
+        timeout = min(self._config.server_request_timeout, max(left, 0.001))
+        status, content = await exchange(self._open(), "POST", server.url + path, timeout, body)
+        return answer_of(server.shown + path, status, content)
+
+    async def _take(self, work: int, deadline: float, among: Sequence[Server], last: Server | None) -> Server:
+        loop = asyncio.get_running_loop()
+        while loop.time() < deadline:
+            server = self._free(among, last)
+            if server is not None:
+                server.requests += 1
+                server.work += work
+                return server
+            waking = [deadline, *(s.resting_until for s in among if s.resting_until > loop.time())]
+            try:
+                await asyncio.wait_for(self._changed.wait(), max(min(waking) - loop.time(), 0.001))
+            except asyncio.TimeoutError:
+                pass
+        limit = f"reward.prm.timeout={self._config.timeout:g} s"
+        detail = f"none of {len(among)} servers had room for the request before {limit} ran out"
+        raise ServerFault(PrmFailure.TIMEOUT, detail)
+
+    def _free(self, among: Sequence[Server], last: Server | None) -> Server | None:
+        """The server with the least work that has room; one that failed only where no other is left."""
+        now = asyncio.get_running_loop().time()
+        awake = [server for server in among if server.resting_until <= now] or among
+        free = [
+            server for server in awake if server.requests < (1 if server.faults else self._config.server_concurrency)
+        ]
+        retry = last is not None
+        return min(
+            free,
+            key=lambda server: (server is last, retry and server.faults, server.work, server.requests),
+            default=None,
+        )
+
+    def _give_back(self, server: Server, work: int) -> None:
+        server.requests -= 1
+        server.work -= work
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _note(self, server: Server, fault: ServerFault) -> None:
+        if not fault.about_input:  # one that refuses everything at once would otherwise be the least busy
+            server.faults += 1
+            rest = min(MAX_REST, REST * 2 ** min(server.faults - 1, 32))
+            server.resting_until = asyncio.get_running_loop().time() + rest
+        else:
+            server.faults = 0  # it answered
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ServerFault(PrmFailure.ENGINE_ERROR, "the connections to the PRM's servers were closed")
+        if self._session is None:
+            self._session = open_session(self._config)
+        return self._session
+
+    async def _model_of(self, server: Server) -> ServedModel:
+        try:
+            return await asyncio.wait_for(self._ask_model(server), CHECK_TIMEOUT)
+        except asyncio.TimeoutError:
+            detail = f"{server.shown}: timeout, no answer to the check within {CHECK_TIMEOUT:g} s"
+            raise ServerFault(PrmFailure.TIMEOUT, detail) from None
+
+    async def _ask_model(self, server: Server) -> ServedModel:
+        session = self._open()
+        status, body = await exchange(session, "GET", server.url + "/health", CHECK_TIMEOUT)
+        if status != 200 and status not in _NO_HEALTH_ROUTE:  # a router may have no such route
+            raise ServerFault(PrmFailure.SERVER_ERROR, f"{server.shown}/health: HTTP {status}")
+        status, body = await exchange(session, "GET", server.url + "/v1/models", CHECK_TIMEOUT)
+        listed = answer_of(server.shown + "/v1/models", status, body)
+        try:
+            models = {str(model["id"]): model.get("max_model_len") for model in listed["data"]}
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ServerFault(PrmFailure.BAD_OUTPUT, f"{server.shown}/v1/models lists no models") from error
+        wanted = self._config.server_model
+        names = ", ".join(models) or "none"
+        if wanted is None and len(models) != 1:
+            raise PrmError(f"{server.shown} serves {len(models)} models ({names}); set reward.prm.server_model to one")
+        if wanted is not None and wanted not in models:
+            raise PrmError(f"{server.shown} does not serve reward.prm.server_model={wanted}, but {names}")
+        name = wanted if wanted is not None else next(iter(models))
+        length = models[name]
+        return ServedModel(name, length if isinstance(length, int) and length > 0 else None)
+
+
+def _base_url(url: str) -> str:
+    try:
+        parsed = URL(url.strip())
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ValueError("it must be http:// or https:// with a host")
+        if parsed.query_string or parsed.fragment:
+            raise ValueError("a base URL ends before ? and #; a key goes under reward.prm.server_api_key_env")
+    except ValueError as error:
+        shown = without_password(url).partition("?")[0]
+        raise PrmError(f"reward.prm.server_urls: {shown!r} is no URL of a server: {error}") from error
+    return str(parsed).rstrip("/").removesuffix("/v1")

@@ -1,0 +1,92 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of the reward manager `math_verifier`, and what of verl's configuration they cannot go with."""
+
+import math
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from verl_prpo.outcome.scorer import TIMEOUT
+from verl_prpo.settings.typed import ConfigError, at_least, positive, typed_section
+
+MANAGER = "math_verifier"
+_SECTION = f"reward.{MANAGER}"
+
+
+@dataclass
+class MathVerifierConfig:
+    """`reward.math_verifier`: what a right and a wrong answer are worth."""
+
+    correct: float = 1.0
+    """Reward of a right answer."""
+
+    wrong: float = -1.0
+    """Reward of a wrong one, or of none. The paper's -1; 0.0 for rewards of 1 and 0."""
+
+    length_penalty_threshold: int | None = None
+    """Tokens of a response up to which it is not penalised; above, its length divided by this is subtracted from the
+    reward, right or wrong. null penalises none."""
+
+    timeout: float = TIMEOUT
+    """Longest comparison of one answer with math-verify, in seconds; one that takes longer counts as wrong."""
+
+
+def math_verifier_config(reward: DictConfig | dict | None) -> MathVerifierConfig:
+    """The typed `reward.math_verifier` of verl's `reward` section.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or out of range.
+    """
+    config = typed_section(_SECTION, MathVerifierConfig, reward.get(MANAGER) if reward is not None else None)
+    for name in ("correct", "wrong"):
+        if not math.isfinite(getattr(config, name)):
+            raise ConfigError(f"{_SECTION}.{name}={getattr(config, name)} must be a finite number")
+    if not config.correct > config.wrong:
+        raise ConfigError(f"{_SECTION}.correct={config.correct:g} must be more than {_SECTION}.wrong={config.wrong:g}")
+    if config.length_penalty_threshold is not None:
+        at_least(f"{_SECTION}.length_penalty_threshold", config.length_penalty_threshold, 1)
+    positive(f"{_SECTION}.timeout", config.timeout)
+    return config
+
+
+def uses_math_verifier(config: DictConfig) -> bool:
+    """Whether a verl configuration names this manager, for itself or as the one that `prm` wraps."""
+    reward = config.get("reward") or {}
+    managers = (reward.get("reward_manager"), (reward.get("prm") or {}).get("outcome_reward_manager"))
+    return any(isinstance(named, (dict, DictConfig)) and named.get("name") == MANAGER for named in managers)
+
+
+def check_math_verifier(config: DictConfig) -> None:
+    """Hold a verl configuration against what this manager needs; does nothing where it is not used.
+
+    Args:
+        config: the whole configuration.
+
+    Raises:
+        ConfigError: the first thing that cannot work, with the key to change.
+    """
+    if not uses_math_verifier(config):
+        return
+    math_verifier_config(config.reward)
+    custom = (config.reward.get("custom_reward_function") or {}).get("path")
+    if custom:
+        raise ConfigError(
+            f"reward.custom_reward_function.path={custom} and reward.reward_manager.name={MANAGER} would both decide "
+            "which answers are right; leave the first unset, or set reward.reward_manager.name=naive"
+        )
+    by_prpo = config.algorithm.get("adv_estimator") == "prpo"
+    is_prm = by_prpo and (config.reward.get("prm") or {}).get("engine") == "reward_model"
+    if (config.reward.get("reward_model") or {}).get("enable") and not is_prm:
+        raise ConfigError(
+            f"reward.reward_model.enable=True makes verl bypass reward.reward_manager.name={MANAGER}; set "
+            "reward.reward_model.enable=False"
+        )
+
+
+def unread_settings(config: DictConfig) -> list[str]:
+    """A line for the user whose `reward.math_verifier` is not read, because another manager gives the rewards."""
+    if uses_math_verifier(config) or (config.get("reward") or {}).get(MANAGER) is None:
+        return []
+    name = config.reward.reward_manager.name
+    return [f"{_SECTION} is not read with reward.reward_manager.name={name}; set reward.reward_manager.name={MANAGER}"]

@@ -1,0 +1,298 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Alarms: what in the metrics of the last steps says that the training signal has gone wrong.
+
+Each alarm is a rule over a window of steps (`algorithm.prpo.alarm_window`) and one line for people: what was seen, what
+it may mean, what helps. docs/metrics.md has the table. Pure logic: the trainer hands in metrics and prints the lines.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from verl_prpo.settings.prpo import PrpoConfig
+
+TREND = 2.5
+"""Standard deviations of the Mann-Kendall statistic from which on a series rises or falls: by chance in 0.6% of the
+windows of a series without trend."""
+LEAST_RISE = 0.1
+"""Least rise of the PRM's mean over a window, in standard deviations of its segment scores."""
+LEAST_FALL = 0.02
+"""Least fall of the outcome over a window, as a share of the range of outcomes."""
+CORRELATION = -0.1
+"""Mean correlation of process and outcome below which they contradict each other."""
+CERTAIN = 3.0
+"""Standard errors by which that mean has to be below 0: few responses a step make a noisy correlation."""
+SIGN_FLIPS = 0.4
+"""Mean share of tokens from which on the PRM outvotes the outcome."""
+ALL_EQUAL = 0.8
+"""Mean share of groups that agree from which on the outcome says next to nothing."""
+AT_MIN_GAP = 0.9
+"""Mean share of cuts exactly `min_gap` apart from which on they follow the gap rather than the signal."""
+TRUNCATED = 0.2
+"""Mean share of truncated responses from which on many are paid without an end to judge."""
+SHORTER = 0.5
+"""Share of the first window's response length below which responses have collapsed."""
+SURER = 0.25
+"""Share of the first window's entropy below which the policy has."""
+
+PAGE = "docs/metrics.md"
+
+
+class Window:
+    """The metrics of the last steps."""
+
+    def __init__(self, size: int):
+        self._steps: deque[tuple[int, dict[str, float]]] = deque(maxlen=size)
+        self._first: dict[str, float] = {}
+
+    def add(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Take in a step; the oldest one leaves."""
+        self._steps.append((step, dict(metrics)))
+        if self.full:
+            for name in ("response_length/mean", "actor/entropy"):
+                if np.isfinite(mean := self.mean(name)):  # a metric may begin later than the run
+                    self._first.setdefault(name, mean)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many steps as the window holds."""
+        return len(self._steps) == self._steps.maxlen
+
+    @property
+    def span(self) -> str:
+        """Its first and last step."""
+        return f"steps {self._steps[0][0]} to {self._steps[-1][0]}"
+
+    def series(self, name: str) -> np.ndarray:
+        """A metric's values, oldest first; empty unless at least half of the steps have it."""
+        values = [float(metrics[name]) for _, metrics in self._steps if name in metrics]
+        found = np.array([value for value in values if np.isfinite(value)])
+        return found if 2 * len(found) >= len(self._steps) else found[:0]
+
+    def mean(self, name: str) -> float:
+        """NaN where `series` is empty: it compares as False with any bound."""
+        values = self.series(name)
+        return float(values.mean()) if len(values) else float("nan")
+
+    def share_of_first(self, name: str) -> tuple[float, float]:
+        """A metric's mean now and in the first full window that has it."""
+        return self.mean(name), self._first.get(name, float("nan"))
+
+
+class Alarms:
+    """Watches a run, from its start or from where it was resumed.
+
+    Attributes:
+        sounding: names of the alarms whose rule holds at the last step, whether a line was said or not.
+    """
+
+    def __init__(self, settings: PrpoConfig):
+        self.sounding: list[str] = []
+        self._settings = settings
+        self._window = Window(settings.alarm_window)
+        self._silent: dict[str, tuple[int, int]] = {}  # until which step, for how many the next time
+        self._weighed = False
+
+    def observe(self, step: int, metrics: Mapping[str, float]) -> list[str]:
+        """Take in a step's metrics.
+
+        Args:
+            step: its number.
+            metrics: as verl logs them; what is absent sounds no alarm.
+
+        Returns:
+            Lines to print: one for each alarm that sounds and was not said of late. The same alarm is said again after
+            a window at the earliest, and after twice as many steps each time. `half_weight` needs one step alone and
+            is said once.
+        """
+        lines = []
+        self.sounding = []
+        if half := half_weight(metrics, self._settings):
+            self.sounding.append("half_weight")
+            if not self._weighed:
+                self._weighed = True
+                lines.append(f"ALARM half_weight, step {step}: {half} See {PAGE}.")
+        self._window.add(step, metrics)
+        if not self._window.full:
+            return lines
+        found = {name: rule(self._window, self._settings) for name, rule in RULES.items()}
+        trends = [name for name, line in found.items() if line is not None]
+        self.sounding += trends
+        for name in trends:
+            until, pause = self._silent.get(name, (step, self._settings.alarm_window))
+            if step >= until:
+                self._silent[name] = (step + pause, 2 * pause)
+                again = f"Not said again before step {step + pause}."
+                lines.append(f"ALARM {name}, {self._window.span}: {found[name]} See {PAGE}. {again}")
+        return lines
+
+
+def half_weight(metrics: Mapping[str, float], settings: PrpoConfig) -> str | None:
+    """What to say when outcome rewards span 0 to 1 where the paper's span -1 to +1, and nothing makes up for it."""
+    spans = (metrics.get("critic/score/min"), metrics.get("critic/score/max"))
+    shifts = settings.credit in ("prpo", "prm_avg_prpo") and settings.outcome_norm == "mean"
+    if spans != (0.0, 1.0) or not shifts or settings.outcome_weight != 1.0:
+        return None
+    return (
+        "outcome rewards lie between 0 and 1, so beside the process rewards they weigh half of what they do in the "
+        "paper, whose rewards are -1 and +1. Set algorithm.prpo.outcome_weight=2.0: too little weight on the outcome "
+        "lets a policy please the PRM at its expense."
+    )
+
+
+def trend(values: np.ndarray) -> tuple[float, float]:
+    """Whether a series rises or falls, robust to outliers and to the shape of the noise.
+
+    Args:
+        values: float `[n]`, evenly spaced.
+
+    Returns:
+        The Mann-Kendall statistic in standard deviations, corrected for ties: near 0 without trend, whatever the
+        distribution of independent noise. And the change over the series by Theil and Sen: the median slope between two
+        values times n - 1.
+    """
+    n = len(values)
+    if n < 3:
+        return 0.0, 0.0
+    earlier, later = np.triu_indices(n, 1)
+    differences = values[later] - values[earlier]
+    score = np.sign(differences).sum()
+    ties = np.unique(values, return_counts=True)[1]
+    variance = (n * (n - 1) * (2 * n + 5) - (ties * (ties - 1) * (2 * ties + 5)).sum()) / 18
+    z = (score - np.sign(score)) / np.sqrt(variance) if variance > 0 else 0.0
+    return float(z), float(np.median(differences / (later - earlier)) * (n - 1))
+
+
+def _against_outcome(window: Window, _: PrpoConfig) -> str | None:
+    prm, outcome, range_of_outcomes = window.series("prpo/process_score/mean"), window.series("prpo/verdict/right"), 1.0
+    if not len(outcome):  # nothing says which responses are right: the rewards, penalties and all
+        outcome = window.series("critic/score/mean")
+        highest, lowest = window.series("critic/score/max"), window.series("critic/score/min")
+        range_of_outcomes = highest.max() - lowest.min() if len(highest) and len(lowest) else 0.0
+    (rises, rise), (falls, fall) = trend(prm), trend(outcome)
+    if rises < TREND or falls > -TREND:
+        return None
+    if rise < LEAST_RISE * np.nan_to_num(window.mean("prpo/process_score/std")):
+        return None
+    if -fall < LEAST_FALL * range_of_outcomes:
+        return None
+    return (
+        f"the PRM's mean score rose by {rise:.3g} (now {prm[-1]:.3g}) while the outcome fell by {-fall:.3g} (now "
+        f"{outcome[-1]:.3g}). The policy may be learning to please the PRM: look at the wrong answers it likes, raise "
+        "algorithm.prpo.outcome_weight, or cut elsewhere (algorithm.prpo.segmenter)."
+    )
+
+
+def _contradicts_outcome(window: Window, _: PrpoConfig) -> str | None:
+    values = window.series("prpo/process_outcome_corr")
+    if len(values) < 2:
+        return None
+    mean, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+    if mean > CORRELATION or mean + CERTAIN * error > 0:
+        return None
+    return (
+        f"process scores and outcomes correlate by {mean:.2f} on average. The PRM may be read in the wrong way or be "
+        "at a loss on these problems: hold it against its labels with verl-prpo doctor and verl-prpo calibrate, check "
+        "reward.prm.family."
+    )
+
+
+def _flips_signs(window: Window, _: PrpoConfig) -> str | None:
+    share = window.mean("prpo/sign_flip")
+    if not share > SIGN_FLIPS:
+        return None
+    return (
+        f"{share:.0%} of the tokens get an advantage of the opposite sign of GRPO's. The PRM outvotes the outcome: "
+        "raise algorithm.prpo.outcome_weight (2.0 for a verifier that gives 1 and 0), or set "
+        "algorithm.prpo.prior_mean and prior_std to what verl-prpo calibrate says."
+    )
+
+
+def _groups_agree(window: Window, _: PrpoConfig) -> str | None:
+    share = window.mean("prpo/group/all_equal")
+    if not share > ALL_EQUAL:
+        return None
+    return (
+        f"in {share:.0%} of the groups all outcomes are equal, and the PRM decides alone. The problems are too hard or "
+        "too easy: take others, raise actor_rollout_ref.rollout.n, or set algorithm.prpo.skip_all_equal_groups=True."
+    )
+
+
+def _truncated(window: Window, settings: PrpoConfig) -> str | None:
+    share = window.mean("prpo/truncated")
+    if not share > TRUNCATED or settings.skip_truncated_responses:
+        return None
+    return (
+        f"{share:.0%} of the responses are cut off by a length limit. Their last segment is not judged, so running "
+        "into the limit costs them nothing there: raise data.max_response_length, or set "
+        "++algorithm.prpo.skip_truncated_responses=True."
+    )
+
+
+def _one_segment(window: Window, settings: PrpoConfig) -> str | None:
+    wanted = {
+        "single": 1,
+        "uniform": settings.num_segments,
+        "random": settings.num_segments,
+        "entropy": settings.max_anchors + 1,
+        "surprisal": settings.max_anchors + 1,
+    }
+    most = window.series("prpo/segments/max")
+    if wanted.get(settings.segmenter, 2) < 2 or not len(most) or most.max() > 1:
+        return None
+    mend = {
+        "text": "the responses hold none of algorithm.prpo.delimiters",
+        "tokens": "the responses hold none of algorithm.prpo.delimiter_token_ids",
+    }.get(settings.segmenter, f"they are shorter than algorithm.prpo.min_gap={settings.min_gap} allows, or collapsed")
+    length = window.mean("prpo/segment_length/mean")
+    return (
+        f"every response is one segment (of {length:.0f} tokens), so that the PRM judges responses as a whole: {mend}."
+    )
+
+
+def _cuts_at_gap(window: Window, settings: PrpoConfig) -> str | None:
+    share = window.mean("prpo/segments/at_min_gap")
+    if not share > AT_MIN_GAP:
+        return None
+    return (
+        f"{share:.0%} of the cuts lie exactly algorithm.prpo.min_gap={settings.min_gap} tokens apart: they follow the "
+        "gap, not the signal. Lower algorithm.prpo.max_anchors, or set min_gap to the length of a step."
+    )
+
+
+def _shorter(window: Window, _: PrpoConfig) -> str | None:
+    now, first = window.share_of_first("response_length/mean")
+    if not now < SHORTER * first:
+        return None
+    return (
+        f"responses have {now:.0f} tokens on average, {first:.0f} in the first window. A PRM that likes short answers, "
+        "or a mean of z above 0 (prpo/process_advantage/mean), brings this about: read some of them, set "
+        "algorithm.prpo.prior_mean to what verl-prpo calibrate says."
+    )
+
+
+def _surer(window: Window, _: PrpoConfig) -> str | None:
+    now, first = window.share_of_first("actor/entropy")
+    if not now < SURER * first:
+        return None
+    return (
+        f"the policy's entropy is {now:.3g} nats on average, {first:.3g} in the first window; it explores little. If "
+        "accuracy no longer rises, lower actor_rollout_ref.actor.optim.lr or add a KL term "
+        "(actor_rollout_ref.actor.use_kl_loss=True)."
+    )
+
+
+RULES: dict[str, Callable[[Window, PrpoConfig], str | None]] = {
+    "prm_up_outcome_down": _against_outcome,
+    "anti_correlation": _contradicts_outcome,
+    "sign_flips": _flips_signs,
+    "all_equal_groups": _groups_agree,
+    "truncated_responses": _truncated,
+    "single_segments": _one_segment,
+    "min_gap_segments": _cuts_at_gap,
+    "length_collapse": _shorter,
+    "entropy_collapse": _surer,
+}
+"""Each alarm's rule: what was seen and what helps, or None."""

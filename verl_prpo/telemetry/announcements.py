@@ -1,0 +1,62 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the first step of a run says of its settings, now that there are responses to hold them against."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from verl_prpo.outcome.verdicts import VerdictReader
+from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.step.scored_batch import ScoredBatch
+
+
+class Announcements:
+    """Lines for people, each said once, or again when what it says has changed."""
+
+    def __init__(self, settings: PrpoConfig):
+        self._settings = settings
+        self._rule: tuple[Any, ...] | None = None
+        self._counted = False
+
+    def on_verdicts(self, reader: VerdictReader) -> list[str]:
+        """Which responses count as right: at the first step, and when a new value of the reward changes it."""
+        if reader.rule == self._rule:
+            return []
+        self._rule = reader.rule
+        return [reader.explain()]
+
+    def on_responses(self, scored: ScoredBatch) -> list[str]:
+        """How often the delimiters of the segmenter occur in the first step's responses."""
+        if self._counted:
+            return []
+        self._counted = True
+        real = [row for row, is_real in enumerate(scored.rows.real) if is_real]
+        if self._settings.segmenter == "text":
+            texts = ["".join(result.texts) for row in real if (result := scored.results[row]) is not None]
+            return delimiter_lines(self._settings.delimiters, texts)
+        if self._settings.segmenter == "tokens":
+            return token_lines(self._settings.delimiter_token_ids, [scored.rows.response_ids[row] for row in real])
+        return []
+
+
+def delimiter_lines(delimiters: Sequence[str], responses: Sequence[str]) -> list[str]:
+    """For each delimiter how often it occurs in responses, and a warning where it never does."""
+    counts = [[response.count(delimiter) for response in responses] for delimiter in delimiters]
+    key = "algorithm.prpo.delimiters"
+    return [_line(f"{key}: {text!r}", found, key) for text, found in zip(delimiters, counts, strict=True)]
+
+
+def token_lines(token_ids: Sequence[int], responses: Sequence[Sequence[int]]) -> list[str]:
+    """The same for delimiters that are token ids."""
+    counts = [[list(response).count(token) for response in responses] for token in token_ids]
+    key = "algorithm.prpo.delimiter_token_ids"
+    return [_line(f"{key}: {token}", found, key) for token, found in zip(token_ids, counts, strict=True)]
+
+
+def _line(name: str, counts: Sequence[int], key: str) -> str:
+    if any(counts):
+        return f"{name} occurs {sum(counts)} times, in {sum(map(bool, counts))} of {len(counts)} responses"
+    return (
+        f"WARNING {name} occurs in none of {len(counts)} responses, so it cuts nothing. Look at what the policy writes "
+        f"between its steps, and set {key} to that"
+    )

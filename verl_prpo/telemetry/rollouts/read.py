@@ -1,0 +1,144 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rollout dumps: what `trainer.rollout_data_dir` holds of each response, read back as plain data.
+
+verl writes a file per step, `{step}.jsonl`, and in it a line per response; this package adds the column `prpo`, the
+record of what became of the response on its way to the actor (docs/rollouts.md has the format).
+
+    from verl_prpo.telemetry.rollouts.read import read_rollouts
+
+    for rollout in read_rollouts(Path("rollouts"), steps=[5]):
+        print(rollout.outcome_reward, [(segment.text, segment.score) for segment in rollout.segments])
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from verl_prpo.telemetry.rollouts.format import Rollout, Segment, rollout_of
+
+__all__ = ["Rollout", "RolloutError", "Rollouts", "Row", "Segment", "read_rollouts", "read_rows", "step_files"]
+
+
+class RolloutError(ValueError):
+    """A dump that cannot be read; the message names the file, the line and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a dump.
+
+    Attributes:
+        file: where it stands.
+        line: its number, from 1.
+        columns: verl's columns and, in `prpo`, the record.
+    """
+
+    file: Path
+    line: int
+    columns: Mapping[str, Any]
+
+    def rollout(self) -> Rollout | None:
+        """The response with its record; None for a row that carries none.
+
+        Raises:
+            RolloutError: the record cannot be used.
+        """
+        try:
+            return rollout_of(self.columns)
+        except KeyError as error:
+            raise RolloutError(f"{self.file}, line {self.line}: {error} is missing") from error
+        except (ValueError, TypeError, OverflowError) as error:
+            raise RolloutError(f"{self.file}, line {self.line}: {error}") from error
+
+
+class Rollouts(Iterator[Rollout]):
+    """The rollouts of a dump one by one; only the line at hand is in memory.
+
+    Attributes:
+        skipped: rows passed so far that carry no record: padding, responses beyond `algorithm.prpo.dump_responses`,
+            dumps of validation or of another advantage estimator.
+    """
+
+    def __init__(self, rows: Iterator[Row]):
+        self.skipped = 0
+        self._rows = rows
+
+    def __next__(self) -> Rollout:
+        for row in self._rows:
+            rollout = row.rollout()
+            if rollout is not None:
+                return rollout
+            self.skipped += 1
+        raise StopIteration
+
+
+def read_rollouts(source: Path, steps: Sequence[int] | None = None) -> Rollouts:
+    """The responses of a dump that carry a record, step by step and in each step group by group.
+
+    Args:
+        source: the folder of `trainer.rollout_data_dir`, or one step's `.jsonl`.
+        steps: only these steps of a folder; all of them when None.
+
+    Returns:
+        An iterator over `Rollout`; its `skipped` counts the rows without a record that it has passed. A last line that
+        is still being written is left out.
+
+    Raises:
+        RolloutError: nothing there, a step that is not there, a line that cannot be read, or a record of another
+            format. Lines are read as the iterator reaches them.
+    """
+    return Rollouts(row for file in step_files(Path(source), steps) for row in read_rows(file))
+
+
+def step_files(source: Path, steps: Sequence[int] | None = None) -> list[Path]:
+    """The files of a dump in the order of their steps.
+
+    Raises:
+        RolloutError: nothing there, or a step that is not there.
+    """
+    try:
+        if not source.is_dir():
+            if not source.is_file():
+                raise RolloutError(f"{source} is not there; give the folder that trainer.rollout_data_dir names")
+            return [source]
+        found = {int(f.stem): f for f in sorted(source.iterdir()) if f.suffix == ".jsonl" and f.stem.isdecimal()}
+    except OSError as error:
+        raise RolloutError(f"{source} cannot be read: {error.strerror}") from error
+    if not found:
+        raise RolloutError(
+            f"{source} holds no step's dump, such as 1.jsonl; give the folder that trainer.rollout_data_dir names"
+        )
+    absent = [step for step in steps or () if step not in found]
+    if absent:
+        raise RolloutError(
+            f"{source} holds no step {absent[0]}; it has {len(found)}, from {min(found)} to {max(found)}"
+        )
+    return [found[step] for step in sorted(found if steps is None else set(steps))]
+
+
+def read_rows(file: Path) -> Iterator[Row]:
+    """The rows of one file, with or without a record; in a step's file (`5.jsonl`) a last line that is still being
+    written is left out.
+
+    Raises:
+        RolloutError: the file cannot be read, or a line is not a JSON object.
+    """
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    columns = json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    if file.stem.isdecimal() and not line.endswith(b"\n"):
+                        return  # no prefix of an object is JSON: the rest is still to come
+                    raise RolloutError(f"{file}, line {number}: no JSON: {error}") from error
+                if not isinstance(columns, dict):
+                    raise RolloutError(f"{file}, line {number}: not a JSON object")
+                yield Row(file, number, columns)
+    except OSError as error:
+        raise RolloutError(f"{file} cannot be read: {error}") from error

@@ -1,0 +1,197 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The records of a step's responses on their way into verl's rollout dump.
+
+verl writes the dump in a thread of its own, line by line. So a record is worked out there, when its line is due: the
+step does not wait for it, and of all records only one is ever in memory.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+import transfer_queue as tq
+from torch import Tensor
+
+from verl_prpo.method.segmentation import segment_bounds
+from verl_prpo.prm.encoding.dialogue import message_text
+from verl_prpo.step.cutting import token_texts
+from verl_prpo.telemetry.rollouts.format import Rollout, Segment, record_of
+from verl_prpo.telemetry.step_report import StepReport
+from verl_prpo.trainer.reward_manager import ProcessResult
+from verl_prpo.trainer.transfer_queue import plain
+
+
+@dataclass
+class PendingRecord:
+    """The record of one response, worked out when verl's writer comes to it.
+
+    Attributes:
+        report: of the update that the response belongs to.
+        row: the response's row in it.
+        tokenizer: the policy's; used by the writer's thread alone, for tokenizers are not made for two.
+        entropy, surprisal: float `[length]`, in nats; None where there is none.
+        outcome_parts: what the reward manager said besides the reward.
+        columns: verl's own of the row: step, input, output, gts, score, uid.
+    """
+
+    report: StepReport
+    row: int
+    tokenizer: Any
+    entropy: Tensor | None = None
+    surprisal: Tensor | None = None
+    outcome_parts: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    def tolist(self) -> dict[str, Any]:
+        """The record as plain data; verl's writer calls this on whatever JSON does not know.
+
+        Raises:
+            RuntimeError: it cannot be made; verl stops the run with this at the next step's dump, or at the end.
+        """
+        try:
+            rollout = self.rollout()
+            record = record_of(rollout)
+        except Exception as error:
+            raise RuntimeError(
+                f"no record of response {self.columns.get('uid')} for the rollout dump of step "
+                f"{self.columns.get('step')}: {type(error).__name__}: {error}. algorithm.prpo.dump_responses=0 dumps "
+                "without records"
+            ) from error
+        if rollout.response != self.columns["output"]:  # a pad token that is none of the special ones, say
+            record["response"] = rollout.response
+        return record
+
+    def rollout(self) -> Rollout:
+        """The response as `verl_prpo.telemetry.rollouts.read.read_rollouts` gives it."""
+        report, row, columns = self.report, self.row, self.columns
+        scored = report.scored
+        ids, result = scored.rows.response_ids[row], scored.results[row]
+        texts = token_texts(self.tokenizer, ids)
+        offsets = list(accumulate(map(len, texts), initial=0))
+        mask = report.response_mask[row, : len(ids)]
+        own = mask.nonzero()[:, 0]
+        asked = result is not None and result.asked_about
+        return Rollout(
+            step=int(columns["step"]),
+            uid=str(report.index[row]),
+            prompt=columns["input"],
+            messages=_texts(scored.rows.messages[row]),
+            response="".join(texts),
+            ground_truth=columns["gts"],
+            verifier_score=float(columns["score"]),
+            outcome_reward=report.outcome_rewards[row].item(),
+            outcome_parts={str(name): _as_data(part) for name, part in self.outcome_parts.items()},
+            segments=_segments(result, segment_bounds(scored.segment_starts[row], len(ids)), "".join(texts), offsets),
+            token_offsets=offsets[:-1],
+            response_mask=mask.int().tolist(),
+            entropy=None if self.entropy is None else self.entropy[: len(ids)].tolist(),
+            surprisal=None if self.surprisal is None else self.surprisal[: len(ids)].tolist(),
+            process_advantage=report.process_advantage[row, : len(ids)].tolist(),
+            outcome_advantage=report.outcome_advantage[row, : len(ids)].tolist(),
+            advantages=report.advantages[row, : len(ids)].tolist(),
+            grpo_advantage=report.grpo_advantage[row, own[0]].item() if len(own) else 0.0,
+            prm_latency=result.answered - result.asked if result is not None and asked else None,
+            failure=result.failure if result is not None else None,
+            failure_detail=result.detail if result is not None else "",
+            overlong=result.overlong if result is not None else False,
+            cached=result.cached if result is not None else False,
+            truncated=scored.rows.truncated[row],
+            unfinished=result.unfinished if result is not None else False,
+            prior_mean=report.prior[0] if asked else None,
+            prior_std=report.prior[1] if asked else None,
+            key=columns["uid"],
+        )
+
+
+def choose(reports: Mapping[str, tuple[StepReport, int]], limit: int | None) -> list[str]:
+    """The responses of a step whose records are written.
+
+    Args:
+        reports: by key, the report that a response stands in, and its row there.
+        limit: most of them; all when None.
+
+    Returns:
+        Keys, of whole groups as far as they fit and of one in part where not one does. Which groups is told by their
+        uid alone: the same rollouts give the same choice.
+    """
+    groups: dict[str, list[str]] = {}
+    for key, (report, row) in reports.items():
+        groups.setdefault(str(report.index[row]), []).append(key)
+    ordered = [groups[uid] for uid in sorted(groups, key=lambda uid: hashlib.blake2b(uid.encode()).digest())]
+    if limit is None:
+        return [key for group in ordered for key in group]
+    chosen: list[str] = []
+    for group in ordered:
+        if len(chosen) + len(group) <= limit:
+            chosen += group
+    return chosen or [key for group in ordered[:1] for key in group[:limit]]
+
+
+def pending_records(
+    keys: Sequence[str],
+    partition_id: str,
+    reports: Mapping[str, tuple[StepReport, int]],
+    log_probs: str,
+    tokenizer: Any,
+) -> dict[str, PendingRecord]:
+    """Records to be, by key, with what only the TransferQueue knows of the responses.
+
+    Args:
+        keys: of the responses chosen.
+        partition_id: where they lie.
+        reports: by key, the report that a response stands in, and its row there.
+        log_probs: the field whose negative is surprisal.
+        tokenizer: the policy's, for the writer alone.
+    """
+    if not keys:
+        return {}
+    fields = ["entropy", log_probs, "extra_fields"]
+    data = tq.kv_batch_get(keys=list(keys), partition_id=partition_id, select_fields=fields)
+    there = set(data.keys())
+    columns = {name: [row.float() for row in data[name].unbind()] for name in ("entropy", log_probs) if name in there}
+    entropy, log_prob = columns.get("entropy"), columns.get(log_probs)
+    extra = plain(data["extra_fields"]) if "extra_fields" in there else [{} for _ in keys]
+    return {
+        key: PendingRecord(
+            *reports[key],
+            tokenizer,
+            entropy=entropy[i] if entropy is not None else None,
+            surprisal=-log_prob[i] if log_prob is not None else None,
+            outcome_parts=extra[i].get("reward_extra_info") or {},
+        )
+        for i, key in enumerate(keys)
+    }
+
+
+def _segments(
+    result: ProcessResult | None, spans: Sequence[tuple[int, int]], response: str, offsets: Sequence[int]
+) -> list[Segment]:
+    texts = [response[offsets[begin] : offsets[end]] for begin, end in spans]
+    if result is not None and "".join(result.texts) == response and len(result.texts) == len(spans):
+        texts = result.texts
+    scores = result.scores if result is not None and result.scores is not None else [None] * len(spans)
+    return [Segment(begin, end, text, score) for (begin, end), text, score in zip(spans, texts, scores, strict=True)]
+
+
+def _as_data(part: Any) -> Any:
+    """What a reward function said besides the reward, if JSON can hold it, else as text: verl minds neither."""
+    try:
+        return json.loads(json.dumps(part, default=lambda value: value.tolist()))
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return str(part)
+
+
+def _texts(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Chat messages as plain data; a content that is not text is null."""
+    found = []
+    for message in messages:
+        try:
+            content: str | None = message_text(message)
+        except ValueError:
+            content = None
+        found.append({"role": str(message.get("role")), "content": content})
+    return found

@@ -1,0 +1,104 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""What one batch's training signal was made of: as metrics for the logger, response by response for the dump."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from verl_prpo.method.advantage import all_equal_groups
+from verl_prpo.outcome.verdicts import Verdicts
+from verl_prpo.settings.prpo import PrpoConfig, needs_prm
+from verl_prpo.step.scored_batch import ScoredBatch
+from verl_prpo.telemetry.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
+from verl_prpo.trainer.estimator import ProcessRewards, advantages_of, prior_of, weighted_outcome
+
+
+@dataclass
+class StepReport:
+    """One batch after its advantages were written.
+
+    Attributes:
+        scored: the process pass.
+        rewards: what was handed to the estimator.
+        settings: `algorithm.prpo`.
+        token_rewards: float `[bs]`, sums of verl's `token_level_rewards`: what GRPO would see, a KL penalty included.
+        advantages: float `[bs, L]`, what the actor gets.
+        response_mask: int `[bs, L]`, as it stood when the actor gets it.
+        index: object `[bs]`, uids.
+        verdicts: whether each response is right; None where nobody looked.
+
+    Besides, worked out from these: `outcome_rewards`, float `[bs]`, as the estimator used them; `outcome_advantage`,
+    float `[bs, L]`, the same credit without process scores; `process_advantage`, float `[bs, L]`, what the scores add
+    to it (under the paper's credit beta and z); `grpo_advantage`, float `[bs, L]`, what verl's GRPO would have given.
+    """
+
+    scored: ScoredBatch
+    rewards: ProcessRewards
+    settings: PrpoConfig
+    token_rewards: Tensor
+    advantages: Tensor
+    response_mask: Tensor
+    index: np.ndarray
+    verdicts: Verdicts | None = None
+
+    def __post_init__(self) -> None:
+        self.outcome_rewards = weighted_outcome(self.settings, self.token_rewards, self.rewards.outcomes)
+        unscored = replace(self.rewards, scored=torch.zeros_like(self.rewards.scored))
+        self.outcome_advantage = self._advantages(unscored, self.settings, self.outcome_rewards)
+        self.process_advantage = self.advantages - self.outcome_advantage
+        grpo = PrpoConfig(credit="outcome", outcome_norm="mean_std")
+        self.grpo_advantage = self._advantages(self.rewards, grpo, self.token_rewards)
+
+    @property
+    def prior(self) -> tuple[float, float]:
+        """Mean and standard deviation of the prior, in units of the score."""
+        return prior_of(self.rewards, self.settings)
+
+    def metrics(self) -> dict[str, float]:
+        """All `prpo/*` metrics of the batch; padding rows count nowhere. Of a credit that asks no PRM those alone that
+        need none."""
+        real = torch.tensor(self.scored.rows.real)
+        results = self.scored.results
+        known = [[s for s in r.scores if s is not None] if r is not None and r.scores else [] for r in results]
+        metrics = advantage_metrics(
+            advantages=self.advantages,
+            process_advantage=self.process_advantage,
+            outcome_advantage=self.outcome_advantage,
+            grpo_advantage=self.grpo_advantage,
+            mean_scores=torch.tensor([float(np.mean(scores)) if scores else 0.0 for scores in known]),
+            token_rewards=self.token_rewards,
+            right=self._right(),
+            agree=self._agree(),
+            response_mask=self.response_mask,
+            index=self.index,
+            scored=self.scored.scored & torch.tensor([bool(scores) for scores in known], dtype=torch.bool),
+            truncated=torch.tensor(self.scored.rows.truncated, dtype=torch.bool),
+            rows=real,
+        )
+        if not needs_prm(self.settings):
+            return metrics
+        asked = [r for r in results if r is not None and r.asked_about]
+        gap = self.settings.min_gap if self.settings.segmenter in ("entropy", "surprisal") else None
+        return {
+            **segment_metrics(self.scored.segment_starts, self.scored.rows.response_mask, real, gap),
+            **score_metrics([scores for scores in known if scores]),
+            **prm_metrics(asked, int(real.sum()) - len(asked), sum(r is not None and r.unfinished for r in results)),
+            **metrics,
+        }
+
+    def _advantages(self, rewards: ProcessRewards, settings: PrpoConfig, outcome_rewards: Tensor) -> Tensor:
+        return advantages_of(rewards, settings, outcome_rewards, self.response_mask, self.index)
+
+    def _right(self) -> Tensor:
+        """1 for a right response, 0 for a wrong one, NaN where nothing says it; float `[bs]`."""
+        verdicts = self.verdicts.right if self.verdicts is not None else [None] * len(self.index)
+        return torch.tensor([math.nan if right is None else float(right) for right in verdicts])
+
+    def _agree(self) -> Tensor:
+        if self.rewards.outcomes is not None:
+            return self.rewards.outcomes.agree
+        return all_equal_groups(self.token_rewards, self.index)

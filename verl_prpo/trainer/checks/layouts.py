@@ -1,0 +1,223 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Layouts that fit the GPUs that are there, for a run that asks for more: settings to paste, each checked."""
+
+import copy
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from verl_prpo.prm.families import resolve_family
+from verl_prpo.settings.prpo import ConfigError, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.trainer.checks.batch_sizes import BATCH, MINI, size_faults, that_divide
+from verl_prpo.trainer.checks.config_check import check_config
+from verl_prpo.trainer.checks.gpus import fits, pools, servers_size
+from verl_prpo.trainer.checks.verl_rules import verl_refusal
+
+SHARED_UTILIZATION = 0.4
+"""Share of a GPU's memory for a PRM on the trainer's GPUs: of 80 GB the weights of a 7B model and room to read."""
+
+OWN = ("algorithm.prpo.", "reward.prm.", "reward.math_verifier.")
+"""How keys of this package begin, which verl's YAML does not know."""
+
+PLACEHOLDER = "http://PRM_HOST:8000"
+"""Stands for a server of the reader's."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to fit.
+
+    Attributes:
+        what: it is, in a sentence.
+        settings: that make it, by key.
+    """
+
+    what: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> list[str]:
+        """The overrides, as they are pasted behind the command."""
+        return [override_line(key, value) for key, value in self.settings.items()]
+
+
+def override_line(key: str, value: Any) -> str:
+    """An override that a shell and Hydra take. Keys of this package get `++`, which works whether a recipe has the key
+    or not."""
+    text = "null" if value is None else str(value)
+    if isinstance(value, (list, tuple)):
+        text = f"'[{','.join(map(str, value))}]'"
+    return f"{'++' if key.startswith(OWN) else ''}{key}={text}"
+
+
+def layouts(config: DictConfig, nodes: Sequence[float]) -> list[Layout]:
+    """The ways in which a run that asks for too many GPUs fits, those first that change least.
+
+    Args:
+        config: the whole verl configuration.
+        nodes: GPUs of each node.
+    """
+    asks = uses_prpo(config) and needs_prm(prpo_config(config.algorithm))
+    # A PRM at servers, or none, takes no GPU of Ray's: then the trainer alone has to fit.
+    if not asks or engine_of(prm_config(config.reward)) == "server":
+        return _first(config, nodes, Layout("fewer GPUs for the trainer"))
+    serving = _serving(config)
+    served = serving is not None
+    found: list[Layout] = []
+    if served and str(config.trainer.v1.trainer_mode) != "separate_async":
+        found += _first(config, nodes, _shared(config))
+    found += list(_divided(config, nodes))
+    if served:
+        found += _first(config, nodes, _elsewhere(config, serving == "pooling"))
+    return found
+
+
+def with_settings(config: DictConfig, settings: dict[str, Any]) -> DictConfig:
+    """A copy of a configuration with some keys set."""
+    changed = copy.deepcopy(config)
+    with open_dict(changed):
+        for key, value in settings.items():
+            OmegaConf.update(changed, key, value, merge=False, force_add=True)
+    return changed
+
+
+def shown_layouts(found: Sequence[Layout]) -> str:
+    """The layouts as text, each with its lines ready to paste; "" for none."""
+    return "\n".join(
+        f"{chr(ord('a') + at)}) {layout.what}:\n   " + " \\\n   ".join(layout.lines) for at, layout in enumerate(found)
+    )
+
+
+def _first(config: DictConfig, nodes: Sequence[float], layout: Layout) -> list[Layout]:
+    """A layout with the largest trainer with which it fits."""
+    for shape in _shapes(config, nodes):
+        made = _completed(config, nodes, layout.settings | shape)
+        if made is not None:
+            what = layout.what + (f", the trainer on {_where(config, made)}" if shape else "")
+            return [Layout(what, made)]
+    return []
+
+
+def _divided(config: DictConfig, nodes: Sequence[float]) -> Iterator[Layout]:
+    """The PRM beside fewer GPUs of the trainer: the largest trainer whose batches stay, and a larger one for which the
+    batches change."""
+    adapted: Layout | None = None
+    for shape in _shapes(config, nodes):
+        rest = _rest(with_settings(config, shape), nodes)
+        if rest is None:
+            continue
+        made = _completed(config, nodes, shape | rest[1])
+        if made is None:
+            continue
+        same = not {BATCH, MINI} & set(made)
+        batches = "the batches as they are" if same else "with batches that divide"
+        layout = Layout(f"the trainer on {_where(config, made)}, the PRM on {rest[0]}, {batches}", made)
+        if same:
+            yield layout
+            break
+        adapted = adapted or layout
+    if adapted is not None:
+        yield adapted
+
+
+def _shapes(config: DictConfig, nodes: Sequence[float]) -> Iterator[dict[str, int]]:
+    """Settings of ever smaller trainers, from the one that is asked for."""
+    count, each = int(config.trainer.nnodes), int(config.trainer.n_gpus_per_node)
+    most, there = min(each, int(max(nodes, default=0))), min(count, len(nodes))
+    sizes = {(there, gpus) for gpus in range(1, most + 1)} | {(of, most) for of in range(1, there + 1)}
+    for of, gpus in sorted(sizes, key=lambda size: (size[0] * size[1], size[0]), reverse=True):
+        shape = {"trainer.nnodes": of, "trainer.n_gpus_per_node": gpus}
+        yield {key: new for key, new in shape.items() if gpus and new != OmegaConf.select(config, key)}
+
+
+def _rest(config: DictConfig, nodes: Sequence[float]) -> tuple[str, dict[str, Any]] | None:
+    """As many GPUs for the PRM as the rest of the run leaves: words and settings, None where it leaves none."""
+    prm, model = prm_config(config.reward), config.reward.reward_model
+    if engine_of(prm) == "reward_model":
+        size = servers_size(model.rollout)
+        for gpus in range(int(max(nodes, default=0)) // size * size, 0, -size):
+            settings = {"reward.reward_model.nnodes": 1, "reward.reward_model.n_gpus_per_node": gpus}
+            settings |= {"reward.reward_model.enable_resource_pool": True}
+            if fits(pools(with_settings(config, settings)), nodes):
+                return f"{gpus} more", _changes(config, settings)
+        return None
+    *others, own = pools(config)
+    share, left = own.shares[0], sum(nodes) - sum(pool.gpus for pool in others)
+    for replicas in range(int(left / share), 0, -1):
+        if fits([*others, replace(own, shares=(share,) * replicas)], nodes):
+            return f"{float(replicas * share):g} more", _changes(config, {"reward.prm.num_replicas": replicas})
+    return None
+
+
+def _shared(config: DictConfig) -> Layout:
+    """The PRM as verl's reward model on the trainer's GPUs."""
+    prm, model = prm_config(config.reward), "reward.reward_model"
+    settings = {
+        "reward.prm.engine": "reward_model",
+        f"{model}.enable": True,
+        f"{model}.enable_resource_pool": False,
+        f"{model}.model_path": prm.model_path or config.reward.reward_model.model_path,
+        f"{model}.rollout.name": "vllm",
+        f"{model}.rollout.tensor_model_parallel_size": 1,
+        f"{model}.rollout.gpu_memory_utilization": SHARED_UTILIZATION,
+    }
+    what = "the PRM on the trainer's GPUs, asleep until the rollout is over (no GPU more, its time is exposed)"
+    return Layout(what, _changes(config, settings))
+
+
+def _elsewhere(config: DictConfig, pooling: bool) -> Layout:
+    """The PRM at servers on GPUs that Ray does not see."""
+    prm = prm_config(config.reward)
+    path = prm.model_path or config.reward.reward_model.model_path
+    settings: dict[str, Any] = {"reward.prm.server_urls": [PLACEHOLDER], "reward.prm.model_path": path}
+    if prm.engine is not None:
+        settings["reward.prm.engine"] = "server"
+    settings |= {"reward.reward_model.enable": False, "reward.reward_model.enable_resource_pool": False}
+    command = f"vllm serve {path}{' --runner pooling' if pooling else ''}"
+    return Layout(f"the PRM on other machines, served by `{command}` (docs/prm.md)", _changes(config, settings))
+
+
+def _completed(config: DictConfig, nodes: Sequence[float], settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Settings with the batch sizes that they need, or None when the run would still stop."""
+    changed = with_settings(config, settings)
+    if not fits(pools(changed), nodes):
+        return None
+    if size_faults(changed):
+        settings = settings | that_divide(changed)
+        changed = with_settings(config, settings)
+    if size_faults(changed):
+        return None
+    try:
+        check_config(changed)
+    except ConfigError:
+        return None
+    return None if verl_refusal(changed) else settings
+
+
+def _where(config: DictConfig, settings: dict[str, Any]) -> str:
+    count, each = (settings.get(f"trainer.{key}", config.trainer[key]) for key in ("nnodes", "n_gpus_per_node"))
+    return f"{count} x {each}" if count > 1 else f"{each} GPU{'' if each == 1 else 's'}"
+
+
+def _changes(config: DictConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    def stands(key: str) -> Any:
+        holder, _, name = key.rpartition(".")
+        section = OmegaConf.select(config, holder)
+        return None if section is None or OmegaConf.is_missing(section, name) else section.get(name)
+
+    return {key: value for key, value in settings.items() if json.dumps(value) != json.dumps(stands(key), default=str)}
+
+
+def _serving(config: DictConfig) -> str | None:
+    """How vLLM servers give the PRM's scores, None where they cannot; "" of a PRM that cannot be read from here."""
+    prm = prm_config(config.reward)
+    if not prm.model_path:
+        prm.model_path = config.reward.reward_model.model_path
+    try:
+        return resolve_family(prm).serving
+    except Exception:  # of the files, the hub or the family; whoever uses the PRM reports it
+        return ""

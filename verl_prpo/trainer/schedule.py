@@ -1,0 +1,100 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""When responses are cut and scored: as each finishes (stream) or all together after old_log_prob (batch)."""
+
+import hashlib
+
+from omegaconf import DictConfig, open_dict
+
+from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrpoConfig, prm_config, prpo_config
+
+STREAMING_MANAGER = "verl_prpo.trainer.agent_loop.StreamingAgentLoopManager"
+"""verl's agent loop manager whose workers say what a reward manager needs to cut a finished response."""
+
+
+def segmenter_of(config: DictConfig) -> str:
+    """The segmenter in effect: where bypass mode computes no entropy, surprisal takes its place."""
+    segmenter = prpo_config(config.algorithm).segmenter
+    bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
+    return "surprisal" if bypass and segmenter == "entropy" else segmenter
+
+
+def keeps_log_probs(config: DictConfig) -> bool:
+    """Whether the rollout keeps the log-probabilities of sampled tokens; then they are what surprisal is read from."""
+    return bool(config.actor_rollout_ref.rollout.get("calculate_log_probs", False))
+
+
+def schedule_of(config: DictConfig) -> tuple[str, str | None]:
+    """The schedule in effect, and under `reward.prm.schedule=auto` what stands against streaming.
+
+    Args:
+        config: a whole verl configuration that uses a PRM.
+
+    Returns:
+        "stream" and None, or "batch" and the reason; None for a reason when the user asked for batch.
+
+    Raises:
+        ConfigError: `reward.prm.schedule=stream` cannot be had, with the keys to change.
+    """
+    asked = prm_config(config.reward).schedule
+    if asked == "batch":
+        return "batch", None
+    obstacle = _obstacle(config)
+    if obstacle is None:
+        return "stream", None
+    if asked == "stream":
+        raise ConfigError(
+            f"reward.prm.schedule=stream cannot be had: {obstacle}. Set reward.prm.schedule=auto or batch."
+        )
+    return "batch", obstacle
+
+
+def start_streaming(config: DictConfig) -> bool:
+    """Settle whether responses are scored as they finish, say so in a line, and if they are put in the agent loop that
+    this takes; idempotent.
+
+    Args:
+        config: the whole verl configuration; `actor_rollout_ref.rollout.agent` is changed in place.
+    """
+    schedule, obstacle = schedule_of(config)
+    if schedule == "batch":
+        print(f"[verl-prpo] responses are scored by batch, after old_log_prob{f': {obstacle}' if obstacle else ''}")
+        return False
+    with open_dict(config.actor_rollout_ref.rollout):
+        config.actor_rollout_ref.rollout.agent.agent_loop_manager_class = STREAMING_MANAGER
+    print("[verl-prpo] each response is cut and scored as it finishes, while others are generated")
+    return True
+
+
+def fingerprint(prpo: PrpoConfig, prm: PrmConfig) -> str:
+    """Tells scores that were streamed under other segments or another PRM, by an earlier run whose rollouts are used
+    again."""
+    cut = (prpo.segmenter, prpo.max_anchors, prpo.min_gap, prpo.anchor_rule, prpo.num_segments)
+    marks = (prpo.delimiters, prpo.delimiter_token_ids)
+    custom = (prm.custom_family.path, prm.custom_family.name)
+    judge = (prm.model_path, prm.family, sorted(prm.family_options.items(), key=str), custom, prm.overlong)
+    return hashlib.blake2b(repr((cut, marks, judge)).encode(), digest_size=8).hexdigest()
+
+
+def _obstacle(config: DictConfig) -> str | None:
+    segmenter = segmenter_of(config)
+    if segmenter == "entropy":
+        return (
+            "algorithm.prpo.segmenter=entropy needs the entropy, which the policy computes after the rollout "
+            "(algorithm.prpo.segmenter=surprisal needs the rollout's log-probs alone)"
+        )
+    if segmenter == "surprisal" and not keeps_log_probs(config):
+        return (
+            "algorithm.prpo.segmenter=surprisal needs the rollout's log-probs "
+            "(actor_rollout_ref.rollout.calculate_log_probs=True)"
+        )
+    reward_model = config.reward.get("reward_model") or {}
+    if reward_model.get("enable", False) and not reward_model.get("enable_resource_pool", False):
+        return (
+            "a colocated reward model (reward.reward_model.enable_resource_pool=False) gives rewards only after the "
+            "rollout"
+        )
+    manager = (config.actor_rollout_ref.rollout.get("agent") or {}).get("agent_loop_manager_class")
+    if manager not in (None, "", STREAMING_MANAGER):
+        return f"actor_rollout_ref.rollout.agent.agent_loop_manager_class={manager} takes the place of ours"
+    return None

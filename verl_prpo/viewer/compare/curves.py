@@ -1,0 +1,236 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Statistics of training curves: the mean of an arm with its band, and how far two arms lie apart."""
+
+import difflib
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from verl_prpo.viewer.compare.arms import STEP_TIME, Arm
+from verl_prpo.viewer.compare.runs import LogError, RunLog, Series
+
+CONFIDENCE = 0.95
+MOST_POINTS = 100
+"""Points of a curve; with more, the noise of single steps hides it."""
+LEAST_FINAL = 5
+"""Least number of steps in the final value of a training metric; one step of a short run is mostly noise."""
+
+FINAL_SHARE = 0.1
+"""Share of the compared steps, the last ones, whose mean is the final value of a training metric."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A curve: a logged metric, or the sum of several over another.
+
+    Attributes:
+        title: for people.
+        keys: names in verl's logs; those that a step has are added.
+        over: name of the metric that the sum is divided by, if any.
+        unit: "%" for shares (the values stay in [0, 1]), "s", "tokens", "nats" or none.
+        absent: why a run may have none of it.
+    """
+
+    title: str
+    keys: tuple[str, ...]
+    over: str = ""
+    unit: str = ""
+    absent: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Title and unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
+    def validation(self) -> bool:
+        """Whether validations give it, not training steps."""
+        return self.keys[0].startswith("val-")
+
+    @property
+    def name(self) -> str:
+        """What it is called in the logs."""
+        summed = " + ".join(self.keys)
+        return f"({summed}) / {self.over}" if self.over else summed
+
+    def read(self, run: RunLog) -> Series:
+        """Its values in a run, empty when the run has none."""
+        parts = [run.series[key] for key in self.keys if key in run.series]
+        steps = sorted({step for part in parts for step in part})
+        series = {step: sum(part[step] for part in parts if step in part) for step in steps}
+        if not self.over:
+            return series
+        whole = run.series.get(self.over, {})
+        return {s: value / whole[s] if whole[s] else math.nan for s, value in series.items() if s in whole}
+
+
+NO_PRM = "only a run with a PRM logs it"
+PRM_EXPOSED = ("timing_s/prm_submit", "timing_s/prm_wait")
+TRAINING_METRICS = (
+    Metric("outcome mean, training", ("critic/score/mean",)),
+    Metric("PRM mean", ("prpo/process_score/mean",), absent=NO_PRM),
+    Metric("response length", ("response_length/mean",), unit="tokens"),
+    Metric("policy entropy", ("actor/entropy",), unit="nats"),
+    Metric("step time", (STEP_TIME,), unit="s"),
+    Metric("PRM's exposed share of a step", PRM_EXPOSED, over=STEP_TIME, unit="%", absent=NO_PRM),
+)
+
+
+def metrics_of(arms: Sequence[Arm], extra: Sequence[str] = ()) -> list[Metric]:
+    """The metrics to compare: validations' `val-core/*`, `TRAINING_METRICS`, and more by their names in the logs.
+
+    Raises:
+        LogError: no run logs one of `extra`.
+    """
+    logged = {key for arm in arms for run in arm.runs for key in run.series}
+    core = sorted(key for key in logged if key.startswith("val-core/"))
+    # With several samples per problem verl also logs the best of them and the majority's.
+    means = [key for key in core if "/mean@" in key] or core
+    for name in extra:
+        if name not in logged:
+            near = difflib.get_close_matches(name, logged, n=3, cutoff=0.4)
+            raise LogError(
+                f"--metric {name}: no run logs it; near are {', '.join(near)}" if near else f"--metric {name}: unknown"
+            )
+    validations = [Metric(_validation_title(key), (key,)) for key in means]
+    return [*validations, *TRAINING_METRICS, *(Metric(name, (name,)) for name in dict.fromkeys(extra))]
+
+
+def _validation_title(key: str) -> str:
+    _, source, *rest = key.split("/")
+    variable, aggregate = (rest[0], "/".join(rest[1:])) if rest else ("", "")
+    return f"held-out {'accuracy' if variable == 'acc' else variable or 'metric'}, {source} {aggregate}".rstrip()
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The mean of an arm's runs.
+
+    Attributes:
+        steps: those that all its runs have, or the middle of each bin of them.
+        mean: per step; NaN where one run has no finite number.
+        band: (low, high) per step: of two runs their values, of more the 95% t-interval of the mean; None for one run.
+        width: steps of a bin, over which each run was averaged first; 1 when there was no need.
+    """
+
+    steps: list[float]
+    mean: list[float]
+    band: list[Interval] | None
+    width: int
+
+
+def curve(series: Sequence[Series]) -> Curve:
+    """Mean and band of the runs of an arm, which are at least one; binned to at most `MOST_POINTS`."""
+    common = sorted(set.intersection(*(set(s) for s in series)))
+    width = max(1, math.ceil(len(common) / MOST_POINTS))
+    bins = [common[begin : begin + width] for begin in range(0, len(common), width)]
+    columns = [[_finite_mean(s[step] for step in steps) for s in series] for steps in bins]
+    steps = [statistics.fmean(steps) for steps in bins]
+    mean = [math.fsum(column) / len(column) for column in columns]
+    if len(series) == 1:
+        return Curve(steps, mean, None, width)
+    if len(series) == 2:
+        return Curve(steps, mean, [(min(column), max(column)) for column in columns], width)
+    halves = [t_quantile(len(c) - 1) * _deviation(c) / math.sqrt(len(c)) for c in columns]
+    return Curve(steps, mean, [(m - half, m + half) for m, half in zip(mean, halves, strict=True)], width)
+
+
+def _finite_mean(values: Iterable[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return math.fsum(finite) / len(finite) if finite else math.nan
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
+
+
+def common_steps(series: Iterable[Series]) -> list[int]:
+    """The steps at which every run has a finite number, ascending."""
+    finite = [{step for step, value in s.items() if math.isfinite(value)} for s in series]
+    return sorted(set.intersection(*finite)) if finite else []
+
+
+def final_value(series: Series, steps: Sequence[int], metric: Metric) -> float:
+    """The last validation, or of a training metric the mean over the last tenth of the steps, at least five."""
+    count = 1 if metric.validation else max(LEAST_FINAL, math.ceil(FINAL_SHARE * len(steps)))
+    return statistics.fmean(series[step] for step in steps[-count:])
+
+
+def mean_height(series: Series, steps: Sequence[int]) -> float | None:
+    """The area under the curve (trapezoids) divided by the steps it spans, in units of the metric; None of one step."""
+    if len(steps) < 2:
+        return None
+    pairs = itertools.pairwise(steps)
+    return math.fsum((b - a) * (series[a] + series[b]) / 2 for a, b in pairs) / (steps[-1] - steps[0])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much higher an arm lies than the baseline.
+
+    Attributes:
+        value: mean of the arm minus mean of the baseline.
+        interval: 95% interval of that difference over seeds, or None.
+        method: how the interval was found, or why there is none.
+    """
+
+    value: float
+    interval: Interval | None
+    method: str
+
+
+PAIRED, WELCH = "paired by seed", "Welch"
+
+
+def difference(baseline: Sequence[float], arm: Sequence[float], paired: bool) -> Difference:
+    """Compare one number per run.
+
+    Args:
+        baseline: of the baseline's runs.
+        arm: of the other arm's runs.
+        paired: take a t-interval of the mean of the differences between runs at the same place; needs as many runs on
+            both sides, and holds too where the places mean nothing. Otherwise, Welch's t-interval with Satterthwaite's
+            degrees of freedom.
+    """
+    value = statistics.fmean(arm) - statistics.fmean(baseline)
+    if min(len(baseline), len(arm)) < 2:
+        return Difference(value, None, "an arm of one seed does not say how far seeds scatter")
+    if paired:
+        method, freedom = PAIRED, len(arm) - 1.0
+        deviation = statistics.stdev(b - a for a, b in zip(baseline, arm, strict=True))
+        error = deviation / math.sqrt(len(arm))
+    else:
+        method = WELCH
+        squares = [statistics.variance(values) / len(values) for values in (baseline, arm)]
+        error = math.sqrt(sum(squares))
+        below = sum(s**2 / (len(v) - 1) for s, v in zip(squares, (baseline, arm), strict=True))
+        freedom = sum(squares) ** 2 / below if below else 1.0
+    if error <= 1e-12 * max(1e-300, *map(abs, (*baseline, *arm))):
+        return Difference(value, None, "the seeds do not scatter")
+    width = t_quantile(freedom) * error
+    return Difference(value, (value - width, value + width), method)
+
+
+@lru_cache(maxsize=1024)
+def t_quantile(freedom: float) -> float:
+    """Half the width of the central 95% of Student's t.
+
+    Both tails beyond t hold I_x(freedom / 2, 1 / 2) with x = freedom / (freedom + t^2), I the regularized incomplete
+    beta function (Abramowitz and Stegun 26.7.1); it grows with x.
+    """
+    import mpmath
+
+    low, high = 0.0, 1.0
+    for _ in range(45):
+        middle = (low + high) / 2
+        if mpmath.betainc(freedom / 2, 0.5, 0, middle, regularized=True) < 1 - CONFIDENCE:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(freedom * (1 - low) / low)

@@ -1,0 +1,108 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Responses as compact JSON for the page's script."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any
+
+from verl_prpo.viewer.report.facts import Facts
+
+if TYPE_CHECKING:
+    from verl_prpo.telemetry.rollouts.read import Rollout
+
+DIGITS = 5
+"""Significant digits of scores and advantages."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def as_json(value: Any) -> str:
+    """JSON that can be written as UTF-8: a lone surrogate stands as an escape.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def response_json(rollout: "Rollout", facts: Facts) -> str:
+    """One response for the page.
+
+    Numbers per token stand as a list, or as pairs (value, count) where neighbours share them. Entropies and surprisals
+    are whole thousandths of a nat; lengths count UTF-16 units, as JavaScript does.
+    """
+    signals = {"entropy": rollout.entropy, "surprisal": rollout.surprisal}
+    return as_json(
+        {
+            "right": facts.right,
+            "worst": facts.worst,
+            "aMean": number(facts.a_mean),
+            "verifier": number(rollout.verifier_score),
+            "reward": number(rollout.outcome_reward),
+            "parts": {str(name): _plain(value) for name, value in rollout.outcome_parts.items()},
+            "prm": number(facts.prm_mean),
+            "zMean": number(facts.z_mean),
+            "flips": number(facts.flip_share),
+            "agrees": facts.agrees,
+            "flat": facts.flat,
+            "against": number(facts.against),
+            "tokens": facts.tokens,
+            "failure": rollout.failure,
+            "detail": rollout.failure_detail,
+            "overlong": rollout.overlong,
+            "cached": rollout.cached,
+            "latency": number(rollout.prm_latency),
+            "text": rollout.response,
+            "lengths": token_lengths(rollout.response, rollout.token_offsets),
+            "own": runs([1 if counts else 0 for counts in rollout.response_mask]),
+            "signals": {name: [_thousandths(v) for v in values] for name, values in signals.items() if values},
+            "z": runs([number(value) for value in rollout.process_advantage]),
+            "beta": runs([number(value) for value in rollout.outcome_advantage]),
+            "A": runs([number(value) for value in rollout.advantages]),
+            "grpo": number(rollout.grpo_advantage),
+            "segments": [
+                [segment.begin, segment.end, number(judged.score), number(judged.z)]
+                for segment, judged in zip(rollout.segments, facts.segments, strict=True)
+            ],
+        }
+    )
+
+
+def token_lengths(text: str, offsets: Sequence[int]) -> list[int]:
+    """How much of the text each token has, in UTF-16 units; together they are the text.
+
+    Args:
+        offsets: `[tokens]`, where the text of each begins, in characters.
+    """
+    edges = [0, *offsets[1:], len(text)] if offsets else []
+    pieces = [text[begin:end] for begin, end in pairwise(edges)]
+    return [len(piece) + sum(character > "\uffff" for character in piece) for piece in pieces]
+
+
+def runs(values: Sequence[Any]) -> list[Any]:
+    """Pairs (value, count) of equal neighbours if that is shorter, else the values."""
+    pairs = [[value, len(list(same))] for value, same in groupby(values)]
+    return pairs if 2 * len(pairs) < len(values) else list(values)
+
+
+def number(value: float | None) -> float | None:
+    """A number in `DIGITS` significant digits; None for none, and for NaN and infinity, which JSON does not have."""
+    if value is None or not math.isfinite(value):
+        return None
+    short = float(f"{value:.{DIGITS}g}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short
+
+
+def _thousandths(value: float) -> int | None:
+    return round(value * 1000) if math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    return number(value) if isinstance(value, (int, float)) else str(value)

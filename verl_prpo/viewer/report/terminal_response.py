@@ -1,0 +1,197 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""One response in the terminal."""
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
+
+from verl_prpo.viewer.report.facts import SAME, Facts, flipped
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from verl_prpo.telemetry.rollouts.read import Rollout, Segment
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+INDENT = "    "
+PROMPT, TRUTH = 600, 200
+"""Most characters of a prompt and of an expected answer."""
+
+STYLES = {
+    -3: "#2b0d00 on #f0743c underline",
+    -2: "#2b0d00 on #fab795 underline",
+    -1: "#2b0d00 on #fde3d6 underline",
+    0: "",
+    1: "#0b1c2e on #dcebfa",
+    2: "#0b1c2e on #a5cef3",
+    3: "#0b1c2e on #559fe3",
+}
+"""By thirds of the scale, the page's colours; what is pushed down is underlined besides."""
+
+VERDICTS = {
+    True: ("✓", "right", "bold green"),
+    False: ("✗", "wrong", "bold red"),
+    None: ("?", "unknown", "bold yellow"),
+}
+"""Mark, word and style of a verdict."""
+
+_ODD = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """A text that a terminal shows as it is: characters that act on it, or reorder a line, stand by name."""
+    return _ODD.sub(lambda found: "    " if found[0] == "\t" else f"<U+{ord(found[0]):04X}>", text)
+
+
+def print_response(
+    console: "Console", rollout: "Rollout", fact: Facts, place: tuple[int, int], scale: float, grpo: bool
+) -> None:
+    """Print one response: its facts, its prompt, its entropy with the cuts, and its segments with their text.
+
+    Args:
+        place: number of its group, and of the response in the group.
+        scale: advantage at the end of the colours.
+        grpo: colour by GRPO's advantage.
+    """
+    from rich.rule import Rule
+    from rich.text import Text
+
+    mark, word, style = VERDICTS[fact.right]
+    title = Text(f"{mark} {word}", style=style)
+    if fact.against:
+        title.append(f", but the PRM {'disliked' if fact.right else 'liked'} it", style=style)
+    title.append(f"  step {rollout.step}, group {place[0]}, response {place[1]}", style="not bold default")
+    console.print()
+    console.print(Rule(title, align="left", style="dim"))
+    facts = [
+        f"outcome reward {signed(rollout.outcome_reward)}",
+        *([f"expected {_short(visible(rollout.ground_truth), TRUTH)}"] if rollout.ground_truth is not None else []),
+        f"PRM mean {fixed(fact.prm_mean)}",
+        f"mean z {signed(fact.z_mean)}",
+        f"GRPO's A {signed(rollout.grpo_advantage)}",
+        f"{fact.flip_share:.0%} of the signs flipped",
+        f"{fact.tokens} tokens",
+        *([f"PRM took {rollout.prm_latency:.2f} s"] if rollout.prm_latency is not None else []),
+    ]
+    console.print(Text(", ".join(facts)))
+    if rollout.failure is not None:
+        console.print(
+            Text(visible(f"! no scores: {rollout.failure} {rollout.failure_detail}").rstrip(), style="bold red")
+        )
+    if rollout.overlong:
+        console.print(Text("! longer than the PRM's context: it did not read all segments", style="bold red"))
+    prompt = visible(_question(rollout)).strip()
+    console.print(Text(_short(prompt, PROMPT), style="dim"))
+    for line in _sparklines(rollout, console.width):
+        console.print(line)
+    for number, segment in enumerate(rollout.segments, 1):
+        console.print(_segment_head(rollout, segment, number, grpo, fact))
+        for line in _segment_text(rollout, segment, scale, grpo).wrap(console, max(20, console.width - len(INDENT))):
+            console.print(Text(INDENT).append_text(line))
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + " ..."
+
+
+def _question(rollout: "Rollout") -> str:
+    asked = [m.get("content") for m in rollout.messages if m.get("role") == "user"]
+    return asked[-1] if asked and isinstance(asked[-1], str) else rollout.prompt
+
+
+def _sparklines(rollout: "Rollout", width: int) -> list["Text"]:
+    """Per column the highest entropy (and surprisal) of its tokens; below, segments' numbers where they begin."""
+    from rich.text import Text
+
+    signals = {"entropy": rollout.entropy, "surprisal": rollout.surprisal}
+    known = {name: values for name, values in signals.items() if values}
+    if not known:
+        return []
+    count = len(rollout.response_mask)
+    lead = max(map(len, known)) + 2
+    columns = max(1, min(count, width - lead))
+    edges = [column * count // columns for column in range(columns + 1)]
+    lines = []
+    for name, values in known.items():
+        finite = [max(0.0, value) if math.isfinite(value) else 0.0 for value in values]
+        top = max(0.5, *finite)
+        blocks = "".join(BLOCKS[min(7, int(8 * max(finite[begin:end]) / top))] for begin, end in pairwise(edges))
+        lines.append(Text(f"{name:{lead}}{blocks}", no_wrap=True))
+    marks = [" "] * columns
+    free = 0
+    for number, segment in enumerate(rollout.segments, 1):
+        at = segment.begin * columns // count
+        if at >= free and at + len(str(number)) <= columns:
+            marks[at : at + len(str(number))] = str(number)
+            free = at + len(str(number)) + 1
+    return [*lines, Text(" " * lead + "".join(marks).rstrip(), style="dim", no_wrap=True)]
+
+
+def _segment_head(rollout: "Rollout", segment: "Segment", number: int, grpo: bool, fact: Facts) -> "Text":
+    from rich.text import Text
+
+    span = range(segment.begin, segment.end)
+    own = [t for t in span if rollout.response_mask[t]]
+    parts = [f"PRM {'none' if segment.score is None else f'{segment.score:.3f}'}"]
+    if grpo:
+        parts.append(f"GRPO's A {signed(rollout.grpo_advantage)}")
+    else:
+        parts.append(f"z {_range(rollout.process_advantage, own)}")
+        parts.append(f"β {_range(rollout.outcome_advantage, own)}")
+        parts.append(f"A {_range(rollout.advantages, own)}")
+    parts.append(f"tokens {segment.begin + 1} to {segment.end}")
+    if not fact.flat and any(flipped(rollout.advantages[t], rollout.grpo_advantage) for t in own):
+        parts.append("⇄ flipped")
+    head = Text(f"[{number}] ", style="bold").append("  ".join(parts))
+    if fact.worst == number - 1:
+        told = "disliked most, in a right answer" if fact.right else "liked most, in a wrong answer"
+        head.append(f"  <- {told}", style="bold red")
+    return head
+
+
+def _segment_text(rollout: "Rollout", segment: "Segment", scale: float, grpo: bool) -> "Text":
+    from rich.text import Text
+
+    ends = [*rollout.token_offsets[1:], len(rollout.response)]
+    text = Text()
+
+    def style(t: int) -> str:
+        advantage = rollout.grpo_advantage if grpo else rollout.advantages[t]
+        return STYLES[_level(advantage, scale)] if rollout.response_mask[t] else "dim italic"
+
+    for alike, tokens in groupby(range(segment.begin, segment.end), style):
+        told = list(tokens)
+        text.append(visible(rollout.response[rollout.token_offsets[told[0]] : ends[told[-1]]]), style=alike)
+    return text
+
+
+def _level(advantage: float, scale: float) -> int:
+    """Size and direction in thirds of the scale, -3 to 3."""
+    if not abs(advantage) > SAME:
+        return 0
+    return int(math.copysign(min(3, math.ceil(3 * min(abs(advantage), scale) / scale)), advantage))
+
+
+def _range(values: Sequence[float], own: Sequence[int]) -> str:
+    kept = [values[t] for t in own if math.isfinite(values[t])]
+    if not kept:
+        return "none"
+    low, high = signed(min(kept)), signed(max(kept))
+    return low if low == high else f"{low} to {high}"
+
+
+def signed(value: float | None) -> str:
+    """Two decimals with the sign."""
+    return "none" if value is None else f"{value:+.2f}"
+
+
+def fixed(value: float | None) -> str:
+    """Two decimals."""
+    return "none" if value is None else f"{value:.2f}"

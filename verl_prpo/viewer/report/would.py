@@ -1,0 +1,185 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""What PRPO would pay for responses of a run that knew no PRM: rollouts as a run with PRPO would have dumped them.
+
+Pure: the rows of the dump, their cuts and the PRM's results go in, rollouts come out. Advantages are those of the
+estimator under the user's settings; nothing of them was ever trained with.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import torch
+
+from verl_prpo.outcome.verdicts import SOURCES
+from verl_prpo.prm.results import PrmResult
+from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.telemetry.rollouts.format import Rollout, Segment
+from verl_prpo.trainer.estimator import ProcessRewards, advantages_of
+
+_KEY = re.compile(r"(.+)_\d+_\d+")
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A response of a dump without records.
+
+    Attributes:
+        step, key, uid: training step; the response; the group.
+        prompt, text, truth: as verl dumped them.
+        reward: of the verifier.
+        parts: what else the row says of the outcome, such as `acc`.
+    """
+
+    step: int
+    key: str
+    uid: str
+    prompt: str
+    text: str
+    truth: str | None
+    reward: float
+    parts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A response in tokens and segments.
+
+    Attributes:
+        tokens: the text that each adds; together they are the response.
+        starts: the first token of each segment.
+    """
+
+    tokens: Sequence[str]
+    starts: Sequence[int]
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """The half-open spans of the segments, in tokens; none of a response without text."""
+        ends = [*self.starts[1:], len(self.tokens)] if self.starts else []
+        return list(zip(self.starts, ends, strict=True))
+
+    def segments(self) -> list[str]:
+        """The texts of the segments."""
+        return ["".join(self.tokens[begin:end]) for begin, end in self.spans]
+
+
+def plain_response(row: Mapping[str, Any], line: int) -> Plain:
+    """A row of verl's dump, `input`, `output` and `score` at least.
+
+    Args:
+        row: the columns.
+        line: of the row, which names a response without a key.
+
+    Raises:
+        KeyError, ValueError, TypeError: a column that is missing or of another kind.
+    """
+    key = str(row.get("uid") or "")
+    found = _KEY.fullmatch(key)
+    return Plain(
+        step=int(row.get("step") or 0),
+        key=key or f"line {line}",
+        # Responses to one prompt are a group, whatever their keys look like.
+        uid=found[1] if found else str(row["input"]),
+        prompt=str(row["input"]),
+        text=str(row["output"]),
+        truth=None if row.get("gts") is None else str(row["gts"]),
+        reward=float(row["score"]),
+        parts={name: row[name] for name in SOURCES if name != "score" and row.get(name) is not None},
+    )
+
+
+def words(text: str) -> list[str]:
+    """A text in words with the white space around them: what stands for tokens where no tokenizer is given."""
+    return re.findall(r"\n+|[^\S\n]*\S+|[^\S\n]+", text)
+
+
+def paid(
+    plain: Sequence[Plain],
+    cuts: Sequence[Cut],
+    messages: Sequence[Sequence[Mapping[str, Any]]],
+    results: Sequence[PrmResult | None],
+    settings: PrpoConfig,
+    prior: tuple[float, float],
+) -> list[Rollout]:
+    """The responses with what PRPO would pay each token, and what GRPO pays it.
+
+    Args:
+        plain: the responses, whole groups.
+        cuts: of each.
+        messages: the prompt of each as the PRM was given it.
+        results: of each; None for a response that was not sent, for it has no text.
+        settings: `algorithm.prpo`.
+        prior: mean and standard deviation of the PRM's family.
+    """
+    length = max((len(cut.tokens) for cut in cuts), default=0)
+    shape = (len(plain), length)
+    scores, starts = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
+    mask, scored = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
+    for row, (cut, result) in enumerate(zip(cuts, results, strict=True)):
+        mask[row, : len(cut.tokens)] = True
+        starts[row, list(cut.starts)] = True
+        known = result.scores if result is not None and result.scores is not None else [None] * len(cut.starts)
+        for (begin, end), score in zip(cut.spans, known, strict=True):
+            if score is not None:
+                scores[row, begin:end], scored[row, begin:end] = score, True
+    index = np.array([f"{one.step} {one.uid}" for one in plain], dtype=object)
+    rewards = settings.outcome_weight * torch.tensor([one.reward for one in plain])
+    given = ProcessRewards(scores, starts, scored, *prior)
+
+    def advantages(known: torch.Tensor, under: PrpoConfig) -> torch.Tensor:
+        return advantages_of(replace(given, scored=known), under, rewards, mask, index)
+
+    total = advantages(scored, settings)
+    outcome = advantages(torch.zeros_like(scored), settings)
+    grpo = advantages(scored, PrpoConfig(credit="outcome", outcome_norm="mean_std"))
+    return [
+        _rollout(one, cut, said, result, rewards[row].item(), *(kind[row] for kind in (total, outcome, grpo)))
+        for row, (one, cut, said, result) in enumerate(zip(plain, cuts, messages, results, strict=True))
+    ]
+
+
+def _rollout(
+    plain: Plain,
+    cut: Cut,
+    messages: Sequence[Mapping[str, Any]],
+    result: PrmResult | None,
+    reward: float,
+    total: torch.Tensor,
+    outcome: torch.Tensor,
+    grpo: torch.Tensor,
+) -> Rollout:
+    count = len(cut.tokens)
+    scores = result.scores if result is not None and result.scores is not None else [None] * len(cut.starts)
+    return Rollout(
+        step=plain.step,
+        uid=plain.uid,
+        prompt=plain.prompt,
+        messages=[dict(message) for message in messages],
+        response=plain.text,
+        ground_truth=plain.truth,
+        verifier_score=plain.reward,
+        outcome_reward=reward,
+        outcome_parts=dict(plain.parts),
+        segments=[
+            Segment(begin, end, text, score)
+            for (begin, end), text, score in zip(cut.spans, cut.segments(), scores, strict=True)
+        ],
+        token_offsets=list(accumulate(map(len, cut.tokens), initial=0))[:-1],
+        response_mask=[1] * count,
+        entropy=None,
+        surprisal=None,
+        process_advantage=(total - outcome)[:count].tolist(),
+        outcome_advantage=outcome[:count].tolist(),
+        advantages=total[:count].tolist(),
+        grpo_advantage=grpo[0].item() if count else 0.0,
+        failure=result.failure.value if result is not None and result.failure is not None else None,
+        failure_detail=result.detail if result is not None else "",
+        overlong=result.overlong if result is not None else False,
+        cached=result.cached if result is not None else False,
+        key=plain.key,
+    )
