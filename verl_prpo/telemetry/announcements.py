@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the first step of a run says of its settings, now that there are responses to hold them against."""
+"""What the first step of a run says of its settings, now that there are responses to compare them with."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,12 +30,11 @@ class Announcements:
         if self._counted:
             return []
         self._counted = True
-        real = [row for row, is_real in enumerate(scored.rows.real) if is_real]
         if self._settings.segmenter == "text":
-            texts = ["".join(result.texts) for row in real if (result := scored.results[row]) is not None]
+            texts = ["".join(scores.texts) for scores in scored.scores if scores is not None]
             return delimiter_lines(self._settings.delimiters, texts)
         if self._settings.segmenter == "tokens":
-            return token_lines(self._settings.delimiter_token_ids, [scored.rows.response_ids[row] for row in real])
+            return token_lines(self._settings.delimiter_token_ids, scored.rollouts.response_ids)
         return []
 
 

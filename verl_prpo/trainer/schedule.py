@@ -19,6 +19,10 @@ def segmenter_of(config: DictConfig) -> str:
     return "surprisal" if bypass and segmenter == "entropy" else segmenter
 
 
+_FORMAT = 2
+"""Number of the plain-data format of `verl_prpo.step.messages.Scores`. Scores in another format are discarded."""
+
+
 def keeps_log_probs(config: DictConfig) -> bool:
     """Whether the rollout keeps the log-probabilities of sampled tokens; then they are what surprisal is read from."""
     return bool(config.actor_rollout_ref.rollout.get("calculate_log_probs", False))
@@ -67,13 +71,13 @@ def start_streaming(config: DictConfig) -> bool:
 
 
 def fingerprint(prpo: PrpoConfig, prm: PrmConfig) -> str:
-    """Tells scores that were streamed under other segments or another PRM, by an earlier run whose rollouts are used
-    again."""
+    """A hash of every setting that affects segments or scores. Scores with another hash come from an earlier run, whose
+    rollouts are used again, and are discarded."""
     cut = (prpo.segmenter, prpo.max_anchors, prpo.min_gap, prpo.anchor_rule, prpo.num_segments)
     marks = (prpo.delimiters, prpo.delimiter_token_ids)
     custom = (prm.custom_family.path, prm.custom_family.name)
     judge = (prm.model_path, prm.family, sorted(prm.family_options.items(), key=str), custom, prm.overlong)
-    return hashlib.blake2b(repr((cut, marks, judge)).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(repr((_FORMAT, cut, marks, judge)).encode(), digest_size=8).hexdigest()
 
 
 def _obstacle(config: DictConfig) -> str | None:

@@ -203,7 +203,8 @@ def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
     import torch
 
     from verl_prpo.method.segmentation import text_segments
-    from verl_prpo.step.cutting import cut, token_texts
+    from verl_prpo.step.cutting import cut
+    from verl_prpo.text.decoding import token_texts
     from verl_prpo.viewer.report.sample import ReportError
     from verl_prpo.viewer.report.would import Cut, words
 
