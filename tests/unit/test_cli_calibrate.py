@@ -213,11 +213,20 @@ class TestInput:
 
     def test_a_grpo_dump_has_its_turns_whatever_its_template_prefills(self, tmp_path: Path) -> None:
         question = {"role": "user", "content": "What?"}
-        ends = ["", "<think>\n", "<think>\n\n</think>\n\n"]
+        ends = ["", "<think>\n", "<think>\n\n</think>\n\n", "<think>\nOkay, let me"]
         rows = [{"input": f"user\nWhat?\nassistant\n{end}", "output": "a\n\nb", "score": 1.0} for end in ends]
         found = read_responses(jsonl(tmp_path / "1.jsonl", rows))
-        assert [list(response.messages) for response in found] == [[question]] * 3
-        assert [response.thinking for response in found] == [False, True, False]
+        assert [list(response.messages) for response in found] == [[question]] * 4
+        assert [response.thinking for response in found] == [False, True, False, True]
+        assert found.notes == []
+
+    def test_a_question_that_mentions_a_tag_does_not_begin_the_response_in_a_thought(self, tmp_path: Path) -> None:
+        prompts = ["user\nWhat is <think> for?\nassistant\n", "[INST] What is <think> for? [/INST]"]
+        rows = [{"input": prompt, "output": "a\n\nb", "score": 1.0} for prompt in prompts]
+        rows += [{"prompt": [{"role": "user", "content": "What is <think> for?"}], "response": "a"}]
+        rows += [{"prompt": [*rows[-1]["prompt"], {"role": "assistant", "content": "<think>\nOkay"}], "response": "a"}]
+        found = read_responses(jsonl(tmp_path / "1.jsonl", rows))
+        assert [response.thinking for response in found] == [False, False, False, True]
         assert found.notes == []
 
     def test_a_prompt_whose_turns_are_uncertain_is_pointed_out_with_the_remedy(self, tmp_path: Path) -> None:

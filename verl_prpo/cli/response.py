@@ -86,7 +86,13 @@ def with_words(response: Response) -> Response:
     )
 
 
-def begins_in_thought(prompt: str, response: str) -> bool:
-    """Whether a response begins inside a thought: the prompt says so, or a closing tag that nothing opened."""
+def begins_in_thought(prompt: str, response: str, messages: Sequence[Mapping[str, Any]] = ()) -> bool:
+    """Whether a response begins inside a thought: the prompt says so, or a closing tag that nothing opened.
+
+    Args:
+        prompt: its text.
+        response: its text.
+        messages: of the prompt, where they are known and not read from its text.
+    """
     before, closing, _ = response.partition(CLOSE)
-    return opens_thought(prompt) or (bool(closing) and OPEN not in before)
+    return opens_thought(prompt, messages) or (bool(closing) and OPEN not in before)
