@@ -273,7 +273,7 @@ class TestInput:
         found = read_responses(jsonl(tmp_path / "in.jsonl", rows))
         assert [response.segments for response in found] == [["a\n\n", "b\ufffd"], ["a"]]
         assert found.notes == [
-            "3 of 5 responses are empty, or white space and tags alone, and are left out",
+            "3 of 5 responses hold no words (nothing but white space, tags or Markdown) and are left out",
             "1 responses were cut off within a character (U+FFFD at the end); their last step is unfinished",
         ]
         rows = [dumped(("a", 0.2), score=1.0), {**dumped(("b", 0.3), score=1.0), "prpo": None}]
@@ -281,12 +281,15 @@ class TestInput:
         assert "1 responses have no record" in note
 
     def test_segments_without_words_are_no_steps(self, tmp_path: Path) -> None:
-        segments = ["<think>\n", "a\n\n", "</think>\n\n", "b"]
-        labels = [None, 0, None, 1]
+        segments = ["<think>\n", "a\n\n", "---\n\n", "</think>\n\n", "b"]
+        labels = [None, 0, 1, None, 1]
         rows = [{"segments": segments, "step_labels": labels}, {"response": "".join(segments)}]
         labelled, plain = read_responses(jsonl(tmp_path / "in.jsonl", [{"prompt": "?", **one} for one in rows]))
-        assert labelled.segments == ["<think>\na\n\n</think>\n\n", "b"] == plain.segments
+        assert labelled.segments == ["<think>\na\n\n---\n\n</think>\n\n", "b"] == plain.segments
         assert labelled.step_labels == [False, True]
+        parted = {"prompt": "?", "segments": ["<th", "ink>", "a", "b"], "step_labels": [1, 1, 0, 1]}
+        (response,) = read_responses(jsonl(tmp_path / "parted.jsonl", [parted]))
+        assert (len(response.segments), len(response.step_labels)) == (2, 2)
         recorded = [dumped(("a", 0.2), ("\n\n", 0.97), ("b", 0.4), score=1.0)]
         (response,) = read_responses(jsonl(tmp_path / "1.jsonl", recorded))
         assert (response.segments, response.recorded) == (["a\n\n", "b"], [0.2, 0.4])

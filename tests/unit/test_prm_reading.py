@@ -21,7 +21,7 @@ from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]  # 6 letters
 SEGMENT_END = 0
-WORDS = st.text("abc首😀", min_size=0, max_size=7)
+WORDS = st.text("abc首𝒜", min_size=0, max_size=7)
 
 
 class Letters(PrmFamily):

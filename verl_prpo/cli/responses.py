@@ -94,7 +94,10 @@ def _notes(found: Sequence[Response], kept: Sequence[Response], without_record: 
     said = []
     wordless = sum(not response.segments for response in found)
     if wordless:
-        said.append(f"{wordless} of {len(found)} responses are empty, or white space and tags alone, and are left out")
+        said.append(
+            f"{wordless} of {len(found)} responses hold no words (nothing but white space, tags or Markdown) and are "
+            "left out"
+        )
     if without_record:
         said.append(
             f"{without_record} responses have no record, so nobody knows how they were cut, and are left out "
