@@ -86,7 +86,7 @@ class TestTooLong:
     def test_raise_is_a_failure_with_numbers_and_settings(self):
         cut = scored(["abc", "de", "fg"], context=15, overlong="raise")
         assert (cut.scores, cut.failure, cut.tokens, cut.overlong) == (None, PrmFailure.OVERLONG, 16, True)
-        for word in ("16 tokens", "at most 15", "data.max_response_length", "reward.prm.overlong=neutral"):
+        for word in ("16 tokens", "at most 15", "data.max_response_length", "++reward.prm.overlong=neutral"):
             assert word in cut.detail
 
     @pytest.mark.parametrize("overlong", ["neutral", "truncate", "raise"])

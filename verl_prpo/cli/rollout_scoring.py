@@ -140,7 +140,7 @@ def _plan(prpo: "PrpoConfig", tokenizer: str | None) -> Plan:
     elif prpo.segmenter in BY_COUNT and tokenizer is None:
         raise ConfigError(
             f"algorithm.prpo.segmenter={prpo.segmenter} cuts by the policy's tokens, and the dump holds text alone: "
-            "give the policy's tokenizer with --tokenizer, or take algorithm.prpo.segmenter=text"
+            "give the policy's tokenizer with --tokenizer, or set ++algorithm.prpo.segmenter=text"
         )
     elif prpo.segmenter == "text":
         said.append(f"Responses are cut at {' or '.join(map(repr, settings.delimiters))}.")
@@ -215,7 +215,7 @@ def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
             if plan.settings.segmenter == "tokens":
                 raise ReportError(
                     f"--tokenizer does not give the text of response {one.key} back, so its token ids are not known: "
-                    "is it the policy's? Else take algorithm.prpo.segmenter=text"
+                    "is it the policy's? Otherwise set ++algorithm.prpo.segmenter=text"
                 )
             tokens, ids = words(one.text), []
         mask = torch.ones(1, len(tokens), dtype=torch.long)

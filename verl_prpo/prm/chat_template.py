@@ -142,7 +142,7 @@ def _checked(kwargs: Mapping[str, Any] | None, reserved: frozenset[str]) -> dict
     if kwargs is None:
         return {}
     if not isinstance(kwargs, Mapping):
-        raise PrmError(f"{SETTING}={kwargs!r} must be a mapping, such as {SETTING}.enable_thinking=false")
+        raise PrmError(f"{SETTING}={kwargs!r} must be a mapping, such as ++{SETTING}.enable_thinking=false")
     for key, value in kwargs.items():
         if not isinstance(key, str):
             raise PrmError(f"{SETTING} has the key {key!r} where the name of a template's variable belongs")
