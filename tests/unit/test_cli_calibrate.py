@@ -337,7 +337,7 @@ class TestInput:
             ('{"messages": "hi", "response": "a"}', "messages must be a list of"),
             ('{"messages": [], "response": "a"}', "messages must be a list of"),
             ('{"messages": [{"role": "user"}], "response": "a"}', "messages must be a list of"),
-            ('{"prompt": "?", "response": ""}', "no response with text"),
+            ('{"prompt": "?", "response": ""}', "no response with words"),
         ],
     )
     def test_what_cannot_be_read_is_named(self, tmp_path: Path, line: str, reason: str) -> None:

@@ -60,7 +60,7 @@ def read_responses(
     found = [response for file in files for response in reader.read(file)]
     worded = [response for response in found if response.segments]
     if not worded:
-        raise InputError(f"{source} holds no response with text")
+        raise InputError(f"{source} holds no response with words")
     recorded = [response for response in worded if response.recorded is not None]
     kept = recorded or worded
     notes = [*reader.notes(), *_notes(found, kept, len(worded) - len(kept))]

@@ -78,7 +78,7 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     shown = [shown_steps(cut.segments()) for cut in cuts]
     sent = [row for row, steps in enumerate(shown) if steps.steps]
     if not sent:
-        raise ReportError(f"{arguments.dump} holds no response with text")
+        raise ReportError(f"{arguments.dump} holds no response with words")
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prm = open_prm(prm_settings, arguments.device)
@@ -235,7 +235,7 @@ def _messages(plain: Sequence["Plain"]) -> tuple[list[Sequence[Mapping[str, Any]
     prompts = sorted({one.prompt for one in plain})
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder) / "1.jsonl"
-        lines = [json.dumps({"input": prompt, "output": "-", "score": 0.0}) for prompt in prompts]
+        lines = [json.dumps({"input": prompt, "output": "none", "score": 0.0}) for prompt in prompts]
         asked.write_text("".join(line + "\n" for line in lines))
         read = read_responses(asked)
     found = {response.group: response.messages for response in read}
