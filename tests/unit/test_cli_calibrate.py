@@ -213,11 +213,20 @@ class TestInput:
 
     def test_a_grpo_dump_has_its_turns_whatever_its_template_prefills(self, tmp_path: Path) -> None:
         question = {"role": "user", "content": "What?"}
-        ends = ["", "<think>\n", "<think>\n\n</think>\n\n"]
+        ends = ["", "<think>\n", "<think>\n\n</think>\n\n", "<think>\nOkay, let me"]
         rows = [{"input": f"user\nWhat?\nassistant\n{end}", "output": "a\n\nb", "score": 1.0} for end in ends]
         found = read_responses(jsonl(tmp_path / "1.jsonl", rows))
-        assert [list(response.messages) for response in found] == [[question]] * 3
-        assert [response.thinking for response in found] == [False, True, False]
+        assert [list(response.messages) for response in found] == [[question]] * 4
+        assert [response.thinking for response in found] == [False, True, False, True]
+        assert found.notes == []
+
+    def test_a_question_that_mentions_a_tag_does_not_begin_the_response_in_a_thought(self, tmp_path: Path) -> None:
+        prompts = ["user\nWhat is <think> for?\nassistant\n", "[INST] What is <think> for? [/INST]"]
+        rows = [{"input": prompt, "output": "a\n\nb", "score": 1.0} for prompt in prompts]
+        rows += [{"prompt": [{"role": "user", "content": "What is <think> for?"}], "response": "a"}]
+        rows += [{"prompt": [*rows[-1]["prompt"], {"role": "assistant", "content": "<think>\nOkay"}], "response": "a"}]
+        found = read_responses(jsonl(tmp_path / "1.jsonl", rows))
+        assert [response.thinking for response in found] == [False, False, False, True]
         assert found.notes == []
 
     def test_a_prompt_whose_turns_are_uncertain_is_pointed_out_with_the_remedy(self, tmp_path: Path) -> None:
@@ -264,7 +273,7 @@ class TestInput:
         found = read_responses(jsonl(tmp_path / "in.jsonl", rows))
         assert [response.segments for response in found] == [["a\n\n", "b\ufffd"], ["a"]]
         assert found.notes == [
-            "3 of 5 responses are empty, or white space and tags alone, and are left out",
+            "3 of 5 responses hold no words (nothing but white space, tags or Markdown) and are left out",
             "1 responses were cut off within a character (U+FFFD at the end); their last step is unfinished",
         ]
         rows = [dumped(("a", 0.2), score=1.0), {**dumped(("b", 0.3), score=1.0), "prpo": None}]
@@ -272,12 +281,15 @@ class TestInput:
         assert "1 responses have no record" in note
 
     def test_segments_without_words_are_no_steps(self, tmp_path: Path) -> None:
-        segments = ["<think>\n", "a\n\n", "</think>\n\n", "b"]
-        labels = [None, 0, None, 1]
+        segments = ["<think>\n", "a\n\n", "---\n\n", "</think>\n\n", "b"]
+        labels = [None, 0, 1, None, 1]
         rows = [{"segments": segments, "step_labels": labels}, {"response": "".join(segments)}]
         labelled, plain = read_responses(jsonl(tmp_path / "in.jsonl", [{"prompt": "?", **one} for one in rows]))
-        assert labelled.segments == ["<think>\na\n\n</think>\n\n", "b"] == plain.segments
+        assert labelled.segments == ["<think>\na\n\n---\n\n</think>\n\n", "b"] == plain.segments
         assert labelled.step_labels == [False, True]
+        parted = {"prompt": "?", "segments": ["<th", "ink>", "a", "b"], "step_labels": [1, 1, 0, 1]}
+        (response,) = read_responses(jsonl(tmp_path / "parted.jsonl", [parted]))
+        assert (len(response.segments), len(response.step_labels)) == (2, 2)
         recorded = [dumped(("a", 0.2), ("\n\n", 0.97), ("b", 0.4), score=1.0)]
         (response,) = read_responses(jsonl(tmp_path / "1.jsonl", recorded))
         assert (response.segments, response.recorded) == (["a\n\n", "b"], [0.2, 0.4])
@@ -325,7 +337,7 @@ class TestInput:
             ('{"messages": "hi", "response": "a"}', "messages must be a list of"),
             ('{"messages": [], "response": "a"}', "messages must be a list of"),
             ('{"messages": [{"role": "user"}], "response": "a"}', "messages must be a list of"),
-            ('{"prompt": "?", "response": ""}', "no response with text"),
+            ('{"prompt": "?", "response": ""}', "no response with words"),
         ],
     )
     def test_what_cannot_be_read_is_named(self, tmp_path: Path, line: str, reason: str) -> None:

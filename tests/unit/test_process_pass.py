@@ -337,7 +337,7 @@ class TestPolicy:
             results_of(None, "timeout", "refused").require(self.RAISE)
         message = str(caught.value)
         assert message.startswith("the PRM gave no process scores for response u1_0_0: timeout: detail 1.")
-        assert "2 failures among 3" in message and "reward.prm.on_error=outcome_only" in message
+        assert "2 failures among 3" in message and "set ++reward.prm.on_error=outcome_only" in message
 
     def test_outcome_only_puts_up_with_the_share_and_no_more(self):
         half = results_of(None, "timeout", None, "refused")

@@ -90,7 +90,7 @@ class RowReader:
             rollout.prompt,
             rollout.verifier_score,
             recorded=[segment.score for segment in rollout.segments],
-            thinking=begins_in_thought(rollout.prompt, rollout.response),
+            thinking=begins_in_thought(rollout.prompt, rollout.response, rollout.messages),
             parts=rollout.outcome_parts,
             unfinished=rollout.unfinished,
         )
@@ -152,7 +152,8 @@ class RowReader:
             raise ValueError(f"outcome_parts must be an object, not {parts!r:.60}")
         if row.get("acc") is not None:
             parts = {**parts, "acc": row["acc"]}
-        prompt = messages[-1]["content"]
+        ending = messages[-1]
+        prompt = f"assistant\n{ending['content']}" if ending["role"] == "assistant" else ending["content"]
         made = Response(
             messages,
             segments,

@@ -45,7 +45,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         "used, 3 in doubt, 4 do not train on it.",
     )
     made.add_argument("input", type=Path, metavar="INPUT")
-    made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as reward.prm.model_path=Qwen/...")
+    made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as ++reward.prm.model_path=Qwen/...")
     add_arguments(made)
     made.add_argument("--prm", help="short for reward.prm.model_path")
     made.add_argument("--recorded", action="store_true", help="use the scores in the dump instead of a PRM")

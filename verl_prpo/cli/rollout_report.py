@@ -40,7 +40,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     made.add_argument("dump", type=Path, metavar="DIR", help="the folder of trainer.rollout_data_dir, or one .jsonl")
     made.add_argument(
-        "overrides", nargs="*", metavar="OVERRIDE", help="with --prm: such as algorithm.prpo.prior_mean=0.6"
+        "overrides", nargs="*", metavar="OVERRIDE", help="with --prm: such as ++algorithm.prpo.prior_mean=0.6"
     )
     made.add_argument("--steps", "--step", type=int, nargs="+", metavar="STEP", help="steps to show (default the last)")
     made.add_argument(

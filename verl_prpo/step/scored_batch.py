@@ -106,13 +106,13 @@ class ScoredBatch:
         if settings.on_error == "raise":
             raise PrmError(
                 f"the PRM gave no process scores for response {key}: {first.failure}: {first.detail}. That is one of "
-                f"{len(failed)} failures among {len(asked)} responses. Mend the cause, or set "
-                "reward.prm.on_error=outcome_only to train such responses on their outcome alone."
+                f"{len(failed)} failures among {len(asked)} responses. Fix the cause, or set "
+                "++reward.prm.on_error=outcome_only to train such responses on their outcome alone."
             )
         if len(failed) > settings.max_failed_fraction * len(asked):
             raise PrmError(
                 f"{len(failed)} of {len(asked)} responses have no process scores, more than "
-                f"reward.prm.max_failed_fraction={settings.max_failed_fraction:g} allows; the first is {key}: "
+                f"reward.prm.max_failed_fraction={settings.max_failed_fraction:g} allows. The first is {key}: "
                 f"{first.failure}: {first.detail}"
             )
 

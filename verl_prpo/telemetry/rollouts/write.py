@@ -56,8 +56,8 @@ class PendingRecord:
         except Exception as error:
             raise RuntimeError(
                 f"no record of response {self.columns.get('uid')} for the rollout dump of step "
-                f"{self.columns.get('step')}: {type(error).__name__}: {error}. algorithm.prpo.dump_responses=0 dumps "
-                "without records"
+                f"{self.columns.get('step')}: {type(error).__name__}: {error}. Set "
+                "++algorithm.prpo.dump_responses=0 to dump without records"
             ) from error
         if rollout.response != self.columns["output"]:  # a pad token that is none of the special ones, say
             record["response"] = rollout.response

@@ -78,7 +78,7 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     shown = [shown_steps(cut.segments()) for cut in cuts]
     sent = [row for row, steps in enumerate(shown) if steps.steps]
     if not sent:
-        raise ReportError(f"{arguments.dump} holds no response with text")
+        raise ReportError(f"{arguments.dump} holds no response with words")
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prm = open_prm(prm_settings, arguments.device)
@@ -140,7 +140,7 @@ def _plan(prpo: "PrpoConfig", tokenizer: str | None) -> Plan:
     elif prpo.segmenter in BY_COUNT and tokenizer is None:
         raise ConfigError(
             f"algorithm.prpo.segmenter={prpo.segmenter} cuts by the policy's tokens, and the dump holds text alone: "
-            "give the policy's tokenizer with --tokenizer, or take algorithm.prpo.segmenter=text"
+            "give the policy's tokenizer with --tokenizer, or set ++algorithm.prpo.segmenter=text"
         )
     elif prpo.segmenter == "text":
         said.append(f"Responses are cut at {' or '.join(map(repr, settings.delimiters))}.")
@@ -216,7 +216,7 @@ def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
             if plan.settings.segmenter == "tokens":
                 raise ReportError(
                     f"--tokenizer does not give the text of response {one.key} back, so its token ids are not known: "
-                    "is it the policy's? Else take algorithm.prpo.segmenter=text"
+                    "is it the policy's? Otherwise set ++algorithm.prpo.segmenter=text"
                 )
             tokens, ids = words(one.text), []
         mask = torch.ones(1, len(tokens), dtype=torch.long)
@@ -236,7 +236,7 @@ def _messages(plain: Sequence["Plain"]) -> tuple[list[Sequence[Mapping[str, Any]
     prompts = sorted({one.prompt for one in plain})
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder) / "1.jsonl"
-        lines = [json.dumps({"input": prompt, "output": "-", "score": 0.0}) for prompt in prompts]
+        lines = [json.dumps({"input": prompt, "output": "none", "score": 0.0}) for prompt in prompts]
         asked.write_text("".join(line + "\n" for line in lines))
         read = read_responses(asked)
     found = {response.group: response.messages for response in read}
