@@ -17,11 +17,13 @@ import pytest
 import tiny_causal_prms
 import tiny_models
 import torch
+from eight_gpus import GRPO
 from fault_server import FaultServer, rows
 from omegaconf import DictConfig
 from transformers import Qwen2Config
 
-from verl_prpo.cli import installation, key_checks, run_checks
+from verl_prpo.batch_sizes import MICRO, MINI, READ_MICRO
+from verl_prpo.cli import installation, key_checks, run_checks, wiring
 from verl_prpo.cli.check_table import CheckTable
 from verl_prpo.cli.main import main
 from verl_prpo.cli.report import CheckFailed, Finding, Report, State, within
@@ -412,8 +414,8 @@ class TestSizes:
         gpus = ["trainer.nnodes=3", "trainer.n_gpus_per_node=4"]
         with pytest.raises(CheckFailed, match=r"1024 responses .* does not divide over 12 data-parallel") as failed:
             run_checks.sizes(_composed(self.RECIPE, *gpus))
-        advised = int(failed.value.advice.rpartition(" ")[2])
-        sizes = [f"data.train_batch_size={advised}", f"actor_rollout_ref.actor.ppo_mini_batch_size={advised}"]
+        assert failed.value.advice == f"set data.train_batch_size=126 {MINI}=126"
+        sizes = failed.value.advice.removeprefix("set ").split(" ")
         assert run_checks.sizes(_composed(self.RECIPE, *gpus, *sizes)).state is State.OK
 
     def test_sequence_parallel_processes_share_a_response(self) -> None:
@@ -434,7 +436,28 @@ class TestSizes:
         found = run_checks.sizes(_composed(self.RECIPE, "data.train_batch_size=64"))
         assert found.state is State.WARNING
         assert "padding" in found.found
-        assert "ppo_mini_batch_size to 64" in found.advice
+        assert found.advice == f"set {MINI}=64, or data.train_batch_size=128"
+
+    def test_the_sizes_advised_divide_together(self) -> None:
+        """A batch of 250 and a micro-batch of 4: a divisor of 250 alone would leave 125 x 8 / 4 responses to divide."""
+        asked = [*GRPO, "trainer.n_gpus_per_node=4", "actor_rollout_ref.rollout.n=8"]
+        asked += ["data.train_batch_size=250", f"{MINI}=64", f"{MICRO}=4", f"{READ_MICRO}=32"]
+        found = run_checks.sizes(compose(TrainingArguments(asked)))
+        assert found.state is State.WARNING
+        ways = found.advice.removeprefix("set ").split(", or ")
+        assert ways == ["data.train_batch_size=192", f"{MINI}=50 {READ_MICRO}=25"]
+        for way in ways:
+            advised = run_checks.sizes(compose(TrainingArguments([*asked, *way.split(" ")])))
+            assert (advised.state, advised.advice) == (State.OK, "")
+
+    def test_a_number_of_gpus_that_verl_refuses_gets_sizes_that_it_takes(self) -> None:
+        six = [*GRPO, "trainer.n_gpus_per_node=6"]
+        with pytest.raises(CheckFailed, match="real_train_batch_size") as failed:
+            wiring.settings(compose(TrainingArguments(six)))
+        advised = failed.value.advice.removeprefix("set ").split(" ")
+        assert advised[:2] == ["data.train_batch_size=1008", f"{MINI}=252"]
+        config = compose(TrainingArguments([*six, *advised]))
+        assert (wiring.settings(config).state, run_checks.sizes(config).state) == (State.OK, State.OK)
 
     def test_separate_async_takes_whole_mini_batches(self) -> None:
         with pytest.raises(CheckFailed, match="separate_async") as failed:

@@ -13,6 +13,7 @@ from verl_prpo.cli.open_prm import with_model_path
 from verl_prpo.cli.report import CheckFailed, Finding, State
 from verl_prpo.cli.training_config import SECTIONS, TrainingArguments, compose, config_folders
 from verl_prpo.config import ConfigError, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.layouts import dividing, shown_sizes
 from verl_prpo.outcome.settings import uses_math_verifier
 from verl_prpo.schedule import schedule_of, segmenter_of
 from verl_prpo.verl_checks import verl_refusal
@@ -73,7 +74,9 @@ def settings(config: DictConfig) -> Finding:
         raise CheckFailed(str(error)) from error
     refused = verl_refusal(config, here=True)
     if refused:
-        raise CheckFailed(f"verl refuses it: {refused}", "the training command stops there")
+        sizes = shown_sizes(dividing(config))
+        advice = f"set {sizes}" if sizes else "the training command stops there"
+        raise CheckFailed(f"verl refuses it: {refused}", advice)
     said = [notice for notice in notices(config) if not notice.startswith("WARNING: ")]  # the keys' check has those
     if not uses_prpo(config):
         return _without_prpo(config, said)
