@@ -3,6 +3,7 @@
 """`verl-prpo doctor` on set-ups that would train and on ones that would not."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from verl_prpo.cli import installation, key_checks, run_checks, wiring
 from verl_prpo.cli.check_table import CheckTable
 from verl_prpo.cli.main import main
 from verl_prpo.cli.report import CheckFailed, Finding, Report, State, within
+from verl_prpo.cli.source_checks import scorer
 from verl_prpo.cli.training_config import TrainingArguments, compose
 from verl_prpo.cli.worked_example import BUILT_IN, WorkedExample, read_example
 from verl_prpo.prm.engine import InProcessEngine
@@ -99,8 +101,8 @@ class TestASetUpThatTrains:
         assert (found.status, found.ok, found.failed) == (0, True, [])
         assert set(found.checks) == {
             "plugin", "verl", "vllm", "transformers", "torch", "ray", "configuration", "keys", "names", "settings",
-            "wiring", "platform", "sizes", "hub", "GPUs", "problems", "policy", "folders", "texts", "PRM files",
-            "PRM family", "PRM weights", "reading", "overlong", "scores",
+            "wiring", "platform", "sizes", "hub", "GPUs", "problems", "scorer", "policy", "folders", "texts",
+            "PRM files", "PRM family", "PRM weights", "reading", "overlong", "scores",
         }  # fmt: skip
         assert found["plugin"]["details"]["trainer_modes"] == ["colocate_async", "separate_async", "sync"]
         wired = found["wiring"]["details"]
@@ -380,6 +382,65 @@ class TestProblems:
             run_checks.problems(_composed("prpo_laptop", *problems, "data.train_max_samples=2"))
 
 
+class TestScorer:
+    """verl's own scorer goes by the column `data_source`."""
+
+    def test_a_source_that_it_does_not_know_fails_with_what_gives_another_scorer(self, tmp_path: Path) -> None:
+        train = _sources(tmp_path / "train.parquet", "openai/gsm8k", "own/problems", None)
+        val = _sources(tmp_path / "val.parquet", "gsm8k")
+        files = [f"data.train_files={train}", f"data.val_files={val}"]
+        with pytest.raises(CheckFailed, match=r"data_source None, 'own/problems'\n.*data_source 'gsm8k'") as failed:
+            scorer(_grpo(*files))
+        assert "set reward.reward_manager.name=math_verifier" in failed.value.advice
+        assert "if 'gsm8k' is 'openai/gsm8k'" in failed.value.advice
+        with pytest.raises(CheckFailed, match="own/problems"):  # dapo asks the same scorer, and so does PRPO
+            scorer(_grpo(*files, "reward.reward_manager.name=dapo", "algorithm.adv_estimator=prpo"))
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            ["reward.reward_manager.name=math_verifier"],
+            ["reward.custom_reward_function.path=/my/reward.py"],
+            ["reward.reward_manager.source=importlib", "reward.reward_manager.module.path=/my/manager.py"],
+            ["reward.reward_model.enable=True"],
+            ["data.custom_cls.path=/my/dataset.py"],
+        ],
+    )
+    def test_it_is_not_asked_where_another_scores(self, settings: list[str], tmp_path: Path) -> None:
+        files = [f"data.{split}_files={_sources(tmp_path / f'{split}.parquet', 'own')}" for split in ("train", "val")]
+        found = scorer(_grpo(*files, *settings))
+        assert found.state is State.SKIPPED
+        assert settings[0].partition("=")[0] in found.found
+
+    def test_sources_that_it_knows_pass(self, tmp_path: Path) -> None:
+        train = _sources(tmp_path / "train.parquet", "openai/gsm8k", "apps", "aime2024", "math_dapo")
+        val = tmp_path / "val.jsonl"
+        val.write_text('{"data_source": "lighteval/MATH"}\n')
+        found = scorer(_grpo(f"data.train_files={train}", f"data.val_files={val}"))
+        assert (found.state, found.details["sources"][str(val)]) == (State.OK, ["lighteval/MATH"])
+
+    @pytest.mark.parametrize(
+        ("content", "said"), [('[{"data_source": "own"}]', "'own'"), ('{"prompt": 1}', "no column")]
+    )
+    def test_json_and_missing_columns(self, content: str, said: str, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text(content)
+        with pytest.raises(CheckFailed, match=said):
+            scorer(_grpo(f"data.train_files={tmp_path / 'a.json'}", f"data.val_files={tmp_path / 'none.parquet'}"))
+
+    def test_files_that_are_missing_are_left_to_the_row_on_problems(self, tmp_path: Path) -> None:
+        files = [f"data.{split}_files={tmp_path / split}.parquet" for split in ("train", "val")]
+        assert scorer(_grpo(*files)).state is State.SKIPPED
+
+
+def _sources(path: Path, *names: str | None) -> Path:
+    pyarrow.parquet.write_table(pyarrow.table({"data_source": list(names)}), path)
+    return path
+
+
+def _grpo(*overrides: str) -> DictConfig:
+    return compose(TrainingArguments(overrides))
+
+
 class TestPolicy:
     @pytest.mark.parametrize("path", ["/no/such/folder", "./no_such_folder", "~/no_such_folder", "no/such/folder"])
     def test_a_folder_that_is_not_there_fails(self, path: str) -> None:
@@ -556,6 +617,26 @@ class TestVersions:
 
 
 class TestCommandLine:
+    def test_a_dump_that_is_not_there_is_an_error_whatever_cuts(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for estimator in ("grpo", "prpo"):
+            words = [f"algorithm.adv_estimator={estimator}", "--dump", str(tmp_path / "none")]
+            assert main(["doctor", *LAPTOP, *words]) == 2
+            assert f"--dump {tmp_path}/none: no such folder or file" in capsys.readouterr().err
+
+    def test_warnings_of_verl_on_accelerators_are_kept_out(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if name != "VERL_PLATFORM"}
+        code = "import verl.plugin.platform as p; p.get_platform()"
+        verl = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        if "No supported accelerator" not in verl.stderr:
+            pytest.skip("an accelerator is here, so verl has nothing to warn of")
+        recipe = [sys.executable, "-m", "verl_prpo", "recipe", "prpo_laptop", "trainer.total_epochs=2"]
+        shown = subprocess.run(recipe, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert (shown.returncode, shown.stderr) == (0, "")
+
     def test_arguments_that_cannot_be_read_have_exit_status_2(self, capsys: pytest.CaptureFixture[str]) -> None:
         for words in (["no-such-command"], ["doctor", "--no-such-option"]):
             with pytest.raises(SystemExit) as stopped:
