@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from verl_prpo.batch_sizes import BATCH, MINI, size_faults, that_divide
+from verl_prpo.batch_sizes import BATCH, MINI, TENSOR, size_faults, that_divide
 from verl_prpo.config import ConfigError, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.config_check import check_config
 from verl_prpo.gpus import fits, pools, servers_size
@@ -78,14 +78,16 @@ def layouts(config: DictConfig, nodes: Sequence[float]) -> list[Layout]:
 
 
 def dividing(config: DictConfig) -> list[dict[str, int]]:
-    """The ways in which batch sizes that do not divide would, each checked; the one that changes least first.
+    """The ways in which sizes that do not divide would, each checked; the one that changes least first.
 
     Args:
         config: the whole verl configuration.
 
     Returns:
-        Settings with their values; none where the sizes divide, or where no batch size is what stands in the way.
+        Settings with their values; none where the sizes divide, or where something else stands in the way.
     """
+    servers = _smaller_servers(config)
+    config = with_settings(config, servers)
     batch, mini = int(config.data.train_batch_size), int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
     most = min(mini, batch)
     sizes = [size for size in range(most, most // 4, -1) if batch % size == 0 and size != mini]
@@ -95,8 +97,17 @@ def dividing(config: DictConfig) -> list[dict[str, int]]:
         sizes.clear()
     # Where the batch would shrink: a mini-batch with which it need not.
     kept = (way for way in tried if BATCH in smaller and BATCH not in way and _divides(config, way))
-    found = [*itertools.islice(kept, 1), *([smaller] if smaller and _divides(config, smaller) else [])]
-    return sorted(found, key=len)
+    found = [*itertools.islice(kept, 1), *([smaller] if _divides(config, smaller) else [])]
+    return sorted((servers | way for way in found if servers | way), key=len)
+
+
+def _smaller_servers(config: DictConfig) -> dict[str, int]:
+    """The largest rollout servers that the trainer's GPUs hold, where those that are asked for do not fit."""
+    tensor = int(config.actor_rollout_ref.rollout.tensor_model_parallel_size)
+    for size in range(tensor, 0, -1):
+        if not any(TENSOR in fault.found for fault in size_faults(with_settings(config, {TENSOR: size}))):
+            return {} if size == tensor else {TENSOR: size}
+    return {}
 
 
 def _divides(config: DictConfig, settings: dict[str, int]) -> bool:

@@ -23,7 +23,7 @@ from fault_server import FaultServer, rows
 from omegaconf import DictConfig
 from transformers import Qwen2Config
 
-from verl_prpo.batch_sizes import MICRO, MINI, READ_MICRO
+from verl_prpo.batch_sizes import MICRO, MINI, READ_MICRO, TENSOR
 from verl_prpo.cli import installation, key_checks, run_checks, wiring
 from verl_prpo.cli.check_table import CheckTable
 from verl_prpo.cli.main import main
@@ -511,13 +511,20 @@ class TestSizes:
             advised = run_checks.sizes(compose(TrainingArguments([*asked, *way.split(" ")])))
             assert (advised.state, advised.advice) == (State.OK, "")
 
-    def test_a_number_of_gpus_that_verl_refuses_gets_sizes_that_it_takes(self) -> None:
-        six = [*GRPO, "trainer.n_gpus_per_node=6"]
+    @pytest.mark.parametrize(
+        ("gpus", "first"),
+        [
+            (6, ["data.train_batch_size=1008", f"{MINI}=252"]),
+            (3, [f"{TENSOR}=1", "data.train_batch_size=1020", f"{MINI}=255"]),
+        ],
+    )
+    def test_a_number_of_gpus_that_verl_refuses_gets_sizes_that_it_takes(self, gpus: int, first: list[str]) -> None:
+        asked = [*GRPO, f"trainer.n_gpus_per_node={gpus}"]
         with pytest.raises(CheckFailed, match="real_train_batch_size") as failed:
-            wiring.settings(compose(TrainingArguments(six)))
+            wiring.settings(compose(TrainingArguments(asked)))
         advised = failed.value.advice.removeprefix("set ").split(" ")
-        assert advised[:2] == ["data.train_batch_size=1008", f"{MINI}=252"]
-        config = compose(TrainingArguments([*six, *advised]))
+        assert advised[: len(first)] == first
+        config = compose(TrainingArguments([*asked, *advised]))
         assert (wiring.settings(config).state, run_checks.sizes(config).state) == (State.OK, State.OK)
 
     def test_separate_async_takes_whole_mini_batches(self) -> None:
