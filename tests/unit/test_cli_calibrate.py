@@ -394,7 +394,49 @@ class TestCommand:
         assert calibrate(source, "--histogram", "scores.png")["histogram"] == "scores.png"
         assert Path("scores.png").read_bytes().startswith(b"\x89PNG")
 
-    def test_without_matplotlib_the_rest_is_there_and_what_gives_it_is_said(
+    @pytest.mark.parametrize(
+        ("file", "said"),
+        [
+            ("/proc/x.png", "/proc/x.png: nothing can be written in /proc"),
+            ("/dev/null/x.png", "/dev/null is a file"),
+            ("scores.docx", "no kind of picture that matplotlib writes; name a file such as scores.png"),
+            (".", "no kind of picture"),
+        ],
+    )
+    def test_a_histogram_that_cannot_be_written_ends_it_before_any_scoring(
+        self, file: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        source = jsonl(tmp_path / "1.jsonl", repeated([dumped(("a", 0.2), score=1.0)]))
+        assert main(["calibrate", str(source), "--recorded", "--histogram", file]) == 2
+        printed = capsys.readouterr()
+        assert (said in printed.err, printed.out) == (True, ""), printed.err
+        assert [path.name for path in tmp_path.iterdir()] == ["1.jsonl"]
+
+    def test_a_histogram_gets_its_folder(self, calibrate: Any, tmp_path: Path) -> None:
+        source = jsonl(tmp_path / "in.jsonl", repeated([row(RIGHT, outcome=1), row(WRONG, outcome=0)]))
+        assert calibrate(source, "--histogram", str(tmp_path / "new" / "scores.png"))["histogram"]
+        assert (tmp_path / "new" / "scores.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_a_probe_draws_no_histogram(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        source = jsonl(tmp_path / "in.jsonl", repeated([row(RIGHT)]))
+        assert main(["calibrate", str(source), "--probe", "--histogram", "a.png", "--prm", "x"]) == 2
+        assert "--probe draws none" in capsys.readouterr().err
+
+    def test_a_delimiter_that_lost_its_backslash_is_hinted_at(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        recorded = repeated([dumped(("a", 0.2), ("b", 0.3), score=1.0)])
+        source = jsonl(tmp_path / "1.jsonl", recorded)
+        main(["calibrate", str(source), "--recorded", "--delimiter", r"\therefore", "--json"])
+        printed = capsys.readouterr()
+        hint = r"If the LaTeX command \therefore is meant, write \\therefore with two backslashes"
+        assert hint in printed.err
+        assert any(hint in note for note in json.loads(printed.out)["notes"])
+        main(["calibrate", str(source), "--recorded", "--delimiter", r"\\therefore", "--delimiter", r"\nStep"])
+        assert "LaTeX" not in capsys.readouterr().err
+
+    def test_without_matplotlib_what_gives_it_is_said(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         source = jsonl(tmp_path / "1.jsonl", repeated([dumped(("a", 0.2), score=1.0)]))
@@ -406,10 +448,8 @@ class TestCommand:
             return real(name, *rest)
 
         monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-        assert main(["calibrate", str(source), "--recorded", "--json", "--histogram", str(tmp_path / "a.png")]) == 4
-        printed = capsys.readouterr()
-        assert json.loads(printed.out)["histogram"] is None
-        assert "pip install matplotlib" in printed.err
+        assert main(["calibrate", str(source), "--recorded", "--json", "--histogram", str(tmp_path / "a.png")]) == 2
+        assert "pip install matplotlib" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("arguments", "status", "reason"),
@@ -417,7 +457,7 @@ class TestCommand:
             ([], 2, "which PRM?"),
             (["--prm", "/no/such/folder"], 1, "no such folder"),
             (["reward.prm.on_eror=raise", "--prm", "x"], 2, "did you mean reward.prm.on_error?"),
-            (["--recorded"], 1, "no response has a `prpo` record"),
+            (["--recorded"], 2, "no response has a `prpo` record"),
             (["--limit", "0"], 2, "--limit 0"),
         ],
     )

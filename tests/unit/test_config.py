@@ -275,6 +275,23 @@ def test_bypass_mode_suits_segmenters_that_need_no_signal(segmenter: str) -> Non
     assert notices(config) == []
 
 
+@pytest.mark.parametrize(
+    ("config", "with_what"),
+    [
+        (grpo("reward.reward_manager.name=prm"), "algorithm.adv_estimator=grpo"),
+        (prpo("reward.reward_manager.name=prm", "+algorithm.prpo.credit=outcome"), "algorithm.prpo.credit=outcome"),
+    ],
+)
+def test_the_manager_of_process_rewards_where_nothing_asks_it_is_said(config: DictConfig, with_what: str) -> None:
+    (notice,) = notices(config)
+    assert notice.startswith(f"reward.reward_manager.name=prm with {with_what}: no PRM is started or asked")
+    assert "Set reward.reward_manager.name=naive" in notice
+
+
+def test_the_manager_of_process_rewards_named_by_hand_is_all_right_with_prpo() -> None:
+    assert notices(prpo("reward.reward_manager.name=prm")) == []
+
+
 def test_groups_of_one_are_allowed_and_said() -> None:
     config = prpo("actor_rollout_ref.rollout.n=1")
     check_config(config)

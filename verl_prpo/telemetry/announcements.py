@@ -7,6 +7,7 @@ from typing import Any
 
 from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.settings.typed import lost_backslash
 from verl_prpo.step.scored_batch import ScoredBatch
 
 
@@ -42,7 +43,9 @@ def delimiter_lines(delimiters: Sequence[str], responses: Sequence[str]) -> list
     """For each delimiter how often it occurs in responses, and a warning where it never does."""
     counts = [[response.count(delimiter) for response in responses] for delimiter in delimiters]
     key = "algorithm.prpo.delimiters"
-    return [_line(f"{key}: {text!r}", found, key) for text, found in zip(delimiters, counts, strict=True)]
+    lines = [_line(f"{key}: {text!r}", found, key) for text, found in zip(delimiters, counts, strict=True)]
+    hints = [lost_backslash(text) for text in delimiters]
+    return [f"{line}. {hint}" if hint else line for line, hint in zip(lines, hints, strict=True)]
 
 
 def token_lines(token_ids: Sequence[int], responses: Sequence[Sequence[int]]) -> list[str]:

@@ -65,7 +65,7 @@ def check_config(config: DictConfig) -> None:
 
 def notices(config: DictConfig) -> list[str]:
     """Lines on what a checked configuration does that its user may not expect. They are printed once, on the driver."""
-    said = unread_settings(config)
+    said = [*unread_settings(config), *_idle_manager(config)]
     if not uses_prpo(config):
         return said
     said += [f"WARNING: {key}" for key in ignored_keys(config)]
@@ -90,6 +90,22 @@ def notices(config: DictConfig) -> list[str]:
             "does not weight the outcome reward. Set ++algorithm.prpo.outcome_weight=1.0 for the published method."
         )
     return said
+
+
+def _idle_manager(config: DictConfig) -> list[str]:
+    """A line for the user who names this package's manager himself, where nothing asks its PRM."""
+    asks = uses_prpo(config) and needs_prm(prpo_config(config.algorithm))
+    reward = config.get("reward") or {}
+    if asks or (reward.get("reward_manager") or {}).get("name") != MANAGER:
+        return []
+    inner = ((reward.get("prm") or {}).get("outcome_reward_manager") or {}).get("name", "naive")
+    chosen = "algorithm.prpo.credit" if uses_prpo(config) else "algorithm.adv_estimator"
+    value = prpo_config(config.algorithm).credit if uses_prpo(config) else config.algorithm.adv_estimator
+    return [
+        f"reward.reward_manager.name={MANAGER} with {chosen}={value}: no PRM is started or asked, and the rewards are "
+        f"those of the manager {inner!r} that it wraps. Set reward.reward_manager.name={inner}, or "
+        "algorithm.adv_estimator=prpo to train with process rewards (the manager is then put in place by itself)"
+    ]
 
 
 READ_BY = {

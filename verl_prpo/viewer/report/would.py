@@ -33,6 +33,7 @@ class Plain:
         prompt, text, truth: as verl dumped them.
         reward: of the verifier.
         parts: what else the row says of the outcome, such as `acc`.
+        place: where the row stands, for people.
     """
 
     step: int
@@ -43,6 +44,7 @@ class Plain:
     truth: str | None
     reward: float
     parts: Mapping[str, Any]
+    place: str = ""
 
 
 @dataclass(frozen=True)
