@@ -10,7 +10,8 @@ from verl_prpo.outcome.latex import top_level
 _COMMANDS = (
     "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta lambda mu nu xi rho sigma tau phi varphi chi "
     "psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell angle triangle overline vec hat bar tilde sin cos tan "
-    "cot sec csc arcsin arccos arctan det dim deg gcd max min mathbb mathcal operatorname measuredangle circ"
+    "cot sec csc arcsin arccos arctan det dim deg gcd max min bold overrightarrow mathbb mathcal operatorname "
+    "measuredangle circ"
 ).split()
 _LABEL = re.compile(
     rf"(?:\\text\{{[^{{}}]*\}}|\\(?:{'|'.join(_COMMANDS)})(?![A-Za-z])|[A-Za-z]|_\{{[\w,]+\}}|_\w"

@@ -21,6 +21,7 @@ _NAMES = "|".join(FUNCTIONS)
 _TEXT_COMMANDS = (
     r"math(?:rm|bf|it|sf|tt|normal)|text(?:normal|bf|it|rm|sf|tt|up|sl)?|mbox|hbox|operatorname\*?|boldsymbol|bm|pmb"
 )
+_BOLD = "mathbf|boldsymbol|bm|pmb"
 _SIZES = r"displaystyle|textstyle|scriptstyle|limits|nolimits|mathstrut|tiny|small|normalsize|[lL]arge|LARGE|huge|Huge"
 
 _DRESSINGS = [
@@ -54,6 +55,9 @@ _FIRST = [
         (rf"\\(?:{_SIZES})(?![A-Za-z])", ""),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
+        # \mathbf{v} is a vector; behind a number \mathbf{m} may be a unit
+        (rf"(?<!\d)(?<!\d )\\(?:{_BOLD})\s*(?:\{{\s*([a-df-z])\s*\}}|\s([a-df-z])(?![A-Za-z]))", r"\\bold{\1\2}"),
+        (rf"(?<=\d)\s*\\(?:{_BOLD})\s*(?:\{{\s*([a-ci-ku-z])\s*\}}|\s([a-ci-ku-z])(?![A-Za-z]))", r"\\bold{\1\2}"),
         (rf"\\(?:{_TEXT_COMMANDS})\s*\{{", r"\\text{"),
         (rf"\\(?:mathrm|mathbf|mathit|boldsymbol|bm)\s*([A-Za-z0-9]|\\(?!{_TEXT_COMMANDS})[A-Za-z]+)", r"\1"),
         (r"\{\s*\\(?:rm|bf|it)\s+([^{}]*)\}", r"\\text{\1}"),
@@ -130,6 +134,7 @@ def clean(text: str) -> str:
     text = outside_text(text, _rewritten)
     text = re.sub(r"\s+", " ", text)
     text = _unbraced(_ended(text))
+    text = re.sub(r"\(?\\bold\{([a-z])\}\)?", r"\\text{\1}", text) if text.count("\\") == 1 else text
     undressed = _undressed(text)
     return _unbraced(_ended(undressed)) if undressed != text else text
 
