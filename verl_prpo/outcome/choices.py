@@ -14,11 +14,16 @@ _WITH_VALUE = [
     re.compile(pattern, re.DOTALL)
     for pattern in (
         r"\\text\{\s*\(?([A-J])[).:]+\s*\}\s*(?P<value>(?!-\s|[+*/^=<>!'_]|\\(?:cdot|times|cup|cap)).+)",
+        r"\\text\{\s*\(?([A-J])[).:]+\s+(?P<value>-?\d[^{}]*)\}",
         r"\(([A-J])\)\s+(?P<value>(?:\d|\\frac|\\sqrt|\\text|\\pi|\$|\\\$).*)",
         r"([A-J])\)\s*(?P<value>(?!-\s|[+*/^=<>!'_)]).+)",
-        r"([A-J])\.\s+(?P<value>(?!-\s|[+*/^=<>!'_]).+)",
+        r"([A-J])\.\s+(?P<value>(?!-\s|[+*/^=<>!'_])(?=.*[\d\\$]).+)",
     )
 ]
+
+
+_ANOTHER = re.compile(r"\(\s*[A-J]\s*\)|(?<![A-Za-z(])[A-J]\)")
+"""A second choice within the value of the first."""
 
 
 class Choice(NamedTuple):
@@ -35,7 +40,7 @@ def read_choice(text: str) -> Choice | None:
         return Choice(found[1].upper(), None)
     for pattern in _WITH_VALUE:
         found = pattern.fullmatch(text)
-        if found is not None:
+        if found is not None and not _ANOTHER.search(found["value"]):
             return Choice(found[1], found["value"].strip())
     return None
 

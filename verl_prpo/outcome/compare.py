@@ -33,6 +33,7 @@ _DEEPEST = 40
 
 _LETTER = re.compile(r"(?<![A-Za-z\\])[a-df-hj-zA-Z](?![A-Za-z])")
 """A letter that may be an unknown."""
+_INDEX = re.compile(r"_(?:\{[^{}]*\}|\w)$")
 _SCIENTIFIC = re.compile(r"(?P<number>-?\d+)[eE](?P<power>[-+]\d{1,3})")
 
 
@@ -105,9 +106,15 @@ def _equal_assignments(
         return _equal_in_order(*(tuple(read_shape(some[name]) for name in names) for some in (assigned, true_assigned)))
     given, text = (assigned, two) if assigned is not None else (true_assigned, one)
     shape = read_shape(text)
-    if given is None or shape.kind != "()" or len(shape.parts) != len(given):
+    if given is None or shape.kind not in ("()", SET) or len(shape.parts) != len(given):
         return None
     values = tuple(read_shape(value) for value in as_tuple(given))
+    if shape.kind == SET:
+        if true_assigned is not None or "=" in text or len({_INDEX.sub("", name) for name in given}) == 1:
+            return None
+        if not _equal_in_order(values, shape.parts) and _equal_in_any_order(values, shape.parts):
+            raise Unread("which of the values belongs to which unknown")
+        return None
     return _equal_in_order(values, shape.parts) if assigned is not None else _equal_in_order(shape.parts, values)
 
 
@@ -150,7 +157,7 @@ def _equal_shapes(answer: Shape, truth: Shape, outermost: bool = False) -> bool:
 def _connective_matters(answer: Shape, truth: Shape) -> bool:
     """Whether `and` and `or` differ: of inequalities, and where both are given also of words; not of solutions."""
     words = answer.connective and truth.connective and any(is_word(part.text) for part in truth.parts)
-    return bool(words) or any(map(is_relation, truth.parts))
+    return bool(words) or any(is_relation(part) or part.kind == UNEQUAL for part in truth.parts)
 
 
 def _order_matters(answer: Shape, truth: Shape) -> bool:

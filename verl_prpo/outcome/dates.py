@@ -16,18 +16,21 @@ _DATES = [
 ]
 _CLOCK = re.compile(r"(?P<hour>\d{1,2})(?:\s*:\s*(?P<minute>\d\d))?\s*(?:(?P<half>[ap])\.?\s*m\.?)?")
 
-Date = tuple[int, int, str | None]
+_WEEKDAY = re.compile(r"((?:mon|tues|wednes|thurs|fri|satur|sun)day)\s*,?\s+")
+Date = tuple[int, int, str | None, str | None]
 Clock = tuple[int, int, str | None]
 
 
 def read_date(text: str) -> Date | None:
-    """Month, day and year of a cleaned text; the year is None where it has none."""
+    """Month, day, year and day of the week of a cleaned text; None for the last two where it does not say them."""
     plain = _plain(text)
+    weekday = _WEEKDAY.match(plain)
+    plain = plain[weekday.end() :] if weekday else plain
     found = next((match for pattern in _DATES if (match := pattern.fullmatch(plain))), None)
     if found is None or not 1 <= int(found["day"]) <= 31:
         return None
     month = next(at for at, name in enumerate(_MONTHS, 1) if name.startswith(found["month"][:3]))
-    return month, int(found["day"]), found["year"]
+    return month, int(found["day"]), found["year"], weekday[1] if weekday else None
 
 
 def read_clock(text: str) -> Clock | None:

@@ -129,6 +129,10 @@ class _Parser(Tokens):
 
     def _times(self, one: Expr, two: Expr, sign: str = "") -> Expr:
         """A product, and the doubt about what kind of product it is."""
+        if sign == r"\times" and any(
+            factor.has(sympy.I) and other.free_symbols for factor, other in ((one, two), (two, one))
+        ):  # i and j
+            return cross(one, two) if self._other(VECTOR_PRODUCT) else one * two
         names = [{symbol.name for symbol in factor.free_symbols} for factor in (one, two)]
         if all(names):
             capitals = [set(filter(is_capital, some)) for some in names]

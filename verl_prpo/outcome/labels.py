@@ -14,7 +14,7 @@ _COMMANDS = (
     "measuredangle circ"
 ).split()
 _LABEL = re.compile(
-    rf"(?:\\text\{{[^{{}}]*\}}|\\(?:{'|'.join(_COMMANDS)})(?![A-Za-z])|[A-Za-z]|_\{{[\w,]+\}}|_\w"
+    rf"(?:\\text\{{[^{{}}]*\}}|\\(?:{'|'.join(_COMMANDS)})(?![A-Za-z])|[A-Za-z]|_\{{(?:\\triangle\s*)?[\w,]+\}}|_\w"
     r"|(?<=[A-Zfgh])\^\{?-1\}?|\{[A-Za-z]+\}|[(),'\s|^])+"
 )
 _DERIVATIVE = re.compile(r"\\frac\{\s*d\s*(?:\^\d)?\s*[A-Za-z]\s*\}\{\s*d\s*[A-Za-z]\s*(?:\^\d)?\s*\}")
@@ -27,14 +27,14 @@ _APPROXIMATELY = re.compile(r"\\approx(?![A-Za-z])")
 
 
 _LETTERS = (
-    r"(?:[A-Za-z]|\\(?!(?:sin|cos|tan|cot|sec|csc|ln|log|lg|exp|frac|sqrt|text)(?![a-z]))[A-Za-z]+\s*"
+    r"(?:[A-Za-z]|\\math(?:bb|cal)\{[A-Z]\}|\\(?!(?:sin|cos|tan|cot|sec|csc|ln|log|lg|exp|frac|sqrt|text)(?![a-z]))[A-Za-z]+\s*"
     r"|\\text\{\s*[A-Za-z]+\s*\})"
 )
 _INSIDE = r"(?:\((?P<inside>.+)\)|\[(?P<inside2>.+)\])"
 _APPLIED = re.compile(rf"(?P<name>{_LETTERS})(?:_\{{\w+\}}|_\w)?'*(?:\^\s*\{{\s*-1\s*\}})?\s*{_INSIDE}'*")
 _NO_FUNCTIONS = set("abcdeijklmnxz")
 """Letters that are rarely names of functions: x(3) is 3x."""
-_REGION = re.compile(r"\[\s*[A-Z]{2,}\s*\]|\\(?:deg|dim|det|ker)(?![A-Za-z])\s*[A-Za-z]")
+_REGION = re.compile(r"\\#\s*[A-Z]|\\\|[^|=]+\\\||\[\s*[A-Z]{2,}\s*\]|\\(?:deg|dim|det|ker)(?![A-Za-z])\s*[A-Za-z]")
 _CALCULATION = re.compile(
     r"\\(?:lim|sum|int|iint|oint|prod|limsup|liminf)(?![A-Za-z]).*|\\(?:max|min|sup|inf)\s*_.*", re.DOTALL
 )
@@ -71,6 +71,8 @@ def is_label(text: str) -> bool:
     text = text.strip()
     if _DERIVATIVE.fullmatch(text) or _REGION.fullmatch(text) or _CALCULATION.fullmatch(text) or _is_applied(text):
         return True
+    if re.fullmatch(r"\|\s*[xyt]\s*\|", text):  # an equation to solve
+        return False
     if _LABEL.fullmatch(text) is None or not re.search(r"[A-Za-z]", text):
         return False
     return _CONSTANTS.fullmatch(text) is None and not any(

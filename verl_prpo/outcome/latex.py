@@ -81,7 +81,9 @@ _FIRST = [
         (r"(?<![\w.])(\d+)\s*(?:\^\s*\{?\s*)?\\text\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?", r"\1 "),
         (r"(?<![\w.])(\d+)\s*\^\s*\{\s*(?:st|nd|rd|th)\s*\}", r"\1 "),
         (r"^(\d+)(?:st|nd|rd|th)$", r"\1"),
+        (r"^\(\s*(\w+)\s*\)(?=_)", r"\1"),
         (r"^\\text\{\s*(USD|US\$|EUR|GBP|JPY|INR|Rs)\.?\s*\}", r"\1 "),
+        (r"^\(\s*(\w+)\s*\)(?=_)", r"\1"),
         (r"^\\text\{\s*(USD|US\$|EUR|GBP|JPY|INR|Rs)\.?\s*\}", r"\1 "),
         # ratios: 5 \text{ to } 7
         (r"\\text\{\s*(\d+(?: to \d+)+)\s*\}", r"\1"),

@@ -17,11 +17,12 @@ _SENTENCE = re.compile(
     rf"(?:\s+(?:(?P<exact>{_EXACT})|(?P<rough>{_ROUGH})))?",
     re.IGNORECASE,
 )
+_VERB = re.compile(r"\b(?:is|are|was|were|equals)\b", re.IGNORECASE)
 _CHANGES = re.compile(
     r"\b(?:not|no|non|never|nor|none|neither|cannot|\w+n't|least|most|less|more|than|except|unless|false|untrue|wrong|"
     r"incorrect|minus|negative|negation|twice|thrice|doubled?|tripled?|half|halves|thirds?|quarters?|reciprocal|inverse|"
     r"opposite|complement|supplement|root|(?:square|cube) of|squared|cubed|logarithm|log|factorial|percent\w*|times|"
-    r"plus|if|when|or|multiple|dozens?|hundreds?|thousands?|millions?|remainder|mod)\b",
+    r"plus|if|when|or|multiple|impossible|unlikely|doubtful|absurd|assum\w+|suppos\w+|between|from|dozens?|hundreds?|thousands?|millions?|remainder|mod)\b",
     re.IGNORECASE,
 )
 
@@ -34,7 +35,7 @@ def without_lead(text: str) -> str:
             return text
         words = found["words"].strip()
         lead = _QUALIFIER.fullmatch(words) or _SENTENCE.fullmatch(words)
-        if lead is None or _CHANGES.search(words):
+        if lead is None or _CHANGES.search(words) or len(_VERB.findall(words)) > 1:
             return text
         text = (r"\approx " if lead["rough"] else "") + found["rest"]
     return text

@@ -21,7 +21,8 @@ _PARTS = {
     )
     for name in names.split()
 }
-_TEXT = re.compile(r"(?:\\text\{([^{}]*)\}\s*)+")
+_NO_UNIT = re.compile(r"\b(?:to|the|in|out|by|into|over|under|point|power|times|from|th|root|and|or|squared|cubed)\b")
+"""Words that make another number of the one before them, or a range, a ratio or a fraction."""
 
 
 def in_digits(text: str) -> str:
@@ -41,6 +42,8 @@ def in_digits(text: str) -> str:
         if value is not None:
             number = f"{value.numerator}/{value.denominator}" if value.denominator > 1 else str(value)
             unit = " ".join(words[end:])
+            if _NO_UNIT.search(unit):
+                return text
             behind = "%" if unit == "percent" else rf"\text{{ {unit}}}" if unit else ""
             return ("-" if sign else "") + number + behind
     return text

@@ -189,10 +189,10 @@ def _unequal(text: str, depth: int) -> Shape | None:
     if len(parts) == 1:
         return _parts(UNEQUAL, sides, depth) if len(sides) == 2 else None
     label = sides[0]
-    if not parts[0].startswith(label) or connective(text) == "or":
+    if not parts[0].startswith(label):
         return None
     wholes = [part if r"\neq" in part else rf"{label} \neq {part}" for part in parts]
-    return Shape(SET, _parts(SET, wholes, depth).parts)
+    return Shape(SET, _parts(SET, wholes, depth).parts, connective=connective(text) or "and")
 
 
 def _list(text: str, depth: int) -> Shape | None:

@@ -18,6 +18,7 @@ _HIDDEN_FUNCTION = re.compile(
 _DERIVATIVE = re.compile(
     r"\\frac\s*\{\s*(?:d|\\partial)(?![a-z]*\s*\+)[^{}]*(?:\{[^{}]*\}[^{}]*)?\}\s*\{\s*(?:d|\\partial)\s*\\?[A-Za-z]"
     r"|(?<![A-Za-z\\])d\s*(?:[xyztuvrs](?![A-Za-z])|\\theta)"
+    r"|\\frac\s*\{\s*D\s*[a-z]\s*\}\s*\{\s*D\s*[a-z]\s*\}"
     r"|(?<![A-Za-z])d\s*\\?[A-Za-z]\s*/\s*d\s*\\?[A-Za-z]|\\partial"
 )
 

@@ -89,6 +89,7 @@ _NO_UNIT = re.compile(
     r"impossible|undefined|rejected|excluded|discarded|greater|larger|smaller|higher|lower|too|many|few|below|"
     r"above|loss|losses|debt|deficit|owed|decrease|drop|opposite|if|but|unless|without"
 )
+_RIGHT_ANGLED = re.compile(r"\bright (?=(?:isosceles )?(?:triangle|angle|trapezoid|prism|cone|cylinder)s?\b)", re.I)
 _NO_UNIT_ALONE = re.compile(r"(?:more|under|over|up|down|left|only|extra|each)(?:\s+\w{1,2})?")
 """Words that may stand beside a unit (3 more days) and are none themselves."""
 _NO_SYMBOL = ("M", "B", "MM")
@@ -186,7 +187,7 @@ def _spelled(words: str) -> bool:
 
 
 def _may_be_unit(words: str) -> bool:
-    letters = re.findall(r"[A-Za-z]+", words)
+    letters = re.findall(r"[A-Za-z]+", _RIGHT_ANGLED.sub("", words))
     return (
         len("".join(letters)) > 1
         and not _NO_UNIT_ALONE.fullmatch(words.strip().lower())
