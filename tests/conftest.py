@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Shared by all tests: the helpers under tests/unit, tests/cpu and examples are importable by name, and `--fast` chooses
+"""Shared by all tests: helpers under tests/unit, tests/cpu and examples are importable by name, and `--fast` chooses
 the tier of two minutes."""
 
 import os
