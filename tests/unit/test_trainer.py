@@ -613,8 +613,8 @@ class TestOneLife:
         mode._shutdown_dump_executor()
         mode._init_dump_executor()
         (record,) = [found for found in read_rollouts(folder, [mode.global_steps]) if found.key == key]
-        assert record.response == TEXTS[row] and record.advantages == actor
-        assert record.entropy == entropy.tolist()
+        assert record.response == TEXTS[row] and torch.equal(torch.tensor(record.advantages), torch.tensor(actor))
+        assert torch.equal(torch.tensor(record.entropy), entropy)
 
         assert main(["report", str(folder), "--steps", str(mode.global_steps), "-o", str(tmp_path / "page.html")]) == 0
         packed = re.search(r'id="data">([^<]+)<', (tmp_path / "page.html").read_text())
