@@ -18,9 +18,19 @@ from typing import Any, ClassVar
 
 import torch
 
+from verl_prpo.prm.results import PrmFailure
+
 
 class PrmError(RuntimeError):
-    """A process reward model that cannot be used as configured; the message names the setting that mends it."""
+    """A process reward model, or a response, that cannot be used; the message says what to change.
+
+    Attributes:
+        kind: why a response has no scores, where `load_prm` raised this for one; None for a fault of the PRM itself.
+    """
+
+    def __init__(self, message: str = "", kind: PrmFailure | None = None):
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,10 @@ def detect_family(model_path: str) -> str:
     claims = claiming_families(config)
     if len(claims) == 1:
         return claims[0]
-    found = f"architectures={config.get('architectures')}, model_type={config.get('model_type')!r}"
+    found = (
+        f"config.json has architectures={config.get('architectures')}, num_labels={label_count(config)}, "
+        f"model_type={config.get('model_type')!r}"
+    )
     verdict = "no PRM family is known for it" if not claims else f"it could be any of {', '.join(claims)}"
     raise PrmError(
         f"cannot tell how to read the PRM {model_path} ({found}): {verdict}. "
@@ -202,6 +215,13 @@ def read_model_config(model_path: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise PrmError(f"the config.json of {where} holds a {type(config).__name__} where an object belongs")
     return config
+
+
+def label_count(model_config: dict[str, Any]) -> int:
+    """Number of classes in a `config.json`; transformers leaves its default of two out."""
+    if isinstance(model_config.get("id2label"), dict):
+        return len(model_config["id2label"])
+    return model_config.get("num_labels", 2)
 
 
 def checked_family(family: Any, setting: str) -> PrmFamily:

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from verl_prpo.prm.encoding.dialogue import Dialogue, plain_ids, problem_text, require_embeddings
-from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily, read_model_config
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily, label_count, read_model_config
 from verl_prpo.prm.families.causal_lm import context_length
 from verl_prpo.prm.families.heads import require_complete
 from verl_prpo.prm.families.options import OPTIONS, require_flag, require_one_of, require_text
@@ -57,7 +57,7 @@ class TokenClassificationPrm(PrmFamily):
             isinstance(architectures, list)
             and len(architectures) == 1
             and str(architectures[0]).endswith(ARCHITECTURE_SUFFIX)
-            and _labels(model_config) == 2
+            and label_count(model_config) == 2
         )
 
     @classmethod
@@ -200,13 +200,6 @@ def _separator_ids(tokenizer: Any, separator: str, model_path: str) -> list[int]
     return ids
 
 
-def _labels(model_config: dict[str, Any]) -> int:
-    """Number of classes; transformers leaves its default of two out of a config.json."""
-    if isinstance(model_config.get("id2label"), dict):
-        return len(model_config["id2label"])
-    return model_config.get("num_labels", 2)
-
-
 def _require_classifier(model_path: str) -> None:
     model_config = read_model_config(model_path)
     architectures = model_config.get("architectures") or []
@@ -215,7 +208,7 @@ def _require_classifier(model_path: str) -> None:
             f"reward.prm.model_path={model_path} (architectures={architectures}) is no token classifier, so it has no "
             f"process-reward head for the family {TokenClassificationPrm.name}. {_OTHER_FAMILY}"
         )
-    labels = _labels(model_config)
+    labels = label_count(model_config)
     if labels != 2:
         raise PrmError(
             f"reward.prm.model_path={model_path} sorts tokens into {labels} classes; which of them is right the family "
