@@ -200,7 +200,6 @@ def overlong(
         return Finding("\n".join(lines), details=details, value=True)
     consequence = {
         "neutral": "segments past the context get the prior mean (z=0) and are counted in prpo/prm/unread",
-        "truncate": "segments past the context get the last score that was read",
         "raise": f"such a response is a failure, and reward.prm.on_error={config.on_error} decides",
     }[config.overlong]
     lines.append(f"reward.prm.overlong={config.overlong}: {consequence}")

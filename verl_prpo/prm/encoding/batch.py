@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from verl_prpo.prm.cache import ScoreCache, dialogue_key
-from verl_prpo.prm.encoding.shown import Shown, shown_steps
-from verl_prpo.prm.encoding.truncation import part_that_fits, segments_that_fit
+from verl_prpo.prm.encoding.shown import shown_steps
+from verl_prpo.prm.encoding.truncation import steps_that_fit
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 
@@ -98,7 +98,7 @@ def take(family: PrmFamily, cache: ScoreCache, requests: Sequence[PrmRequest], o
         cache: of its scores.
         requests: responses to score.
         overlong: what becomes of a response longer than the PRM's context: "neutral" (segments that do not fit have no
-            score), "truncate" (the PRM reads what fits; segments past it take the last score), "raise" (a failure).
+            score) or "raise" (a failure).
 
     Raises:
         PrmError: the family raises one.
@@ -119,30 +119,24 @@ def read(family: PrmFamily, request: PrmRequest, overlong: str) -> Reading | Prm
     encoded = _encode(family, request.messages, texts)
     if isinstance(encoded, PrmResult):
         return encoded
-    if len(encoded.input_ids) <= family.max_context:
-        return Reading(encoded, shown.places)
     length = len(encoded.input_ids)
+    if length <= family.max_context:
+        return Reading(encoded, shown.places)
     if overlong == "raise":
         return _overlong(family, length)
 
-    def tokens(texts: list[str]) -> float:
-        encoded = _encode(family, request.messages, texts)
+    def tokens(count: int) -> float:
+        encoded = _encode(family, request.messages, texts[:count])
         return len(encoded.input_ids) if isinstance(encoded, Encoded) else math.inf
 
-    fit = segments_that_fit(tokens, texts, length, family.max_context)
-    fitting = texts[: fit.count]
-    beyond: int | None = None
-    if overlong == "truncate":
-        part = part_that_fits(tokens, texts, fit, family.max_context)
-        fitting = [*fitting, part] if part else fitting
-        beyond = len(fitting) - 1
-    if not fitting:
-        unread = PrmResult([None] * len(request.segments), tokens=length, overlong=True)
-        return unread if overlong == "neutral" else _overlong(family, length)
-    encoded = _encode(family, request.messages, fitting)
+    count = steps_that_fit(tokens, texts, length, family.max_context)
+    if not count:
+        return PrmResult([None] * len(request.segments), tokens=length, overlong=True)
+    encoded = _encode(family, request.messages, texts[:count])
     if isinstance(encoded, PrmResult):
         return encoded
-    return Reading(encoded, _places(shown, len(fitting), beyond), overlong=True)
+    places = [None if place is None or place >= count else place for place in shown.places]
+    return Reading(encoded, places, overlong=True)
 
 
 def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> list[float] | PrmResult:
@@ -203,11 +197,6 @@ def _overlong(family: PrmFamily, length: int) -> PrmResult:
         "reward.prm.overlong=neutral"
     )
     return PrmResult(None, PrmFailure.OVERLONG, detail, length, overlong=True)
-
-
-def _places(shown: Shown, read: int, beyond: int | None) -> list[int | None]:
-    """For each segment the number of its score: `read` steps were read; those after them have `beyond`."""
-    return [place if place is None or place < read else beyond for place in shown.places]
 
 
 def _token_ids(ids: Sequence[Any]) -> list[int]:

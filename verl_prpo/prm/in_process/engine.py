@@ -35,7 +35,7 @@ class InProcessEngine:
         family: the PRM.
         max_tokens_per_forward: most tokens, padding included, of one forward pass; a single dialogue may exceed it.
             The engine lowers it when a pass runs out of memory.
-        overlong: neutral, truncate or raise, see `verl_prpo.prm.encoding.batch.take`.
+        overlong: neutral or raise, see `verl_prpo.prm.encoding.batch.take`.
         cache_size: most dialogues whose scores are remembered.
         """
         self.family = family
