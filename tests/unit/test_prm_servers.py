@@ -129,10 +129,11 @@ class TestSoundServers:
         assert failures(results) == {None: 60}
         assert len(quick.requests) > len(slow.requests)
 
-    def test_equal_dialogues_are_asked_once_in_a_call_and_in_calls_that_overlap(self, family, settings):
+    def test_equal_dialogues_are_asked_once_in_a_call_and_remembered_by_later_ones(self, family, settings):
         async def main(url):
             engine = engine_for(family, settings, [url])
-            together = await asyncio.gather(*(engine.score(requests_of(3) * 2) for _ in range(5)))
+            together = [await engine.score(requests_of(3) * 2)]
+            together += await asyncio.gather(*(engine.score(requests_of(3) * 2) for _ in range(5)))
             later = await engine.score(requests_of(3))
             await engine.close()
             return together, later

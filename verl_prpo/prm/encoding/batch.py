@@ -42,28 +42,21 @@ class Batch:
     """Requests on their way through an engine.
 
     Attributes:
-        todo: dialogues, each once, whose scores are not known yet.
+        todo: the dialogues to read, each once, whose scores are not remembered.
     """
 
     def __init__(self, family: PrmFamily, cache: ScoreCache, readings: Sequence[Reading | PrmResult]):
         self._family = family
         self._cache = cache
-        self._readings = readings
-        self._known: dict[bytes, list[float] | PrmResult] = {}
-        self._first: dict[bytes, int] = {}
-        self._keys = [dialogue_key(r.encoded) if isinstance(r, Reading) else b"" for r in readings]
-        self.todo: list[Encoded] = []
-        self._todo_keys: list[bytes] = []
-        for i, (key, reading) in enumerate(zip(self._keys, readings, strict=True)):
-            if not isinstance(reading, Reading) or key in self._known or key in self._first:
-                continue
+        self._readings = [(r, dialogue_key(r.encoded) if isinstance(r, Reading) else b"") for r in readings]
+        dialogues = {key: r.encoded for r, key in self._readings if isinstance(r, Reading)}
+        self._scores: dict[bytes, list[float] | PrmResult] = {}
+        for key in dialogues:
             remembered = cache.get(key)
             if remembered is not None:
-                self._known[key] = remembered
-            else:
-                self._first[key] = i
-                self.todo.append(reading.encoded)
-                self._todo_keys.append(key)
+                self._scores[key] = remembered
+        self._new = {key: encoded for key, encoded in dialogues.items() if key not in self._scores}
+        self.todo = list(self._new.values())
 
     def results(self, outputs: Sequence[Any]) -> list[PrmResult]:
         """One result per request, in their order.
@@ -71,23 +64,20 @@ class Batch:
         Args:
             outputs: for each dialogue of `todo` its scores as the model gave them, or a failure.
         """
-        for key, encoded, output in zip(self._todo_keys, self.todo, outputs, strict=True):
+        for (key, encoded), output in zip(self._new.items(), outputs, strict=True):
             scores = output if isinstance(output, PrmResult) else checked_scores(self._family, encoded, output)
             if not isinstance(scores, PrmResult):
                 self._cache.put(key, scores)
-            self._known[key] = scores
-        return [self._result(i, reading) for i, reading in enumerate(self._readings)]
-
-    def _result(self, i: int, reading: Reading | PrmResult) -> PrmResult:
-        if isinstance(reading, PrmResult):
-            return reading
-        scores = self._known[self._keys[i]]
-        tokens = len(reading.encoded.input_ids)
-        if isinstance(scores, PrmResult):
-            return replace(scores, tokens=tokens, overlong=reading.overlong)
-        spread = [None if place is None else scores[place] for place in reading.places]
-        cached = self._first.get(self._keys[i]) != i
-        return PrmResult(spread, tokens=tokens, overlong=reading.overlong, cached=cached)
+            self._scores[key] = scores
+        results = []
+        paid = set(self._new)  # each by the first request that asks for it; the others find its scores
+        for reading, key in self._readings:
+            if isinstance(reading, Reading):
+                results.append(_result(reading, self._scores[key], cached=key not in paid))
+                paid.discard(key)
+            else:
+                results.append(reading)
+        return results
 
 
 def take(family: PrmFamily, cache: ScoreCache, requests: Sequence[PrmRequest], overlong: str) -> Batch:
@@ -137,6 +127,14 @@ def read(family: PrmFamily, request: PrmRequest, overlong: str) -> Reading | Prm
         return encoded
     places = [None if place is None or place >= count else place for place in shown.places]
     return Reading(encoded, places, overlong=True)
+
+
+def _result(reading: Reading, scores: list[float] | PrmResult, cached: bool) -> PrmResult:
+    tokens = len(reading.encoded.input_ids)
+    if isinstance(scores, PrmResult):
+        return replace(scores, tokens=tokens, overlong=reading.overlong)
+    spread = [None if place is None else scores[place] for place in reading.places]
+    return PrmResult(spread, tokens=tokens, overlong=reading.overlong, cached=cached)
 
 
 def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> list[float] | PrmResult:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from verl_prpo.prm.encoding.tensors import padded_ids
 from verl_prpo.prm.families import register_built_in_families
 from verl_prpo.prm.families.base import Encoded, PrmError, claiming_families, read_model_config
-from verl_prpo.prm.in_process.forward_passes import padded_ids
 
 _HEADS = ("score.", "v_head.", "value_head.", "reward_head.", "classifier")
 """Of reward models, in the names of weights; a causal language model loads without them."""

@@ -34,10 +34,10 @@ import torch
 from transformers import AutoTokenizer
 
 from verl_prpo.prm.encoding.dialogue import Dialogue, numbered_step, vocabulary
+from verl_prpo.prm.encoding.tensors import per_row
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, logits_at, refuse_known_prm
 from verl_prpo.prm.families.options import OPTIONS
-from verl_prpo.prm.in_process.forward_passes import per_row
 
 DIVIDER = "\n\n"
 STD_NATS = 5.0

@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from verl_prpo.prm.encoding.tensors import per_row, read_index
 from verl_prpo.prm.families.base import Encoded, PrmFamily
 from verl_prpo.prm.families.causal_lm import logits_at
-from verl_prpo.prm.in_process.forward_passes import per_row, read_index
 
 UNSURE = 1e-3
 """Greatest error of a score for which a label outside the server's top log-probabilities may count as 0."""

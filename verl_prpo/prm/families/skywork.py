@@ -21,10 +21,10 @@ from transformers import AutoTokenizer, Qwen2Config, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 
 from verl_prpo.prm.encoding.dialogue import plain_ids, problem_text, require_embeddings
+from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.families.heads import require_complete
 from verl_prpo.prm.families.options import require_text
-from verl_prpo.prm.in_process.forward_passes import padded_ids, per_row, read_index
 
 ARCHITECTURE = "Qwen2ForPrmModel"
 NEWLINE = "\n"

@@ -16,11 +16,11 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from verl_prpo.prm.encoding.dialogue import Dialogue, plain_ids, problem_text, require_embeddings
+from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily, label_count, read_model_config
 from verl_prpo.prm.families.causal_lm import context_length
 from verl_prpo.prm.families.heads import require_complete
 from verl_prpo.prm.families.options import OPTIONS, require_flag, require_one_of, require_text
-from verl_prpo.prm.in_process.forward_passes import padded_ids, per_row, read_index
 
 ARCHITECTURE_SUFFIX = "ForTokenClassification"
 SCORES = {"p1": ((0.0, 1.0), 0.5, 12**-0.5), "p1-p0": ((-1.0, 1.0), 0.0, 3**-0.5)}
