@@ -73,7 +73,7 @@ class TestPlan:
         self, count, states, max_calls, max_requests
     ):
         crew = [
-            Replica(f"prm_replica_{i}", None, min(calls, max_calls), calls * requests, "dead" if dead else "")
+            Replica(f"prm_replica_{i}", None, min(calls, max_calls), calls * requests, death="dead" if dead else "")
             for i, (calls, requests, dead) in enumerate(states)
         ]
         if not any(replica.usable for replica in crew):

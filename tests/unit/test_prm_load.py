@@ -6,6 +6,7 @@ import doctest
 import json
 import pickle
 import re
+from pathlib import Path
 
 import arithmetic_prm
 import pytest
@@ -14,11 +15,12 @@ from tiny_causal_prms import implicit_pair
 from tiny_head_prms import token_classification_prm
 from tiny_models import instruct_model, qwen_math_prm
 
-from verl_prpo.prm.families import BUILT_IN
-from verl_prpo.prm.families.base import FAMILIES, PrmError, register_family
+from verl_prpo.prm.families import BUILT_IN, FAMILIES, register_family
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.load import load_prm
 from verl_prpo.prm.results import PrmFailure
 
+DOCS = Path(__file__).parents[2] / "docs"
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 STEPS = ["We add.\n\n", "So 2."]
 
@@ -47,6 +49,16 @@ def test_the_example_of_the_docstring_runs(folder):
         load_prm.__doc__, {"load_prm": lambda path: load_prm(folder, device="cpu")}, "load_prm", None, 0
     )
     assert len(example.examples) == 5
+    assert doctest.DocTestRunner(optionflags=doctest.FAIL_FAST).run(example).failed == 0
+
+
+def test_the_example_of_the_documentation_runs(folder):
+    (code,) = re.findall(r"^```pycon\n(.*?)^```$", (DOCS / "prm.md").read_text(), re.DOTALL | re.MULTILINE)
+    imported, _, rest = code.partition("\n")
+    assert imported == ">>> from verl_prpo import load_prm"
+    names = {"load_prm": lambda path: load_prm(folder, device="cpu")}
+    example = doctest.DocTestParser().get_doctest(rest, names, "prm.md", None, 0)
+    assert len(example.examples) == 7
     assert doctest.DocTestRunner(optionflags=doctest.FAIL_FAST).run(example).failed == 0
 
 

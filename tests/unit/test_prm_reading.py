@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tiny_models import qwen_math_prm
 
 from verl_prpo.prm.cache import ScoreCache
-from verl_prpo.prm.encoding.batch import Reading, read, take
+from verl_prpo.prm.encoding.batch import encode_batch
+from verl_prpo.prm.encoding.response import EncodedResponse, encode_response
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
@@ -127,7 +128,9 @@ class TestTooLong:
     )
     def test_finding_what_fits_takes_few_tokenisations(self, segments):
         family = Letters(4096)
-        assert isinstance(read(family, PrmRequest(QUESTION, segments), "neutral"), Reading | PrmResult)
+        assert isinstance(
+            encode_response(family, PrmRequest(QUESTION, segments), "neutral"), EncodedResponse | PrmResult
+        )
         assert len(family.encoded) <= 30
         assert sum(family.encoded) <= 8 * family.encoded[0]
 
@@ -162,7 +165,7 @@ def test_a_real_model_gives_the_scores_of_the_same_prefix_alone(tmp_path):
 class TestReadOnce:
     def test_equal_dialogues_of_a_batch_are_to_do_once(self):
         requests = [PrmRequest(QUESTION, segments) for segments in (["ab"], ["c"], ["ab"], ["ab", ""], ["a", "b"])]
-        batch = take(Letters(100), ScoreCache(10), requests, "raise")
+        batch = encode_batch(Letters(100), ScoreCache(10), requests, "raise")
         assert len(batch.todo) == 3  # an empty segment is not shown; a cut at another place is another dialogue
         results = batch.results([[0.1], [0.2], [0.3, 0.4]])
         assert [result.scores for result in results] == [[0.1], [0.2], [0.1], [0.1, 0.1], [0.3, 0.4]]
@@ -171,8 +174,8 @@ class TestReadOnce:
     def test_what_was_scored_is_not_to_do_again(self):
         family, cache = Letters(100), ScoreCache(10)
         requests = [PrmRequest(QUESTION, ["ab"]), PrmRequest(QUESTION, ["c"])]
-        take(family, cache, requests[:1], "raise").results([[0.1]])
-        batch = take(family, cache, requests, "raise")
+        encode_batch(family, cache, requests[:1], "raise").results([[0.1]])
+        batch = encode_batch(family, cache, requests, "raise")
         assert [row.input_ids[-2] for row in batch.todo] == [ord("c")]
         old, new = batch.results([[0.2]])
         assert (old.scores, old.cached, new.scores, new.cached) == ([0.1], True, [0.2], False)
@@ -193,20 +196,20 @@ class TestReadOnce:
     def test_failures_are_not_remembered(self, output):
         family, cache = Letters(100), ScoreCache(10)
         request = PrmRequest(QUESTION, ["ab"])
-        (failed,) = take(family, cache, [request], "raise").results([output])
+        (failed,) = encode_batch(family, cache, [request], "raise").results([output])
         assert failed.failure is not None and failed.cached is False and failed.tokens == 9
-        batch = take(family, cache, [request], "raise")
+        batch = encode_batch(family, cache, [request], "raise")
         assert len(batch.todo) == 1
         assert batch.results([[0.1]])[0].scores == [0.1]
 
     def test_equal_requests_share_a_failure(self):
-        batch = take(Letters(100), ScoreCache(10), [PrmRequest(QUESTION, ["ab"])] * 2, "raise")
+        batch = encode_batch(Letters(100), ScoreCache(10), [PrmRequest(QUESTION, ["ab"])] * 2, "raise")
         results = batch.results([[float("nan")]])
         assert [(result.failure, result.cached) for result in results] == [(PrmFailure.NON_FINITE, False)] * 2
 
     def test_requests_that_fail_before_they_are_read_are_not_to_do(self):
         requests = [PrmRequest(QUESTION, []), PrmRequest(QUESTION, ["a" * 99]), PrmRequest(QUESTION, ["ab"])]
-        batch = take(Letters(50), ScoreCache(10), requests, "raise")
+        batch = encode_batch(Letters(50), ScoreCache(10), requests, "raise")
         assert len(batch.todo) == 1
         failures = [result.failure for result in batch.results([[0.1]])]
         assert failures == [PrmFailure.BAD_INPUT, PrmFailure.OVERLONG, None]
@@ -258,4 +261,4 @@ class TestOddInput:
         family = Letters(100)
         monkeypatch.setattr(family, "encode", encode)
         with pytest.raises(PrmError, match="another model"):
-            take(family, ScoreCache(0), [PrmRequest(QUESTION, ["ab"])], "neutral")
+            encode_batch(family, ScoreCache(0), [PrmRequest(QUESTION, ["ab"])], "neutral")

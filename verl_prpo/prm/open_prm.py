@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The configured PRM ready to score in this process or at its servers, without Ray."""
+"""Open the PRM of a configuration for a command: in this process or at its servers, without Ray."""
 
 import asyncio
 from collections.abc import Callable, Sequence

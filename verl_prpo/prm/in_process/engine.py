@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scores a batch of responses with a PRM in this process: each response in one forward pass, like lengths together."""
+"""Score a batch of responses with a PRM in this process: each response in one forward pass, like lengths together."""
 
 import gc
 import logging
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from verl_prpo.prm.cache import ScoreCache
-from verl_prpo.prm.encoding.batch import shown_error, shown_value, take
-from verl_prpo.prm.families import family_setting, resolve_family
-from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily, checked_family
+from verl_prpo.prm.encoding.batch import encode_batch
+from verl_prpo.prm.encoding.response import shown_error, shown_value
+from verl_prpo.prm.families import checked_family, family_setting, resolve_family
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.in_process.forward_passes import forward_passes
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.settings.prpo import tokens_per_forward
@@ -35,7 +36,7 @@ class InProcessEngine:
         family: the PRM.
         max_tokens_per_forward: most tokens, padding included, of one forward pass; a single dialogue may exceed it.
             The engine lowers it when a pass runs out of memory.
-        overlong: neutral or raise, see `verl_prpo.prm.encoding.batch.take`.
+        overlong: neutral or raise, see `verl_prpo.prm.encoding.response.encode_response`.
         cache_size: most dialogues whose scores are remembered.
         """
         self.family = family
@@ -51,7 +52,7 @@ class InProcessEngine:
         Raises:
             PrmError: the family raises one.
         """
-        batch = take(self.family, self.cache, requests, self.overlong)
+        batch = encode_batch(self.family, self.cache, requests, self.overlong)
         outputs: list[Any] = [None] * len(batch.todo)
         lengths = [len(dialogue.input_ids) for dialogue in batch.todo]
         passes = deque(self._passes(lengths, range(len(lengths))))

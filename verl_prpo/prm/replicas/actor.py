@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""One copy of the PRM in a Ray actor, or the one door to the servers that hold it.
+"""Hold one replica of the PRM in a Ray actor, or the one door to the servers that hold it.
 
 What leaves it is plain: results, a description, and faults as a `PrmError` of text, for a family's own types need not
 be known where they arrive. The actor's log has their traceback.
@@ -60,7 +60,7 @@ class PrmDescription:
 
 
 class PrmReplica:
-    """One copy of the PRM in an actor of its own; `load` comes first."""
+    """One replica of the PRM in an actor of its own; `load` comes first."""
 
     def load(self, config: "PrmConfig", device_type: str) -> PrmDescription:
         """Load the configured PRM.
@@ -183,6 +183,6 @@ def _own_device(device_type: str) -> torch.device:
     module = torch.get_device_module(device_type)
     resource = RAY_RESOURCE.get(device_type, "GPU")
     assigned = ray.get_runtime_context().get_accelerator_ids().get(resource, [])
-    # Ray hides the other devices, unless RAY_EXPERIMENTAL_NOSET_*_VISIBLE_DEVICES tells it not to.
+    # Ray hides the other devices, unless RAY_EXPERIMENTAL_NOSET_*_VISIBLE_DEVICES says not to.
     hidden = not assigned or module.device_count() <= len(assigned)
     return torch.device(device_type, 0 if hidden else int(assigned[0]))

@@ -179,14 +179,14 @@ class PrmClient:
         return PrmResult(None, PrmFailure.TIMEOUT, detail)
 
     def _nobody_left(self) -> PrmResult:
-        late = [replica.name for replica in self._replicas if replica.overdue and not replica.death]
+        late = sorted(replica.name for replica in self._replicas if replica.overdue and not replica.death)
         if late:
             detail = (
                 f"{', '.join(late)} let a call run past reward.prm.timeout={self._timeout:g} s and is still not back; "
                 "no other replica is left"
             )
             return PrmResult(None, PrmFailure.TIMEOUT, detail)
-        deaths = "; ".join(f"{replica.name}: {replica.death}" for replica in self._replicas)
+        deaths = "; ".join(sorted(f"{replica.name}: {replica.death}" for replica in self._replicas))
         return PrmResult(None, PrmFailure.REPLICA_DIED, f"no replica is left ({deaths})")
 
 

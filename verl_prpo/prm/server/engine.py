@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from verl_prpo.prm.cache import ScoreCache
-from verl_prpo.prm.encoding.batch import checked_scores, shown_error, shown_value, take
-from verl_prpo.prm.families import family_setting, resolve_family
-from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily, checked_family, read_model_config
+from verl_prpo.prm.encoding.batch import checked_scores, encode_batch
+from verl_prpo.prm.encoding.response import shown_error, shown_value
+from verl_prpo.prm.families import checked_family, family_setting, resolve_family
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.families.checkpoints import read_model_config
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
-from verl_prpo.prm.server.answers import GENERATED, PATHS, PromptLogprobs, body, rows
 from verl_prpo.prm.server.connection import ServerFault
+from verl_prpo.prm.server.protocol import GENERATED, PATHS, PromptLogprobs, answer_rows, request_body
 from verl_prpo.prm.server.servers import ServedModel, Server, ServerPool
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class ServedEngine:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._config.timeout * SHARE_OF_TIMEOUT
         settings = (self.family, self.cache, requests, self._config.overlong)
-        batch = await loop.run_in_executor(self._reader, take, *settings)
+        batch = await loop.run_in_executor(self._reader, encode_batch, *settings)
         outputs = await asyncio.gather(*(self._ask(part, deadline) for part in self._parts(batch.todo)))
         return batch.results([output for part in outputs for output in part])
 
@@ -134,7 +136,7 @@ class ServedEngine:
         """For each dialogue its scores as a server gave them, or a failure."""
         try:
             ids = [list(self.family.served_ids(encoded)) for encoded in dialogues]
-            request = body(self.serving, self.model.name, ids, self._config.prompt_logprobs)
+            request = request_body(self.serving, self.model.name, ids, self._config.prompt_logprobs)
             answer = await self.pool.post(PATHS[self.serving], request, sum(map(len, ids)), deadline, only)
         except ServerFault as fault:
             if fault.about_input and len(dialogues) > 1:  # of one dialogue, most likely; the others are not to suffer
@@ -146,7 +148,7 @@ class ServedEngine:
         except Exception as error:  # of the family, on what it is to send
             _log.exception("the PRM's servers cannot be asked")
             return [PrmResult(None, PrmFailure.ENGINE_ERROR, shown_error(error))] * len(dialogues)
-        found = rows(self.serving, answer, len(dialogues))
+        found = answer_rows(self.serving, answer, len(dialogues))
         if isinstance(found, PrmResult):
             return [found] * len(dialogues)
         return [self._scores(encoded, row) for encoded, row in zip(dialogues, found, strict=True)]

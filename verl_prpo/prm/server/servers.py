@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Several servers of one model behind one call: load spread by work in flight, faults that can pass tried again.
+"""Ask one of several servers of a model: the one with the least work in flight, and again after a fault that can pass.
 
 A server that fails rests for a while, longer each time in a row, and then gets one request at a time until it answers.
 """
@@ -108,9 +108,9 @@ class ServerPool:
                 raise fault
         if faults:
             down = any(isinstance(f, ServerFault) and (f.passing or f.kind is PrmFailure.TIMEOUT) for f in found)
-            mend = ". Start them, or correct reward.prm.server_urls" if down else ""
+            fix = ". Start them, or correct reward.prm.server_urls" if down else ""
             raise PrmError(
-                f"{len(faults)} of the PRM's {len(self.servers)} servers cannot be used: {'; '.join(faults)}{mend}"
+                f"{len(faults)} of the PRM's {len(self.servers)} servers cannot be used: {'; '.join(faults)}{fix}"
             )
         models = [model for model in found if isinstance(model, ServedModel)]
         if len({model.name for model in models}) > 1:
