@@ -145,8 +145,8 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
     if config.overlong == "truncate":
         raise ConfigError(
             "reward.prm.overlong=truncate is no longer a choice: it gave segments that the PRM had not read another's "
-            "score. Set reward.prm.overlong=neutral (such segments get z=0) or reward.prm.overlong=raise (a failure, "
-            "see reward.prm.on_error)"
+            "score. Set ++reward.prm.overlong=neutral (such segments get z=0), or ++reward.prm.overlong=raise (the "
+            "response has failed, and reward.prm.on_error decides)"
         )
     one_of("reward.prm.overlong", config.overlong, OVERLONG)
     one_of("reward.prm.schedule", config.schedule, SCHEDULES)
@@ -208,7 +208,10 @@ def tokens_per_forward(prm: PrmConfig, device_type: str) -> int:
 
 def _check_servers(config: PrmConfig) -> None:
     if config.engine == "server" and not config.server_urls:
-        raise ConfigError("reward.prm.engine=server needs reward.prm.server_urls, such as [http://prm-0:8000]")
+        raise ConfigError(
+            "reward.prm.engine=server needs servers; set "
+            "++reward.prm.server_urls='[http://prm-0:8000]' with the addresses of yours"
+        )
     if config.server_urls and engine_of(config) != "server":
         raise ConfigError(f"reward.prm.server_urls is not read with reward.prm.engine={config.engine}; unset one")
     for url in config.server_urls:

@@ -41,7 +41,7 @@ from verl_prpo.prm.families.causal_lm import refuse_known_prm
 from verl_prpo.prm.families.checkpoints import context_length
 from verl_prpo.prm.families.label_token import LabelTokenPrm, distinct_labels
 from verl_prpo.prm.families.options import OPTIONS, require_flag
-from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought
+from verl_prpo.text.thinking import CLOSE, OPEN
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def _shut_thought(template: ChatTemplate, close_thought: bool) -> None:
     """
     prompt = template.prompt()
     shut = _thinking_off(template)
-    if not opens_thought(prompt):
+    if not template.opens_thought():
         if close_thought:
             raise PrmError(
                 f"{OPTIONS}.close_thought=true, but the chat template of {template.where} opens no thought; remove it"
@@ -173,7 +173,7 @@ def _thinking_off(template: ChatTemplate) -> str | None:
     """The variable of a template that, when false, makes the model answer without a thought."""
     for name in ("enable_thinking", "thinking"):
         try:
-            if name in template.variables and not opens_thought(template.prompt(**{name: False})):
+            if name in template.variables and not template.opens_thought(**{name: False}):
                 return name
         except ValueError:  # the template refuses it
             continue
