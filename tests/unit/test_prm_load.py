@@ -15,6 +15,7 @@ from tiny_causal_prms import implicit_pair
 from tiny_head_prms import token_classification_prm
 from tiny_models import instruct_model, qwen_math_prm
 
+import verl_prpo
 from verl_prpo.prm.families import BUILT_IN, FAMILIES, register_family
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.load import load_prm
@@ -52,13 +53,11 @@ def test_the_example_of_the_docstring_runs(folder):
     assert doctest.DocTestRunner(optionflags=doctest.FAIL_FAST).run(example).failed == 0
 
 
-def test_the_example_of_the_documentation_runs(folder):
+def test_the_example_of_the_documentation_runs(folder, monkeypatch):
     (code,) = re.findall(r"^```pycon\n(.*?)^```$", (DOCS / "prm.md").read_text(), re.DOTALL | re.MULTILINE)
-    imported, _, rest = code.partition("\n")
-    assert imported == ">>> from verl_prpo import load_prm"
-    names = {"load_prm": lambda path: load_prm(folder, device="cpu")}
-    example = doctest.DocTestParser().get_doctest(rest, names, "prm.md", None, 0)
-    assert len(example.examples) == 7
+    monkeypatch.setattr(verl_prpo, "load_prm", lambda path: load_prm(folder, device="cpu"))
+    example = doctest.DocTestParser().get_doctest(code, {}, "prm.md", None, 0)
+    assert len(example.examples) == 8
     assert doctest.DocTestRunner(optionflags=doctest.FAIL_FAST).run(example).failed == 0
 
 

@@ -105,24 +105,24 @@ async def exchange(
         raise ServerFault(PrmFailure.TIMEOUT, detail, passing=True) from error
     except (aiohttp.ClientSSLError, ssl.SSLError) as error:
         plain = "WRONG_VERSION_NUMBER" in str(error)
-        fix = (
+        mend = (
             "the server may speak plain HTTP: write http://"
             if plain
             else "reward.prm.server_ca_file names a certificate authority of your own"
         )
-        detail = f"{shown}: TLS: {_words_of(error)}; {fix}"
+        detail = f"{shown}: TLS: {_told(error)}; {mend}"
         raise ServerFault(PrmFailure.REFUSED, detail) from error
     except aiohttp.ClientConnectorDNSError as error:
-        detail = f"{shown}: name resolution failed: {_words_of(error.os_error)}"
+        detail = f"{shown}: name resolution failed: {_told(error.os_error)}"
         raise ServerFault(PrmFailure.REFUSED, detail, passing=True) from error
     except aiohttp.ClientConnectorError as error:
         refused = isinstance(error.os_error, ConnectionRefusedError)
-        what = "connection refused" if refused else f"cannot connect: {_words_of(error.os_error)}"
+        what = "connection refused" if refused else f"cannot connect: {_told(error.os_error)}"
         raise ServerFault(PrmFailure.REFUSED, f"{shown}: {what}", passing=True) from error
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, OSError) as error:
-        raise ServerFault(PrmFailure.REFUSED, f"{shown}: connection lost: {_words_of(error)}", passing=True) from error
+        raise ServerFault(PrmFailure.REFUSED, f"{shown}: connection lost: {_told(error)}", passing=True) from error
     except aiohttp.ClientError as error:
-        raise ServerFault(PrmFailure.BAD_OUTPUT, f"{shown}: not HTTP: {_words_of(error)}", passing=True) from error
+        raise ServerFault(PrmFailure.BAD_OUTPUT, f"{shown}: not HTTP: {_told(error)}", passing=True) from error
 
 
 async def _whole(response: aiohttp.ClientResponse, shown: str) -> bytes:
@@ -176,7 +176,7 @@ def _tls(ca_file: str | None) -> ssl.SSLContext:
             context.load_verify_locations(cafile=ca_file)
         except (OSError, ssl.SSLError) as error:
             raise PrmError(
-                f"reward.prm.server_ca_file={ca_file} cannot be read as PEM certificates: {_words_of(error)}"
+                f"reward.prm.server_ca_file={ca_file} cannot be read as PEM certificates: {_told(error)}"
             ) from error
     return context
 
@@ -192,5 +192,5 @@ def _server_message(body: bytes) -> str:
     return " ".join(str(found).split())[:_SHOWN] or "no message"
 
 
-def _words_of(error: BaseException) -> str:
+def _told(error: BaseException) -> str:
     return str(error).strip() or type(error).__name__
