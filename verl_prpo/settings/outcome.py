@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from verl_prpo.outcome.scorer import TIMEOUT
+from verl_prpo.settings.timeouts import COMPARISON_TIMEOUT
 from verl_prpo.settings.typed import ConfigError, at_least, positive, typed_section
 
 MANAGER = "math_verifier"
@@ -28,7 +28,7 @@ class MathVerifierConfig:
     """Tokens of a response up to which it is not penalised; above, its length divided by this is subtracted from the
     reward, right or wrong. null penalises none."""
 
-    timeout: float = TIMEOUT
+    timeout: float = COMPARISON_TIMEOUT
     """Longest comparison of one answer with math-verify, in seconds; one that takes longer counts as wrong."""
 
 

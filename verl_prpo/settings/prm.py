@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from verl_prpo.settings.timeouts import PRM_TIMEOUT, REQUEST_TIMEOUT, STARTUP_TIMEOUT
 from verl_prpo.settings.typed import ConfigError, at_least, one_of, positive, read_escapes, typed_section
 
 ON_ERROR = ("raise", "outcome_only")
@@ -82,7 +83,7 @@ class PrmConfig:
     server_prompts_per_request: int = 16
     """Most dialogues in one request."""
 
-    server_request_timeout: float = 120.0
+    server_request_timeout: float = REQUEST_TIMEOUT
     """Longest wait for one request's answer, in seconds; then it counts as failed and may be tried again."""
 
     server_retries: int = 3
@@ -112,10 +113,10 @@ class PrmConfig:
     """Most tokens, padding included, in one forward pass of a copy; when null 16384 on accelerators and 2048 on the
     CPU, where larger passes leave the caches and are slower."""
 
-    timeout: float = 600.0
+    timeout: float = PRM_TIMEOUT
     """Longest wait of a training step for process scores, in seconds."""
 
-    startup_timeout: float = 1800.0
+    startup_timeout: float = STARTUP_TIMEOUT
     """Longest wait for the weights to load, in seconds."""
 
     on_error: str = "raise"

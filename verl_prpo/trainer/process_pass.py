@@ -19,6 +19,7 @@ from torch import Tensor
 from verl_prpo.method.segmentation import segment_bounds
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.settings.timeouts import COLLECT_GRACE
 from verl_prpo.step.clock import covered_seconds
 from verl_prpo.step.cutting import cut
 from verl_prpo.step.scored_batch import Rows, ScoredBatch
@@ -29,9 +30,6 @@ from verl_prpo.trainer.reward_manager import (
     StreamedResult,
     process_request_batch,
 )
-
-COLLECT_GRACE = 30.0
-"""Seconds on top of `reward.prm.timeout`, so that a worker's own timeout, which names the row, is heard first."""
 
 
 @dataclass

@@ -20,9 +20,7 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.routing import Asked, Replica, plan_calls
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.settings.prpo import PrmConfig, engine_of
-
-LINGER = 0.005
-"""Seconds for which a first request waits for others to travel with it."""
+from verl_prpo.settings.timeouts import LINGER
 
 REQUESTS_PER_CALL = 32
 """To a PRM in process: enough to fill forward passes, few enough to share the load among replicas."""

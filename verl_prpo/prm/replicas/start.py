@@ -26,6 +26,7 @@ from verl_prpo.prm.replicas.actor import RAY_RESOURCE, PrmDescription, PrmReplic
 from verl_prpo.prm.replicas.client import PrmClient
 from verl_prpo.prm.server.engine import require_servers
 from verl_prpo.settings.prpo import engine_of
+from verl_prpo.settings.timeouts import NAMES_PAUSE, NAMES_TIMEOUT, PLACEMENT_TIMEOUT
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
@@ -39,12 +40,6 @@ __all__ = [
     "start_replicas",
     "stop_replicas",
 ]
-
-PLACEMENT_TIMEOUT = 45.0
-"""Seconds in which the cluster must find room for the replicas."""
-
-NAMES_TIMEOUT = 20.0
-"""Seconds in which replicas that were stopped must be gone before others can take their names."""
 
 _GROUP = "prm_replicas"
 
@@ -160,7 +155,7 @@ def _wait_for_names(count: int) -> None:
                 ray.get_actor(name)
             except ValueError:
                 break
-            time.sleep(0.05)
+            time.sleep(NAMES_PAUSE)
         else:
             raise PrmError(f"an actor named {name} is still running {NAMES_TIMEOUT:g} s after its PRM was stopped")
 

@@ -13,15 +13,10 @@ import aiohttp
 
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.results import PrmFailure
+from verl_prpo.settings.timeouts import CONNECT_TIMEOUT, KEEP_ALIVE
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
-
-CONNECT_TIMEOUT = 10.0
-"""Seconds in which a server must accept a connection."""
-
-KEEP_ALIVE = 4.0
-"""Seconds for which an idle connection is kept: less than the 5 after which uvicorn, and so vLLM, closes it."""
 
 MAX_ANSWER = 2**30
 """Most bytes of an answer that are read."""

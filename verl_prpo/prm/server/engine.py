@@ -17,16 +17,13 @@ from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.prm.server.answers import GENERATED, PATHS, PromptLogprobs, body, rows
 from verl_prpo.prm.server.connection import ServerFault
 from verl_prpo.prm.server.servers import ServedModel, Server, ServerPool
+from verl_prpo.settings.timeouts import SHARE_OF_TIMEOUT
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
 
 TRIAL = PrmRequest([{"role": "user", "content": "What is 1 + 1?"}], ["1 + 1 = 2.", " The answer is 2."])
 """A dialogue that every server must score before the run starts."""
-
-SHARE_OF_TIMEOUT = 0.9
-"""Of `reward.prm.timeout`: what a server still owes by then fails, so that the scores of the others are not lost with
-it when the caller's own wait ends."""
 
 SAME_MODEL = 0.05
 """Greatest difference between two servers' scores of the trial dialogue, as a share of the range: more than narrow

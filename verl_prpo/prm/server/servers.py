@@ -17,22 +17,10 @@ from yarl import URL
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.results import PrmFailure
 from verl_prpo.prm.server.connection import ServerFault, answer_of, exchange, open_session, without_password
+from verl_prpo.settings.timeouts import BACKOFF, CHECK_TIMEOUT, MAX_BACKOFF, MAX_REST, REST
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
-
-CHECK_TIMEOUT = 15.0
-"""Seconds in which every server must have answered the check at start."""
-
-BACKOFF = 0.5
-"""Longest pause before the first retry, in seconds; doubled with each, up to `MAX_BACKOFF`."""
-
-MAX_BACKOFF = 10.0
-
-REST = 0.5
-"""Seconds for which a server rests after a first fault; doubled with each in a row, up to `MAX_REST`."""
-
-MAX_REST = 15.0
 
 _NO_HEALTH_ROUTE = (401, 403, 404, 405)
 
