@@ -95,7 +95,7 @@ class ProcessAware:
     def _setup(self) -> None:
         if self._asks_prm():
             require_gpus(self.config)
-            if self._prm.server_urls:
+            if self._prm.server.urls:
                 require_servers(self._prm)
         super()._setup()  # type: ignore[misc]
         if self._asks_prm():

@@ -212,8 +212,8 @@ def call_limits(config: PrmConfig) -> tuple[int, int]:
     """
     if engine_of(config) == "in_process":
         return REQUESTS_PER_CALL, CALLS_AT_ONCE
-    requests = config.server_concurrency * max(1, len(config.server_urls))
-    return config.server_prompts_per_request, CALLS_AT_ONCE * requests
+    requests = config.server.concurrency * max(1, len(config.server.urls))
+    return config.server.prompts_per_request, CALLS_AT_ONCE * requests
 
 
 def _at(replica: Replica, result: PrmResult) -> PrmResult:

@@ -54,7 +54,7 @@ def start_replicas(
     Args:
         config: `reward.prm`.
         device_type: the trainer's device. On "cpu", or with no GPU asked for per replica, the PRM runs on the CPU.
-        server_urls: where the PRM is served, with `engine=reward_model`; None stands for `config.server_urls`.
+        server_urls: where the PRM is served, with `engine=reward_model`; None stands for `config.server.urls`.
 
     Returns:
         The actors' handles, in order.
@@ -64,9 +64,9 @@ def start_replicas(
             loaded, or not within `startup_timeout`, or a server that is not up. Nothing is left running.
     """
     served = engine_of(config) != "in_process"
-    urls = list(config.server_urls if server_urls is None else server_urls)
+    urls = list(config.server.urls if server_urls is None else server_urls)
     if served and not urls:
-        raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known; set reward.prm.server_urls")
+        raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known; set reward.prm.server.urls")
     if served and server_urls is None:
         require_servers(config)  # before Ray is asked for anything
     if served or config.num_gpus_per_replica == 0:

@@ -48,7 +48,7 @@ class ServedEngine:
         if family.serving not in PATHS:
             raise PrmError(
                 f"a vLLM server cannot give the scores of the PRM family {family.name}; set "
-                "reward.prm.engine=in_process and unset reward.prm.server_urls"
+                "reward.prm.engine=in_process and unset reward.prm.server.urls"
             )
         self.family = family
         self.serving = family.serving
@@ -67,7 +67,7 @@ class ServedEngine:
             family.max_context = min(family.max_context, longest)
 
     async def try_servers(self) -> None:
-        """Have every server score a trial dialogue, within one `server_request_timeout`.
+        """Have every server score a trial dialogue, within one `server.request_timeout`.
 
         Raises:
             PrmError: which server cannot and what it answered, or that the servers' scores differ.
@@ -85,11 +85,11 @@ class ServedEngine:
             if max(abs(x - y) for x, y in zip(found, scores[0], strict=True)) > SAME_MODEL * (high - low):
                 raise PrmError(
                     f"the PRM servers {servers[0].shown} and {server.shown} give different scores for the same "
-                    f"dialogue ({scores[0]} and {found}); serve the same weights at all of reward.prm.server_urls"
+                    f"dialogue ({scores[0]} and {found}); serve the same weights at all of reward.prm.server.urls"
                 )
 
     async def _trial_scores(self, server: Server, encoded: Encoded) -> list[float]:
-        deadline = asyncio.get_running_loop().time() + self._config.server_request_timeout
+        deadline = asyncio.get_running_loop().time() + self._config.server.request_timeout
         (output,) = await self._ask([encoded], deadline, server)
         result = output if isinstance(output, PrmResult) else checked_scores(self.family, encoded, output)
         if isinstance(result, PrmResult):
@@ -144,7 +144,7 @@ class ServedEngine:
     def _parts(self, indices: list[int]) -> Iterable[list[int]]:
         """Shares for one request each: as large as may be, and spread over the servers that have nothing to do."""
         idle = sum(server.requests == 0 for server in self.pool.servers)
-        size = min(self._config.server_prompts_per_request, math.ceil(len(indices) / max(idle, 1)) or 1)
+        size = min(self._config.server.prompts_per_request, math.ceil(len(indices) / max(idle, 1)) or 1)
         return (indices[i : i + size] for i in range(0, len(indices), size))
 
     async def _settle(self, keys: list[bytes], dialogues: list[Encoded], deadline: float) -> None:
@@ -160,7 +160,7 @@ class ServedEngine:
 
     async def _ask(self, dialogues: list[Encoded], deadline: float, only: Server | None = None) -> list[Any]:
         ids = [list(self.family.served_ids(encoded)) for encoded in dialogues]
-        request = body(self.serving, self.model.name, ids, self._config.prompt_logprobs)
+        request = body(self.serving, self.model.name, ids, self._config.server.prompt_logprobs)
         try:
             answer = await self.pool.post(PATHS[self.serving], request, sum(map(len, ids)), deadline, only)
         except ServerFault as fault:
@@ -219,14 +219,14 @@ async def open_served_engine(config: "PrmConfig", urls: Sequence[str]) -> Served
 
 
 def require_servers(config: "PrmConfig") -> None:
-    """Stop at once, before anything is started, when a server of `reward.prm.server_urls` cannot be used.
+    """Stop at once, before anything is started, when a server of `reward.prm.server.urls` cannot be used.
 
     Raises:
         PrmError: the servers, each with its URL and the reason.
     """
 
     async def check() -> None:
-        pool = ServerPool(config, config.server_urls)
+        pool = ServerPool(config, config.server.urls)
         try:
             await pool.check()
         finally:
@@ -239,8 +239,8 @@ def require_servers(config: "PrmConfig") -> None:
 def _require_vocabulary(config: "PrmConfig") -> None:
     """Asked for more log-probabilities than there are tokens, vLLM's engine does not refuse but ends."""
     size = read_model_config(config.model_path or "").get("vocab_size")
-    if isinstance(size, int) and config.prompt_logprobs > size:
+    if isinstance(size, int) and config.server.prompt_logprobs > size:
         raise PrmError(
-            f"reward.prm.prompt_logprobs={config.prompt_logprobs} is more than the {size} tokens of the vocabulary of "
-            f"reward.prm.model_path={config.model_path}; lower it, or set it to -1 for all of them"
+            f"reward.prm.server.prompt_logprobs={config.server.prompt_logprobs} is more than the {size} tokens of the "
+            f"vocabulary of reward.prm.model_path={config.model_path}; lower it, or set it to -1 for all of them"
         )
