@@ -3,7 +3,7 @@
 """The settings: the paper's defaults, mistakes named before Ray starts, and the wiring of the reward manager."""
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import ray
@@ -12,8 +12,16 @@ from verl.experimental.reward_loop.reward_manager import DAPORewardManager, Remo
 from verl.trainer.ppo.reward import resolve_reward_manager_cls
 from verl_configs import grpo, prpo, validate
 
-from verl_prpo.method.advantage import prpo_advantage
-from verl_prpo.method.segmentation import entropy_segments
+from verl_prpo.method.advantage import (
+    CREDITS,
+    OUTCOME_NORMS,
+    PROCESS_NORMS,
+    Credit,
+    OutcomeNorm,
+    ProcessNorm,
+    prpo_advantage,
+)
+from verl_prpo.method.segmentation import ANCHOR_RULES, AnchorRule, entropy_segments
 from verl_prpo.settings.prpo import (
     ConfigError,
     PrmConfig,
@@ -50,6 +58,12 @@ def test_defaults_agree_with_those_of_the_functions_they_reach() -> None:
     ):
         known = (function.__defaults__ or ()) + tuple((function.__kwdefaults__ or {}).values())
         assert {getattr(defaults, name) for name in names} <= set(known)
+
+
+def test_the_choices_are_those_of_the_method() -> None:
+    for kind, names in ((Credit, CREDITS), (ProcessNorm, PROCESS_NORMS), (OutcomeNorm, OUTCOME_NORMS)):
+        assert get_args(kind) == names
+    assert get_args(AnchorRule) == ANCHOR_RULES
 
 
 def test_a_prm_needs_nothing_but_its_path() -> None:

@@ -67,24 +67,24 @@ class PrpoConfig:
     rollout's log-probs if `actor_rollout_ref.rollout.calculate_log_probs` keeps them, else from old_log_prob."""
 
     max_anchors: Natural = 5
-    """Most entropy spikes considered per response (the paper's k). Segmenters entropy and surprisal."""
+    """Most entropy spikes considered per response (the paper's k), for the segmenters entropy and surprisal."""
 
     min_gap: Natural = 10
-    """Least distance between two cuts, and from the start of the response, in tokens (the paper's m). Segmenters
-    entropy and surprisal."""
+    """Least distance between two cuts, and from the start of the response, in tokens (the paper's m), for the
+    segmenters entropy and surprisal."""
 
     anchor_rule: AnchorRule = "paper"
     """Which spikes become cuts. paper: algorithm 1. greedy: non-maximum suppression, as the paper's prose reads."""
 
     num_segments: Count = 6
-    """Segments per response. Segmenters uniform and random."""
+    """Segments per response, for the segmenters uniform and random."""
 
     delimiters: Texts = field(default_factory=lambda: ["\n\n"])
-    """Texts that end a segment. Segmenter text. A segment without other text joins the one before it. Escapes such as
-    \\n are read (`verl_prpo.settings.typed.read_escapes`)."""
+    """Texts that end a segment, for the segmenter text. A segment without other text joins the one before it. Escapes
+    such as \\n are read (`verl_prpo.settings.typed.read_escapes`)."""
 
     delimiter_token_ids: TokenIds = field(default_factory=list)
-    """Token ids of the policy's tokenizer that end a segment. Segmenter tokens."""
+    """Token ids of the policy's tokenizer that end a segment, for the segmenter tokens."""
 
     process_norm: ProcessNorm = "prior"
     """How a score r becomes z. prior: (r - `prior_mean`) / `prior_std`. group: with the mean and standard deviation

@@ -48,7 +48,7 @@ class Setting:
 
 
 def settings() -> dict[str, list[Setting]]:
-    """The keys of each section in the order of its fields. The keys of an inner section follow that section."""
+    """The keys of each section in the order of its fields. The keys of an inner section follow it."""
     return {section: list(_settings(section, cls, asdict(cls()))) for section, cls in SECTIONS.items()}
 
 
@@ -62,7 +62,7 @@ def _settings(section: str, cls: Any, defaults: dict[str, Any]) -> Iterator[Sett
             yield Setting(f"{section}.{name}", "section", None, meaning)
             yield from _settings(f"{section}.{name}", plain, defaults[name])
         else:
-            default = json.dumps(defaults[name])
+            default = defaults[name] if isinstance(defaults[name], str) else json.dumps(defaults[name])
             yield Setting(f"{section}.{name}", f"{values}{' or null' if nullable else ''}", default, meaning)
 
 

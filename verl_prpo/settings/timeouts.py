@@ -25,7 +25,7 @@ WEIGHT_TIMEOUT = 300.0
 # Training with a process reward model
 
 PLACEMENT_TIMEOUT = 45.0
-"""The trainer waits for the Ray cluster to reserve room for the replicas. Then the run stops with what is free."""
+"""The trainer waits for the Ray cluster to reserve room for the replicas. Then the run stops and says what is free."""
 
 NAMES_TIMEOUT = 20.0
 """New replicas wait for the names of stopped ones. Then the start fails."""
