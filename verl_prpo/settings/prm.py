@@ -198,7 +198,10 @@ def tokens_per_forward(prm: PrmConfig, device_type: str) -> int:
 def _check_servers(config: PrmConfig) -> None:
     urls = config.server.urls
     if config.engine == "server" and not urls:
-        raise ConfigError("reward.prm.engine=server needs reward.prm.server.urls, such as [http://prm-0:8000]")
+        raise ConfigError(
+            "reward.prm.engine=server needs servers; set "
+            "++reward.prm.server.urls='[http://prm-0:8000]' with the addresses of yours"
+        )
     if urls and engine_of(config) != "server":
         raise ConfigError(f"reward.prm.server.urls is not read with reward.prm.engine={config.engine}; unset one")
     for url in urls:
