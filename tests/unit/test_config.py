@@ -33,7 +33,7 @@ from verl_prpo.settings.prpo import (
     tokens_per_forward,
     uses_prpo,
 )
-from verl_prpo.settings.typed import read_escapes
+from verl_prpo.settings.typed import read_escapes, typed_section
 from verl_prpo.trainer.checks.config_check import check_config, notices
 from verl_prpo.trainer.reward_manager import PrmRewardManager, outcome_config, wire
 
@@ -214,6 +214,14 @@ PRM_MISTAKES = [
 def test_a_mistake_in_reward_prm_is_named(section: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         prm_config(OmegaConf.create({"prm": section}))
+
+
+def test_a_value_of_an_earlier_version_is_explained() -> None:
+    message = "reward.prm.overlong=cut is no longer a choice; set neutral"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        typed_section(
+            "reward.prm", PrmConfig, {"overlong": "cut"}, {"overlong=cut": "is no longer a choice; set neutral"}
+        )
 
 
 def test_all_mistakes_of_a_section_are_named_at_once() -> None:
