@@ -74,7 +74,7 @@ class PrmConfig:
     """`reward.prm`: the process reward model and where it runs."""
 
     model_path: str | None = None
-    """Folder or hub name of the PRM in Hugging Face format. Required unless `algorithm.prpo.credit=outcome`. With
+    """Folder or hub name of the PRM in Hugging Face format. Required unless `algorithm.prpo.credit` is outcome. With
     servers only its tokenizer and config are read. With `engine=reward_model`, null stands for
     `reward.reward_model.model_path`."""
 
