@@ -161,7 +161,7 @@ class TestWhatDoctorRefuses:
             ("prpo_laptop ++algorithm.prpo.max_ancors=3", "did you mean algorithm.prpo.max_anchors"),
             ("prpo_laptop ++algorithm.prpo.max_anchors=-1", "algorithm.prpo.max_anchors=-1 must be at least 0"),
             ("prpo_laptop reward.prm=3", "reward.prm must be a section"),
-            ("prpo_laptop trainer.use_v1=False", "set trainer.use_v1=True"),
+            ("prpo_laptop trainer.use_v1=False", "Set trainer.use_v1=True"),
             ("grpo_laptop +switch=prpo", "needs a process reward model"),
             ("grpo_laptop reward.reward_manager.name=dappo", "did you mean reward.reward_manager.name=dapo"),
             ("grpo_laptop algorithm.adv_estimator=gprpo", "did you mean algorithm.adv_estimator=prpo"),

@@ -3,6 +3,7 @@
 """The settings of the reward manager `math_verifier`, and what of verl's configuration they cannot go with."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
@@ -53,7 +54,8 @@ def math_verifier_config(reward: DictConfig | dict | None) -> MathVerifierConfig
 def uses_math_verifier(config: DictConfig) -> bool:
     """Whether a verl configuration names this manager, for itself or as the one that `prm` wraps."""
     reward = config.get("reward") or {}
-    managers = (reward.get("reward_manager"), (reward.get("prm") or {}).get("outcome_reward_manager"))
+    prm = reward.get("prm")
+    managers = (reward.get("reward_manager"), prm.get("outcome_reward_manager") if isinstance(prm, Mapping) else None)
     return any(isinstance(named, (dict, DictConfig)) and named.get("name") == MANAGER for named in managers)
 
 
