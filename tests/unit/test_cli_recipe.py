@@ -159,7 +159,7 @@ class TestWhatDoctorRefuses:
             ("prpo_laptop method=pure", r"write \+\+algorithm.prpo.credit=pure"),
             ("prpo_laptop policy=qwen3_4b", "write actor_rollout_ref.model.path=MODEL"),
             ("prpo_laptop ++algorithm.prpo.max_ancors=3", "did you mean algorithm.prpo.max_anchors"),
-            ("prpo_laptop ++algorithm.prpo.max_anchors=-1", "algorithm.prpo.max_anchors=-1 must be at least 0"),
+            ("prpo_laptop ++algorithm.prpo.max_anchors=-1", "max_anchors=-1 must be a whole number of at least 0"),
             ("prpo_laptop reward.prm=3", "reward.prm must be a section"),
             ("prpo_laptop trainer.use_v1=False", "Set trainer.use_v1=True"),
             ("grpo_laptop +switch=prpo", "needs a process reward model"),
