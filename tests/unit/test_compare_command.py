@@ -178,7 +178,7 @@ class TestTheTable:
         assert main(["compare", f"run={file}", "-o", str(file.parent / "out")]) == 0
         text = capsys.readouterr().out
         assert "run was resumed: 2 steps" in text
-        assert "1 entries of metrics.jsonl are cut or broken" in text
+        assert "1 lines of metrics.jsonl are cut or broken" in text
 
 
 class TestMistakes:

@@ -153,9 +153,9 @@ def _training_arguments(words: list[str]) -> tuple[str, list[str], Path | None]:
             folder = ROOT / next(rest).replace("$(verl-prpo recipe --path)", "recipes")
         elif word == OWN_OVERRIDES:
             overrides += [*RUNNABLE, "algorithm.adv_estimator=grpo"]
-        elif "=" in word:
+        elif "=" in word or word.startswith("~"):
             overrides.append(word)
-        else:
+        elif word not in ("--cfg", "job", "--resolve"):
             raise AssertionError(f"{word} is no override")
     return name, overrides, folder
 

@@ -18,17 +18,16 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """The command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
-        description="Prints each run's difference to the first, from what verl's loggers wrote, and with -o DIR draws "
-        "the curves as DIR/compare.png and DIR/compare.html. Exit status: 0 done, 2 arguments or logs "
-        "that cannot be used.",
+        description="Prints each run's difference to the first, from what verl's `file` logger wrote, and with -o DIR "
+        "draws the curves as DIR/compare.png and DIR/compare.html. Exit status: 0 done, 2 arguments or logs that "
+        "cannot be used.",
     )
     made.add_argument(
         "runs",
         nargs="+",
         metavar="RUN",
-        help="PATH or LABEL=PATH: a file of verl's `file` logger, a folder of tensorboard, a console log, or the "
-        "folder of a run that holds one of these. PATH may be a pattern such as 'runs/prpo_seed*'. Runs with one label "
-        "are seeds of one arm",
+        help="PATH or LABEL=PATH: a file of verl's `file` logger (trainer.logger=[console,file]), or the folder that "
+        "holds one. PATH may be a pattern such as 'runs/prpo_seed*'. Runs with one label are seeds of one arm",
     )
     made.add_argument("--baseline", metavar="LABEL", help="what the others are compared with (default: the first run)")
     made.add_argument("--metric", action="append", default=[], metavar="NAME", help="a metric of the logs, besides")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from verl_prpo.console.findings import CheckFailed, Finding, State
-from verl_prpo.doctor.key_checks import mistyped_overrides, mistyped_recipe, old_overrides
+from verl_prpo.doctor.key_checks import mistyped_overrides, mistyped_recipe, old_overrides, old_parts
 from verl_prpo.doctor.name_checks import unknown_names
 from verl_prpo.prm.open_prm import with_model_path
 from verl_prpo.settings.outcome import uses_math_verifier
@@ -55,7 +55,7 @@ def composed(arguments: TrainingArguments) -> Finding:
             advice = _unknown_key(arguments.overrides) or (
                 f"verl's YAML does not know these keys: write ++{own[0]}.KEY=VALUE"
             )
-        raise CheckFailed(f"{type(error).__name__}: {text}", advice) from error
+        raise CheckFailed(f"{type(error).__name__}: {text}", old_parts(arguments.overrides) or advice) from error
     return Finding(f"{arguments.config_name or 'ppo_trainer'} with {len(arguments.overrides)} overrides", value=config)
 
 

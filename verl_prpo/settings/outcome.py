@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings of the reward manager `math_verifier`, and what of verl's configuration they cannot go with."""
 
+from collections.abc import Mapping
+
 from omegaconf import DictConfig
 from pydantic.dataclasses import dataclass
 
@@ -45,7 +47,8 @@ def math_verifier_config(reward: DictConfig | dict | None) -> MathVerifierConfig
 def uses_math_verifier(config: DictConfig) -> bool:
     """Whether a verl configuration names this manager, for itself or as the one that `prm` wraps."""
     reward = config.get("reward") or {}
-    managers = (reward.get("reward_manager"), (reward.get("prm") or {}).get("outcome_reward_manager"))
+    prm = reward.get("prm")
+    managers = (reward.get("reward_manager"), prm.get("outcome_reward_manager") if isinstance(prm, Mapping) else None)
     return any(isinstance(named, (dict, DictConfig)) and named.get("name") == MANAGER for named in managers)
 
 
