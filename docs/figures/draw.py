@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws the figures of README.md and docs/.
 
-    python docs/figures/draw.py method                              # docs/figures/method.png
-    python docs/figures/draw.py report .quickstart/prpo/rollouts    # docs/figures/report.png
+    python docs/figures/draw.py method                                        # docs/figures/method.png
+    python docs/figures/draw.py report .quickstart/prpo/rollouts/8.jsonl    # docs/figures/report.png
 
 `method` takes its cuts from `entropy_segments` and its advantages from `prpo_advantage`. The response, its entropies
 and its scores are made up; no policy wrote them. `report` photographs the page that `verl-prpo report` makes of a
@@ -223,7 +223,8 @@ def draw_method(file: Path) -> None:
 
 
 def draw_report(dump: Path, file: Path) -> None:
-    """Photograph the page of `verl-prpo report`: the response whose verdict its PRM contradicts most."""
+    """Photograph the page of `verl-prpo report`, open at a response whose verdict its PRM contradicts."""
+    from PIL import Image
     from playwright.sync_api import sync_playwright
 
     from verl_prpo.cli.main import main as verl_prpo
@@ -234,13 +235,14 @@ def draw_report(dump: Path, file: Path) -> None:
         if verl_prpo(["report", str(dump), "-o", str(made)]):
             raise SystemExit(f"no report of {dump}")
         browser = playwright.chromium.launch(executable_path=chromium, args=[] if os.geteuid() else ["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light", device_scale_factor=1.5)
+        page = browser.new_page(viewport={"width": 1280, "height": 970}, color_scheme="light", device_scale_factor=1.5)
         page.goto(made.as_uri())
         page.locator("[data-open]").first.click()
-        page.keyboard.press("w")
-        page.wait_for_timeout(500)
+        page.locator("#tokens").wait_for()
+        page.wait_for_timeout(500)  # the list scrolls to what is open
         page.screenshot(path=file)
         browser.close()
+    Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 def main() -> int:
