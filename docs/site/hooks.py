@@ -22,7 +22,8 @@ def on_files(files: Files, config: Any) -> Files:
     files.append(File.generated(config, "index.md", content=site_page(readme, "", config.repo_url)))
     for file in sorted(KATEX.iterdir()):
         if file.suffix in (".js", ".css", ".woff2"):
-            files.append(File.generated(config, f"site/katex/{file.name}", abs_src_path=str(file)))
+            place = "fonts/" if file.suffix == ".woff2" else ""  # where its style sheet looks for them
+            files.append(File.generated(config, f"site/katex/{place}{file.name}", abs_src_path=str(file)))
     return files
 
 

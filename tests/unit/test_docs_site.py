@@ -55,7 +55,10 @@ def test_lists_and_tables_are_rendered_on_every_page(site: Path) -> None:
 
 def test_formulas_and_docstrings_are_there(site: Path) -> None:
     method = (site / "method" / "index.html").read_text(encoding="utf-8")
-    assert method.count('class="arithmatex"') > 20 and (site / "site" / "katex" / "katex.min.js").is_file()
+    assert method.count('class="arithmatex"') > 20
+    katex = site / "site" / "katex"
+    fonts = re.findall(r"url\((fonts/[\w-]+\.woff2)\)", (katex / "katex.min.css").read_text(encoding="utf-8"))
+    assert (katex / "katex.min.js").is_file() and fonts and all((katex / font).is_file() for font in fonts)
     api = (site / "api" / "index.html").read_text(encoding="utf-8")
     assert "least distance between two cuts" in api and "Token-level advantages from segment scores" in api
 
