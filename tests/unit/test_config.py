@@ -155,7 +155,7 @@ PRM_MISTAKES = [
     ({"timeout": "soon"}, "reward.prm.timeout: Value 'soon' of type 'str'"),
     ({"startup_timeout": float("inf")}, "reward.prm.startup_timeout=inf must be a positive number"),
     ({"engine": "vllm"}, "reward.prm.engine=vllm is not known (one of in_process, server, reward_model)"),
-    ({"engine": "server"}, "reward.prm.engine=server needs reward.prm.server_urls"),
+    ({"engine": "server"}, "reward.prm.engine=server needs servers; set ++reward.prm.server_urls='[http"),
     (
         {"engine": "in_process", "server_urls": ["http://prm:8000"]},
         "reward.prm.server_urls is not read with reward.prm.engine=in_process",
@@ -198,10 +198,10 @@ RUN_MISTAKES = [
     ("+reward.prm.on_eror=raise", "reward.prm.on_eror is not a setting; did you mean reward.prm.on_error?"),
     (
         "reward.prm.model_path=null",
-        "needs a process reward model: add ++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B",
+        "Set a hub name or a folder, such as ++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B",
     ),
     ("~reward.prm", "needs a process reward model"),
-    ("trainer.use_v1=False", "needs verl's v1 trainer; set trainer.use_v1=True"),
+    ("trainer.use_v1=False", "needs verl's v1 trainer. Set trainer.use_v1=True"),
     ("trainer.v1.trainer_mode=synch", "trainer.v1.trainer_mode=synch is not known; did you mean sync?"),
     ("reward.reward_model.enable=True", "makes verl bypass every reward manager"),
 ]
@@ -265,7 +265,7 @@ def test_bypass_mode_without_rollout_log_probs_leaves_no_signal_to_cut_at(segmen
 
 def test_bypass_mode_with_rollout_log_probs_cuts_at_surprisal_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     validate(prpo(BYPASS))
-    assert "responses are cut at surprisal" in capsys.readouterr().out
+    assert "Responses are cut at surprisal" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("segmenter", ["uniform", "random", "single"])
@@ -273,6 +273,23 @@ def test_bypass_mode_suits_segmenters_that_need_no_signal(segmenter: str) -> Non
     config = prpo(BYPASS, NO_LOG_PROBS, f"+algorithm.prpo.segmenter={segmenter}")
     check_config(config)
     assert notices(config) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "with_what"),
+    [
+        (grpo("reward.reward_manager.name=prm"), "algorithm.adv_estimator=grpo"),
+        (prpo("reward.reward_manager.name=prm", "+algorithm.prpo.credit=outcome"), "algorithm.prpo.credit=outcome"),
+    ],
+)
+def test_the_manager_of_process_rewards_where_nothing_asks_it_is_said(config: DictConfig, with_what: str) -> None:
+    (notice,) = notices(config)
+    assert notice.startswith(f"reward.reward_manager.name=prm with {with_what}: no PRM is started or asked")
+    assert "Set reward.reward_manager.name=naive" in notice
+
+
+def test_the_manager_of_process_rewards_named_by_hand_is_all_right_with_prpo() -> None:
+    assert notices(prpo("reward.reward_manager.name=prm")) == []
 
 
 def test_groups_of_one_are_allowed_and_said() -> None:
@@ -285,7 +302,7 @@ def test_groups_of_one_are_allowed_and_said() -> None:
 def test_pure_with_an_outcome_weight_is_said() -> None:
     config = prpo("+algorithm.prpo.credit=pure", "+algorithm.prpo.outcome_weight=2.0")
     (notice,) = notices(config)
-    assert "set ++algorithm.prpo.outcome_weight=1.0" in notice
+    assert "Set ++algorithm.prpo.outcome_weight=1.0" in notice
 
 
 def test_a_custom_family_that_is_no_file_is_named_before_ray_starts() -> None:
@@ -295,7 +312,9 @@ def test_a_custom_family_that_is_no_file_is_named_before_ray_starts() -> None:
 
 
 def test_an_outcome_manager_set_in_the_wrong_place_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"set that one instead, reward\.reward_manager\.name"):
+    with pytest.raises(
+        ConfigError, match=r"is copied from reward\.reward_manager\. Set reward\.reward_manager\.name instead"
+    ):
         check_config(prpo("+reward.prm.outcome_reward_manager.name=dapo"))
 
 
@@ -421,7 +440,7 @@ def test_escapes_are_read_wherever_a_text_is_a_setting() -> None:
 @pytest.mark.parametrize(
     "overrides, said",
     [
-        (['++algorithm.prpo.delimiters=["\\n"]'], "set ++algorithm.prpo.segmenter=text to cut by it"),
+        (['++algorithm.prpo.delimiters=["\\n"]'], "Set ++algorithm.prpo.segmenter=text to cut by it"),
         (["++algorithm.prpo.segmenter=text", "++algorithm.prpo.max_anchors=9"], "max_anchors=9 is not read"),
         (["++algorithm.prpo.segmenter=text", '++algorithm.prpo.delimiters=["\\n"]'], None),
         (["++algorithm.prpo.min_gap=20"], None),

@@ -16,6 +16,7 @@ Whatever the reason: `verl-prpo` commands must have arguments that their parser 
 scripts must exist and name their options.
 """
 
+import ast
 import itertools
 import json
 import os
@@ -295,6 +296,34 @@ def test_settings_that_a_page_names_exist(page: Path) -> None:
         r"(algorithm\.prpo|reward\.prm|reward\.math_verifier)\.(\w+)", page.read_text(encoding="utf-8")
     ):
         assert key in known[section], f"{page.name} names {section}.{key}"
+
+
+_ADVICE = re.compile(
+    r"\b(?:set|add|keep|use|take|give|write|or|and|such as)\s+`?"
+    r"((?:algorithm\.prpo|reward\.(?:prm|math_verifier))\.[a-z_.]+=)",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("file", [*PAGES, *sorted((ROOT / "verl_prpo").rglob("*.py"))], ids=lambda file: file.name)
+def test_advice_to_set_a_key_of_this_package_works_where_the_key_is_absent(file: Path) -> None:
+    """verl's YAML does not have these keys, and Hydra takes a new one with `++` alone."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".py":
+        text = "\n".join(_texts(text))
+    found = [match.group() for match in _ADVICE.finditer(text)]
+    assert found == []
+
+
+def _texts(source: str) -> Iterator[str]:
+    """The texts of a program, with `{}` for what is filled in."""
+    tree = ast.parse(source)
+    inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
+            yield node.value
 
 
 def test_the_versions_of_the_install_page_are_those_that_verl_names() -> None:

@@ -3,6 +3,7 @@
 """The documentation site builds without a warning, and what pages show is what the package does."""
 
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -61,6 +62,14 @@ def test_formulas_and_docstrings_are_there(site: Path) -> None:
     assert (katex / "katex.min.js").is_file() and fonts and all((katex / font).is_file() for font in fonts)
     api = (site / "api" / "index.html").read_text(encoding="utf-8")
     assert "least distance between two cuts" in api and "Token-level advantages from segment scores" in api
+
+
+def test_every_public_name_is_on_the_api_page() -> None:
+    import verl_prpo
+
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    there = [name for name in verl_prpo.__all__ if importlib.util.find_spec(verl_prpo._MODULES[name])]
+    assert len(there) >= 6 and [name for name in there if f"::: verl_prpo.{name}\n" not in page] == []
 
 
 def test_links_out_of_the_docs_lead_to_the_repository() -> None:

@@ -19,7 +19,7 @@ from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.prm.in_process.forward_passes import PASS_COST, forward_passes
 from verl_prpo.prm.results import PrmFailure, PrmRequest
-from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.text.decoding import segment_texts
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 

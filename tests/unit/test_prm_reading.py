@@ -21,7 +21,7 @@ from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]  # 6 letters
 SEGMENT_END = 0
-WORDS = st.text("abc首😀", min_size=0, max_size=7)
+WORDS = st.text("abc首𝒜", min_size=0, max_size=7)
 
 
 class Letters(PrmFamily):
@@ -86,7 +86,7 @@ class TestTooLong:
     def test_raise_is_a_failure_with_numbers_and_settings(self):
         cut = scored(["abc", "de", "fg"], context=15, overlong="raise")
         assert (cut.scores, cut.failure, cut.tokens, cut.overlong) == (None, PrmFailure.OVERLONG, 16, True)
-        for word in ("16 tokens", "at most 15", "data.max_response_length", "reward.prm.overlong=neutral"):
+        for word in ("16 tokens", "at most 15", "data.max_response_length", "++reward.prm.overlong=neutral"):
             assert word in cut.detail
 
     @pytest.mark.parametrize("overlong", ["neutral", "truncate", "raise"])

@@ -17,10 +17,10 @@ from tiny_models import instruct_model, qwen_math_prm
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.replicas import start as replicas_module
 from verl_prpo.prm.replicas.actor import PrmReplica, compile_models
 from verl_prpo.prm.replicas.client import PrmClient
 from verl_prpo.prm.replicas.start import lookup_replicas, start_replicas, stop_replicas
-from verl_prpo.prm.replicas.start import start as replicas_module
 from verl_prpo.prm.results import PrmFailure, PrmRequest
 from verl_prpo.settings.prpo import CustomFamily, PrmConfig
 

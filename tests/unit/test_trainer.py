@@ -34,16 +34,18 @@ from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.results import PrmRequest
 from verl_prpo.settings.prpo import ConfigError, PrpoConfig
+from verl_prpo.step.messages import SCORES, ToScore
+from verl_prpo.step.scored_batch import Rollouts
 from verl_prpo.telemetry.alarms import Alarms
 from verl_prpo.telemetry.announcements import Announcements
 from verl_prpo.telemetry.rollouts.read import Rollout, read_rollouts
-from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.text.decoding import segment_texts
 from verl_prpo.trainer.checks.config_check import TRAINER_MODES
 from verl_prpo.trainer.checks.start_checks import require_gpus, require_score_range
 from verl_prpo.trainer.length_limit import LengthLimit
 from verl_prpo.trainer.mixin import ProcessAware, make_process_aware, process_pass
 from verl_prpo.trainer.process_pass import PendingScores
-from verl_prpo.trainer.reward_manager import PROCESS_RESULT, FinishedResponse, PrmRewardManager
+from verl_prpo.trainer.reward_manager import PrmRewardManager
 
 pytestmark = pytest.mark.ray
 
@@ -460,10 +462,10 @@ class TestStreamed:
         ids = [[*trainer.tokenizer.encode(t, add_special_tokens=False), trainer.tokenizer.eos_token_id] for t in texts]
         loop = get_event_loop()
         done = [
-            loop.run_until_complete(manager._streamed(FinishedResponse(key, QUESTION, row, [1] * len(row))))
+            loop.run_until_complete(manager._scores(ToScore(key, QUESTION, row, response_mask=[1] * len(row))))
             for key, row in zip(keys, ids, strict=True)
         ]
-        return [{"reward_extra_info": {}, PROCESS_RESULT: streamed.as_dict()} for streamed in done]
+        return [{"reward_extra_info": {}, SCORES: streamed.as_dict()} for streamed in done]
 
     KEYS = ("a_0_0", "a_1_0", "b_0_0", "b_1_0")
 
@@ -487,8 +489,8 @@ class TestStreamed:
 
     def test_rows_that_lack_scores_are_scored_now_counted_and_told(self, streaming, rollouts, parts, capsys):
         extra = self.brought(streaming, TEXTS, self.KEYS)
-        del extra[1][PROCESS_RESULT]  # as a resumed queue may hold
-        extra[2][PROCESS_RESULT]["fingerprint"] = "other settings"
+        del extra[1][SCORES]  # as a resumed queue may hold
+        extra[2][SCORES]["fingerprint"] = "other settings"
         parts.forget()
         batch, streaming.actor_rollout_wg, _ = rollouts(extra_fields=extra)
         batch, metrics = step(streaming, batch)
@@ -508,8 +510,8 @@ def never():
     time.sleep(60)
 
 
-def mode_rows() -> process_pass.Rows:
-    return process_pass.Rows(["a_0_0"], [True], [QUESTION], [[1]], torch.ones(1, 1).long(), None, [False])
+def mode_rows() -> Rollouts:
+    return Rollouts(["a_0_0"], [0], 1, [QUESTION], [[1]], torch.ones(1, 1).long(), None, [False])
 
 
 class TestDump:
@@ -722,7 +724,7 @@ class TestTruncated:
         batch, cut.actor_rollout_wg, ids = rollouts()
         _, metrics = step(cut, batch)
         (report, row) = cut._reports["a_0_0"]
-        result = report.scored.results[row]
+        result = report.scored.scores[row]
         assert result.scores[-1] is None and all(score is not None for score in result.scores[:-1])
         assert "".join(result.texts[:-1]) in parts.asked() and TEXTS[0] not in parts.asked()
         last = segment_bounds(report.scored.segment_starts[row], len(ids[0]))[-1]

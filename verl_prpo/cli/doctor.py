@@ -54,6 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         example = read_example(arguments.example) if arguments.example else BUILT_IN
         target = _stated_target(arguments)
+        if arguments.dump is not None and not arguments.dump.exists():
+            raise ValueError(f"--dump {arguments.dump}: no such folder or file (looked for from {Path.cwd()})")
     except (OSError, ValueError) as error:
         say(str(error))
         return 2
@@ -106,6 +108,7 @@ def diagnose(
     report.run("plugin", installation.plugin)  # imports verl, which takes seconds
     from verl_prpo.doctor import folder_checks, hub, key_checks, run_checks, text_checks, wiring
     from verl_prpo.doctor import target as targets
+    from verl_prpo.doctor.source_checks import scorer
     from verl_prpo.settings.prpo import uses_prpo
 
     config = report.run("configuration", lambda: wiring.composed(arguments))
@@ -127,6 +130,7 @@ def diagnose(
         report.run(
             "problems", lambda: within(NETWORK_TIMEOUT, "reading the problems", lambda: run_checks.problems(config))
         )
+        report.run("scorer", lambda: within(NETWORK_TIMEOUT, "reading the problems", lambda: scorer(config)))
         report.run("policy", lambda: run_checks.policy(config))
         report.run("folders", lambda: folder_checks.folders(config, hydra_folder(arguments)))
         if uses_prpo(config):

@@ -79,6 +79,7 @@ def check_with_verl(config: DictConfig) -> None:
     """
     from verl_prpo.doctor.name_checks import unknown_names
     from verl_prpo.trainer.checks.batch_sizes import size_faults
+    from verl_prpo.trainer.checks.layouts import dividing, shown_sizes
     from verl_prpo.trainer.checks.verl_rules import verl_refusal
 
     if "algorithm" not in config or "reward" not in config:
@@ -86,12 +87,13 @@ def check_with_verl(config: DictConfig) -> None:
     names = [f"{one.found}; {one.advice}" for one in unknown_names(config, files=False)]
     if names:
         raise ConfigError("\n".join(names))
-    refused = verl_refusal(config)
-    if refused:
-        raise ConfigError(refused)
-    faults = [f"{fault.found}; {fault.advice}" for fault in size_faults(config)]
-    if faults:
-        raise ConfigError("\n".join(faults))
+    refused, faults = verl_refusal(config), size_faults(config)
+    if not refused and not faults:
+        return
+    sizes = shown_sizes(dividing(config))
+    if sizes:
+        raise ConfigError("\n".join([refused or "\n".join(one.found for one in faults), f"set {sizes}"]))
+    raise ConfigError(refused or "\n".join(f"{one.found}; {one.advice}" for one in faults))
 
 
 def _settings(section: str, cls: Any) -> Iterator[str]:

@@ -201,7 +201,7 @@ def overlong(
     consequence = {
         "neutral": "segments past the context get the prior mean (z=0) and are counted in prpo/prm/unread",
         "truncate": "segments past the context get the last score that was read",
-        "raise": f"such a response is a failure, and reward.prm.on_error={config.on_error} decides",
+        "raise": f"such a response is a failure: reward.prm.on_error={config.on_error} decides",
     }[config.overlong]
     lines.append(f"reward.prm.overlong={config.overlong}: {consequence}")
     room = max(0, math.floor((family.max_context - around - segments * per_segment) / ratio) - prompt)

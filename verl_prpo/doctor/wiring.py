@@ -14,6 +14,7 @@ from verl_prpo.prm.open_prm import with_model_path
 from verl_prpo.settings.outcome import uses_math_verifier
 from verl_prpo.settings.prpo import ConfigError, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.settings.training_config import SECTIONS, TrainingArguments, compose, config_folders
+from verl_prpo.trainer.checks.layouts import dividing, shown_sizes
 from verl_prpo.trainer.checks.verl_rules import verl_refusal
 from verl_prpo.trainer.schedule import schedule_of, segmenter_of
 
@@ -73,7 +74,9 @@ def settings(config: DictConfig) -> Finding:
         raise CheckFailed(str(error)) from error
     refused = verl_refusal(config, here=True)
     if refused:
-        raise CheckFailed(f"verl refuses it: {refused}", "the training command stops there")
+        sizes = shown_sizes(dividing(config))
+        advice = f"set {sizes}" if sizes else "the training command stops there"
+        raise CheckFailed(f"verl refuses it: {refused}", advice)
     said = [notice for notice in notices(config) if not notice.startswith("WARNING: ")]  # the keys' check has those
     if not uses_prpo(config):
         return _without_prpo(config, said)

@@ -53,6 +53,12 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
         response: decoded, without special tokens.
         ground_truth: LaTeX or a number, or a list or array of just one; the verdict on any other type is "error".
         timeout: longest comparison in a worker, in seconds; the start of the worker does not count.
+
+    Example:
+        >>> from verl_prpo import score_answer
+        >>> verdict = score_answer("math", r"So it is \\boxed{0.5}.", r"\\frac{1}{2}")
+        >>> verdict.correct, verdict.answer
+        (True, '0.5')
     """
     answer = None
     try:

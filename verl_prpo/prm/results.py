@@ -23,6 +23,9 @@ class PrmFailure(str, Enum):
     BAD_INPUT = "bad_input"
     ENGINE_ERROR = "engine_error"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 @dataclass(frozen=True)
 class PrmRequest:
@@ -54,7 +57,7 @@ class PrmResult:
         cached: whether the scores were remembered from an equal dialogue.
     """
 
-    scores: list[float | None] | None
+    scores: list[float | None] | None = None
     failure: PrmFailure | None = None
     detail: str = ""
     tokens: int = 0

@@ -202,7 +202,10 @@ def tokens_per_forward(prm: PrmConfig, device_type: str) -> int:
 
 def _check_servers(config: PrmConfig) -> None:
     if config.engine == "server" and not config.server_urls:
-        raise ConfigError("reward.prm.engine=server needs reward.prm.server_urls, such as [http://prm-0:8000]")
+        raise ConfigError(
+            "reward.prm.engine=server needs servers; set "
+            "++reward.prm.server_urls='[http://prm-0:8000]' with the addresses of yours"
+        )
     if config.server_urls and engine_of(config) != "server":
         raise ConfigError(f"reward.prm.server_urls is not read with reward.prm.engine={config.engine}; unset one")
     for url in config.server_urls:

@@ -106,3 +106,32 @@ def read_escapes(text: str) -> str:
     """
     read = _ESCAPE.sub(lambda found: _NAMED.get(found[1]) or chr(int(found[2] or found[3] or found[4], 16)), text)
     return read.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves, as JSON writes them
+
+
+_COMMANDS = frozenset(
+    "nabla natural ncong ne nearrow neg neq newline newpage nexists ngeq ni nleq nmid noindent not notin nsubseteq nu "
+    "nwarrow rangle rbrace rbrack rceil ref rfloor rho right rightarrow rightleftharpoons rm rule rvert tag tan tanh "
+    "tau tbinom text textbf textit textrm textstyle texttt tfrac therefore theta thickapprox tilde times tiny to top "
+    "triangle triangleq tt".split()
+)
+"""Commands of LaTeX whose first letter makes an escape of their backslash."""
+
+_CONTROLS = {"\a": "a", "\b": "b", "\x1b": "e", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
+"""What escapes become, here or in YAML, and their letters."""
+
+
+def lost_backslash(text: str) -> str:
+    """What to write where an escape was most likely meant as a command of LaTeX, such as `\\therefore`; "" elsewhere.
+
+    Args:
+        text: a setting whose escapes have been read.
+    """
+    for found in re.finditer(f"([{''.join(_CONTROLS)}])([A-Za-z]+)", text):
+        letter = _CONTROLS[found[1]]
+        if letter not in "nrt" or letter + found[2] in _COMMANDS:
+            command = f"\\{letter}{found[2]}"
+            return (
+                f"{text!r} holds the escape {found[1]!r}. If the LaTeX command {command} is meant, write \\{command} "
+                "with two backslashes (in YAML between single quotes)"
+            )
+    return ""

@@ -200,7 +200,7 @@ def _overlong(family: PrmFamily, length: int) -> PrmResult:
     detail = (
         f"the dialogue has {length} tokens in the PRM's tokenizer, and {family.name} reads at most "
         f"{family.max_context}; lower data.max_prompt_length or data.max_response_length, or set "
-        "reward.prm.overlong=neutral"
+        "++reward.prm.overlong=neutral"
     )
     return PrmResult(None, PrmFailure.OVERLONG, detail, length, overlong=True)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from verl_prpo.prm.encoding.chat_template import ChatTemplate
 from verl_prpo.prm.families.base import PrmError
-from verl_prpo.text.thinking import opens_thought, without_tags
+from verl_prpo.text.thinking import without_tags
 
 _NUMBERED = re.compile(r"Step \d+:")
 _OPENS = re.compile(r"\A\s*<think>\s*")
@@ -85,7 +85,7 @@ class Dialogue:
         Args:
             segments: of the response, at least one.
         """
-        said = opens_thought(self.template.prompt())
+        said = self.template.opens_thought()
         first = _OPENS.sub("", segments[0]) if said else segments[0]
         return [first or segments[0], *segments[1:]]
 

@@ -96,7 +96,7 @@ class PrmFamily(ABC):
         """
         raise PrmError(
             f"the PRM family {cls.name} cannot be read from a server; unset reward.prm.server_urls to load its weights "
-            "in process (reward.prm.engine=in_process)"
+            "in process (++reward.prm.engine=in_process)"
         )
 
     @abstractmethod

@@ -40,7 +40,7 @@ from verl_prpo.prm.families.base import Encoded, PrmError
 from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, refuse_known_prm
 from verl_prpo.prm.families.labels import LabelTokenPrm
 from verl_prpo.prm.families.options import OPTIONS, require_flag
-from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought
+from verl_prpo.text.thinking import CLOSE, OPEN
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def _shut_thought(template: ChatTemplate, close_thought: bool) -> None:
     """
     prompt = template.prompt()
     shut = _thinking_off(template)
-    if not opens_thought(prompt):
+    if not template.opens_thought():
         if close_thought:
             raise PrmError(
                 f"{OPTIONS}.close_thought=true, but the chat template of {template.where} opens no thought; remove it"
@@ -174,7 +174,7 @@ def _thinking_off(template: ChatTemplate) -> str | None:
     """The variable of a template that, when false, makes the model answer without a thought."""
     for name in ("enable_thinking", "thinking"):
         try:
-            if name in template.variables and not opens_thought(template.prompt(**{name: False})):
+            if name in template.variables and not template.opens_thought(**{name: False}):
                 return name
         except ValueError:  # the template refuses it
             continue

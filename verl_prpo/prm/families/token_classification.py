@@ -131,7 +131,7 @@ class TokenClassificationPrm(PrmFamily):
         if chat_template_kwargs and not chat_template:
             raise PrmError(
                 f"{OPTIONS}.chat_template_kwargs is given, but the family {cls.name} writes no chat template unless "
-                f"{OPTIONS}.chat_template=true; set that, or remove the former"
+                f"++{OPTIONS}.chat_template=true; set that, or remove the former"
             )
         _require_classifier(model_path)
         tokenizer = AutoTokenizer.from_pretrained(model_path)
@@ -195,7 +195,7 @@ def _separator_ids(tokenizer: Any, separator: str, model_path: str) -> list[int]
         seen = f"reads it as {tokenizer.convert_ids_to_tokens(ids)}" if ids else "makes no token of it"
         raise PrmError(
             f"the tokenizer of reward.prm.model_path={model_path} {seen}, so the PRM would not see where a step ends; "
-            f"set {OPTIONS}.separator={separator!r} to the one that it was trained with"
+            f"set {OPTIONS}.separator (now {separator!r}) to the one that it was trained with"
         )
     return ids
 

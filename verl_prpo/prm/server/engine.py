@@ -51,7 +51,7 @@ class ServedEngine:
         if family.serving not in PATHS:
             raise PrmError(
                 f"a vLLM server cannot give the scores of the PRM family {family.name}; set "
-                "reward.prm.engine=in_process and unset reward.prm.server_urls"
+                "++reward.prm.engine=in_process and unset reward.prm.server_urls"
             )
         self.family = family
         self.serving = family.serving

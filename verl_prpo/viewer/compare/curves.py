@@ -94,12 +94,20 @@ def metrics_of(arms: Sequence[Arm], extra: Sequence[str] = ()) -> list[Metric]:
     means = [key for key in core if "/mean@" in key] or core
     for name in extra:
         if name not in logged:
-            near = difflib.get_close_matches(name, logged, n=3, cutoff=0.4)
-            raise LogError(
-                f"--metric {name}: no run logs it; near are {', '.join(near)}" if near else f"--metric {name}: unknown"
-            )
+            raise LogError(f"--metric {name}: no run logs it; {_near(name, logged)}")
     validations = [Metric(_validation_title(key), (key,)) for key in means]
     return [*validations, *TRAINING_METRICS, *(Metric(name, (name,)) for name in dict.fromkeys(extra))]
+
+
+def _near(name: str, logged: Iterable[str]) -> str:
+    """A question with the metrics that a name most likely means, whole or by one of its parts; else all of them."""
+    names = sorted(logged)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if not near:
+        parts = {part for one in names for part in one.split("/")}
+        close = difflib.get_close_matches(name.rpartition("/")[2], parts, n=2, cutoff=0.6)
+        near = [one for part in close for one in names if part in one.split("/")][:3]
+    return f"did you mean {' or '.join(near)}?" if near else f"they log {', '.join(names)}"
 
 
 def _validation_title(key: str) -> str:
