@@ -3,9 +3,12 @@
 """verl's trainer made process-aware: its own methods on a real TransferQueue, with real reward-loop workers and a real
 PRM. Only the model engines are left out: entropies and log-probs are given."""
 
+import base64
 import copy
+import gzip
 import json
 import math
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +32,7 @@ from verl.utils import hf_tokenizer
 from verl.utils.ray_utils import get_event_loop
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from verl_prpo.cli.main import main
 from verl_prpo.method.segmentation import entropy_segments, segment_bounds
 from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.families.base import PrmError
@@ -588,6 +592,38 @@ class TestDump:
             ]
             assert set(rollout.advantages) == {rollout.grpo_advantage} and set(rollout.process_advantage) == {0.0}
             assert rollout.entropy is not None
+
+
+class TestOneLife:
+    def test_a_response_goes_from_the_rollout_to_the_actor_and_to_the_page(self, mode, rollouts, parts, tmp_path):
+        """The tokens that verl's queue holds, the text that the PRM was asked about, the advantage that the actor gets,
+        the record in verl's dump and the data of the page are those of one response."""
+        row = 1
+        parts.forget()
+        batch, mode.actor_rollout_wg, ids = rollouts()
+        entropy = mode.actor_rollout_wg.entropy[batch.keys[row]]
+        signals = [mode.actor_rollout_wg.entropy[key] for key in batch.keys]
+        batch, _ = step(mode, upsample_batch_to_divisible_size(batch, 5, mode.tokenizer.eos_token_id))
+        key, actor = batch.keys[row], read(batch, "advantages")[row]
+        assert TEXTS[row] in parts.asked()
+        assert actor == pytest.approx(expected(parts, mode.tokenizer, ids, signals)[row], abs=1e-4)
+
+        folder = Path(mode.config.trainer.rollout_data_dir)
+        mode._log_rollout_data(batch, {}, str(folder))
+        mode._shutdown_dump_executor()
+        mode._init_dump_executor()
+        (record,) = [found for found in read_rollouts(folder, [mode.global_steps]) if found.key == key]
+        assert record.response == TEXTS[row] and torch.equal(torch.tensor(record.advantages), torch.tensor(actor))
+        assert torch.equal(torch.tensor(record.entropy), entropy)
+
+        assert main(["report", str(folder), "--steps", str(mode.global_steps), "-o", str(tmp_path / "page.html")]) == 0
+        packed = re.search(r'id="data">([^<]+)<', (tmp_path / "page.html").read_text())
+        payload = json.loads(gzip.decompress(base64.b64decode(packed[1])))
+        (shown,) = [found for found in payload["responses"] if found["text"] == TEXTS[row]]
+        drawn = [value for run in shown["A"] for value in ([run[0]] * run[1] if isinstance(run, list) else [run])]
+        assert drawn == pytest.approx(actor, abs=1e-3)
+        assert [segment[:2] for segment in shown["segments"]] == [[s.begin, s.end] for s in record.segments]
+        tq.kv_clear(keys=batch.keys[4:], partition_id="train")
 
 
 class TestAlarms:

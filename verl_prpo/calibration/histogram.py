@@ -11,7 +11,7 @@ BINS = 40
 
 def obstacle(path: Path) -> str:
     """Why no histogram can be drawn into a file, "" where one can; looked at before anything that takes long."""
-    from verl_prpo.doctor.folder_checks import unwritable
+    from verl_prpo.console.folder_checks import unwritable
 
     try:
         from matplotlib.backend_bases import FigureCanvasBase

@@ -106,7 +106,8 @@ def diagnose(
     for package in installation.PACKAGES:
         report.run(package, lambda package=package: installation.version(package))  # type: ignore[misc]
     report.run("plugin", installation.plugin)  # imports verl, which takes seconds
-    from verl_prpo.doctor import folder_checks, hub, key_checks, run_checks, text_checks, wiring
+    from verl_prpo.console import folder_checks
+    from verl_prpo.doctor import hub, key_checks, run_checks, text_checks, wiring
     from verl_prpo.doctor import target as targets
     from verl_prpo.doctor.source_checks import scorer
     from verl_prpo.settings.prpo import uses_prpo
