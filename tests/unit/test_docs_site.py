@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_architecture import FLOORS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -114,6 +115,13 @@ def test_examples_in_python_print_what_the_page_says(page: Path) -> None:
         with contextlib.redirect_stdout(out):
             exec(code, {})
         assert out.getvalue() == printed
+
+
+def test_the_architecture_page_has_the_floors_of_the_package() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert f"\n{' '.join(FLOORS)}\n" in page
+    tree = page.split("verl_prpo/\n")[1].split("recipes/")[0]
+    assert set(re.findall(r"^  (\w+)/ ", tree, re.MULTILINE)) == set(FLOORS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
