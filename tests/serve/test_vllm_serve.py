@@ -118,9 +118,8 @@ def test_scores_are_those_of_the_same_weights_in_process(configs, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("overlong", ["neutral", "truncate"])
-def test_a_dialogue_as_long_as_the_server_takes_is_scored_and_a_longer_one_cut(configs, kind, overlong):
-    config = dataclasses.replace(configs[kind], overlong=overlong)
+def test_a_dialogue_as_long_as_the_server_takes_is_scored_and_a_longer_one_cut(configs, kind):
+    config = configs[kind]
     requests = [PrmRequest(QUESTION, ["We add. "] * count) for count in (5, 30, 400)]
     engine, results = served_scores(config, requests)
     assert engine.family.max_context == CONTEXT - (2 if kind == "completions" else 0)

@@ -165,11 +165,11 @@ class TestASetUpThatTrains:
 
     def test_responses_that_would_not_fit_are_foretold(self, doctor: Any, tmp_path: Path) -> None:
         prm = arithmetic_prm.overrides(tmp_path / "prm")
-        found = doctor(*prm, "data.max_response_length=3000", "++reward.prm.overlong=truncate")["overlong"]
+        found = doctor(*prm, "data.max_response_length=3000", "++reward.prm.overlong=raise")["overlong"]
 
         assert found["state"] == "warning"
         assert found["details"]["worst_case"] > found["details"]["max_context"] == arithmetic_prm.CONTEXT
-        assert "reward.prm.overlong=truncate: segments past the context get the last score" in found["found"]
+        assert "reward.prm.overlong=raise: such a response is a failure" in found["found"]
 
         limit = int(found["advice"].split("data.max_response_length to ")[1].split()[0])
         assert doctor(*prm, f"data.max_response_length={limit}")["overlong"]["state"] == "ok"

@@ -173,6 +173,10 @@ PRM_MISTAKES = [
     ({"prompt_logprobs": -2}, "reward.prm.prompt_logprobs=-2 must be at least -1"),
     ({"schedule": "streaming"}, "reward.prm.schedule=streaming is not known; did you mean stream?"),
     ({"overlong": "cut"}, "reward.prm.overlong=cut is not known"),
+    (
+        {"overlong": "truncate"},
+        "Set ++reward.prm.overlong=neutral (such segments get z=0), or",
+    ),
     ({"cache_size": -1}, "reward.prm.cache_size=-1 must be at least 0"),
     ({"max_failed_fraction": 1.5}, "reward.prm.max_failed_fraction=1.5 must be from 0 to 1"),
     ({"max_failed_fraction": float("nan")}, "reward.prm.max_failed_fraction=nan must be from 0 to 1"),

@@ -16,8 +16,17 @@ from tiny_head_prms import skywork_prm, token_classification_prm
 from tiny_models import instruct_model, qwen_math_prm
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from verl_prpo.prm.families import BUILT_IN, ENTRY_POINTS, family_names, register_built_in_families, resolve_family
-from verl_prpo.prm.families.base import FAMILIES, PrmError, PrmFamily, checked_family, detect_family
+from verl_prpo.prm.families import (
+    BUILT_IN,
+    ENTRY_POINTS,
+    FAMILIES,
+    checked_family,
+    detect_family,
+    family_names,
+    register_built_in_families,
+    resolve_family,
+)
+from verl_prpo.prm.families.base import PrmError, PrmFamily
 from verl_prpo.prm.families.judge import ZeroShotJudge
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine

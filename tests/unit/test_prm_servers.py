@@ -25,7 +25,7 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.replicas.actor import ServedPrmReplica
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
-from verl_prpo.prm.server import answers, connection, servers
+from verl_prpo.prm.server import connection, protocol, servers
 from verl_prpo.prm.server import engine as served
 from verl_prpo.prm.server.engine import ServedEngine, open_served_engine
 from verl_prpo.prm.server.servers import ServedModel, ServerPool
@@ -129,10 +129,11 @@ class TestSoundServers:
         assert failures(results) == {None: 60}
         assert len(quick.requests) > len(slow.requests)
 
-    def test_equal_dialogues_are_asked_once_in_a_call_and_in_calls_that_overlap(self, family, settings):
+    def test_equal_dialogues_are_asked_once_in_a_call_and_remembered_by_later_ones(self, family, settings):
         async def main(url):
             engine = engine_for(family, settings, [url])
-            together = await asyncio.gather(*(engine.score(requests_of(3) * 2) for _ in range(5)))
+            together = [await engine.score(requests_of(3) * 2)]
+            together += await asyncio.gather(*(engine.score(requests_of(3) * 2) for _ in range(5)))
             later = await engine.score(requests_of(3))
             await engine.close()
             return together, later
@@ -375,7 +376,7 @@ class TestAnswersThatCannotBeUsed:
             ("twice", PrmFailure.WRONG_COUNT, 4),
             ("nan", PrmFailure.NON_FINITE, 1),
             ("null", PrmFailure.NON_FINITE, 1),
-            ("huge", PrmFailure.OUT_OF_RANGE, 1),
+            ("huge", PrmFailure.BAD_OUTPUT, 1),
             ("logits", PrmFailure.BAD_OUTPUT, 1),
             ("401", PrmFailure.REFUSED, 4),
         ],
@@ -418,18 +419,18 @@ class TestAnswers:
     def test_log_probabilities_are_numbers_by_token_id(self):
         tokens = [None, {"5": {"logprob": -0.5, "rank": 1, "decoded_token": "a"}, "7": {"logprob": -2}}]
         choices = [{"index": 1, "prompt_logprobs": [None]}, {"index": 0, "prompt_logprobs": tokens}]
-        first, second = answers.rows("prompt_logprobs", {"choices": choices}, 2)
+        first, second = protocol.answer_rows("prompt_logprobs", {"choices": choices}, 2)
         assert list(first) == [None, {5: -0.5, 7: -2.0}] == first[0:] and list(second) == [None]
 
     @pytest.mark.parametrize("logprob", [1e9, float("inf"), 0.5])
     def test_what_is_no_log_probability_becomes_no_score(self, logprob):
         choices = [{"index": 0, "prompt_logprobs": [None, {"5": {"logprob": logprob}, "7": {"logprob": -1.0}}]}]
-        (row,) = answers.rows("prompt_logprobs", {"choices": choices}, 1)
+        (row,) = protocol.answer_rows("prompt_logprobs", {"choices": choices}, 1)
         with pytest.raises(ValueError, match="is no log-probability"):
             row[1]
 
     def test_log_probabilities_of_another_prompt_are_told(self):
-        row = answers.PromptLogprobs([None, {"5": {"logprob": -0.5}, "7": {"logprob": -2}}])
+        row = protocol.PromptLogprobs([None, {"5": {"logprob": -0.5}, "7": {"logprob": -2}}])
         row.require_prompt([1, 7])
         with pytest.raises(ValueError, match="of another prompt: token 1 is 6"):
             row.require_prompt([1, 6])
@@ -458,7 +459,7 @@ class TestAnswers:
         ],
     )
     def test_what_has_another_shape_is_one_failure(self, answer, kind):
-        found = answers.rows("prompt_logprobs", answer, 1)
+        found = protocol.answer_rows("prompt_logprobs", answer, 1)
         assert isinstance(found, PrmResult) and (found.scores, found.failure) == (None, kind)
 
     def test_rows_that_a_family_cannot_read_are_bad_output(self, family, settings):

@@ -11,7 +11,8 @@ from tiny_head_prms import bert_tagger, llama_token_classification_prm, token_cl
 from tiny_models import SEPARATOR, instruct_model, qwen_math_prm
 from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer, BertTokenizer
 
-from verl_prpo.prm.families.base import PrmError, checked_family
+from verl_prpo.prm.families import checked_family
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.token_classification import TokenClassificationPrm
 
 PROBLEM = "What is (17 + 60) / 7?"

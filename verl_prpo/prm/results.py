@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of a PRM and what comes back: plain data that every engine speaks and any process can read."""
+"""Define what is asked of a PRM and what comes back: plain data that every engine speaks and any process can read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class PrmResult:
             context with `reward.prm.overlong=neutral`, or the unfinished last one of a truncated response), which gets
             z = 0. None altogether on a failure.
         failure: its kind; None when there are scores.
-        detail: what was found, and which setting mends it.
+        detail: what was found, and which setting fixes it.
         tokens: length of the dialogue as the PRM read it, 0 when it was not encoded.
         overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
         cached: whether the scores were remembered from an equal dialogue.

@@ -12,7 +12,7 @@ from verl_prpo.settings.typed import ConfigError, at_least, one_of, positive, re
 
 ON_ERROR = ("raise", "outcome_only")
 ENGINES = ("in_process", "server", "reward_model")
-OVERLONG = ("neutral", "truncate", "raise")
+OVERLONG = ("neutral", "raise")
 SCHEDULES = ("auto", "stream", "batch")
 DTYPES = ("bfloat16", "float16", "float32")
 
@@ -58,8 +58,8 @@ class PrmConfig:
 
     overlong: str = "neutral"
     """What becomes of a response longer than the PRM's context, counted in `prpo/prm/overlong`: neutral (segments that
-    do not fit get z=0, as at the prior mean, and count in no group statistic, mean or softmin) | truncate (the PRM
-    reads what fits; segments past it get the last score) | raise (a failure, see `on_error`)."""
+    do not fit get z=0, as at the prior mean, and count in no group statistic, mean or softmin) | raise (a failure, see
+    `on_error`)."""
 
     cache_size: int = 100_000
     """Most dialogues whose scores a copy of the PRM remembers; equal ones are scored once. 0 remembers none."""
@@ -142,6 +142,12 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
     config = typed_section("reward.prm", PrmConfig, reward.get("prm") if reward is not None else None)
     config.family_options = _as_matched(config.family_options)
     one_of("reward.prm.on_error", config.on_error, ON_ERROR)
+    if config.overlong == "truncate":
+        raise ConfigError(
+            "reward.prm.overlong=truncate is no longer a choice: it gave segments that the PRM had not read another's "
+            "score. Set ++reward.prm.overlong=neutral (such segments get z=0), or ++reward.prm.overlong=raise (the "
+            "response has failed, and reward.prm.on_error decides)"
+        )
     one_of("reward.prm.overlong", config.overlong, OVERLONG)
     one_of("reward.prm.schedule", config.schedule, SCHEDULES)
     if config.engine is not None:

@@ -130,20 +130,14 @@ class ScoredBatch:
         )
 
     def overlong_summary(self) -> str | None:
-        """A line for people on the scored responses that the PRM could not read whole; None when it read all."""
-        overlong = {k: r for k, r in self._asked().items() if r.overlong and r.scores is not None}
-        if not overlong:
+        """A line for people on the scored responses that the PRM could not read whole. None when it read all."""
+        unread = {key: scores for key, scores in self._asked().items() if scores.scores is not None and scores.unread}
+        if not unread:
             return None
-        unread = {key: r.unread for key, r in overlong.items()}
-        partly = [key for key, count in unread.items() if count]
-        if partly:
-            return (
-                f"{sum(unread.values())} segments of {len(partly)} responses lie past the PRM's context and get the "
-                f"prior mean; the first is {partly[0]}, with {unread[partly[0]]} of {len(overlong[partly[0]].texts)}"
-            )
+        key, first = next(iter(unread.items()))
         return (
-            f"{len(overlong)} responses are longer than the PRM's context; segments past it get the last score; the "
-            f"first is {next(iter(overlong))}"
+            f"{sum(scores.unread for scores in unread.values())} segments of {len(unread)} responses lie past the PRM's "
+            f"context and get the prior mean. The first is {key}, with {first.unread} of {len(first.texts)}"
         )
 
     def token_scores(self) -> Tensor:

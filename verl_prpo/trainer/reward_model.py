@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from ray.exceptions import RayError
 
 from verl_prpo.prm.families import resolve_family
-from verl_prpo.prm.families.base import PrmError, read_model_config
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.prm.families.checkpoints import read_model_config
 from verl_prpo.settings.prpo import ConfigError, PrmConfig, engine_of, prm_config
 
 WORKER_EXTENSION = "verl_prpo.trainer.reward_model_worker.PrmWorkerExtension"

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""A PRM's chat template with the options it is rendered with, both checked when the PRM is loaded.
+"""Render dialogues in a PRM's chat template, and check template and options when the PRM is loaded.
 
 A template ignores a variable that it does not know, and a PRM behind the wrong prompt still gives scores. So an option
 that the template never looks at is an error here and not a warning: nobody reads the warning of a run that trains.

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a response's segments a PRM is shown as steps, decided here and before any family.
+"""Decide which segments of a response are steps that a PRM is shown, before any family sees them.
 
 A segment without words is no step: white space, a lone `<think>` or `</answer>` or a part of one, Markdown alone such
 as `---` or a code fence. Words are letters, digits and mathematical symbols such as the empty set. Such a segment joins

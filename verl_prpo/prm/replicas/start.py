@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Copies of the PRM as Ray actors: started by the trainer, found by name in the reward-loop workers.
+"""Start, find and stop the replicas of the PRM, each a Ray actor with a name.
 
-Their resources come from a placement group of their own, so that "the cluster has no room" is told from "the weights
+Their resources come from a placement group of their own. So "the cluster has no room" is not taken for "the weights
 are still loading", and each has a deadline of its own.
 """
 
@@ -122,7 +122,7 @@ def lookup_replicas(config: "PrmConfig") -> list[ActorHandle | None]:
     if all(replica is None for replica in found):
         raise PrmError(
             f"the PRM is not running: none of its replicas (reward.prm.num_replicas={config.num_replicas}) is there. "
-            "They died (their logs tell why) or were stopped, or they were never started: verl-prpo's trainer does "
+            "They died (their logs say why) or were stopped, or they were never started: verl-prpo's trainer does "
             f"that, with trainer.use_v1=True and algorithm.adv_estimator=prpo. {fault}"
         )
     return found

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""One HTTP exchange with a server, and what can go wrong with it in terms of `PrmFailure`."""
+"""Make one HTTP exchange with a server, and name what goes wrong with it as a `PrmFailure`."""
 
 import asyncio
 import json

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Several servers of one model behind one call: load spread by work in flight, faults that can pass tried again.
+"""Ask one of several servers of a model: the one with the least work in flight, and again after a fault that can pass.
 
 A server that fails rests for a while, longer each time in a row, and then gets one request at a time until it answers.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What vLLM's servers are sent and what they answer: one row per dialogue, in the order in which they were sent.
+"""Write requests to vLLM servers and read their answers: one row per dialogue, in the order in which they were sent.
 
 Classifiers answer at `/pooling` (vllm/entrypoints/pooling/pooling/protocol.py), causal language models at
 `/v1/completions` (vllm/entrypoints/openai/completion/protocol.py).
@@ -11,7 +11,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any, overload
 
-from verl_prpo.prm.encoding.batch import shown_value
+from verl_prpo.prm.encoding.response import shown_value
 from verl_prpo.prm.results import PrmFailure, PrmResult
 
 PATHS = {"pooling": "/pooling", "prompt_logprobs": "/v1/completions"}
@@ -52,7 +52,7 @@ class PromptLogprobs(Sequence[dict[int, float] | None]):
         return found
 
     def require_prompt(self, ids: Sequence[int]) -> None:
-        """Tell those of another prompt: a server names each token of the prompt besides the likeliest.
+        """Detect those of another prompt: a server names each token of the prompt besides the likeliest.
 
         Raises:
             ValueError: they are not of these token ids.
@@ -64,7 +64,7 @@ class PromptLogprobs(Sequence[dict[int, float] | None]):
                 raise ValueError(f"the log-probabilities are of another prompt: token {at} is {token}, which they lack")
 
 
-def body(serving: str, model: str, ids: list[list[int]], prompt_logprobs: int) -> dict[str, Any]:
+def request_body(serving: str, model: str, ids: list[list[int]], prompt_logprobs: int) -> dict[str, Any]:
     """The request that has a server read dialogues.
 
     Args:
@@ -78,7 +78,7 @@ def body(serving: str, model: str, ids: list[list[int]], prompt_logprobs: int) -
     return {"model": model, "prompt": ids, "max_tokens": 1, "temperature": 0, "prompt_logprobs": prompt_logprobs}
 
 
-def rows(serving: str, answer: Any, count: int) -> list[Any] | PrmResult:
+def answer_rows(serving: str, answer: Any, count: int) -> list[Any] | PrmResult:
     """What a server answered for each dialogue.
 
     Args:

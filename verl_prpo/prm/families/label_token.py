@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Causal language models that judge a step by the token they would say next: the base of several families.
+"""Score a step by the token that a causal language model would say next: the base of several families.
 
 A read is the position of the last token before the verdict. The score is the probability of the good label against the
 bad one, their logits alone under a softmax.
@@ -10,9 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from verl_prpo.prm.families.base import Encoded, PrmFamily
-from verl_prpo.prm.families.causal_lm import logits_at
-from verl_prpo.prm.in_process.forward_passes import per_row, read_index
+import torch
+
+from verl_prpo.prm.encoding.dialogue import require_embeddings
+from verl_prpo.prm.encoding.tensors import per_row, read_index
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.families.causal_lm import load_causal_lm, logits_at
 
 UNSURE = 1e-3
 """Greatest error of a score for which a label outside the server's top log-probabilities may count as 0."""
@@ -29,9 +32,39 @@ class LabelTokenPrm(PrmFamily):
     label_ids: tuple[int, int]
     """Token ids of the good and the bad label."""
 
+    def load_weights(
+        self,
+        tokenizer: Any,
+        model_path: str,
+        fix: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trust_remote_code: bool,
+    ) -> None:
+        """Load the language model, and check that it knows every token of a dialogue.
+
+        Args:
+            tokenizer: the PRM's.
+            model_path, device, dtype, trust_remote_code: as in `PrmFamily.load`.
+            fix: the setting to change, for messages.
+
+        Raises:
+            PrmError: weights are missing, or are not of the tokenizer's model.
+        """
+        self.model = load_causal_lm(
+            model_path, self.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+        )
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        require_embeddings(tokenizer, model_path, rows, fix, self.label_ids)
+
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
         logits = logits_at(self.model, batch, read_index(batch, self.model.device), self.name)
-        return per_row(logits[:, list(self.label_ids)].float().softmax(-1)[:, 0], batch)
+        return per_row(self.scores_from_logits(logits), batch)
+
+    def scores_from_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """The good label's share of the two: from `[reads, vocabulary]` to `[reads]`."""
+        return logits[:, list(self.label_ids)].float().softmax(-1)[:, 0]
 
     def served_ids(self, encoded: Encoded) -> list[int]:
         # The verdict after the last read is a prompt token only if a token follows; it changes nothing before it.
@@ -41,6 +74,29 @@ class LabelTokenPrm(PrmFamily):
         if len(output) != len(encoded.input_ids) + 1:
             raise ValueError(f"log-probabilities of {len(output)} tokens for {len(encoded.input_ids) + 1}")
         return [label_score(output[read + 1], self.label_ids, read) for read in encoded.reads]
+
+
+def distinct_labels(
+    ids: Sequence[int], labels: Sequence[str], tokenizer: Any, model_path: str, fix: str
+) -> tuple[int, int]:
+    """Token ids of the good and the bad label.
+
+    Args:
+        ids: what the tokenizer makes of the labels.
+        labels: their texts, for the message.
+        tokenizer: the PRM's.
+        model_path: where it comes from, for the message.
+        fix: the setting to change, for the message.
+
+    Raises:
+        PrmError: they are not one token each, or the same, or not known.
+    """
+    if len(ids) != 2 or ids[0] == ids[1] or tokenizer.unk_token_id in ids:
+        raise PrmError(
+            f"{' and '.join(map(repr, labels))} are not one distinct token each in the tokenizer of "
+            f"reward.prm.model_path={model_path}. {fix}"
+        )
+    return ids[0], ids[1]
 
 
 def label_score(logprobs: Mapping[int, float] | None, label_ids: tuple[int, int], read: int) -> float:
