@@ -250,9 +250,9 @@ def server(work: Work, num_workers: int, rounds: int) -> bool:
     model = str(work.folder / "prm")
     step = json.dumps({"tok_pooling_type": "STEP", "step_tag_id": work.family.separator_id})
     with sized_prm.served(work.folder / "prm", work.folder / "server.log", "--pooler-config", step) as url:
-        section = work.section(server_urls=[url])
+        section = work.section(server={"urls": [url]})
         settings = prm_config({"prm": section})
-        per_request, concurrency = settings.server_prompts_per_request, settings.server_concurrency
+        per_request, concurrency = settings.server.prompts_per_request, settings.server.concurrency
         # Decoded token by token, from which the server reads the same ids.
         texts = [work.family.dialogue.tokenizer.decode(dialogue.input_ids) for dialogue in work.dialogues]
         ways: dict[str, Callable[[], Scores]] = {

@@ -59,7 +59,7 @@ for i in "${!PIDS[@]}"; do
         sleep 2
     done
 done
-echo "++reward.prm.server_urls='[$(IFS=,; echo "${URLS[*]}")]'"
+echo "++reward.prm.server.urls='[$(IFS=,; echo "${URLS[*]}")]'"
 
 ended=0
 wait -n || ended=$?

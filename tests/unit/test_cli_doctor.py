@@ -177,7 +177,7 @@ class TestASetUpThatTrains:
 
     def test_servers_are_asked_for_their_context_and_scores(self, doctor: Any, qwen_prm: Path) -> None:
         with FaultServer(SEPARATOR_ID, max_model_len=1000) as first, FaultServer(SEPARATOR_ID) as second:
-            urls = f"++reward.prm.server_urls=[{first.url},{second.url}/v1]"
+            urls = f"++reward.prm.server.urls=[{first.url},{second.url}/v1]"
             found = doctor(f"reward.prm.model_path={qwen_prm}", *DETECTED, urls)
             assert first.requests and second.requests
 
@@ -201,7 +201,7 @@ class TestASetUpThatTrains:
             assert "in process only" in found["PRM family"]["found"]
         else:
             with FaultServer(SEPARATOR_ID) as server:
-                found = doctor(*prm, f"++reward.prm.server_urls=[{server.url}]")
+                found = doctor(*prm, f"++reward.prm.server.urls=[{server.url}]")
             assert (found.status, found.failed) == (1, ["PRM servers"])
             assert "reward.prm.engine=in_process" in found["PRM servers"]["found"]
 
@@ -299,7 +299,7 @@ class TestASetUpThatDoesNot:
     def test_a_server_that_is_not_up(self, doctor: Any, qwen_prm: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        found = doctor(f"reward.prm.model_path={qwen_prm}", *DETECTED, f"++reward.prm.server_urls=[{url}]")
+        found = doctor(f"reward.prm.model_path={qwen_prm}", *DETECTED, f"++reward.prm.server.urls=[{url}]")
         assert (found.status, found.failed) == (1, ["PRM servers"])
         assert url in found["PRM servers"]["found"]
         assert found["wiring"]["details"]["engine"].startswith("server")
@@ -310,13 +310,13 @@ class TestASetUpThatDoesNot:
         monkeypatch.setattr("verl_prpo.prm.server.servers.CHECK_TIMEOUT", 0.5)
         prm = [f"reward.prm.model_path={qwen_prm}", *DETECTED]
         with FaultServer(SEPARATOR_ID, health=0) as silent:
-            found = doctor(*prm, f"++reward.prm.server_urls=[{silent.url}]")
+            found = doctor(*prm, f"++reward.prm.server.urls=[{silent.url}]")
         assert (found.status, found.failed) == (1, ["PRM servers"])
         assert silent.url in found["PRM servers"]["found"]
 
         with FaultServer(SEPARATOR_ID, lambda number, ids: "hang") as idle:
-            waits = ["++reward.prm.server_request_timeout=0.5", "++reward.prm.server_retries=0"]
-            found = doctor(*prm, *waits, f"++reward.prm.server_urls=[{idle.url}]")
+            waits = ["++reward.prm.server.request_timeout=0.5", "++reward.prm.server.retries=0"]
+            found = doctor(*prm, *waits, f"++reward.prm.server.urls=[{idle.url}]")
         assert (found.status, found.failed) == (1, ["PRM servers"])
         assert "timeout" in found["PRM servers"]["found"]
 
@@ -693,7 +693,7 @@ class TestReport:
         monkeypatch.setenv("COLUMNS", columns)
         table = CheckTable()
         report = Report(table)
-        name = "reward.prm.server_prompts_per_request"
+        name = "reward.prm.server.prompts_per_request"
         report.run("a check", lambda: Finding("found", State.WARNING, f"lower {name}"))
         table.close(report)
 

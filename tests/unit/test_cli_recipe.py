@@ -171,7 +171,10 @@ class TestWhatIsRefused:
             ("grpo_laptop reward.prm.model_path=a/b", "write ++reward.prm.model_path=a/b"),
             ("grpo_laptop reward.prm.custom_family.name=A", "write ++reward.prm.custom_family.name=A"),
             ("prpo_laptop ++algorithm.prpo.max_ancors=3", "did you mean algorithm.prpo.max_anchors?"),
-            ("prpo_laptop ++algorithm.prpo.max_anchors=-1", "algorithm.prpo.max_anchors=-1 must be at least 0"),
+            (
+                "prpo_laptop ++algorithm.prpo.max_anchors=-1",
+                "max_anchors=-1 must be a whole number of at least 0",
+            ),
             ("prpo_laptop reward.prm=3", "reward.prm must be a section"),
             ("prpo_laptop trainer.use_v1=False", "set trainer.use_v1=True"),
             ("grpo_laptop +switch=prpo", "needs a process reward model"),

@@ -282,20 +282,12 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_settings_that_a_page_names_exist(page: Path) -> None:
-    from dataclasses import fields
+    from verl_prpo.settings.reference import settings
 
-    from verl_prpo.settings.outcome import MathVerifierConfig
-    from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
-
-    known = {
-        "algorithm.prpo": {field.name for field in fields(PrpoConfig)},
-        "reward.prm": {field.name for field in fields(PrmConfig)},
-        "reward.math_verifier": {field.name for field in fields(MathVerifierConfig)},
-    }
-    for section, key in re.findall(
-        r"(algorithm\.prpo|reward\.prm|reward\.math_verifier)\.(\w+)", page.read_text(encoding="utf-8")
-    ):
-        assert key in known[section], f"{page.name} names {section}.{key}"
+    known = {setting.key for section in settings().values() for setting in section}
+    named = r"(?:algorithm\.prpo|reward\.prm|reward\.math_verifier)\.(?:(?:server|custom_family)\.)?\w+"
+    for key in re.findall(named, page.read_text(encoding="utf-8")):
+        assert key in known, f"{page.name} names {key}"
 
 
 _ADVICE = re.compile(

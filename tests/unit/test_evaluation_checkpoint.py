@@ -157,6 +157,6 @@ class TestMerging:
 
     def test_a_merger_that_hangs_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         shards(tmp_path / "run" / "global_step_7")
-        monkeypatch.setattr(merging, "TIMEOUT", 0.2)
+        monkeypatch.setattr(merging, "MERGE_TIMEOUT", 0.2)
         with pytest.raises(EvaluationError, match=r"did not end within 0\.2 s"):
             merged_model(find_model(str(tmp_path / "run")), tmp_path / "merged")

@@ -80,7 +80,7 @@ class TestWhatIsAskedFor:
                 {"the trainer": 8, "the PRM": 3},
             ),
             (("++reward.prm.num_gpus_per_replica=0",), {"the trainer": 8}),
-            (("++reward.prm.server_urls=[http://a:1]",), {"the trainer": 8}),
+            (("++reward.prm.server.urls=[http://a:1]",), {"the trainer": 8}),
             (APART, {"the trainer": 8, "standalone rollout": 4, "the PRM": 1}),
             (STANDALONE, {"the trainer": 8, "the reward model": 4}),
             (TEACHER, {"the trainer": 8, "the teacher": 2, "the PRM": 1}),
@@ -142,7 +142,7 @@ class TestLayouts:
                 "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=30",
                 "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=30",
             ],
-            ["++reward.prm.server_urls='[http://PRM_HOST:8000]'"],
+            ["++reward.prm.server.urls='[http://PRM_HOST:8000]'"],
         ]
 
     @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ class TestLayouts:
     def test_lines_of_this_package_get_two_plusses(self) -> None:
         assert override_line("reward.prm.num_replicas", 4) == "++reward.prm.num_replicas=4"
         assert override_line("trainer.nnodes", 1) == "trainer.nnodes=1"
-        assert override_line("reward.prm.server_urls", ["a", "b"]) == "++reward.prm.server_urls='[a,b]'"
+        assert override_line("reward.prm.server.urls", ["a", "b"]) == "++reward.prm.server.urls='[a,b]'"
 
 
 class TestSizes:

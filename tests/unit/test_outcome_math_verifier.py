@@ -215,9 +215,12 @@ class TestSettings:
             (["+reward.math_verifier.correct=yes"], "reward.math_verifier.correct"),
             (["+reward.math_verifier.correct=nan"], "reward.math_verifier.correct=nan must be a finite number"),
             (["+reward.math_verifier.correct=-1"], "correct=-1 must be more than reward.math_verifier.wrong=-1"),
-            (["+reward.math_verifier.length_penalty_threshold=0"], "length_penalty_threshold=0 must be at least 1"),
+            (
+                ["+reward.math_verifier.length_penalty_threshold=0"],
+                "length_penalty_threshold=0 must be a whole number",
+            ),
             (["+reward.math_verifier.length_penalty_threshold=1.5"], "reward.math_verifier.length_penalty_threshold"),
-            (["+reward.math_verifier.timeout=0"], "reward.math_verifier.timeout=0.0 must be a positive number"),
+            (["+reward.math_verifier.timeout=0"], "reward.math_verifier.timeout=0 must be a positive number"),
             (["+reward.math_verifier=5"], "reward.math_verifier must be a section"),
             (
                 ["reward.custom_reward_function.path=my_rewards.py"],

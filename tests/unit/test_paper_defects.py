@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Twelve defects of PRPO's published code, each ruled out by the test that is named after it."""
 
+import re
 import time
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.prm.results import PrmFailure, PrmRequest
-from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrpoConfig, prm_config
+from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrmServers, PrpoConfig, prm_config
 from verl_prpo.step.messages import TO_SCORE_NOW, Scores
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.trainer import process_pass
@@ -231,10 +232,10 @@ class TestDefect09FixedEndpointsUnboundedRetriesAndDayLongTimeouts:
                     prm_config({"prm": {key: value}})
 
     def test_no_address_comes_with_the_package_and_a_key_only_from_the_environment(self):
-        defaults = vars(PrmConfig())
+        defaults = vars(PrmConfig()) | {f"server.{name}": value for name, value in vars(PrmServers()).items()}
         assert not any(defaults[name] for name in defaults if "url" in name or "address" in name)
-        keys = [name for name in defaults if "key" in name.split("_") or "token" in name.split("_")]
-        assert keys == ["server_api_key_env"] and defaults["server_api_key_env"] is None
+        keys = [name for name in defaults if {"key", "token"} & set(re.split(r"[._]", name))]
+        assert keys == ["server.api_key_env"] and defaults["server.api_key_env"] is None
 
     def test_a_collect_that_gets_no_answer_ends_in_time_and_says_what_to_change(self, monkeypatch):
         asked = []

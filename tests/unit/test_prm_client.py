@@ -16,7 +16,7 @@ from verl_prpo.prm.replicas.client import PrmClient, call_limits
 from verl_prpo.prm.replicas.routing import Asked, Replica, plan_calls
 from verl_prpo.prm.replicas.start import start_replicas, stop_replicas
 from verl_prpo.prm.results import PrmFailure, PrmRequest
-from verl_prpo.settings.prpo import CustomFamily, PrmConfig
+from verl_prpo.settings.prpo import CustomFamily, PrmConfig, PrmServers
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 CONFIG = PrmConfig(timeout=120)
@@ -91,10 +91,12 @@ class TestPlan:
 
 def test_a_replica_in_process_gets_few_large_calls_and_one_with_servers_as_many_as_they_take():
     assert call_limits(PrmConfig()) == (32, 2)
-    served = PrmConfig(server_urls=["http://a", "http://b"], server_concurrency=5, server_prompts_per_request=7)
+    served = PrmConfig(server=PrmServers(urls=["http://a", "http://b"], concurrency=5, prompts_per_request=7))
     requests, calls = call_limits(served)
     assert requests == 7 and calls >= 10
-    requests, calls = call_limits(PrmConfig(engine="reward_model", server_concurrency=5, server_prompts_per_request=7))
+    requests, calls = call_limits(
+        PrmConfig(engine="reward_model", server=PrmServers(concurrency=5, prompts_per_request=7))
+    )
     assert requests == 7 and calls >= 5
 
 
@@ -206,7 +208,7 @@ class TestCalls:
         assert sum(calls) == 100 and max(calls) <= 32 and len(calls) <= 5
 
     def test_a_served_engine_has_as_many_calls_at_once_as_its_servers_take(self, copies):
-        config = PrmConfig(server_urls=["http://a"], server_concurrency=3, server_prompts_per_request=2, timeout=60)
+        config = PrmConfig(server=PrmServers(urls=["http://a"], concurrency=3, prompts_per_request=2), timeout=60)
         handles = copies(1)
         assert kinds(ask(handles, map(str, range(12)), config)) == {None: 12}
         assert ray.get(handles[0].seen.remote(), timeout=60)[1] == [2] * 6

@@ -142,7 +142,7 @@ def test_an_option_that_a_custom_family_needs_is_asked_for(tmp_path):
 def test_a_family_that_no_server_can_hold_says_so_whatever_its_options(tmp_path):
     (tmp_path / "mine.py").write_text(CUSTOM)
     family = resolve_family(PrmConfig(custom_family=CustomFamily(str(tmp_path / "mine.py"), "Constant")))
-    with pytest.raises(PrmError, match=r"constant cannot be read from a server; unset reward\.prm\.server_urls"):
+    with pytest.raises(PrmError, match=r"constant cannot be read from a server; unset reward\.prm\.server\.urls"):
         family.open("x", trust_remote_code=False, weight=2.0)
 
 

@@ -261,5 +261,5 @@ class TestRefused:
             load(paths)
 
     def test_a_server(self, pair):
-        with pytest.raises(PrmError, match=r"implicit_prm compares two models.*unset reward\.prm\.server_urls"):
+        with pytest.raises(PrmError, match=r"implicit_prm compares two models.*unset reward\.prm\.server\.urls"):
             ImplicitPrm.open(str(pair[0]), reference_model_path=str(pair[1]), beta=0.1)

@@ -23,7 +23,16 @@ from verl_configs import RUNNABLE, compose, validate
 from verl_prpo.cpu.distribution import CpuVllmFinder
 from verl_prpo.data.problem_sets import SETS
 from verl_prpo.settings.outcome import MathVerifierConfig
-from verl_prpo.settings.prpo import CustomFamily, PrmConfig, PrpoConfig, engine_of, prm_config, prpo_config, uses_prpo
+from verl_prpo.settings.prpo import (
+    CustomFamily,
+    PrmConfig,
+    PrmServers,
+    PrpoConfig,
+    engine_of,
+    prm_config,
+    prpo_config,
+    uses_prpo,
+)
 from verl_prpo.trainer.checks.config_check import check_config
 from verl_prpo.viewer.compare.arms import read_arms
 
@@ -51,6 +60,7 @@ SECTIONS = {
     "algorithm.prpo": PrpoConfig,
     "reward.prm": PrmConfig,
     "reward.prm.custom_family": CustomFamily,
+    "reward.prm.server": PrmServers,
     "reward.math_verifier": MathVerifierConfig,
 }
 
@@ -396,7 +406,7 @@ def _gpus(config: DictConfig) -> dict[str, int]:
     separate = config.trainer.v1.trainer_mode == "separate_async"
     asked = {
         "in_process": int(prm.num_replicas * prm.num_gpus_per_replica),
-        "server": len(prm.server_urls),
+        "server": len(prm.server.urls),
         "reward_model": reward_model.nnodes * reward_model.n_gpus_per_node,
     }
     return {

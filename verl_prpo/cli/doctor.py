@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from verl_prpo.console.findings import Finding, Report, say, terminal, within
 from verl_prpo.doctor import installation
+from verl_prpo.settings.timeouts import NETWORK_TIMEOUT
 from verl_prpo.settings.training_config import TrainingArguments, add_arguments, hydra_folder, training_arguments
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
 
 SUMMARY = "look a training command over before it spends a GPU"
-
-NETWORK_TIMEOUT = 90.0
-"""Longest wait for files of the hub or for the servers' answers to the example, in seconds."""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,8 @@ def whole_recipe(config: DictConfig) -> dict[str, Any]:
         if uses_math_verifier(config):
             used.append(("reward", "math_verifier", MathVerifierConfig))
     for section, name, cls in used:
-        defaults = OmegaConf.to_container(OmegaConf.structured(cls))
-        values[section][name] = _filled(defaults, values[section].get(name) or {})  # type: ignore[arg-type]
+        defaults = asdict(cls())
+        values[section][name] = _filled(defaults, values[section].get(name) or {})
     return values
 
 

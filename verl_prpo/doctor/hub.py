@@ -12,9 +12,7 @@ from omegaconf import DictConfig
 
 from verl_prpo.console.findings import CheckFailed, Finding, State, within
 from verl_prpo.settings.prpo import PrmConfig
-
-PROBE_TIMEOUT = 5.0
-"""Longest wait for any answer of the hub, in seconds."""
+from verl_prpo.settings.timeouts import PROBE_TIMEOUT
 
 
 @contextlib.contextmanager

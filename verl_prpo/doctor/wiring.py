@@ -159,7 +159,7 @@ def _engine(config: DictConfig) -> str:
     prm = prm_config(config.reward)
     engine = engine_of(prm)
     if engine == "server":
-        return f"server, {len(prm.server_urls)} at {', '.join(prm.server_urls)}"
+        return f"server, {len(prm.server.urls)} at {', '.join(prm.server.urls)}"
     if engine == "reward_model":
         return "reward_model, the one that verl launches"
     gpus = 0.0 if str(config.trainer.device) == "cpu" else prm.num_gpus_per_replica

@@ -12,9 +12,7 @@ from pathlib import Path
 
 from verl_prpo.evaluation import EvaluationError
 from verl_prpo.evaluation.checkpoint import FoundModel
-
-TIMEOUT = 3600.0
-"""Seconds after which a merge counts as hung."""
+from verl_prpo.settings.timeouts import MERGE_TIMEOUT
 
 _TAIL_LINES = 15
 
@@ -65,9 +63,11 @@ def _merge(found: FoundModel, unfinished: Path, log: Path, trust_remote_code: bo
 def _run(command: list[str], log: Path, failing: str) -> None:
     with log.open("wb") as output:
         try:
-            ended = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, timeout=TIMEOUT, check=False)
+            ended = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, timeout=MERGE_TIMEOUT, check=False)
         except subprocess.TimeoutExpired as error:
-            raise EvaluationError(f"{failing}: verl's merger did not end within {TIMEOUT:g} s, see {log}") from error
+            raise EvaluationError(
+                f"{failing}: verl's merger did not end within {MERGE_TIMEOUT:g} s, see {log}"
+            ) from error
     if ended.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
         raise EvaluationError(

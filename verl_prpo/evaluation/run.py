@@ -12,9 +12,7 @@ from verl_prpo.evaluation.folder import Record
 from verl_prpo.evaluation.generation import Request, Response
 from verl_prpo.evaluation.problems import EvaluationProblem
 from verl_prpo.evaluation.scoring import Scorer
-
-SCORING_TIMEOUT = 600.0
-"""Seconds without a verdict after which scoring counts as hung."""
+from verl_prpo.settings.timeouts import SCORING_TIMEOUT
 
 AT_ONCE = 64
 """Responses from which on no further problem is scored together with them."""

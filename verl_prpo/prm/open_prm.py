@@ -52,7 +52,7 @@ def load_here(config: PrmConfig, device: str = "cpu") -> OpenPrm:
 
 
 def open_at_servers(config: PrmConfig) -> OpenPrm:
-    """Ask the servers of `reward.prm.server_urls` for their health and their model, and score there.
+    """Ask the servers of `reward.prm.server.urls` for their health and their model, and score there.
 
     Args:
         config: `reward.prm`.
@@ -61,7 +61,7 @@ def open_at_servers(config: PrmConfig) -> OpenPrm:
         PrmError: a server that cannot be used, with its URL and the reason.
     """
     loop = asyncio.new_event_loop()
-    engine = loop.run_until_complete(open_served_engine(config, config.server_urls))
+    engine = loop.run_until_complete(open_served_engine(config, config.server.urls))
 
     def score(requests: Sequence[PrmRequest]) -> list[PrmResult]:
         return loop.run_until_complete(engine.score(requests))

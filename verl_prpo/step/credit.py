@@ -93,11 +93,11 @@ def advantages_of(
         outcome_rewards,
         response_mask,
         index,
-        credit=settings.credit,  # type: ignore[arg-type]
-        process_norm=settings.process_norm,  # type: ignore[arg-type]
+        credit=settings.credit,
+        process_norm=settings.process_norm,
         prior_mean=prior_mean,
         prior_std=prior_std,
-        outcome_norm=settings.outcome_norm,  # type: ignore[arg-type]
+        outcome_norm=settings.outcome_norm,
         scored=given.scored,
     )
     left_out = torch.zeros(len(advantages), dtype=torch.bool, device=advantages.device)

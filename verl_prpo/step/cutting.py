@@ -7,13 +7,12 @@ Each row is cut by itself, so that a response has the same segments alone and in
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from verl_prpo.method.segmentation import (
-    AnchorRule,
     entropy_segments,
     random_segments,
     text_segments,
@@ -53,7 +52,7 @@ def cut(
     if segmenter in ("entropy", "surprisal"):
         if signal is None:
             raise ValueError(f"algorithm.prpo.segmenter={segmenter} needs a signal and got none")
-        rule = cast(AnchorRule, settings.anchor_rule)
+        rule = settings.anchor_rule
         return entropy_segments(signal, response_mask, settings.max_anchors, settings.min_gap, rule)
     if segmenter == "text":
         texts = [token_texts(tokenizer, ids) for ids in response_ids]

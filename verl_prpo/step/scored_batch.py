@@ -136,8 +136,8 @@ class ScoredBatch:
             return None
         key, first = next(iter(unread.items()))
         return (
-            f"{sum(scores.unread for scores in unread.values())} segments of {len(unread)} responses lie past the PRM's "
-            f"context and get the prior mean. The first is {key}, with {first.unread} of {len(first.texts)}"
+            f"{sum(scores.unread for scores in unread.values())} segments of {len(unread)} responses lie past the PRM's"
+            f" context and get the prior mean. The first is {key}, with {first.unread} of {len(first.texts)}"
         )
 
     def token_scores(self) -> Tensor:

@@ -31,6 +31,7 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.server.engine import require_servers
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.settings.timeouts import DESCRIBE_TIMEOUT
 from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, without_process_rewards
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.telemetry.alarms import Alarms
@@ -55,9 +56,6 @@ from verl_prpo.trainer.transfer_queue import (
     require_one_output_per_session,
     rollouts_of,
 )
-
-DESCRIBE_TIMEOUT = 60.0
-"""Seconds a loaded copy of the PRM may take to say what it is."""
 
 COUNTS, RATIOS = "prpo/prm/", ("prpo/prm/cache_hit",)
 """Metrics that add up over the updates of a step, and those among them that do not."""
@@ -99,7 +97,7 @@ class ProcessAware:
     def _setup(self) -> None:
         if self._asks_prm():
             require_gpus(self.config)
-            if self._prm.server_urls:
+            if self._prm.server.urls:
                 require_servers(self._prm)
         super()._setup()  # type: ignore[misc]
         if self._asks_prm():

@@ -19,14 +19,12 @@ from torch import Tensor
 from verl_prpo.method.segmentation import segment_bounds
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.settings.timeouts import COLLECT_GRACE
 from verl_prpo.step.clock import covered_seconds
 from verl_prpo.step.cutting import cut
 from verl_prpo.step.messages import SCORES, Scores, ToScore
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.trainer.reward_manager import score_request
-
-COLLECT_GRACE = 30.0
-"""Seconds on top of `reward.prm.timeout`, so that a worker's own timeout, which names the row, is heard first."""
 
 
 @dataclass

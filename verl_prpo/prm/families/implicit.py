@@ -112,7 +112,7 @@ class ImplicitPrm(PrmFamily):
     def open(cls, model_path: str, *, trust_remote_code: bool = False, **options: Any) -> "ImplicitPrm":
         raise PrmError(
             f"the PRM family {cls.name} compares two models on every token of a response, which no server gives; unset "
-            "reward.prm.server_urls to load both in process (++reward.prm.engine=in_process)"
+            "reward.prm.server.urls to load both in process (++reward.prm.engine=in_process)"
         )
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:

@@ -127,6 +127,6 @@ def label_score(logprobs: Mapping[int, float] | None, label_ids: tuple[int, int]
     missing = " and ".join(str(label) for label, value in zip(label_ids, found, strict=True) if value is None)
     raise ValueError(
         f"after token {read} the server names no log-probability of label token {missing} among its "
-        f"{len(logprobs or {})} likeliest; raise reward.prm.prompt_logprobs (and the server's --max-logprobs), or "
-        "check that reward.prm.family is the family of the model it serves"
+        f"{len(logprobs or {})} likeliest; raise reward.prm.server.prompt_logprobs (and the server's --max-logprobs), "
+        "or check that reward.prm.family is the family of the model it serves"
     )

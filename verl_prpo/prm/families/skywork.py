@@ -105,7 +105,7 @@ class SkyworkPrm(PrmFamily):
     def open(cls, model_path: str, *, trust_remote_code: bool = False, **_: Any) -> "SkyworkPrm":
         raise PrmError(
             f"vLLM knows no architecture {ARCHITECTURE}, so no server can give the scores of "
-            f"reward.prm.model_path={model_path}; unset reward.prm.server_urls and set ++reward.prm.engine=in_process"
+            f"reward.prm.model_path={model_path}; unset reward.prm.server.urls and set ++reward.prm.engine=in_process"
         )
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:

@@ -20,9 +20,7 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.routing import Asked, Replica, plan_calls
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.settings.prpo import PrmConfig, engine_of
-
-LINGER = 0.005
-"""Seconds for which a first request waits for others to travel with it."""
+from verl_prpo.settings.timeouts import LINGER
 
 REQUESTS_PER_CALL = 32
 """To a PRM in process: enough to fill forward passes, few enough to share the load among replicas."""
@@ -198,8 +196,8 @@ def call_limits(config: PrmConfig) -> tuple[int, int]:
     """
     if engine_of(config) == "in_process":
         return REQUESTS_PER_CALL, CALLS_AT_ONCE
-    requests = config.server_concurrency * max(1, len(config.server_urls))
-    return config.server_prompts_per_request, CALLS_AT_ONCE * requests
+    requests = config.server.concurrency * max(1, len(config.server.urls))
+    return config.server.prompts_per_request, CALLS_AT_ONCE * requests
 
 
 def _at(replica: Replica, result: PrmResult) -> PrmResult:

@@ -19,16 +19,13 @@ from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.prm.server.connection import ServerFault
 from verl_prpo.prm.server.protocol import GENERATED, PATHS, PromptLogprobs, answer_rows, request_body
 from verl_prpo.prm.server.servers import ServedModel, Server, ServerPool
+from verl_prpo.settings.timeouts import SHARE_OF_TIMEOUT
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
 
 TRIAL = PrmRequest([{"role": "user", "content": "What is 1 + 1?"}], ["1 + 1 = 2.", " The answer is 2."])
 """A dialogue that every server must score before the run starts."""
-
-SHARE_OF_TIMEOUT = 0.9
-"""Of `reward.prm.timeout`: what a server still owes by then fails, so that the scores of the others are not lost with
-it when the caller's own wait ends."""
 
 SAME_MODEL = 0.05
 """Greatest difference between two servers' scores of the trial dialogue, as a share of the range: more than narrow
@@ -53,7 +50,7 @@ class ServedEngine:
         if family.serving not in PATHS:
             raise PrmError(
                 f"a vLLM server cannot give the scores of the PRM family {family.name}; set "
-                "++reward.prm.engine=in_process and unset reward.prm.server_urls"
+                "++reward.prm.engine=in_process and unset reward.prm.server.urls"
             )
         self.family = family
         self.serving = family.serving
@@ -70,7 +67,7 @@ class ServedEngine:
             family.max_context = min(family.max_context, longest)
 
     async def try_servers(self) -> None:
-        """Have every server score a trial dialogue, within one `server_request_timeout`.
+        """Have every server score a trial dialogue, within one `server.request_timeout`.
 
         Raises:
             PrmError: which server cannot and what it answered, or that the servers' scores differ.
@@ -88,11 +85,11 @@ class ServedEngine:
             if max(abs(x - y) for x, y in zip(found, scores[0], strict=True)) > SAME_MODEL * (high - low):
                 raise PrmError(
                     f"the PRM servers {servers[0].shown} and {server.shown} give different scores for the same "
-                    f"dialogue ({scores[0]} and {found}); serve the same weights at all of reward.prm.server_urls"
+                    f"dialogue ({scores[0]} and {found}); serve the same weights at all of reward.prm.server.urls"
                 )
 
     async def _trial_scores(self, server: Server, encoded: Encoded) -> list[float]:
-        deadline = asyncio.get_running_loop().time() + self._config.server_request_timeout
+        deadline = asyncio.get_running_loop().time() + self._config.server.request_timeout
         (output,) = await self._ask([encoded], deadline, server)
         result = output if isinstance(output, PrmResult) else checked_scores(self.family, encoded, output)
         if isinstance(result, PrmResult):
@@ -129,14 +126,14 @@ class ServedEngine:
     def _parts(self, dialogues: list[Encoded]) -> list[list[Encoded]]:
         """Shares for one request each: as large as may be, and spread over the servers that have nothing to do."""
         idle = sum(server.requests == 0 for server in self.pool.servers)
-        size = min(self._config.server_prompts_per_request, math.ceil(len(dialogues) / max(idle, 1)) or 1)
+        size = min(self._config.server.prompts_per_request, math.ceil(len(dialogues) / max(idle, 1)) or 1)
         return [dialogues[i : i + size] for i in range(0, len(dialogues), size)]
 
     async def _ask(self, dialogues: list[Encoded], deadline: float, only: Server | None = None) -> list[Any]:
         """For each dialogue its scores as a server gave them, or a failure."""
         try:
             ids = [list(self.family.served_ids(encoded)) for encoded in dialogues]
-            request = request_body(self.serving, self.model.name, ids, self._config.prompt_logprobs)
+            request = request_body(self.serving, self.model.name, ids, self._config.server.prompt_logprobs)
             answer = await self.pool.post(PATHS[self.serving], request, sum(map(len, ids)), deadline, only)
         except ServerFault as fault:
             if fault.about_input and len(dialogues) > 1:  # of one dialogue, most likely; the others are not to suffer
@@ -197,14 +194,14 @@ async def open_served_engine(config: "PrmConfig", urls: Sequence[str]) -> Served
 
 
 def require_servers(config: "PrmConfig") -> None:
-    """Stop at once, before anything is started, when a server of `reward.prm.server_urls` cannot be used.
+    """Stop at once, before anything is started, when a server of `reward.prm.server.urls` cannot be used.
 
     Raises:
         PrmError: the servers, each with its URL and the reason.
     """
 
     async def check() -> None:
-        pool = ServerPool(config, config.server_urls)
+        pool = ServerPool(config, config.server.urls)
         try:
             await pool.check()
         finally:
@@ -217,8 +214,8 @@ def require_servers(config: "PrmConfig") -> None:
 def _require_vocabulary(config: "PrmConfig") -> None:
     """Asked for more log-probabilities than there are tokens, vLLM's engine does not refuse but ends."""
     size = read_model_config(config.model_path or "").get("vocab_size")
-    if isinstance(size, int) and config.prompt_logprobs > size:
+    if isinstance(size, int) and config.server.prompt_logprobs > size:
         raise PrmError(
-            f"reward.prm.prompt_logprobs={config.prompt_logprobs} is more than the {size} tokens of the vocabulary of "
-            f"reward.prm.model_path={config.model_path}; lower it, or set it to -1 for all of them"
+            f"reward.prm.server.prompt_logprobs={config.server.prompt_logprobs} is more than the {size} tokens of the "
+            f"vocabulary of reward.prm.model_path={config.model_path}; lower it, or set it to -1 for all of them"
         )

@@ -223,7 +223,7 @@ def _elsewhere(config: DictConfig, pooling: bool) -> Layout:
     """The PRM at servers on GPUs that Ray does not see."""
     prm = prm_config(config.reward)
     path = prm.model_path or config.reward.reward_model.model_path
-    settings: dict[str, Any] = {"reward.prm.server_urls": [PLACEHOLDER], "reward.prm.model_path": path}
+    settings: dict[str, Any] = {"reward.prm.server.urls": [PLACEHOLDER], "reward.prm.model_path": path}
     if prm.engine is not None:
         settings["reward.prm.engine"] = "server"
     settings |= {"reward.reward_model.enable": False, "reward.reward_model.enable_resource_pool": False}
