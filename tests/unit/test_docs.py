@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every command of README.md and docs/*.md is run here, or says why not.
+"""Every command of README.md, CONTRIBUTING.md and docs/*.md is run here, or says why not.
 
 The convention for whoever writes a page:
 
@@ -38,7 +38,10 @@ from verl_prpo.data.problem_sets import SETS, HubSplit
 from verl_prpo.trainer.checks.config_check import check_config
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 NOT_RUN = {
     "pip install": "changes the environment of this test",
@@ -52,6 +55,12 @@ NOT_RUN = {
     "bash examples/": "installs packages and trains for minutes",
     "python examples/": "trains, or shows what a training left; the example's own tests run it",
     "bash tests/run.sh": "this very suite",
+    "python -m pytest": "a part of this very suite",
+    "mkdocs build": "tests/unit/test_docs_site.py builds the site",
+    "python -m pip install": "changes the environment of this test",
+    "python -m build": "takes a minute; tests/unit/test_recipes.py builds the wheel",
+    "/tmp/clean/bin/": "needs an environment of its own",
+    "cd /tmp": "leads to one",
     "python benchmarks/": "measures for minutes",
     "verl-prpo calibrate": "needs rollouts and a PRM; tests/unit/test_cli_calibrate.py runs it",
     "verl-prpo report": "needs a rollout dump; tests/unit/test_report_page.py runs it",
