@@ -4,6 +4,8 @@
 
 import copy
 import json
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -246,6 +248,24 @@ class TestProcess:
         assert time.monotonic() - began < 25
         pid = int((tmp_path / "log").read_text().split()[0])
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+    @pytest.mark.parametrize("ask", [signal.SIGTERM, signal.SIGINT])
+    def test_what_runs_is_ended_when_this_process_is_asked_to_end(self, tmp_path: Path, ask: int) -> None:
+        program = (
+            "import pathlib, signal, sys; from verl_prpo.evaluation.process import run_guarded\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "run_guarded(['sh', '-c', 'echo $$; sleep 60'], pathlib.Path(sys.argv[1]), 60, 'it failed')"
+        )
+        log = tmp_path / "log"
+        command = [sys.executable, "-c", program, str(log)]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            end = time.monotonic() + 40
+            while not (log.is_file() and log.read_text().strip()):
+                assert time.monotonic() < end and process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(ask)
+            assert process.wait(30) != 0
+        assert not psutil.pid_exists(int(log.read_text()))
 
 
 def test_what_verl_logs_of_a_failed_prompt_is_what_the_run_is_ended_for() -> None:

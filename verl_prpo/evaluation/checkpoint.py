@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verl_prpo.evaluation import EvaluationError
@@ -70,18 +70,18 @@ def find_model(named: str) -> FoundModel:
 
 
 def _in_folder(folder: Path) -> FoundModel:
-    if _STEP.fullmatch(folder.name) or (folder / "actor").is_dir():
-        return _actor(folder / "actor", folder)
     steps = {int(match[1]): path for path in folder.iterdir() if (match := _STEP.fullmatch(path.name))}
     if steps:
         newest, why = max(steps), f"the newest of {len(steps)}" if len(steps) > 1 else "the only one"
         latest = (folder / LATEST).read_text().strip() if (folder / LATEST).is_file() else ""
         if latest.isdigit() and int(latest) in steps:
             newest, why = int(latest), f"named in {LATEST}"
-        found = _actor(steps[newest] / "actor", steps[newest])
-        return FoundModel(found.where, found.backend, f"{found.said}, {why}", found.files)
+        found = _actor(steps[newest] / "actor")
+        return replace(found, said=f"{found.said}, {why}")
+    if _STEP.fullmatch(folder.name) or (folder / "actor").is_dir():
+        return _actor(folder / "actor")
     if folder.name == "actor" or _named(folder, _SHARD):
-        return _actor(folder, folder.parent)
+        return _actor(folder)
     if files := _whole(folder):
         return FoundModel(str(folder), None, str(folder), files)
     here = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
@@ -92,10 +92,10 @@ def _in_folder(folder: Path) -> FoundModel:
     )
 
 
-def _actor(actor: Path, step: Path) -> FoundModel:
+def _actor(actor: Path) -> FoundModel:
     """The checkpoint of an actor: `huggingface` where verl was asked to save it whole, else its shards."""
     if not actor.is_dir():
-        raise EvaluationError(f"MODEL {step}: no folder actor in it; is the checkpoint still being written?")
+        raise EvaluationError(f"MODEL {actor.parent}: no folder actor in it; is the checkpoint still being written?")
     if files := _whole(actor / "huggingface"):
         return FoundModel(str(actor / "huggingface"), None, str(actor / "huggingface"), files)
     if (actor / "model").is_dir():
@@ -108,15 +108,14 @@ def _actor(actor: Path, step: Path) -> FoundModel:
             f"MODEL {actor}: no {lacks} in it; a checkpoint of verl has it when actor.checkpoint.save_contents "
             "includes model"
         )
-    world_size = json.loads(settings.read_text())["world_size"]
-    names = {f"model_world_size_{world_size}_rank_{rank}.pt" for rank in range(world_size)}
-    missing = sorted(names - {shard.name for shard in shards})
-    if missing:
+    size = json.loads(settings.read_text())["world_size"]
+    wanted = [actor / f"model_world_size_{size}_rank_{rank}.pt" for rank in range(size)]
+    if missing := [shard.name for shard in wanted if shard not in shards]:
         raise EvaluationError(
-            f"MODEL {actor}: {len(missing)} of {world_size} shards are missing, such as {missing[0]}; copy the shards "
-            "of all nodes into one folder"
+            f"MODEL {actor}: {len(missing)} of {size} shards are missing, such as {missing[0]}; copy the shards of all "
+            "nodes into one folder"
         )
-    return FoundModel(str(actor), "fsdp", f"FSDP checkpoint {actor}", (settings, *shards))
+    return FoundModel(str(actor), "fsdp", f"FSDP checkpoint {actor}", (settings, *wanted))
 
 
 def _named(folder: Path, pattern: re.Pattern[str]) -> tuple[Path, ...]:

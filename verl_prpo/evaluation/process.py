@@ -4,9 +4,12 @@
 
 import contextlib
 import os
+import signal
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -21,7 +24,7 @@ GRACE = 10.0
 def run_guarded(
     command: Sequence[str], log: Path, timeout: float, failing: str, fatal: bytes = b"", env: Mapping[str, str] = {}
 ) -> None:
-    """Run a command to its end; with it end all processes that it started, also when Ctrl-C comes.
+    """Run a command to its end; with it end all processes that it started, also when Ctrl-C or SIGTERM comes.
 
     Args:
         command: program and arguments.
@@ -35,7 +38,7 @@ def run_guarded(
         RunFailed: it ends with another status than 0, takes longer than `timeout`, or its log says `fatal`.
     """
     end = time.monotonic() + timeout
-    with log.open("wb") as output, log.open("rb") as written:
+    with log.open("wb") as output, log.open("rb") as written, _ended_in_order():
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -60,6 +63,19 @@ def run_guarded(
             _end(process)
     if process.returncode != 0:
         raise RunFailed(f"{failing}: it ended with status {process.returncode}; the end of {log}:\n{_tail(log)}")
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM, as of a cluster's scheduler, unwind this process like Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tail(log: Path) -> str:
