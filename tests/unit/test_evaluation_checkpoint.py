@@ -11,9 +11,8 @@ import torch
 from tiny_models import instruct_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from verl_prpo.evaluation import EvaluationError, merging
-from verl_prpo.evaluation.checkpoint import find_model
-from verl_prpo.evaluation.merging import merged_model
+from verl_prpo.evaluation import EvaluationError, RunFailed, checkpoint
+from verl_prpo.evaluation.checkpoint import adapter_overrides, find_model, merged_model
 
 
 def touch(*files: Path) -> None:
@@ -103,7 +102,7 @@ class TestFinding:
                 find_model(str(tmp_path / given))
 
 
-def checkpoint(step: Path, state: dict[str, torch.Tensor], policy: Path) -> Path:
+def written(step: Path, state: dict[str, torch.Tensor], policy: Path) -> Path:
     """A checkpoint of one rank as verl's FSDP engine writes it."""
     actor = shards(step)
     AutoTokenizer.from_pretrained(policy).save_pretrained(actor / "huggingface")
@@ -128,35 +127,56 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestMerging:
     def test_a_checkpoint_is_merged_once(self, tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         model = AutoModelForCausalLM.from_pretrained(policy)
-        checkpoint(tmp_path / "run" / "global_step_7", model.state_dict(), policy)
+        written(tmp_path / "run" / "global_step_7", model.state_dict(), policy)
         found = find_model(str(tmp_path / "run"))
         merged, known = merged_model(found, tmp_path / "merged")
         assert not known and merged.name.startswith("run-global_step_7-")
         same(model, merged)
         assert AutoTokenizer.from_pretrained(merged).chat_template
-        monkeypatch.setattr(merging, "_run", lambda *_: pytest.fail("merged again"))
+        monkeypatch.setattr(checkpoint, "run_guarded", lambda *_: pytest.fail("merged again"))
         assert merged_model(found, tmp_path / "merged") == (merged, True)
 
-    def test_a_lora_adapter_becomes_part_of_the_weights(self, tmp_path: Path, policy: Path) -> None:
+    def test_a_lora_adapter_is_left_to_verl_beside_the_weights_it_was_trained_on(
+        self, tmp_path: Path, policy: Path
+    ) -> None:
         peft = pytest.importorskip("peft")
         torch.manual_seed(0)
         config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+        base = AutoModelForCausalLM.from_pretrained(policy)
         model = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(policy), config)
-        actor = checkpoint(tmp_path / "run" / "global_step_7", model.state_dict(), policy)
+        actor = written(tmp_path / "run" / "global_step_7", model.state_dict(), policy)
         (actor / "lora_train_meta.json").write_text(json.dumps({"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM"}))
         merged, _ = merged_model(find_model(str(tmp_path / "run")), tmp_path / "merged")
-        same(model.merge_and_unload(), merged)
-        assert not (merged / "lora_adapter").exists()
+        same(base, merged)
+        whole = model.merge_and_unload().state_dict()["model.layers.0.self_attn.q_proj.weight"]
+        before = base.state_dict()["model.layers.0.self_attn.q_proj.weight"].clone()
+        adapted = peft.PeftModel.from_pretrained(base, merged / "lora_adapter").merge_and_unload().state_dict()
+        after = adapted["model.layers.0.self_attn.q_proj.weight"]
+        assert (after - whole).norm() < 0.01 * (whole - before).norm()  # the merger rounds to bfloat16
+        assert adapter_overrides(merged)[1:] == [
+            "actor_rollout_ref.model.lora_rank=4",
+            "actor_rollout_ref.model.lora_alpha=8",
+            "++actor_rollout_ref.model.lora.merge=True",
+        ]
+
+    def test_an_adapter_alone_or_of_unknown_scale_is_refused(self, tmp_path: Path) -> None:
+        touch(tmp_path / "lora_adapter" / "adapter_config.json")
+        with pytest.raises(EvaluationError, match="without the weights it was trained on"):
+            adapter_overrides(tmp_path)
+        touch(tmp_path / "model.safetensors")
+        with pytest.raises(EvaluationError, match="the adapter's scale is unknown"):
+            adapter_overrides(tmp_path)
+        assert adapter_overrides(tmp_path / "lora_adapter") == []
 
     def test_a_merger_that_fails_shows_the_end_of_its_log(self, tmp_path: Path, policy: Path) -> None:
-        actor = checkpoint(tmp_path / "run" / "global_step_7", {}, policy)
+        actor = written(tmp_path / "run" / "global_step_7", {}, policy)
         (actor / "model_world_size_1_rank_0.pt").write_text("no weights")
-        with pytest.raises(EvaluationError, match=r"(?s)cannot be merged: .* status 1; the end of .*Error"):
+        with pytest.raises(RunFailed, match=r"(?s)cannot be merged: .* status 1; the end of .*Error"):
             merged_model(find_model(str(tmp_path / "run")), tmp_path / "merged")
         assert [path.suffix for path in (tmp_path / "merged").iterdir() if path.suffix != ".log"] == []
 
     def test_a_merger_that_hangs_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         shards(tmp_path / "run" / "global_step_7")
-        monkeypatch.setattr(merging, "MERGE_TIMEOUT", 0.2)
-        with pytest.raises(EvaluationError, match=r"did not end within 0\.2 s"):
+        monkeypatch.setattr(checkpoint, "MERGE_TIMEOUT", 0.2)
+        with pytest.raises(RunFailed, match=r"did not end within 0\.2 s"):
             merged_model(find_model(str(tmp_path / "run")), tmp_path / "merged")

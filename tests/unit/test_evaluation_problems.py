@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 
 from verl_prpo.evaluation import EvaluationError
-from verl_prpo.evaluation.generation import Request
-from verl_prpo.evaluation.problems import EvaluationSet, read_test_sets
-from verl_prpo.evaluation.prompts import check_lengths
-from verl_prpo.evaluation.protocol import Sampling, Wanted, sampling_of
+from verl_prpo.evaluation.problems import EvaluationProblem, EvaluationSet, read_test_sets
+from verl_prpo.evaluation.prompts import Job, check_lengths
+from verl_prpo.evaluation.sampling import Sampling, sampling_of
 
 
 def row(index: Any, **changed: Any) -> dict[str, Any]:
@@ -36,9 +35,13 @@ def read(path: Path, rows: list[dict[str, Any]]) -> EvaluationSet:
 class TestReading:
     def test_a_row_is_a_problem(self, tmp_path: Path) -> None:
         (problem,) = read(tmp_path / "gsm8k_test.parquet", [row(7)]).problems
-        assert (problem.index, problem.question, problem.ground_truth) == (7, "7 + 1?", "7")
-        assert problem.messages == ({"role": "user", "content": "What is 7 + 1?"},)
-        assert (problem.group("level"), problem.group("subject"), problem.group("other")) == ("3", "Algebra", None)
+        assert problem.messages == [{"role": "user", "content": "What is 7 + 1?"}]
+        assert problem.about() == {
+            **{"index": 7, "question": "7 + 1?", "ground_truth": "7", "data_source": "openai/gsm8k"},
+            **{"level": "3", "subject": "Algebra"},
+        }
+        (bare,) = read(tmp_path / "bare.parquet", [row(7, extra_info=None)]).problems
+        assert (bare.about()["question"], bare.about()["level"], bare.index) == ("What is 7 + 1?", None, 0)
 
     @pytest.mark.parametrize("indices", [[1, 1], [1, None], ["a", "b"]])
     def test_rows_are_counted_where_the_index_names_no_problem(self, tmp_path: Path, indices: list[Any]) -> None:
@@ -83,7 +86,7 @@ class TestReading:
 class TestProtocol:
     def of(self, name: str, data_source: str = "x", **wanted: Any) -> Sampling:
         (test_set,) = (EvaluationSet(name, _problems(data_source), ""),)
-        return sampling_of(test_set, Wanted(**wanted))
+        return sampling_of(test_set, **wanted)
 
     @pytest.mark.parametrize("name", ["math500", "gsm8k_test", "gamc"])
     def test_most_sets_are_decoded_greedily(self, name: str) -> None:
@@ -120,31 +123,28 @@ class TestProtocol:
 
 
 def _problems(data_source: str) -> tuple:
-    from verl_prpo.evaluation.problems import EvaluationProblem
-
-    return (EvaluationProblem(0, data_source, ({"role": "user", "content": "?"},), "1", "?", {}),)
+    return (EvaluationProblem(0, data_source, [{"role": "user", "content": "?"}], "1", {}),)
 
 
 class TestContext:
-    SAMPLING = Sampling(1, 0.0, 1.0, 10, 0)
-
-    def requests(self, *lengths: int) -> list[Request]:
-        return [Request(f"set/{i}", [1] * length, self.SAMPLING) for i, length in enumerate(lengths)]
+    def jobs(self, *lengths: int) -> list[Job]:
+        problem = EvaluationProblem(0, "x", [], "1", {})
+        return [Job("set", EvaluationProblem(**{**vars(problem), "index": i}), n) for i, n in enumerate(lengths)]
 
     def test_prompts_that_fill_the_context_are_named_and_refused(self) -> None:
         with pytest.raises(
             EvaluationError, match=r"1 prompts .* context of 20: set/1 \(20 tokens\); --skip-long-prompts"
         ):
-            check_lengths(self.requests(5, 20), 20, skip=False)
+            check_lengths(self.jobs(5, 20), 10, 20, skip=False)
 
     def test_or_count_as_wrong(self) -> None:
-        (notice,) = check_lengths(self.requests(5, 20), 20, skip=True)
+        (notice,) = check_lengths(self.jobs(5, 20), 10, 20, skip=True)
         assert notice.endswith("they count as wrong")
 
     def test_responses_that_cannot_be_as_long_as_asked_are_counted(self) -> None:
-        assert check_lengths(self.requests(5, 10), 20, skip=False) == []
-        (notice,) = check_lengths(self.requests(5, 11, 19), 20, skip=False)
+        assert check_lengths(self.jobs(5, 10), 10, 20, skip=False) == []
+        (notice,) = check_lengths(self.jobs(5, 11, 19), 10, 20, skip=False)
         assert notice.startswith("for 2 prompts --max-tokens cannot be had")
 
     def test_a_model_without_limit_takes_all(self) -> None:
-        assert check_lengths(self.requests(10**6), None, skip=False) == []
+        assert check_lengths(self.jobs(10**6), 10, None, skip=False) == []

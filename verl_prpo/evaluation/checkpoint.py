@@ -1,18 +1,29 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the user means by MODEL: a Hugging Face model, or one of the folders that verl writes its checkpoints to."""
+"""What the user means by MODEL, and one Hugging Face folder of it that verl can load on any number of GPUs.
 
+A checkpoint of verl could also be loaded by `trainer.resume_from_path`. That needs the base model besides, and as many
+GPUs as the training had. So checkpoints go through `verl.model_merger`, which needs neither.
+"""
+
+import hashlib
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+import sys
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verl_prpo.evaluation import EvaluationError
+from verl_prpo.evaluation.process import run_guarded
+from verl_prpo.settings.timeouts import MERGE_TIMEOUT
 
 LATEST = "latest_checkpointed_iteration.txt"
+
 _STEP = re.compile(r"global_step_(\d+)")
 _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
+_WEIGHTS = re.compile(r".*\.safetensors|pytorch_model.*\.bin")
+_SETTINGS = re.compile(r"(config|generation_config|adapter_config)\.json|chat_template\.jinja")
 
 
 @dataclass(frozen=True)
@@ -58,17 +69,20 @@ def find_model(named: str) -> FoundModel:
 
 
 def _in_folder(folder: Path) -> FoundModel:
-    if _STEP.fullmatch(folder.name) or (folder / "actor").is_dir():
-        return _actor(folder / "actor", folder)
     steps = {int(match[1]): path for path in folder.iterdir() if (match := _STEP.fullmatch(path.name))}
     if steps:
-        return _newest(folder, steps)
-    if folder.name == "actor" or _shards(folder):
-        return _actor(folder, folder.parent)
-    if weights := _weights(folder):
-        settings = [folder / name for name in ("config.json", "generation_config.json", "chat_template.jinja")]
-        present = tuple(file for file in settings if file.is_file())
-        return FoundModel(str(folder), None, str(folder), (*present, *weights))
+        newest, why = max(steps), f"the newest of {len(steps)}" if len(steps) > 1 else "the only one"
+        latest = (folder / LATEST).read_text().strip() if (folder / LATEST).is_file() else ""
+        if latest.isdigit() and int(latest) in steps:
+            newest, why = int(latest), f"named in {LATEST}"
+        found = _actor(steps[newest] / "actor")
+        return replace(found, said=f"{found.said}, {why}")
+    if _STEP.fullmatch(folder.name) or (folder / "actor").is_dir():
+        return _actor(folder / "actor")
+    if folder.name == "actor" or _named(folder, _SHARD):
+        return _actor(folder)
+    if files := _whole(folder):
+        return FoundModel(str(folder), None, str(folder), files)
     here = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     what = "config.json but no weights" if (folder / "config.json").is_file() else "neither a model nor a checkpoint"
     raise EvaluationError(
@@ -77,60 +91,100 @@ def _in_folder(folder: Path) -> FoundModel:
     )
 
 
-def _newest(folder: Path, steps: dict[int, Path]) -> FoundModel:
-    newest = max(steps)
-    marker = folder / LATEST
-    latest = marker.read_text().strip() if marker.is_file() else ""
-    why = f"the newest of {len(steps)}" if len(steps) > 1 else "the only one"
-    if latest.isdigit() and int(latest) in steps:
-        newest, why = int(latest), f"named in {LATEST}"
-    found = _actor(steps[newest] / "actor", steps[newest])
-    return FoundModel(found.where, found.backend, f"{found.said}, {why}", found.files)
-
-
-def _actor(actor: Path, step: Path) -> FoundModel:
-    """The checkpoint of an actor: `huggingface` where verl was told to save it whole, else its shards."""
+def _actor(actor: Path) -> FoundModel:
+    """The checkpoint of an actor: `huggingface` where verl was asked to save it whole, else its shards."""
     if not actor.is_dir():
-        raise EvaluationError(f"MODEL {step}: no folder actor in it; is the checkpoint still being written?")
-    if _has_model(whole := actor / "huggingface"):
-        return FoundModel(str(whole), None, str(whole), tuple(_weights(whole)))
+        raise EvaluationError(f"MODEL {actor.parent}: no folder actor in it; is the checkpoint still being written?")
+    if files := _whole(actor / "huggingface"):
+        return FoundModel(str(actor / "huggingface"), None, str(actor / "huggingface"), files)
     if (actor / "model").is_dir():
         files = tuple(sorted(path for path in (actor / "model").rglob("*") if path.is_file()))
         return FoundModel(str(actor), "megatron", f"Megatron checkpoint {actor}", files)
-    shards = _shards(actor)
-    settings = actor / "fsdp_config.json"
+    shards, settings = _named(actor, _SHARD), actor / "fsdp_config.json"
     if not shards or not settings.is_file():
         lacks = "fsdp_config.json" if shards else "model_world_size_N_rank_M.pt"
         raise EvaluationError(
             f"MODEL {actor}: no {lacks} in it; a checkpoint of verl has it when actor.checkpoint.save_contents "
             "includes model"
         )
-    world_size = json.loads(settings.read_text())["world_size"]
-    names = {f"model_world_size_{world_size}_rank_{rank}.pt" for rank in range(world_size)}
-    missing = sorted(names - {shard.name for shard in shards})
-    if missing:
+    size = json.loads(settings.read_text())["world_size"]
+    wanted = [actor / f"model_world_size_{size}_rank_{rank}.pt" for rank in range(size)]
+    if missing := [shard.name for shard in wanted if shard not in shards]:
         raise EvaluationError(
-            f"MODEL {actor}: {len(missing)} of {world_size} shards are missing, such as {missing[0]}; copy the shards "
-            "of all nodes into one folder"
+            f"MODEL {actor}: {len(missing)} of {size} shards are missing, such as {missing[0]}; copy the shards of all "
+            "nodes into one folder"
         )
-    return FoundModel(str(actor), "fsdp", f"FSDP checkpoint {actor}", (settings, *shards))
+    return FoundModel(str(actor), "fsdp", f"FSDP checkpoint {actor}", (settings, *wanted))
 
 
-def _shards(folder: Path) -> list[Path]:
-    return _matching(folder.iterdir(), _SHARD)
+def _named(folder: Path, pattern: re.Pattern[str]) -> tuple[Path, ...]:
+    return tuple(sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name)))
 
 
-def _matching(paths: Iterable[Path], pattern: re.Pattern[str]) -> list[Path]:
-    return sorted(path for path in paths if pattern.fullmatch(path.name))
+def _whole(folder: Path) -> tuple[Path, ...]:
+    """Settings and weights of a Hugging Face folder; nothing where one of them is missing."""
+    weights = _named(folder, _WEIGHTS) if (folder / "config.json").is_file() else ()
+    return (*_named(folder, _SETTINGS), *weights) if weights else ()
 
 
-def _weights(folder: Path) -> list[Path]:
-    return _matching(folder.iterdir(), re.compile(r".*\.safetensors|pytorch_model.*\.bin")) if _has(folder) else []
+def merged_model(found: FoundModel, cache: Path, trust_remote_code: bool = False) -> tuple[Path, bool]:
+    """The Hugging Face model of a checkpoint, merged by verl unless it is in the cache.
+
+    verl's merger rounds the weights to bfloat16. It leaves a LoRA adapter in `lora_adapter/` beside the weights that it
+    was trained on, see `adapter_overrides`.
+
+    Args:
+        found: a checkpoint with a backend.
+        cache: folder of merged models; each has one of its own, named for the checkpoint and its files.
+        trust_remote_code: whether the model's own code may run.
+
+    Returns:
+        Its folder, and whether it was there already.
+
+    Raises:
+        RunFailed: the merger fails, or hangs; with the end of its log.
+    """
+    digest = hashlib.sha256(json.dumps(found.identity()).encode()).hexdigest()[:10]
+    source = Path(found.where)
+    target = cache / f"{source.parent.parent.name}-{source.parent.name}-{digest}"
+    if target.is_dir():
+        return target, True
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{target.name}.unfinished-", dir=cache) as folder:
+        unfinished = Path(folder) / "model"
+        command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", str(found.backend)]
+        command += ["--local_dir", found.where, "--target_dir", str(unfinished)]
+        command += ["--trust-remote-code"] if trust_remote_code else []
+        run_guarded(command, cache / f"{target.name}.log", MERGE_TIMEOUT, f"{found.said} cannot be merged")
+        adapter_overrides(unfinished)
+        try:
+            unfinished.rename(target)
+        except OSError:  # another evaluation of the same checkpoint was faster
+            if not target.is_dir():
+                raise
+    return target, False
 
 
-def _has(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
+def adapter_overrides(model: Path) -> list[str]:
+    """verl's settings for a LoRA adapter that its merger left beside the weights; none where there is none.
 
-
-def _has_model(folder: Path) -> bool:
-    return folder.is_dir() and bool(_weights(folder))
+    Raises:
+        EvaluationError: an adapter without the weights it was trained on, or of unknown scale.
+    """
+    adapter = model / "lora_adapter"
+    if not adapter.is_dir():
+        return []
+    if not _named(model, _WEIGHTS):
+        raise EvaluationError(
+            "the checkpoint holds a LoRA adapter without the weights it was trained on; train without "
+            "actor_rollout_ref.actor.checkpoint.save_lora_only"
+        )
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    if not settings.get("lora_alpha"):
+        raise EvaluationError("no lora_alpha in the checkpoint's lora_train_meta.json: the adapter's scale is unknown")
+    return [
+        f"actor_rollout_ref.model.lora_adapter_path={adapter}",
+        f"actor_rollout_ref.model.lora_rank={settings['r']}",
+        f"actor_rollout_ref.model.lora_alpha={settings['lora_alpha']}",
+        "++actor_rollout_ref.model.lora.merge=True",
+    ]

@@ -1,13 +1,11 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of an evaluation: one model, its settings, and a line per finished problem; a second call adds to it."""
+"""The folder of an evaluation: one model, its settings, and a line per problem of each finished set."""
 
-import contextlib
-import fcntl
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ Each sample has text, tokens, finish_reason, answer, correct and method."""
 
 @dataclass(frozen=True)
 class EvaluationFolder:
-    """An evaluation's folder: `evaluation.json`, `summary.json` and `NAME.jsonl` of each set."""
+    """An evaluation's folder: `evaluation.json`, `summary.json`, `NAME.jsonl` of each finished set, and `runs/`."""
 
     path: Path
 
@@ -45,110 +43,92 @@ class EvaluationFolder:
         except json.JSONDecodeError as error:
             raise EvaluationError(f"{self.path / SETTINGS} is no JSON ({error}); evaluate into a new folder") from error
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep a second process from adding to the same folder.
+    def finished(self, name: str) -> bool:
+        """Whether a set has been evaluated."""
+        return (self.path / f"{name}.jsonl").is_file()
 
-        Raises:
-            EvaluationError: one is at it.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise EvaluationError(f"another process is evaluating into {self.path}") from error
-            yield
-
-    def admit(self, model: dict[str, Any], sets: dict[str, dict[str, Any]], versions: dict[str, str]) -> None:
-        """Take note of what is going to be evaluated, or refuse to mix it with what is there.
+    def refuse_others(self, model: dict[str, Any], sets: dict[str, dict[str, Any]]) -> None:
+        """Refuse to mix an evaluation of other settings with the results that are there.
 
         Args:
             model: its identity.
-            sets: by name: settings, each of which must be that of the results in the folder, and `selected`, the number
-                of problems, which may differ.
-            versions: of packages, for the record.
+            sets: the settings of each by name.
 
         Raises:
             EvaluationError: names each difference.
         """
-        known: dict[str, Any] = {"model": model, "sets": {}}
-        if (self.path / SETTINGS).is_file():
-            known = self.settings()
-            differing = (
-                [f"model: {_short(known['model'])} there, {_short(model)} now"] if known["model"] != model else []
+        there = self._finished_settings()
+        before = there.get("model", model)
+        differing = [f"model: {_short(before)} there, {_short(model)} now"] if before != model else []
+        for name in sets.keys() & there.get("sets", {}).keys():
+            old, new = flat(there["sets"][name]), flat(sets[name])
+            differing += [
+                f"{name}, {key}: {old.get(key)} there, {new.get(key)} now"
+                for key in sorted({*old, *new})
+                if old.get(key) != new.get(key)
+            ]
+        if differing:
+            raise EvaluationError(
+                f"--out {self.path} holds results of other settings:\n  " + "\n  ".join(differing) + "\n"
+                "give another --out, or the same settings"
             )
-            for name, wanted in sets.items():
-                there = known["sets"].get(name, wanted)
-                differing += [
-                    f"{name}, {key}: {there.get(key)} there, {wanted.get(key)} now"
-                    for key in sorted({*there, *wanted} - {"selected"})
-                    if there.get(key) != wanted.get(key)
-                ]
-            if differing:
-                raise EvaluationError(
-                    f"--out {self.path} holds results of other settings:\n  " + "\n  ".join(differing) + "\n"
-                    "give another --out, or the same settings"
-                )
-        for name, wanted in sets.items():
-            selected = max(wanted["selected"], known["sets"].get(name, wanted)["selected"])
-            known["sets"][name] = {**wanted, "selected": selected}
-        known["versions"] = versions
-        _write(self.path / SETTINGS, known)
 
-    def records(self, name: str, repair: bool = False) -> dict[int, Record]:
+    def note(self, model: dict[str, Any], sets: dict[str, dict[str, Any]], versions: dict[str, str]) -> None:
+        """Write down what is going to be evaluated, beside what is finished."""
+        known = self._finished_settings().get("sets", {})
+        self._write(SETTINGS, _json({"model": model, "sets": {**known, **sets}, "versions": versions}))
+
+    def _finished_settings(self) -> dict[str, Any]:
+        """The settings of what is there, without sets that have no results."""
+        there = self.settings() if (self.path / SETTINGS).is_file() else {}
+        sets = {name: settings for name, settings in there.get("sets", {}).items() if self.finished(name)}
+        return {**there, "sets": sets} if sets else {}
+
+    def records(self, name: str) -> dict[int, Record]:
         """Finished problems of a set by index.
 
-        Args:
-            name: of the set.
-            repair: remove a last line that was not written to its end; else it is only left out.
-
         Raises:
-            EvaluationError: a damaged line in the middle.
+            EvaluationError: a damaged line.
         """
         file = self.path / f"{name}.jsonl"
-        if not file.is_file():
-            return {}
-        content = file.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if repair and len(whole) < len(content):
-            os.truncate(file, len(whole))
         found: dict[int, Record] = {}
-        for number, line in enumerate(whole.splitlines(), start=1):
+        for number, line in enumerate(file.read_bytes().splitlines() if file.is_file() else (), start=1):
             try:
                 record = json.loads(line)
                 found.setdefault(record["index"], record)
-            except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 raise EvaluationError(
-                    f"{file}, line {number}: no record of a problem ({type(error).__name__}: {error}); remove it, and "
-                    "the problem is evaluated again"
+                    f"{file}, line {number}: no record of a problem ({type(error).__name__}: {error}); without "
+                    "the file the set is evaluated again"
                 ) from error
         return found
 
-    def append(self, name: str, record: Record) -> None:
-        """Add a finished problem."""
-        with (self.path / f"{name}.jsonl").open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+    def write_records(self, name: str, records: Sequence[Record]) -> None:
+        """Write the problems of a set, which is finished then."""
+        self._write(f"{name}.jsonl", "".join(json.dumps(r, ensure_ascii=False, default=str) + "\n" for r in records))
 
     def write_summary(self, summary: dict[str, Any]) -> Path:
         """Write `summary.json`; returns its path."""
-        _write(self.path / SUMMARY, summary)
+        self._write(SUMMARY, _json(summary))
         return self.path / SUMMARY
 
+    def _write(self, name: str, text: str) -> None:
+        """Write all or nothing."""
+        unfinished = self.path / f"{name}.unfinished"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(self.path / name)
 
-def _write(file: Path, content: dict[str, Any]) -> None:
-    """Write all or nothing."""
-    unfinished = file.with_name(file.name + ".unfinished")
-    unfinished.write_text(json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
-    unfinished.replace(file)
+
+def flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """A set's settings with those of its sampling among them."""
+    return {**{key: value for key, value in settings.items() if key != "sampling"}, **settings.get("sampling", {})}
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n"
 
 
 def _short(model: dict[str, Any]) -> str:
     changed = max((stat[2] for stat in model.get("files", ())), default=None)
-    return str(model.get("where")) + ("" if changed is None else f" (weights of {_time(changed)})")
-
-
-def _time(nanoseconds: int) -> str:
-    from datetime import datetime
-
-    return datetime.fromtimestamp(nanoseconds / 1e9).isoformat(sep=" ", timespec="seconds")
+    when = "" if changed is None else datetime.fromtimestamp(changed / 1e9).isoformat(sep=" ", timespec="seconds")
+    return f"{model.get('where')}{when and f' (weights of {when})'}"

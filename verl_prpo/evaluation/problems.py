@@ -25,21 +25,26 @@ class EvaluationProblem:
         data_source: by which its answer is scored.
         messages: chat messages with role and content.
         ground_truth: the right answer.
-        question: extra_info.question, or the last message.
         extra_info: all of it.
     """
 
     index: int
     data_source: str
-    messages: tuple[dict[str, str], ...]
+    messages: list[dict[str, str]]
     ground_truth: Any
-    question: str
     extra_info: dict[str, Any]
 
-    def group(self, name: str) -> str | None:
-        """Its level or subject, where known."""
-        value = self.extra_info.get(name)
-        return None if value is None else str(value)
+    def about(self) -> dict[str, Any]:
+        """What a record keeps of it; the question is extra_info.question, or the last message."""
+        level, subject = (self.extra_info.get(name) for name in ("level", "subject"))
+        return {
+            "index": self.index,
+            "question": str(self.extra_info.get("question") or self.messages[-1]["content"]),
+            "ground_truth": self.ground_truth,
+            "data_source": self.data_source,
+            "level": None if level is None else str(level),
+            "subject": None if subject is None else str(subject),
+        }
 
 
 @dataclass(frozen=True)
@@ -94,35 +99,28 @@ def _read(file: Path) -> EvaluationSet:
             f"--data {file}: no column {', '.join(missing)}; it has {', '.join(rows[0])}. "
             "`verl-prpo data` writes files as they are needed here"
         )
-    named = [_index(row) for row in rows]
-    unique = None not in named and len(set(named)) == len(named)
-    problems = tuple(
-        _problem(file, number, row, index if unique and index is not None else number)
-        for number, (row, index) in enumerate(zip(rows, named, strict=True))
-    )
+    problems = [_problem(f"--data {file}, row {number}", number, row) for number, row in enumerate(rows)]
+    indices = [problem.extra_info.get("index") for problem in problems]
+    if len(set(map(str, indices))) == len(rows) and all(type(index) is int for index in indices):
+        problems = [EvaluationProblem(**{**vars(p), "index": p.extra_info["index"]}) for p in problems]
     content = [(p.index, p.data_source, p.messages, p.ground_truth) for p in problems]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    return EvaluationSet(file.stem, problems, digest)
+    return EvaluationSet(file.stem, tuple(problems), digest)
 
 
-def _problem(file: Path, number: int, row: dict[str, Any], index: int) -> EvaluationProblem:
-    messages, truth = row["prompt"], row["reward_model"]
-    chat = isinstance(messages, list) and all(isinstance(m, dict) and {"role", "content"} <= set(m) for m in messages)
-    if not chat or not messages:
-        raise EvaluationError(f"--data {file}, row {number}: prompt must be chat messages with role and content")
+def _problem(where: str, number: int, row: dict[str, Any]) -> EvaluationProblem:
+    messages, truth, extra_info = row["prompt"], row["reward_model"], row.get("extra_info")
+    if not messages or not isinstance(messages, list) or not all(map(_is_message, messages)):
+        raise EvaluationError(f"{where}: prompt must be chat messages with role and content")
     if not isinstance(truth, dict) or truth.get("ground_truth") is None:
-        raise EvaluationError(f"--data {file}, row {number}: no reward_model.ground_truth")
-    about = row.get("extra_info")
-    about = about if isinstance(about, dict) else {}
-    question = about.get("question") or messages[-1]["content"]
-    chat_messages = tuple({"role": str(m["role"]), "content": m["content"]} for m in messages)
-    return EvaluationProblem(index, str(row["data_source"]), chat_messages, truth["ground_truth"], str(question), about)
+        raise EvaluationError(f"{where}: no reward_model.ground_truth")
+    said = [{"role": message["role"], "content": message["content"]} for message in messages]
+    extra_info = extra_info if isinstance(extra_info, dict) else {}
+    return EvaluationProblem(number, str(row["data_source"]), said, truth["ground_truth"], extra_info)
 
 
-def _index(row: dict[str, Any]) -> int | None:
-    about = row.get("extra_info")
-    index = about.get("index") if isinstance(about, dict) else None
-    return index if isinstance(index, int) and not isinstance(index, bool) else None
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("role", "content"))
 
 
 def plain(value: Any) -> Any:

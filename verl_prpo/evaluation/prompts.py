@@ -1,65 +1,39 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Prompts as tokens, with the chat template that training uses, and how they fit the model's context."""
+"""How long the prompts of an evaluation are, and whether they leave room for a response."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from verl_prpo.evaluation import EvaluationError
-from verl_prpo.evaluation.generation import Request
 from verl_prpo.evaluation.problems import EvaluationProblem
 
-SHOWN = 5
-"""Most prompts listed."""
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Prompter:
-    """A model's tokenizer and what it says of its context.
+class Job:
+    """A problem of a set, and the tokens of its prompt."""
 
-    Attributes:
-        tokenizer: of transformers.
-        context: most tokens of prompt and response, None where the model names no limit.
-        revision: of a model of the hub.
-        template_arguments: further arguments of the chat template, such as enable_thinking.
-    """
+    set_name: str
+    problem: EvaluationProblem
+    prompt_tokens: int
 
-    tokenizer: Any
-    context: int | None
-    revision: str | None
-    template_arguments: dict[str, Any]
-
-    def tokens(self, problem: EvaluationProblem) -> list[int]:
-        """The prompt's token ids, up to where the response begins."""
-        return list(
-            self.tokenizer.apply_chat_template(
-                list(problem.messages),
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=False,
-                **self.template_arguments,
-            )
-        )
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of a response, as training scores it."""
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+    @property
+    def name(self) -> str:
+        """Unique among all sets."""
+        return f"{self.set_name}/{self.problem.index}"
 
 
-def load_prompter(
-    model: str, context: int | None, template_arguments: dict[str, Any], trust_remote_code: bool
-) -> Prompter:
-    """Load tokenizer and configuration of a model.
-
-    Args:
-        model: folder or hub name.
-        context: of the user, instead of the model's own.
-        template_arguments: see `Prompter`.
-        trust_remote_code: whether the model's own code may run.
+def prompt_counter(
+    model: str, template_arguments: dict[str, Any], trust_remote_code: bool
+) -> tuple[Callable[[EvaluationProblem], int], int | None, str | None]:
+    """What counts the tokens of a problem's prompt, the model's own context, and its revision on the hub.
 
     Raises:
-        EvaluationError: they cannot be had, or there is no chat template.
+        EvaluationError: tokenizer or configuration cannot be loaded, or there is no chat template.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -67,55 +41,51 @@ def load_prompter(
         config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
     except Exception as error:  # of transformers or the hub, on files that cannot be had or read
-        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        reason = f"({type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]})"
+        if Path(model).is_dir():
+            raise EvaluationError(f"MODEL {model}: config or tokenizer cannot be loaded {reason}") from error
         raise EvaluationError(
-            f"MODEL {model}: neither a folder here nor a model that the Hugging Face hub gives "
-            f"({type(error).__name__}: {first})"
-            if not model.startswith("/")
-            else f"MODEL {model}: config or tokenizer cannot be loaded ({type(error).__name__}: {first})"
+            f"MODEL {model}: neither a folder here nor a model that the Hugging Face hub gives {reason}"
         ) from error
     if not tokenizer.chat_template:
         raise EvaluationError(
-            f"MODEL {model}: the tokenizer has no chat template, which verl's training needs as well; add one to the "
-            "model's folder as chat_template.jinja"
+            f"MODEL {model}: the tokenizer has no chat template, which verl needs; add one to the model's folder as "
+            "chat_template.jinja"
         )
-    text = config.get_text_config()
-    own = getattr(text, "max_position_embeddings", None)
-    return Prompter(tokenizer, context or own, getattr(config, "_commit_hash", None), template_arguments)
+
+    def tokens(problem: EvaluationProblem) -> int:
+        made = tokenizer.apply_chat_template(
+            problem.messages, add_generation_prompt=True, return_dict=False, **template_arguments
+        )
+        return len(made)
+
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return tokens, context, getattr(config, "_commit_hash", None)
 
 
-def leaves_no_room(request: Request, context: int | None) -> bool:
-    """Whether the prompt fills the model's context."""
-    return context is not None and len(request.tokens) >= context
-
-
-def check_lengths(requests: Sequence[Request], context: int | None, skip: bool) -> list[str]:
-    """How prompts and responses fit the model's context.
+def check_lengths(jobs: Sequence[Job], max_tokens: int, context: int | None, skip: bool) -> list[str]:
+    """How prompts and responses fit the context, for people to know.
 
     Args:
-        requests: all.
-        context: tokens of prompt and response; None for no limit.
+        jobs: all.
+        max_tokens: of a response.
+        context: most tokens of prompt and response; None for no limit.
         skip: whether prompts that leave no room may count as wrong.
 
-    Returns:
-        What people should know.
-
     Raises:
-        EvaluationError: prompts that leave no room, unless they may be skipped.
+        EvaluationError: prompts that leave no room for a response, unless they may be skipped.
     """
     if context is None:
         return []
     notices = []
-    long = [f"{r.name} ({len(r.tokens)} tokens)" for r in requests if leaves_no_room(r, context)]
+    long = [f"{job.name} ({job.prompt_tokens} tokens)" for job in jobs if job.prompt_tokens >= context]
     if long:
-        listed = ", ".join(long[:SHOWN]) + (f" and {len(long) - SHOWN} more" if len(long) > SHOWN else "")
-        message = f"{len(long)} prompts leave no room for a response in the model's context of {context}: {listed}"
+        listed = ", ".join(long[:_SHOWN]) + (f" and {len(long) - _SHOWN} more" if len(long) > _SHOWN else "")
+        message = f"{len(long)} prompts leave no room for a response in the context of {context}: {listed}"
         if not skip:
             raise EvaluationError(f"{message}; --skip-long-prompts counts them as wrong")
         notices.append(f"{message}; they count as wrong")
-    cut = sum(len(r.tokens) + r.sampling.max_tokens > context for r in requests) - len(long)
+    cut = sum(job.prompt_tokens + max_tokens > context for job in jobs) - len(long)
     if cut:
-        notices.append(
-            f"for {cut} prompts --max-tokens cannot be had: prompt and response share the model's context of {context}"
-        )
+        notices.append(f"for {cut} prompts --max-tokens cannot be had: they share the context of {context} with it")
     return notices

@@ -59,9 +59,8 @@ def majority(votes: Sequence[Hashable | None], correct: Sequence[bool]) -> float
     counts = Counter(vote for vote in votes if vote is not None)
     if not counts:
         return 0.0
-    most = max(counts.values())
     right = {vote for vote, is_right in zip(votes, correct, strict=True) if is_right}
-    first = [vote for vote, count in counts.items() if count == most]
+    first = [vote for vote, count in counts.items() if count == max(counts.values())]
     return sum(vote in right for vote in first) / len(first)
 
 
@@ -77,18 +76,23 @@ def bootstrap_intervals(values: Floats, seed: int, resamples: int = RESAMPLES, l
     Returns:
         [figures, 2], lower and upper bound; NaN for fewer than two problems.
     """
+    from scipy.stats import bootstrap
+
     figures, problems = values.shape
     if problems < 2:
         return np.full((figures, 2), np.nan)
-    random = np.random.default_rng(seed)
-    means = np.empty((resamples, figures))
-    step = max(1, _AT_ONCE // problems)
-    for begin in range(0, resamples, step):
-        drawn = random.integers(problems, size=(min(step, resamples - begin), problems))
-        for figure in range(figures):
-            means[begin : begin + len(drawn), figure] = values[figure][drawn].mean(axis=1)
-    outside = 100 * (1 - level) / 2
-    return np.percentile(means, [outside, 100 - outside], axis=0).T
+    at_once = max(1, _AT_ONCE // (figures * problems))
+    found = bootstrap(
+        (values,),
+        np.mean,
+        axis=-1,
+        n_resamples=resamples,
+        batch=at_once,
+        confidence_level=level,
+        method="percentile",
+        rng=seed,
+    ).confidence_interval
+    return np.stack([found.low, found.high], axis=-1)
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:
@@ -101,15 +105,13 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
     Returns:
         The probability of a split at least as uneven when each such problem falls to either side evenly; 1 for none.
     """
-    split = only_a + only_b
-    if split == 0:
-        return 1.0
-    tail = sum(comb(split, i) for i in range(min(only_a, only_b) + 1))
-    return min(1.0, 2 * tail / 2**split)
+    from scipy.stats import binomtest
+
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def sign_flip_p(differences: Floats, seed: int, resamples: int = RESAMPLES) -> float:
-    """Two-sided paired permutation test: the sign of each problem's difference flipped at random.
+    """Two-sided paired permutation test: the sign of each problem's difference flipped.
 
     Args:
         differences: [problems].
@@ -117,20 +119,22 @@ def sign_flip_p(differences: Floats, seed: int, resamples: int = RESAMPLES) -> f
         resamples: random flips then.
 
     Returns:
-        Share of sign patterns whose sum is at least as far from 0 as the one seen; the latter counts as one of the
-        random ones, so that this is never 0. 1 where all differences are 0.
+        Twice the share of sign patterns whose sum is at least as far from 0, on the same side, as the one seen. That
+        one counts among random ones, so this is never 0. 1 where all differences are 0.
     """
+    from scipy.stats import permutation_test
+
     moved = differences[differences != 0]
-    seen = abs(moved.sum()) - 1e-9
-    if len(moved) <= EXACT_SIGNS:
-        sums = np.zeros(1)
-        for value in moved:
-            sums = np.concatenate([sums + value, sums - value])
-        return float((np.abs(sums) >= seen).mean())
-    random = np.random.default_rng(seed)
-    as_far = 0
-    step = max(1, _AT_ONCE // len(moved))
-    for begin in range(0, resamples, step):
-        signs = 2 * random.integers(2, size=(min(step, resamples - begin), len(moved))) - 1
-        as_far += int((np.abs(signs @ moved) >= seen).sum())
-    return (as_far + 1) / (resamples + 1)
+    if len(moved) < 2:
+        return 1.0  # of one, either sign is as far from 0
+    count = 2 ** len(moved) if len(moved) <= EXACT_SIGNS else resamples
+    found = permutation_test(
+        (moved,),
+        np.sum,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=count,
+        batch=max(1, _AT_ONCE // len(moved)),
+        rng=seed,
+    )
+    return float(found.pvalue)

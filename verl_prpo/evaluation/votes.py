@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which answers of a problem's samples count as the same in a majority vote."""
+"""Which answers of a problem's samples count as the same in a majority vote; verl's own `maj@k` compares texts."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -34,14 +34,11 @@ def cast_votes(
         A vote a sample, None for one without answer; None in place of all where a right sample has no known answer, so
         that wrong ones without answer cannot be told from those that gave none.
     """
-    if any(is_right and answer is None for answer, is_right in zip(answers, correct, strict=True)):
+    pairs = list(zip(answers, correct, strict=True))
+    if any(is_right and answer is None for answer, is_right in pairs):
         return None
-    wrong = [answer for answer, is_right in zip(answers, correct, strict=True) if answer is not None and not is_right]
-    named = _names(wrong, same)
-    votes: list[str | None] = []
-    for answer, is_right in zip(answers, correct, strict=True):
-        votes.append(None if answer is None else RIGHT if is_right else f"wrong {named[answer]}")
-    return votes
+    named = _names([answer for answer, is_right in pairs if answer is not None and not is_right], same)
+    return [None if a is None else RIGHT if is_right else f"wrong {named[a]}" for a, is_right in pairs]
 
 
 def _names(answers: Sequence[str], same: Equality | None) -> dict[str, str]:
@@ -52,17 +49,12 @@ def _names(answers: Sequence[str], same: Equality | None) -> dict[str, str]:
         same = partial(same_answer, timeout=VOTE_TIMEOUT)
     names: dict[str, str] = {}
     groups: list[str] = []
-    comparisons = 0
+    left = MOST_COMPARISONS
     for answer, _ in Counter(answers).most_common():
-        name = answer
-        for group in groups:
-            if comparisons == MOST_COMPARISONS:
-                break
-            comparisons += 1
-            if same(answer, group):
-                name = group
-                break
-        if name is answer:
+        asked = groups[:left]
+        found = next((number for number, group in enumerate(asked) if same(answer, group)), None)
+        left -= len(asked) if found is None else found + 1
+        names[answer] = answer if found is None else asked[found]
+        if found is None:
             groups.append(answer)
-        names[answer] = name
     return names

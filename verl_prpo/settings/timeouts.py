@@ -102,8 +102,14 @@ RAY_TIMEOUT = 20.0
 MERGE_TIMEOUT = 3600.0
 """The evaluation waits for verl to merge a sharded checkpoint. Then the evaluation stops."""
 
-SCORING_TIMEOUT = 600.0
-"""The evaluation waits for the next verdict. Then it stops, and problems without a verdict are not kept."""
+EVALUATION_TIMEOUT = 86_400.0
+"""`--timeout` of `verl-prpo eval`: the evaluation waits for one run of verl's validation. Then it ends that run and stops."""
+
+FATAL_PAUSE = 2.0
+"""The evaluation waits for the rest of a message after which a run cannot go on. Then it ends that run."""
+
+END_GRACE = 10.0
+"""The evaluation waits for the processes of a run to end by themselves. Then it kills them."""
 
 VOTE_TIMEOUT = 2.0
 """A majority vote compares two answers. Then the two count as different."""
