@@ -103,7 +103,7 @@ MERGE_TIMEOUT = 3600.0
 """The evaluation waits for verl to merge a sharded checkpoint. Then the evaluation stops."""
 
 EVALUATION_TIMEOUT = 86_400.0
-"""`--timeout` of `verl-prpo eval`: the evaluation waits for one run of verl's validation. Then it ends that run and stops."""
+"""`--timeout` of `verl-prpo eval`: the evaluation waits for one run of verl's validation. Then it ends that run."""
 
 FATAL_PAUSE = 2.0
 """The evaluation waits for the rest of a message after which a run cannot go on. Then it ends that run."""
