@@ -60,7 +60,7 @@ def policy_of(task_name: str, folder: Path) -> tuple[Qwen2ForCausalLM, Vocabular
 
 
 def prm_of(prm_name: str, task_name: str, folder: Path) -> Prm:
-    """A PRM by name, for a task; a learned one is held against the labels of the starting policy's responses."""
+    """A PRM by name, for a task; a learned one is compared with the labels of the starting policy's responses."""
     task = TASKS[task_name]
     if prm_name in EXACT:
         return EXACT[prm_name](task)

@@ -218,7 +218,7 @@ def train_learned(
 
 
 def recall(prm: Prm, responses: Sequence[Response]) -> Recall:
-    """Hold a PRM against the exact labels, line by line."""
+    """Compare a PRM with the exact labels, line by line."""
     spans = [line_spans(response) for response in responses]
     verdicts = [
         (right(response, *span), score)

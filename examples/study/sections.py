@@ -60,7 +60,7 @@ COMPARED = {
     "oracle": (*(arm for arm in HEADLINE if arm != "grpo"), "prpo_half"),
     "learned": (*(arm for arm in HEADLINE if arm not in PRM_FREE), "prpo_half", "prpo_quarter"),
 }
-"""Arms that are held against GRPO on every task, by PRM: one family of comparisons."""
+"""Arms that are compared with GRPO on every task, by PRM: one family of comparisons."""
 
 
 CURVES = ("grpo", "grpo_mean_score", "prpo", "prpo_half", "pure", "process")

@@ -15,7 +15,7 @@ The word at the head of a line is a free choice of four, so a policy's entropy i
 else is determined. That makes the task small enough for a laptop and still one in which process supervision means
 something: each character of a response can be checked exactly.
 
-`check` judges a response line by line and *locally*: a line is held against the text before it as it stands, so a
+`check` judges a response line by line and *locally*: a line is compared with the text before it as it stands, so a
 faithful step after a wrong one is right, and only the place of the slip is at fault. The rules for text that has
 already gone wrong:
 

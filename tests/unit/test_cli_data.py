@@ -142,13 +142,13 @@ class TestCommand:
         train = jsonl(tmp_path / "train.jsonl", [math(1), math(2)])
         command = ["data", "math", "--source", str(train), "--out", str(tmp_path)]
         assert main(command) == 0
-        assert f"held against no test set: there is none in {tmp_path} (prepare one" in capsys.readouterr().out
+        assert f"compared with no test set: there is none in {tmp_path} (prepare one" in capsys.readouterr().out
         test = jsonl(tmp_path / "test.jsonl", [math(2)])
         assert main(["data", "math500", "--source", str(test), "--out", str(tmp_path)]) == 1
         assert f"make {tmp_path / 'math.parquet'} anew with --without {test}, then this" in capsys.readouterr().err
         assert main([*command, "--without", str(test)]) == 0
         assert main(["data", "math500", "--source", str(test), "--out", str(tmp_path)]) == 0
-        assert "held against no" not in capsys.readouterr().out
+        assert "compared with no" not in capsys.readouterr().out
 
     def test_a_source_of_another_size_than_the_published_set_is_said(self, tmp_path: Path, capsys: Any) -> None:
         for count, is_said in ((29, True), (30, False)):

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The family `qwen_math_prm`, held against the same forward pass written out with parts of transformers and torch."""
+"""The family `qwen_math_prm`, compared with the same forward pass written out with parts of transformers and torch."""
 
 import json
 

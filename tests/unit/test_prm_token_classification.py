@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The family `token_classification`, held against TRL's way of writing a dialogue and a plain classifier's output."""
+"""The family `token_classification`, compared with TRL's way of writing a dialogue and a plain classifier's output."""
 
 import json
 

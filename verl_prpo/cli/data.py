@@ -44,7 +44,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder to write NAME.parquet to, made if it is not there; a training set is held against the test sets "
+        help="folder to write NAME.parquet to, made if it is not there; a training set is compared with the test sets "
         "in it, and the other way round",
     )
     made.add_argument("--source", type=Path, metavar="FILE", help=".jsonl or .parquet instead of the Hugging Face hub")
@@ -100,7 +100,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
             print(f"    {question[:100]!r}")
     if problem_set.split == "train" and not overlaps and not left_out:
         where = f"there is none in {arguments.out} (prepare one first, or name its file with --without)"
-        print(f"  held against no test set: {where}")
+        print(f"  compared with no test set: {where}")
     if any(overlaps.values()) and not arguments.allow_overlap:
         advice = _advice(arguments, problem_set, [file for file, questions in overlaps.items() if questions])
         say(f"nothing was written: a model would be tested on what it was trained on; {advice}")

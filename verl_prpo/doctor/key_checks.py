@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Keys and names that a training command may have mistyped: held against what verl declares and reads."""
+"""Keys and names that a training command may have mistyped, compared with what verl declares and reads."""
 
 import dataclasses
 import difflib
@@ -18,7 +18,7 @@ from verl_prpo.settings.training_config import SECTIONS, TrainingArguments, comp
 from verl_prpo.trainer.checks.ignored_keys import OLD_SECTIONS, ignored_keys
 
 FREE = (*SECTIONS, "reward.math_verifier", "ray_kwargs.ray_init")
-"""Sections that are not held against verl's: this package checks its own, and Ray takes what it is given."""
+"""Sections that are not compared with verl's: this package checks its own, and Ray takes what it is given."""
 
 
 HANDED_ON = (

@@ -36,10 +36,10 @@ def problems(config: DictConfig) -> Finding:
         rows[setting] = 0
         named = OmegaConf.select(config, setting)
         for file in list(named) if isinstance(named, (list, ListConfig)) else [named]:
-            fault, mends, counted = _problem_file(setting, file)
+            fault, remedy, counted = _problem_file(setting, file)
             if fault:
                 wrong.append(fault)
-                advice.append(mends)
+                advice.append(remedy)
             else:
                 here = "is there" if counted is None else f"{counted} problems"
                 found.append(f"{setting}={file}: {'on HDFS, not checked' if str(file).startswith(REMOTE) else here}")
@@ -151,7 +151,7 @@ def _head_faults(config: DictConfig) -> Iterator[Fault]:
 
 
 def _problem_file(setting: str, file: Any) -> tuple[str, str, int | None]:
-    """What is wrong with a file and what mends it, "" when nothing is, and its number of rows where known."""
+    """What is wrong with a file and what fixes it, "" when nothing is, and its number of rows where known."""
     if not file:
         return f"{setting} names no file", f"set {setting}", None
     said, path = f"{setting}={file}", Path(os.path.expanduser(str(file)))

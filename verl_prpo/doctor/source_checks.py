@@ -27,7 +27,7 @@ MOST_LINES = 100_000
 
 
 def scorer(config: DictConfig) -> Finding:
-    """Hold the sources of the problems against those that verl's own scorer takes, where it is the one that scores.
+    """Compare the sources of the problems with those that verl's own scorer takes, where it is the one that scores.
 
     Raises:
         CheckFailed: it would stop at the first problem of a source, with the settings that give another scorer.

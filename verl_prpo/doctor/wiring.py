@@ -35,7 +35,7 @@ def composed(arguments: TrainingArguments) -> Finding:
     """The configuration, as `main_ppo` composes it.
 
     Raises:
-        CheckFailed: in Hydra's words, with what usually mends it.
+        CheckFailed: in Hydra's words, with what usually fixes it.
     """
     absent = mistyped_recipe(arguments) if _folders_are_there(arguments) else ""
     if absent:
@@ -60,7 +60,7 @@ def composed(arguments: TrainingArguments) -> Finding:
 
 
 def settings(config: DictConfig) -> Finding:
-    """Hold the configuration against the plugin's checks and verl's, as `main_ppo` does before it starts Ray.
+    """Run the plugin's checks and verl's on the configuration, as `main_ppo` does before it starts Ray.
 
     Raises:
         CheckFailed: the first thing that cannot work.

@@ -53,7 +53,7 @@ def uses_math_verifier(config: DictConfig) -> bool:
 
 
 def check_math_verifier(config: DictConfig) -> None:
-    """Hold a verl configuration against what this manager needs; does nothing where it is not used.
+    """Check a verl configuration for what this manager needs. It does nothing where the manager is not used.
 
     Args:
         config: the whole configuration.

@@ -100,12 +100,12 @@ async def exchange(
         raise ServerFault(PrmFailure.TIMEOUT, detail, passing=True) from error
     except (aiohttp.ClientSSLError, ssl.SSLError) as error:
         plain = "WRONG_VERSION_NUMBER" in str(error)
-        mend = (
+        remedy = (
             "the server may speak plain HTTP: write http://"
             if plain
             else "reward.prm.server.ca_file names a certificate authority of your own"
         )
-        detail = f"{shown}: TLS: {_told(error)}; {mend}"
+        detail = f"{shown}: TLS: {_told(error)}; {remedy}"
         raise ServerFault(PrmFailure.REFUSED, detail) from error
     except aiohttp.ClientConnectorDNSError as error:
         detail = f"{shown}: name resolution failed: {_told(error.os_error)}"

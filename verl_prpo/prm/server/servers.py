@@ -96,9 +96,9 @@ class ServerPool:
                 raise fault
         if faults:
             down = any(isinstance(f, ServerFault) and (f.passing or f.kind is PrmFailure.TIMEOUT) for f in found)
-            mend = ". Start them, or correct reward.prm.server.urls" if down else ""
+            remedy = ". Start them, or correct reward.prm.server.urls" if down else ""
             raise PrmError(
-                f"{len(faults)} of the PRM's {len(self.servers)} servers cannot be used: {'; '.join(faults)}{mend}"
+                f"{len(faults)} of the PRM's {len(self.servers)} servers cannot be used: {'; '.join(faults)}{remedy}"
             )
         models = [model for model in found if isinstance(model, ServedModel)]
         if len({model.name for model in models}) > 1:
