@@ -20,7 +20,7 @@ from verl_prpo.evaluation.prompts import Job
 from verl_prpo.evaluation.sampling import Sampling
 
 FATAL = b"Error in _run_prompt"
-"""What verl logs of a response that it could not generate or score. Its validation then waits for it for ever."""
+"""What verl logs of a response that it could not generate or score. Its validation goes on without it."""
 
 MANAGER_KEY = "reward.reward_manager.name"
 FUNCTION_KEY = "reward.custom_reward_function.path"
