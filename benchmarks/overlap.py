@@ -94,7 +94,7 @@ def train(folder: Path, schedule: str, url: str, given: argparse.Namespace) -> l
         f"reward.prm.model_path={folder / 'prm'}",
         "reward.prm.custom_family.path=null",
         "reward.prm.custom_family.name=null",
-        f"+reward.prm.server_urls=[{url}]",
+        f"+reward.prm.server.urls=[{url}]",
         f"+reward.prm.schedule={schedule}",
         "+reward.prm.cache_size=0",
         "+algorithm.prpo.segmenter=uniform",

@@ -47,7 +47,8 @@ from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.prm.replicas.start import start_replicas, stop_replicas
 from verl_prpo.prm.results import PrmRequest
 from verl_prpo.settings.prpo import prm_config, tokens_per_forward
-from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.step.scored_batch import Rollouts
+from verl_prpo.text.decoding import segment_texts
 from verl_prpo.trainer import process_pass
 from verl_prpo.trainer.reward_manager import wire
 
@@ -118,17 +119,19 @@ class Memory:
                     continue
 
 
-def manager_pass(response_ids: list[list[int]], workers: list[Any], timeout: float) -> Scores:
+def manager_pass(response_ids: list[list[int]], workers: list[Any], timeout: float) -> list[list[float]]:
     """Score a batch as the trainer does."""
     width = max(map(len, response_ids))
     mask = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids in response_ids])
     keys = [f"response_0_{i}" for i in range(len(response_ids))]
-    rows = process_pass.Rows(keys, [True] * len(keys), [QUESTION] * len(keys), response_ids, mask, None)
+    rows = Rollouts(
+        keys, list(range(len(keys))), len(keys), [QUESTION] * len(keys), response_ids, mask, None, [False] * len(keys)
+    )
     starts = uniform_segments(mask, NUM_SEGMENTS)
     scored = process_pass.collect(process_pass.launch(rows, starts, workers), timeout)
     if scored.failure_summary():
         raise RuntimeError(scored.failure_summary())
-    return [list(result.scores) for result in scored.results]  # type: ignore[union-attr,arg-type]
+    return [list(result.scores) for result in scored.scores]  # type: ignore[union-attr,arg-type]
 
 
 async def bare_server(url: str, model: str, dialogues: list[Encoded], per_request: int, concurrency: int) -> Scores:
@@ -247,9 +250,9 @@ def server(work: Work, num_workers: int, rounds: int) -> bool:
     model = str(work.folder / "prm")
     step = json.dumps({"tok_pooling_type": "STEP", "step_tag_id": work.family.separator_id})
     with sized_prm.served(work.folder / "prm", work.folder / "server.log", "--pooler-config", step) as url:
-        section = work.section(server_urls=[url])
+        section = work.section(server={"urls": [url]})
         settings = prm_config({"prm": section})
-        per_request, concurrency = settings.server_prompts_per_request, settings.server_concurrency
+        per_request, concurrency = settings.server.prompts_per_request, settings.server.concurrency
         # Decoded token by token, from which the server reads the same ids.
         texts = [work.family.dialogue.tokenizer.decode(dialogue.input_ids) for dialogue in work.dialogues]
         ways: dict[str, Callable[[], Scores]] = {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Serves a process reward model with vLLM, a server on each of some GPUs, until it is stopped: for reward.prm.engine=server.
+# Serves a process reward model with vLLM, a server on each of some GPUs, until it is stopped: for ++reward.prm.engine=server.
 #
 #   bash examples/run_prm_servers.sh                                    # Qwen2.5-Math-PRM-7B on GPUs 4 to 7, ports 8001 to 8004
 #   GPUS=0,1 HOST=0.0.0.0 VLLM_API_KEY=... bash examples/run_prm_servers.sh    # on a machine of its own, with a key
@@ -59,7 +59,7 @@ for i in "${!PIDS[@]}"; do
         sleep 2
     done
 done
-echo "++reward.prm.server_urls='[$(IFS=,; echo "${URLS[*]}")]'"
+echo "++reward.prm.server.urls='[$(IFS=,; echo "${URLS[*]}")]'"
 
 ended=0
 wait -n || ended=$?

@@ -51,6 +51,12 @@ TRAINER_ARGS=(
     trainer.experiment_name="${ALGO}_megatron_qwen2.5_math_7b"
 )
 
+METHOD_ARGS=(++algorithm.prpo.credit="$ALGO")
+case $ALGO in
+    grpo) METHOD_ARGS=(algorithm.adv_estimator=grpo '~algorithm.prpo' '~reward.prm') ;;
+    pure) METHOD_ARGS+=(++reward.math_verifier.wrong=0.0) ;;    # PURE's outcome rewards are 1 and 0
+esac
+
 PRM_ARGS=()
 if [ "$ALGO" != grpo ]; then
     PRM_ARGS=(
@@ -62,7 +68,8 @@ fi
 RECIPES=$(verl-prpo recipe --path)
 python -m verl.trainer.main_ppo \
     --config-dir "$RECIPES" \
-    --config-name prpo_megatron_qwen2.5_math_7b method="$ALGO" \
+    --config-name prpo_megatron_qwen2.5_math_7b \
+    "${METHOD_ARGS[@]}" \
     "${DATA_ARGS[@]}" \
     "${ACTOR_ARGS[@]}" \
     "${TRAINER_ARGS[@]}" \

@@ -47,6 +47,12 @@ TRAINER_ARGS=(
     trainer.experiment_name="${ALGO}_qwen3_4b"
 )
 
+METHOD_ARGS=(++algorithm.prpo.credit="$ALGO")
+case $ALGO in
+    grpo) METHOD_ARGS=(algorithm.adv_estimator=grpo '~algorithm.prpo' '~reward.prm') ;;
+    pure) METHOD_ARGS+=(++reward.math_verifier.wrong=0.0) ;;    # PURE's outcome rewards are 1 and 0
+esac
+
 PRM_ARGS=()
 if [ "$ALGO" != grpo ]; then
     PRM_ARGS=(
@@ -58,7 +64,8 @@ fi
 RECIPES=$(verl-prpo recipe --path)
 python -m verl.trainer.main_ppo \
     --config-dir "$RECIPES" \
-    --config-name prpo_qwen3_4b method="$ALGO" \
+    --config-name prpo_qwen3_4b \
+    "${METHOD_ARGS[@]}" \
     "${DATA_ARGS[@]}" \
     "${ACTOR_ARGS[@]}" \
     "${TRAINER_ARGS[@]}" \

@@ -2,6 +2,7 @@
 # The whole test suite on a CPU, from nothing: environment, style, types, tests. Arguments go to pytest.
 #
 #   bash tests/run.sh                       # everything, about 40 minutes on 2 cores
+#   bash tests/run.sh --fast                # the method, settings and PRM texts alone, two minutes, without mypy
 #   bash tests/run.sh -m "not e2e"          # without the runs of main_ppo, about 15 minutes
 #   bash tests/run.sh -n 0 -s FILE          # one file in this process, with what it prints
 #
@@ -14,5 +15,5 @@ export RAY_USAGE_STATS_ENABLED=0 HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 
 ruff check .
 ruff format --check .
-mypy
+case " $* " in *" --fast "*) ;; *) mypy ;; esac
 exec python -m pytest -n 2 --dist loadfile "$@"

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from verl_prpo.method.advantage import all_equal_groups, prpo_advantage
+from verl_prpo.method.advantage import prpo_advantage
+from verl_prpo.method.groups import all_equal_groups
 from verl_prpo.method.segmentation import entropy_segments, random_segments, uniform_segments
 
 MAX_ANCHORS, MIN_GAP, NUM_SEGMENTS = 5, 6, 6

@@ -12,7 +12,7 @@ import verl_prpo
 HERE = Path(__file__).resolve().parent
 ASSETS = ("policy.py", "decoding.py", "prms.py", "vocabulary.py", "assets.py", "tasks/__init__.py")
 TRAINING = ("trainer.py", "credit.py")
-PACKAGE = ("advantage.py", "segmentation.py")
+PACKAGE = ("method/advantage.py", "method/groups.py", "method/segmentation.py")
 TOY = ("task.py", "slips.py")
 
 

@@ -25,7 +25,7 @@ from study.vocabulary import EOS, Vocabulary, padded
 from torch import Tensor
 from transformers import Qwen2ForCausalLM
 
-from verl_prpo.method.advantage import all_equal_groups
+from verl_prpo.method.groups import all_equal_groups
 from verl_prpo.method.segmentation import segment_bounds
 
 HELD_OUT, HELD_OUT_SEED = 256, 987_654

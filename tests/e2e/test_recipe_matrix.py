@@ -200,7 +200,7 @@ def own_server(served_prm: Path, tmp_path: Path) -> Iterator[list[str]]:
         "VLLM_NO_USAGE_STATS": "1",
     }
     with running(["bash", str(ROOT / "examples/run_prm_servers.sh"), *options], knobs, tmp_path / "script.log") as said:
-        yield [f"reward.prm.model_path={served_prm}", said("++reward.prm.server_urls=").replace("'", "")]
+        yield [f"reward.prm.model_path={served_prm}", said("++reward.prm.server.urls=").replace("'", "")]
 
 
 @contextlib.contextmanager

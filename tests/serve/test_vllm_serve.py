@@ -19,7 +19,7 @@ from verl_prpo.prm.replicas.client import PrmClient
 from verl_prpo.prm.replicas.start import lookup_replicas, start_replicas, stop_replicas
 from verl_prpo.prm.results import PrmFailure, PrmRequest
 from verl_prpo.prm.server.engine import open_served_engine
-from verl_prpo.settings.prpo import PrmConfig
+from verl_prpo.settings.prpo import PrmConfig, PrmServers
 
 pytestmark = pytest.mark.e2e
 
@@ -71,16 +71,20 @@ def configs(tmp_path_factory):
         pooling=(prm, ["--pooler-config", f'{{"step_tag_id": {separator}}}', "--served-model-name", "prm"]),
         completions=(judge, ["--max-logprobs", "409"]),
     ) as servers:
-        settings = PrmConfig(timeout=120, server_prompts_per_request=3, cache_size=0, prompt_logprobs=409)
+        settings = PrmConfig(timeout=120, cache_size=0)
         yield {
-            "pooling": dataclasses.replace(settings, model_path=str(prm), server_urls=[servers["pooling"].url]),
+            "pooling": dataclasses.replace(settings, model_path=str(prm), server=asking(servers["pooling"].url)),
             "completions": dataclasses.replace(
                 settings,
                 model_path=str(judge),
                 family="zero_shot_judge",
-                server_urls=[servers["completions"].url],
+                server=asking(servers["completions"].url),
             ),
         }
+
+
+def asking(url, prompt_logprobs=409):
+    return PrmServers(urls=[url], prompts_per_request=3, prompt_logprobs=prompt_logprobs)
 
 
 def in_process_scores(config, requests, context=CONTEXT):
@@ -91,7 +95,7 @@ def in_process_scores(config, requests, context=CONTEXT):
 
 def served_scores(config, requests):
     async def main():
-        engine = await open_served_engine(config, config.server_urls)
+        engine = await open_served_engine(config, config.server.urls)
         results = await engine.score(requests)
         await engine.close()
         return engine, results
@@ -118,9 +122,8 @@ def test_scores_are_those_of_the_same_weights_in_process(configs, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("overlong", ["neutral", "truncate"])
-def test_a_dialogue_as_long_as_the_server_takes_is_scored_and_a_longer_one_cut(configs, kind, overlong):
-    config = dataclasses.replace(configs[kind], overlong=overlong)
+def test_a_dialogue_as_long_as_the_server_takes_is_scored_and_a_longer_one_cut(configs, kind):
+    config = configs[kind]
     requests = [PrmRequest(QUESTION, ["We add. "] * count) for count in (5, 30, 400)]
     engine, results = served_scores(config, requests)
     assert engine.family.max_context == CONTEXT - (2 if kind == "completions" else 0)
@@ -145,17 +148,17 @@ def test_scores_come_through_the_actor_and_the_client(configs, kind):
         stop_replicas()
     finally:
         ray.shutdown()
-    assert (described.engine, described.servers) == ("server", tuple(config.server_urls))
+    assert (described.engine, described.servers) == ("server", tuple(config.server.urls))
     require_equal(results, in_process_scores(config, REQUESTS))
 
 
 def test_a_server_of_another_kind_of_model_is_refused_at_start(configs):
-    judge_at_prm = dataclasses.replace(configs["completions"], server_urls=configs["pooling"].server_urls)
+    judge_at_prm = dataclasses.replace(configs["completions"], server=configs["pooling"].server)
     with pytest.raises(PrmError, match=r"is up, but does not score as the family zero_shot_judge.*HTTP 4"):
         served_scores(judge_at_prm, REQUESTS)
 
 
 def test_more_log_probabilities_than_the_server_gives_are_refused_at_start(configs):
-    config = dataclasses.replace(configs["completions"], prompt_logprobs=410)
+    config = dataclasses.replace(configs["completions"], server=asking(*configs["completions"].server.urls, 410))
     with pytest.raises(PrmError, match=r"HTTP 400: .*410"):
         served_scores(config, REQUESTS)

@@ -7,6 +7,7 @@ this one does when told. Run as a program it is a process that can be killed::
 """
 
 import asyncio
+import dataclasses
 import json
 import random
 import sys
@@ -15,8 +16,11 @@ import time
 import zlib
 from array import array
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
+
+from verl_prpo.settings.prm import PrmConfig
 
 Script = Callable[[int, list[list[int]]], str]
 """From the number of the request (from 0) and its token ids to what the server does, see `FaultServer`."""
@@ -166,6 +170,11 @@ def share(part: float, act: str, seed: int = 0) -> Script:
     """A script that does `act` in a random share of the requests."""
     random_numbers = random.Random(seed)
     return lambda number, ids: act if random_numbers.random() < part else "ok"
+
+
+def asking(config: PrmConfig, **changed: Any) -> PrmConfig:
+    """The same `reward.prm` with some keys of its section `server` changed."""
+    return dataclasses.replace(config, server=dataclasses.replace(config.server, **changed))
 
 
 def main(port: int, separator_id: int, delay: float) -> None:

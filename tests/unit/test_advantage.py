@@ -11,7 +11,8 @@ import reference
 import torch
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
-from verl_prpo.method.advantage import CREDITS, all_equal_groups, prpo_advantage
+from verl_prpo.method.advantage import CREDITS, prpo_advantage
+from verl_prpo.method.groups import all_equal_groups
 
 NAN = float("nan")
 

@@ -115,12 +115,12 @@ CASES = {
     ),
     "anti_correlation": (
         lambda t: {"prpo/process_outcome_corr": -0.3 + 0.02 * (-1) ** t},
-        r"correlate by -0\.30.*verl-prpo calibrate.*reward\.prm\.family",
+        r"correlate by -0\.30.*reward\.prm\.family.*verl-prpo calibrate",
     ),
     "sign_flips": (lambda t: {"prpo/sign_flip": 0.45}, r"45% of the tokens.*algorithm\.prpo\.outcome_weight"),
     "all_equal_groups": (
         lambda t: {"prpo/group/all_equal": 0.9},
-        r"90% of the groups.*algorithm\.prpo\.skip_all_equal_groups",
+        r"90% of the groups.*\+\+algorithm\.prpo\.skip_all_equal_groups=True",
     ),
     "truncated_responses": (
         lambda t: {"prpo/truncated": 0.3},
@@ -128,7 +128,7 @@ CASES = {
     ),
     "single_segments": (
         lambda t: {"prpo/segments/max": 1.0},
-        r"one segment \(of 40 tokens\).*algorithm\.prpo\.min_gap=10",
+        r"one segment \(of 40 tokens on average\).*algorithm\.prpo\.min_gap=10",
     ),
     "min_gap_segments": (
         lambda t: {"prpo/segments/at_min_gap": 0.95},
@@ -145,14 +145,26 @@ class TestEachAlarm:
         change, line = CASES[name]
         ((step, found, said),) = heard(changed(WINDOW, change))
         assert (step, found) == (WINDOW, name)
-        assert re.search(line, said) and said.endswith("See docs/metrics.md. Not said again before step 40.")
+        assert re.search(line, said) and said.endswith(
+            "See docs/metrics.md. This alarm is not repeated before step 40."
+        )
         assert "\n" not in said
 
     @pytest.mark.parametrize(
         ("name", "metric", "least", "line"),
         [
-            ("length_collapse", "response_length/mean", 0.49, r"have \d+ tokens on average, 199 in the first window"),
-            ("entropy_collapse", "actor/entropy", 0.24, r"entropy is 0\.0\d+ nats on average, 0\.3\d* in the first"),
+            (
+                "length_collapse",
+                "response_length/mean",
+                0.49,
+                r"have \d+ tokens on average, and had 199 in the first window",
+            ),
+            (
+                "entropy_collapse",
+                "actor/entropy",
+                0.24,
+                r"entropy is 0\.0\d+ nats on average, and was 0\.3\d* in the first",
+            ),
         ],
     )
     def test_a_collapse_is_told_against_the_first_window(self, name, metric, least, line):
@@ -198,7 +210,7 @@ class TestHalfWeight:
         metrics = changed(3 * WINDOW, lambda step: {"critic/score/max": 0.0} if step < 3 else {})
         said = [(step, line) for step, name, line in heard(metrics, outcome_weight=1.0) if name == "half_weight"]
         assert [step for step, _ in said] == [3]
-        assert "Set algorithm.prpo.outcome_weight=2.0" in said[0][1]
+        assert "Set ++algorithm.prpo.outcome_weight=2.0." in said[0][1]
 
     def test_it_sounds_for_as_long_as_it_holds(self):
         alarms = Alarms(PrpoConfig(alarm_window=8, outcome_weight=1.0))

@@ -213,11 +213,20 @@ class TestInput:
 
     def test_a_grpo_dump_has_its_turns_whatever_its_template_prefills(self, tmp_path: Path) -> None:
         question = {"role": "user", "content": "What?"}
-        ends = ["", "<think>\n", "<think>\n\n</think>\n\n"]
+        ends = ["", "<think>\n", "<think>\n\n</think>\n\n", "<think>\nOkay, let me"]
         rows = [{"input": f"user\nWhat?\nassistant\n{end}", "output": "a\n\nb", "score": 1.0} for end in ends]
         found = read_responses(jsonl(tmp_path / "1.jsonl", rows))
-        assert [list(response.messages) for response in found] == [[question]] * 3
-        assert [response.thinking for response in found] == [False, True, False]
+        assert [list(response.messages) for response in found] == [[question]] * 4
+        assert [response.thinking for response in found] == [False, True, False, True]
+        assert found.notes == []
+
+    def test_a_question_that_mentions_a_tag_does_not_begin_the_response_in_a_thought(self, tmp_path: Path) -> None:
+        prompts = ["user\nWhat is <think> for?\nassistant\n", "[INST] What is <think> for? [/INST]"]
+        rows = [{"input": prompt, "output": "a\n\nb", "score": 1.0} for prompt in prompts]
+        rows += [{"prompt": [{"role": "user", "content": "What is <think> for?"}], "response": "a"}]
+        rows += [{"prompt": [*rows[-1]["prompt"], {"role": "assistant", "content": "<think>\nOkay"}], "response": "a"}]
+        found = read_responses(jsonl(tmp_path / "1.jsonl", rows))
+        assert [response.thinking for response in found] == [False, False, False, True]
         assert found.notes == []
 
     def test_a_prompt_whose_turns_are_uncertain_is_pointed_out_with_the_remedy(self, tmp_path: Path) -> None:
@@ -264,7 +273,7 @@ class TestInput:
         found = read_responses(jsonl(tmp_path / "in.jsonl", rows))
         assert [response.segments for response in found] == [["a\n\n", "b\ufffd"], ["a"]]
         assert found.notes == [
-            "3 of 5 responses are empty, or white space and tags alone, and are left out",
+            "3 of 5 responses hold no words (nothing but white space, tags or Markdown) and are left out",
             "1 responses were cut off within a character (U+FFFD at the end); their last step is unfinished",
         ]
         rows = [dumped(("a", 0.2), score=1.0), {**dumped(("b", 0.3), score=1.0), "prpo": None}]
@@ -272,12 +281,15 @@ class TestInput:
         assert "1 responses have no record" in note
 
     def test_segments_without_words_are_no_steps(self, tmp_path: Path) -> None:
-        segments = ["<think>\n", "a\n\n", "</think>\n\n", "b"]
-        labels = [None, 0, None, 1]
+        segments = ["<think>\n", "a\n\n", "---\n\n", "</think>\n\n", "b"]
+        labels = [None, 0, 1, None, 1]
         rows = [{"segments": segments, "step_labels": labels}, {"response": "".join(segments)}]
         labelled, plain = read_responses(jsonl(tmp_path / "in.jsonl", [{"prompt": "?", **one} for one in rows]))
-        assert labelled.segments == ["<think>\na\n\n</think>\n\n", "b"] == plain.segments
+        assert labelled.segments == ["<think>\na\n\n---\n\n</think>\n\n", "b"] == plain.segments
         assert labelled.step_labels == [False, True]
+        parted = {"prompt": "?", "segments": ["<th", "ink>", "a", "b"], "step_labels": [1, 1, 0, 1]}
+        (response,) = read_responses(jsonl(tmp_path / "parted.jsonl", [parted]))
+        assert (len(response.segments), len(response.step_labels)) == (2, 2)
         recorded = [dumped(("a", 0.2), ("\n\n", 0.97), ("b", 0.4), score=1.0)]
         (response,) = read_responses(jsonl(tmp_path / "1.jsonl", recorded))
         assert (response.segments, response.recorded) == (["a\n\n", "b"], [0.2, 0.4])
@@ -325,7 +337,7 @@ class TestInput:
             ('{"messages": "hi", "response": "a"}', "messages must be a list of"),
             ('{"messages": [], "response": "a"}', "messages must be a list of"),
             ('{"messages": [{"role": "user"}], "response": "a"}', "messages must be a list of"),
-            ('{"prompt": "?", "response": ""}', "no response with text"),
+            ('{"prompt": "?", "response": ""}', "no response with words"),
         ],
     )
     def test_what_cannot_be_read_is_named(self, tmp_path: Path, line: str, reason: str) -> None:
@@ -382,7 +394,49 @@ class TestCommand:
         assert calibrate(source, "--histogram", "scores.png")["histogram"] == "scores.png"
         assert Path("scores.png").read_bytes().startswith(b"\x89PNG")
 
-    def test_without_matplotlib_the_rest_is_there_and_what_gives_it_is_said(
+    @pytest.mark.parametrize(
+        ("file", "said"),
+        [
+            ("/proc/x.png", "/proc/x.png: nothing can be written in /proc"),
+            ("/dev/null/x.png", "/dev/null is a file"),
+            ("scores.docx", "no kind of picture that matplotlib writes; name a file such as scores.png"),
+            (".", "no kind of picture"),
+        ],
+    )
+    def test_a_histogram_that_cannot_be_written_ends_it_before_any_scoring(
+        self, file: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        source = jsonl(tmp_path / "1.jsonl", repeated([dumped(("a", 0.2), score=1.0)]))
+        assert main(["calibrate", str(source), "--recorded", "--histogram", file]) == 2
+        printed = capsys.readouterr()
+        assert (said in printed.err, printed.out) == (True, ""), printed.err
+        assert [path.name for path in tmp_path.iterdir()] == ["1.jsonl"]
+
+    def test_a_histogram_gets_its_folder(self, calibrate: Any, tmp_path: Path) -> None:
+        source = jsonl(tmp_path / "in.jsonl", repeated([row(RIGHT, outcome=1), row(WRONG, outcome=0)]))
+        assert calibrate(source, "--histogram", str(tmp_path / "new" / "scores.png"))["histogram"]
+        assert (tmp_path / "new" / "scores.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_a_probe_draws_no_histogram(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        source = jsonl(tmp_path / "in.jsonl", repeated([row(RIGHT)]))
+        assert main(["calibrate", str(source), "--probe", "--histogram", "a.png", "--prm", "x"]) == 2
+        assert "--probe draws none" in capsys.readouterr().err
+
+    def test_a_delimiter_that_lost_its_backslash_is_hinted_at(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        recorded = repeated([dumped(("a", 0.2), ("b", 0.3), score=1.0)])
+        source = jsonl(tmp_path / "1.jsonl", recorded)
+        main(["calibrate", str(source), "--recorded", "--delimiter", r"\therefore", "--json"])
+        printed = capsys.readouterr()
+        hint = r"If the LaTeX command \therefore is meant, write \\therefore with two backslashes"
+        assert hint in printed.err
+        assert any(hint in note for note in json.loads(printed.out)["notes"])
+        main(["calibrate", str(source), "--recorded", "--delimiter", r"\\therefore", "--delimiter", r"\nStep"])
+        assert "LaTeX" not in capsys.readouterr().err
+
+    def test_without_matplotlib_what_gives_it_is_said(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         source = jsonl(tmp_path / "1.jsonl", repeated([dumped(("a", 0.2), score=1.0)]))
@@ -394,10 +448,8 @@ class TestCommand:
             return real(name, *rest)
 
         monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-        assert main(["calibrate", str(source), "--recorded", "--json", "--histogram", str(tmp_path / "a.png")]) == 4
-        printed = capsys.readouterr()
-        assert json.loads(printed.out)["histogram"] is None
-        assert "pip install matplotlib" in printed.err
+        assert main(["calibrate", str(source), "--recorded", "--json", "--histogram", str(tmp_path / "a.png")]) == 2
+        assert "pip install matplotlib" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("arguments", "status", "reason"),
@@ -405,7 +457,7 @@ class TestCommand:
             ([], 2, "which PRM?"),
             (["--prm", "/no/such/folder"], 1, "no such folder"),
             (["reward.prm.on_eror=raise", "--prm", "x"], 2, "did you mean reward.prm.on_error?"),
-            (["--recorded"], 1, "no response has a `prpo` record"),
+            (["--recorded"], 2, "no response has a `prpo` record"),
             (["--limit", "0"], 2, "--limit 0"),
         ],
     )

@@ -3,6 +3,7 @@
 """`verl-prpo doctor` on set-ups that would train and on ones that would not."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import tiny_causal_prms
 import tiny_models
 import torch
+from eight_gpus import GRPO
 from fault_server import FaultServer, rows
 from omegaconf import DictConfig
 from transformers import Qwen2Config
@@ -24,11 +26,13 @@ from transformers import Qwen2Config
 from verl_prpo.cli.main import main
 from verl_prpo.console.check_table import CheckTable
 from verl_prpo.console.findings import CheckFailed, Finding, Report, State, within
-from verl_prpo.doctor import installation, key_checks, run_checks
+from verl_prpo.doctor import installation, key_checks, run_checks, wiring
+from verl_prpo.doctor.source_checks import scorer
 from verl_prpo.doctor.worked_example import BUILT_IN, WorkedExample, read_example
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.settings.training_config import TrainingArguments, compose
+from verl_prpo.trainer.checks.batch_sizes import MICRO, MINI, READ_MICRO, TENSOR
 
 ROOT = Path(__file__).parents[2]
 LAPTOP = ["--config-dir", str(ROOT / "recipes"), "--config-name", "prpo_laptop"]
@@ -97,8 +101,8 @@ class TestASetUpThatTrains:
         assert (found.status, found.ok, found.failed) == (0, True, [])
         assert set(found.checks) == {
             "plugin", "verl", "vllm", "transformers", "torch", "ray", "configuration", "keys", "names", "settings",
-            "wiring", "platform", "sizes", "hub", "GPUs", "problems", "policy", "folders", "texts", "PRM files",
-            "PRM family", "PRM weights", "reading", "overlong", "scores",
+            "wiring", "platform", "sizes", "hub", "GPUs", "problems", "scorer", "policy", "folders", "texts",
+            "PRM files", "PRM family", "PRM weights", "reading", "overlong", "scores",
         }  # fmt: skip
         assert found["plugin"]["details"]["trainer_modes"] == ["colocate_async", "separate_async", "sync"]
         wired = found["wiring"]["details"]
@@ -161,11 +165,11 @@ class TestASetUpThatTrains:
 
     def test_responses_that_would_not_fit_are_foretold(self, doctor: Any, tmp_path: Path) -> None:
         prm = arithmetic_prm.overrides(tmp_path / "prm")
-        found = doctor(*prm, "data.max_response_length=3000", "++reward.prm.overlong=truncate")["overlong"]
+        found = doctor(*prm, "data.max_response_length=3000", "++reward.prm.overlong=raise")["overlong"]
 
         assert found["state"] == "warning"
         assert found["details"]["worst_case"] > found["details"]["max_context"] == arithmetic_prm.CONTEXT
-        assert "reward.prm.overlong=truncate: segments past the context get the last score" in found["found"]
+        assert "reward.prm.overlong=raise: such a response is a failure" in found["found"]
 
         limit = int(found["advice"].split("data.max_response_length to ")[1].split()[0])
         assert doctor(*prm, f"data.max_response_length={limit}")["overlong"]["state"] == "ok"
@@ -173,7 +177,7 @@ class TestASetUpThatTrains:
 
     def test_servers_are_asked_for_their_context_and_scores(self, doctor: Any, qwen_prm: Path) -> None:
         with FaultServer(SEPARATOR_ID, max_model_len=1000) as first, FaultServer(SEPARATOR_ID) as second:
-            urls = f"++reward.prm.server_urls=[{first.url},{second.url}/v1]"
+            urls = f"++reward.prm.server.urls=[{first.url},{second.url}/v1]"
             found = doctor(f"reward.prm.model_path={qwen_prm}", *DETECTED, urls)
             assert first.requests and second.requests
 
@@ -197,7 +201,7 @@ class TestASetUpThatTrains:
             assert "in process only" in found["PRM family"]["found"]
         else:
             with FaultServer(SEPARATOR_ID) as server:
-                found = doctor(*prm, f"++reward.prm.server_urls=[{server.url}]")
+                found = doctor(*prm, f"++reward.prm.server.urls=[{server.url}]")
             assert (found.status, found.failed) == (1, ["PRM servers"])
             assert "reward.prm.engine=in_process" in found["PRM servers"]["found"]
 
@@ -295,7 +299,7 @@ class TestASetUpThatDoesNot:
     def test_a_server_that_is_not_up(self, doctor: Any, qwen_prm: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        found = doctor(f"reward.prm.model_path={qwen_prm}", *DETECTED, f"++reward.prm.server_urls=[{url}]")
+        found = doctor(f"reward.prm.model_path={qwen_prm}", *DETECTED, f"++reward.prm.server.urls=[{url}]")
         assert (found.status, found.failed) == (1, ["PRM servers"])
         assert url in found["PRM servers"]["found"]
         assert found["wiring"]["details"]["engine"].startswith("server")
@@ -306,13 +310,13 @@ class TestASetUpThatDoesNot:
         monkeypatch.setattr("verl_prpo.prm.server.servers.CHECK_TIMEOUT", 0.5)
         prm = [f"reward.prm.model_path={qwen_prm}", *DETECTED]
         with FaultServer(SEPARATOR_ID, health=0) as silent:
-            found = doctor(*prm, f"++reward.prm.server_urls=[{silent.url}]")
+            found = doctor(*prm, f"++reward.prm.server.urls=[{silent.url}]")
         assert (found.status, found.failed) == (1, ["PRM servers"])
         assert silent.url in found["PRM servers"]["found"]
 
         with FaultServer(SEPARATOR_ID, lambda number, ids: "hang") as idle:
-            waits = ["++reward.prm.server_request_timeout=0.5", "++reward.prm.server_retries=0"]
-            found = doctor(*prm, *waits, f"++reward.prm.server_urls=[{idle.url}]")
+            waits = ["++reward.prm.server.request_timeout=0.5", "++reward.prm.server.retries=0"]
+            found = doctor(*prm, *waits, f"++reward.prm.server.urls=[{idle.url}]")
         assert (found.status, found.failed) == (1, ["PRM servers"])
         assert "timeout" in found["PRM servers"]["found"]
 
@@ -378,6 +382,65 @@ class TestProblems:
             run_checks.problems(_composed("prpo_laptop", *problems, "data.train_max_samples=2"))
 
 
+class TestScorer:
+    """verl's own scorer goes by the column `data_source`."""
+
+    def test_a_source_that_it_does_not_know_fails_with_what_gives_another_scorer(self, tmp_path: Path) -> None:
+        train = _sources(tmp_path / "train.parquet", "openai/gsm8k", "own/problems", None)
+        val = _sources(tmp_path / "val.parquet", "gsm8k")
+        files = [f"data.train_files={train}", f"data.val_files={val}"]
+        with pytest.raises(CheckFailed, match=r"data_source None, 'own/problems'\n.*data_source 'gsm8k'") as failed:
+            scorer(_grpo(*files))
+        assert "set reward.reward_manager.name=math_verifier" in failed.value.advice
+        assert "if 'gsm8k' is 'openai/gsm8k'" in failed.value.advice
+        with pytest.raises(CheckFailed, match="own/problems"):  # dapo asks the same scorer, and so does PRPO
+            scorer(_grpo(*files, "reward.reward_manager.name=dapo", "algorithm.adv_estimator=prpo"))
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            ["reward.reward_manager.name=math_verifier"],
+            ["reward.custom_reward_function.path=/my/reward.py"],
+            ["reward.reward_manager.source=importlib", "reward.reward_manager.module.path=/my/manager.py"],
+            ["reward.reward_model.enable=True"],
+            ["data.custom_cls.path=/my/dataset.py"],
+        ],
+    )
+    def test_it_is_not_asked_where_another_scores(self, settings: list[str], tmp_path: Path) -> None:
+        files = [f"data.{split}_files={_sources(tmp_path / f'{split}.parquet', 'own')}" for split in ("train", "val")]
+        found = scorer(_grpo(*files, *settings))
+        assert found.state is State.SKIPPED
+        assert settings[0].partition("=")[0] in found.found
+
+    def test_sources_that_it_knows_pass(self, tmp_path: Path) -> None:
+        train = _sources(tmp_path / "train.parquet", "openai/gsm8k", "apps", "aime2024", "math_dapo")
+        val = tmp_path / "val.jsonl"
+        val.write_text('{"data_source": "lighteval/MATH"}\n')
+        found = scorer(_grpo(f"data.train_files={train}", f"data.val_files={val}"))
+        assert (found.state, found.details["sources"][str(val)]) == (State.OK, ["lighteval/MATH"])
+
+    @pytest.mark.parametrize(
+        ("content", "said"), [('[{"data_source": "own"}]', "'own'"), ('{"prompt": 1}', "no column")]
+    )
+    def test_json_and_missing_columns(self, content: str, said: str, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text(content)
+        with pytest.raises(CheckFailed, match=said):
+            scorer(_grpo(f"data.train_files={tmp_path / 'a.json'}", f"data.val_files={tmp_path / 'none.parquet'}"))
+
+    def test_files_that_are_missing_are_left_to_the_row_on_problems(self, tmp_path: Path) -> None:
+        files = [f"data.{split}_files={tmp_path / split}.parquet" for split in ("train", "val")]
+        assert scorer(_grpo(*files)).state is State.SKIPPED
+
+
+def _sources(path: Path, *names: str | None) -> Path:
+    pyarrow.parquet.write_table(pyarrow.table({"data_source": list(names)}), path)
+    return path
+
+
+def _grpo(*overrides: str) -> DictConfig:
+    return compose(TrainingArguments(overrides))
+
+
 class TestPolicy:
     @pytest.mark.parametrize("path", ["/no/such/folder", "./no_such_folder", "~/no_such_folder", "no/such/folder"])
     def test_a_folder_that_is_not_there_fails(self, path: str) -> None:
@@ -412,8 +475,8 @@ class TestSizes:
         gpus = ["trainer.nnodes=3", "trainer.n_gpus_per_node=4"]
         with pytest.raises(CheckFailed, match=r"1024 responses .* does not divide over 12 data-parallel") as failed:
             run_checks.sizes(_composed(self.RECIPE, *gpus))
-        advised = int(failed.value.advice.rpartition(" ")[2])
-        sizes = [f"data.train_batch_size={advised}", f"actor_rollout_ref.actor.ppo_mini_batch_size={advised}"]
+        assert failed.value.advice == f"set data.train_batch_size=126 {MINI}=126"
+        sizes = failed.value.advice.removeprefix("set ").split(" ")
         assert run_checks.sizes(_composed(self.RECIPE, *gpus, *sizes)).state is State.OK
 
     def test_sequence_parallel_processes_share_a_response(self) -> None:
@@ -434,7 +497,35 @@ class TestSizes:
         found = run_checks.sizes(_composed(self.RECIPE, "data.train_batch_size=64"))
         assert found.state is State.WARNING
         assert "padding" in found.found
-        assert "ppo_mini_batch_size to 64" in found.advice
+        assert found.advice == f"set {MINI}=64, or data.train_batch_size=128"
+
+    def test_the_sizes_advised_divide_together(self) -> None:
+        """A batch of 250 and a micro-batch of 4: a divisor of 250 alone would leave 125 x 8 / 4 responses to divide."""
+        asked = [*GRPO, "trainer.n_gpus_per_node=4", "actor_rollout_ref.rollout.n=8"]
+        asked += ["data.train_batch_size=250", f"{MINI}=64", f"{MICRO}=4", f"{READ_MICRO}=32"]
+        found = run_checks.sizes(compose(TrainingArguments(asked)))
+        assert found.state is State.WARNING
+        ways = found.advice.removeprefix("set ").split(", or ")
+        assert ways == ["data.train_batch_size=192", f"{MINI}=50 {READ_MICRO}=25"]
+        for way in ways:
+            advised = run_checks.sizes(compose(TrainingArguments([*asked, *way.split(" ")])))
+            assert (advised.state, advised.advice) == (State.OK, "")
+
+    @pytest.mark.parametrize(
+        ("gpus", "first"),
+        [
+            (6, ["data.train_batch_size=1008", f"{MINI}=252"]),
+            (3, [f"{TENSOR}=1", "data.train_batch_size=1020", f"{MINI}=255"]),
+        ],
+    )
+    def test_a_number_of_gpus_that_verl_refuses_gets_sizes_that_it_takes(self, gpus: int, first: list[str]) -> None:
+        asked = [*GRPO, f"trainer.n_gpus_per_node={gpus}"]
+        with pytest.raises(CheckFailed, match="real_train_batch_size") as failed:
+            wiring.settings(compose(TrainingArguments(asked)))
+        advised = failed.value.advice.removeprefix("set ").split(" ")
+        assert advised[: len(first)] == first
+        config = compose(TrainingArguments([*asked, *advised]))
+        assert (wiring.settings(config).state, run_checks.sizes(config).state) == (State.OK, State.OK)
 
     def test_separate_async_takes_whole_mini_batches(self) -> None:
         with pytest.raises(CheckFailed, match="separate_async") as failed:
@@ -533,6 +624,26 @@ class TestVersions:
 
 
 class TestCommandLine:
+    def test_a_dump_that_is_not_there_is_an_error_whatever_cuts(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for estimator in ("grpo", "prpo"):
+            words = [f"algorithm.adv_estimator={estimator}", "--dump", str(tmp_path / "none")]
+            assert main(["doctor", *LAPTOP, *words]) == 2
+            assert f"--dump {tmp_path}/none: no such folder or file" in capsys.readouterr().err
+
+    def test_warnings_of_verl_on_accelerators_are_kept_out(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if name != "VERL_PLATFORM"}
+        code = "import verl.plugin.platform as p; p.get_platform()"
+        verl = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        if "No supported accelerator" not in verl.stderr:
+            pytest.skip("an accelerator is here, so verl has nothing to warn of")
+        recipe = [sys.executable, "-m", "verl_prpo", "recipe", "prpo_laptop", "trainer.total_epochs=2"]
+        shown = subprocess.run(recipe, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert (shown.returncode, shown.stderr) == (0, "")
+
     def test_arguments_that_cannot_be_read_have_exit_status_2(self, capsys: pytest.CaptureFixture[str]) -> None:
         for words in (["no-such-command"], ["doctor", "--no-such-option"]):
             with pytest.raises(SystemExit) as stopped:
@@ -582,7 +693,7 @@ class TestReport:
         monkeypatch.setenv("COLUMNS", columns)
         table = CheckTable()
         report = Report(table)
-        name = "reward.prm.server_prompts_per_request"
+        name = "reward.prm.server.prompts_per_request"
         report.run("a check", lambda: Finding("found", State.WARNING, f"lower {name}"))
         table.close(report)
 

@@ -82,6 +82,15 @@ def test_where_nothing_was_cut_the_scores_are_no_steps() -> None:
     assert (said.verdict, said.prior) == (Verdict.DOUBT, False)
 
 
+def test_equal_scores_of_whole_responses_are_in_doubt_with_the_reason() -> None:
+    equal = replace(SOUND, std=0.0, prior_std=0.0, mean=0.5, area_of_mean=Estimate(0.5, 0.5, 0.5))
+    assert fitness(equal).verdict is Verdict.NOT
+    said = fitness(equal, "nothing was cut: each of the 200 responses is a single segment")
+    assert (said.verdict, said.prior) == (Verdict.DOUBT, False)
+    assert "all scores are 0.5, of whole responses: what the PRM says of steps was not asked" in said.reasons
+    assert any(reason.startswith("nothing was cut") for reason in said.reasons)
+
+
 def test_the_least_numbers_are_said() -> None:
     assert too_few(20, 5) is None
     assert "19 responses to 5 prompts decide nothing" in (too_few(19, 5) or "")

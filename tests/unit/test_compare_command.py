@@ -115,6 +115,17 @@ class TestTheTable:
         for name in ("compare.png", "compare.html"):
             assert f"written: {arms / 'out' / name}" in text
 
+    def test_without_a_folder_nothing_is_written_and_what_writes_is_said(
+        self, arms: Path, capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        assert main(["compare", f"GRPO={arms}/grpo_seed*", f"PRPO={arms}/prpo_seed*"]) == 0
+        text = capsys.readouterr().out
+        assert printed_row(text, "held-out accuracy, sums mean@1", "PRPO")[0] == "0.5243"
+        assert "with -o DIR" in text and "written:" not in text
+        assert list((tmp_path / "here").iterdir()) == []
+
     def test_a_metric_that_an_arm_lacks_is_a_dash_with_its_reason(self, arms: Path, capsys: Any) -> None:
         assert main(["compare", f"GRPO={arms}/grpo_seed1", f"PRPO={arms}/prpo_seed1", "-o", str(arms / "out")]) == 0
         text = capsys.readouterr().out
@@ -167,7 +178,7 @@ class TestTheTable:
         assert main(["compare", f"run={file}", "-o", str(file.parent / "out")]) == 0
         text = capsys.readouterr().out
         assert "run was resumed: 2 steps" in text
-        assert "1 entries of metrics.jsonl are cut or broken" in text
+        assert "1 lines of metrics.jsonl are cut or broken" in text
 
 
 class TestMistakes:
@@ -180,7 +191,9 @@ class TestMistakes:
             (["a={}/prpo_seed1", "b={}/prpo_seed1"], "hold the same run"),
             (["GRPO={}/grpo_seed1", "grpo={}/grpo_seed2"], "differ in case only"),
             (["GRPO={}/grpo_seed1", "--baseline", "GROP"], "did you mean GRPO"),
-            (["GRPO={}/grpo_seed1", "--metric", "actor/entropi"], "near are actor/entropy"),
+            (["GRPO={}/grpo_seed1", "--metric", "actor/entropi"], r"did you mean actor/entropy\?"),
+            (["GRPO={}/grpo_seed1", "--metric", "accc"], r"did you mean val-core/sums/acc/mean@1\?"),
+            (["GRPO={}/grpo_seed1", "--metric", "zzz"], "they log actor/entropy, critic/score/mean, "),
             (["{}/empty"], "no log with steps"),
         ],
     )

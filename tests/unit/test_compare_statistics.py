@@ -17,19 +17,10 @@ from verl_prpo.viewer.compare.curves import (
     difference,
     final_value,
     mean_height,
-    t_quantile,
 )
 from verl_prpo.viewer.compare.runs import RunLog, Series
 
 ANY = Metric("any", ("any",))
-
-
-class TestQuantiles:
-    @pytest.mark.parametrize(
-        ("freedom", "value"), [(1, 12.7062), (2, 4.30265), (4, 2.77645), (9, 2.26216), (30, 2.04227), (120, 1.97993)]
-    )
-    def test_they_are_those_of_the_tables(self, freedom: int, value: float) -> None:
-        assert t_quantile(freedom) == pytest.approx(value, abs=1e-5)
 
 
 class TestBands:
@@ -83,7 +74,7 @@ class TestNumbersOfARun:
 
     def test_the_exposed_share_of_the_prm_is_its_two_times_over_the_step(self) -> None:
         share = next(metric for metric in TRAINING_METRICS if metric.unit == "%")
-        run = RunLog(path=None, kind="file")  # type: ignore[arg-type]
+        run = RunLog(path=None)  # type: ignore[arg-type]
         run.series = {"timing_s/step": {1: 10.0, 2: 4.0}, "timing_s/prm_submit": {1: 1.0, 2: 1.0}}
         assert share.read(run) == {1: 0.1, 2: 0.25}
         run.series["timing_s/prm_wait"] = {1: 1.0}  # a step may have but one of them
@@ -103,13 +94,19 @@ class TestDifferences:
 
     def test_welch_where_seeds_do_not_pair(self) -> None:
         found = difference([1.0, 2.0, 3.0], [4.0, 8.0], paired=False)
-        # Variances of the means 1/3 and 8/2, so 13/3; freedom (13/3)^2 / ((1/3)^2 / 2 + 4^2 / 1) = 1.16956.
-        freedom = (13 / 3) ** 2 / ((1 / 3) ** 2 / 2 + 16)
+        # Variances of the means 1/3 and 8/2, so 13/3; freedom (13/3)^2 / ((1/3)^2 / 2 + 4^2 / 1) = 1.16955, for which
+        # Student's t has the quantile 9.0828 at 0.975.
         assert found.method == WELCH
         assert found.value == 4.0
         assert found.interval is not None
-        assert found.interval[1] - 4.0 == pytest.approx(t_quantile(freedom) * math.sqrt(13 / 3))
-        assert 9.0 < t_quantile(freedom) < 12.7
+        assert found.interval[1] - 4.0 == pytest.approx(9.08278 * math.sqrt(13 / 3), rel=1e-4)
+
+    def test_an_arm_whose_seeds_are_equal_still_has_an_interval(self, recwarn: pytest.WarningsRecorder) -> None:
+        found = difference([1.0, 2.0, 3.0], [4.0, 4.0], paired=False)
+        width = 4.30265 / math.sqrt(3)  # of the baseline alone: two degrees of freedom
+        assert found.interval == pytest.approx((2 - width, 2 + width), abs=1e-4)
+        assert curve([{1: 0.25}] * 3).band == [(0.25, 0.25)]
+        assert not recwarn.list
 
     @pytest.mark.parametrize(("baseline", "arm"), [([1.0], [2.0]), ([1.0], [2.0, 3.0]), ([1.0, 2.0, 3.0], [2.0])])
     def test_an_arm_of_one_seed_gives_no_interval(self, baseline: list[float], arm: list[float]) -> None:

@@ -3,7 +3,7 @@
 """The settings: the paper's defaults, mistakes named before Ray starts, and the wiring of the reward manager."""
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import ray
@@ -12,8 +12,16 @@ from verl.experimental.reward_loop.reward_manager import DAPORewardManager, Remo
 from verl.trainer.ppo.reward import resolve_reward_manager_cls
 from verl_configs import grpo, prpo, validate
 
-from verl_prpo.method.advantage import prpo_advantage
-from verl_prpo.method.segmentation import entropy_segments
+from verl_prpo.method.advantage import (
+    CREDITS,
+    OUTCOME_NORMS,
+    PROCESS_NORMS,
+    Credit,
+    OutcomeNorm,
+    ProcessNorm,
+    prpo_advantage,
+)
+from verl_prpo.method.segmentation import ANCHOR_RULES, AnchorRule, entropy_segments
 from verl_prpo.settings.prpo import (
     ConfigError,
     PrmConfig,
@@ -25,7 +33,7 @@ from verl_prpo.settings.prpo import (
     tokens_per_forward,
     uses_prpo,
 )
-from verl_prpo.settings.typed import read_escapes
+from verl_prpo.settings.typed import read_escapes, typed_section
 from verl_prpo.trainer.checks.config_check import check_config, notices
 from verl_prpo.trainer.reward_manager import PrmRewardManager, outcome_config, wire
 
@@ -52,6 +60,12 @@ def test_defaults_agree_with_those_of_the_functions_they_reach() -> None:
         assert {getattr(defaults, name) for name in names} <= set(known)
 
 
+def test_the_choices_are_those_of_the_method() -> None:
+    for kind, names in ((Credit, CREDITS), (ProcessNorm, PROCESS_NORMS), (OutcomeNorm, OUTCOME_NORMS)):
+        assert get_args(kind) == names
+    assert get_args(AnchorRule) == ANCHOR_RULES
+
+
 def test_a_prm_needs_nothing_but_its_path() -> None:
     config = prm_config({"prm": {"model_path": "some/prm"}})
     assert config == PrmConfig(model_path="some/prm")
@@ -62,7 +76,7 @@ def test_a_prm_needs_nothing_but_its_path() -> None:
     ("section", "engine"),
     [
         ({}, "in_process"),
-        ({"server_urls": ["http://prm:8000"]}, "server"),
+        ({"server": {"urls": ["http://prm:8000"]}}, "server"),
         ({"engine": "reward_model"}, "reward_model"),
     ],
 )
@@ -105,24 +119,30 @@ ALGORITHM_MISTAKES = [
     ({"anchor_rule": "gredy"}, "did you mean greedy?"),
     ({"process_norm": "batch"}, "algorithm.prpo.process_norm=batch is not known (one of prior, group, group_mean)"),
     ({"outcome_norm": "std"}, "algorithm.prpo.outcome_norm=std is not known"),
-    ({"max_anchors": "five"}, "algorithm.prpo.max_anchors: Value 'five' of type 'str'"),
-    ({"max_anchors": 5.5}, "algorithm.prpo.max_anchors: Value '5.5' of type 'float'"),
-    ({"max_anchors": None}, "algorithm.prpo.max_anchors: Incompatible value 'None'"),
-    ({"max_anchors": -1}, "algorithm.prpo.max_anchors=-1 must be at least 0"),
-    ({"min_gap": -1}, "algorithm.prpo.min_gap=-1 must be at least 0"),
-    ({"num_segments": 0}, "algorithm.prpo.num_segments=0 must be at least 1"),
+    ({"max_anchors": "five"}, "algorithm.prpo.max_anchors=five must be a whole number of at least 0"),
+    ({"max_anchors": 5.5}, "algorithm.prpo.max_anchors=5.5 must be a whole number of at least 0"),
+    ({"max_anchors": None}, "algorithm.prpo.max_anchors=None must be a whole number of at least 0"),
+    ({"max_anchors": -1}, "algorithm.prpo.max_anchors=-1 must be a whole number of at least 0"),
+    ({"max_anchors": True}, "algorithm.prpo.max_anchors=True must be a whole number of at least 0"),
+    ({"min_gap": -1}, "algorithm.prpo.min_gap=-1 must be a whole number of at least 0"),
+    ({"num_segments": 0}, "algorithm.prpo.num_segments=0 must be a whole number of at least 1"),
     ({"prior_mean": float("nan")}, "algorithm.prpo.prior_mean=nan must be a finite number"),
     ({"prior_std": 0.0}, "algorithm.prpo.prior_std=0.0 must be a positive number"),
     ({"prior_std": float("nan")}, "algorithm.prpo.prior_std=nan must be a positive number"),
     ({"segmenter": "text", "delimiters": []}, "algorithm.prpo.delimiters=[] must name at least one text"),
     ({"segmenter": "text", "delimiters": [""]}, "algorithm.prpo.delimiters=[''] must name at least one text"),
     ({"segmenter": "tokens"}, "algorithm.prpo.delimiter_token_ids=[] must name at least one token id"),
-    ({"segmenter": "tokens", "delimiter_token_ids": [-1]}, "algorithm.prpo.delimiter_token_ids=[-1] must name"),
+    (
+        {"segmenter": "tokens", "delimiter_token_ids": [-1]},
+        "delimiter_token_ids[0]=-1 must be a whole number",
+    ),
+    ({"delimiters": "\n"}, "must be a list; write algorithm.prpo.delimiters='[\n]'"),
+    ({"delimiters": [["a"]]}, "algorithm.prpo.delimiters[0]=['a'] must be a text"),
     ({"outcome_weight": 0.0}, "algorithm.prpo.outcome_weight=0.0 must be a positive number"),
     ({"outcome_weight": float("inf")}, "algorithm.prpo.outcome_weight=inf must be a positive number"),
-    ({"skip_all_equal_groups": "maybe"}, "algorithm.prpo.skip_all_equal_groups: Value 'maybe' is not a valid bool"),
-    ({"dump_responses": -1}, "algorithm.prpo.dump_responses=-1 must be at least 0"),
-    ({"alarm_window": 7}, "algorithm.prpo.alarm_window=7 must be at least 8"),
+    ({"skip_all_equal_groups": "maybe"}, "algorithm.prpo.skip_all_equal_groups=maybe must be true or false"),
+    ({"dump_responses": -1}, "algorithm.prpo.dump_responses=-1 must be a whole number of at least 0"),
+    ({"alarm_window": 7}, "algorithm.prpo.alarm_window=7 must be 0 or a whole number of at least 8"),
     ({"credit": "${nowhere}"}, "algorithm.prpo: Interpolation key 'nowhere' not found"),
     (True, "algorithm.prpo must be a section with keys, got True"),
 ]
@@ -139,43 +159,58 @@ PRM_MISTAKES = [
     ({"custom_family": {"path": "f.py", "nam": "F"}}, "did you mean reward.prm.custom_family.name?"),
     ({"custom_family": {"path": "f.py"}}, "reward.prm.custom_family needs both path (a Python file) and name"),
     ({"custom_family": {"name": "F"}}, "reward.prm.custom_family needs both path"),
-    ({"custom_family": "f.py"}, "reward.prm.custom_family must be a section with path and name, got 'f.py'"),
+    ({"custom_family": "f.py"}, "reward.prm.custom_family must be a section with path, name, got 'f.py'"),
     ({"on_error": "ignore"}, "reward.prm.on_error=ignore is not known"),
     ({"on_error": "outcome-only"}, "did you mean outcome_only?"),
     ({"dtype": "bf16"}, "reward.prm.dtype=bf16 is not known"),
-    ({"num_replicas": 0}, "reward.prm.num_replicas=0 must be at least 1"),
-    ({"num_gpus_per_replica": -1}, "reward.prm.num_gpus_per_replica=-1.0 must be at least 0"),
-    ({"num_gpus_per_replica": 1.5}, "reward.prm.num_gpus_per_replica=1.5 must be at most 1"),
-    ({"num_gpus_per_replica": 1e-4}, "reward.prm.num_gpus_per_replica=0.0001 must be 0 or from 0.001 to 1"),
+    ({"num_replicas": 0}, "reward.prm.num_replicas=0 must be a whole number of at least 1"),
+    ({"num_gpus_per_replica": -1}, "reward.prm.num_gpus_per_replica=-1 must be 0 or a number from 0.001 to 1"),
+    (
+        {"num_gpus_per_replica": 1.5},
+        "num_gpus_per_replica=1.5 must be 0 or a number from 0.001 to 1 (a replica runs on one",
+    ),
+    ({"num_gpus_per_replica": 1e-4}, "reward.prm.num_gpus_per_replica=0.0001 must be 0 or a number from 0.001 to 1"),
     ({"num_cpus_per_replica": 1e-9}, "reward.prm.num_cpus_per_replica=1e-09 must be 0 or a finite number"),
     ({"num_cpus_per_replica": float("inf")}, "reward.prm.num_cpus_per_replica=inf must be 0 or a finite number"),
-    ({"num_cpus_per_replica": float("nan")}, "reward.prm.num_cpus_per_replica=nan must be at least 0"),
-    ({"max_tokens_per_forward": 0}, "reward.prm.max_tokens_per_forward=0 must be at least 1"),
-    ({"timeout": 0}, "reward.prm.timeout=0.0 must be a positive number"),
-    ({"timeout": "soon"}, "reward.prm.timeout: Value 'soon' of type 'str'"),
+    ({"num_cpus_per_replica": float("nan")}, "reward.prm.num_cpus_per_replica=nan must be 0 or a finite number"),
+    ({"max_tokens_per_forward": 0}, "reward.prm.max_tokens_per_forward=0 must be a whole number of at least 1"),
+    ({"timeout": 0}, "reward.prm.timeout=0 must be a positive number"),
+    ({"timeout": "soon"}, "reward.prm.timeout=soon must be a positive number"),
     ({"startup_timeout": float("inf")}, "reward.prm.startup_timeout=inf must be a positive number"),
     ({"engine": "vllm"}, "reward.prm.engine=vllm is not known (one of in_process, server, reward_model)"),
-    ({"engine": "server"}, "reward.prm.engine=server needs reward.prm.server_urls"),
+    ({"engine": "server"}, "reward.prm.engine=server needs servers; set ++reward.prm.server.urls='[http"),
     (
-        {"engine": "in_process", "server_urls": ["http://prm:8000"]},
-        "reward.prm.server_urls is not read with reward.prm.engine=in_process",
+        {"engine": "in_process", "server": {"urls": ["http://prm:8000"]}},
+        "reward.prm.server.urls is not read with reward.prm.engine=in_process",
     ),
-    ({"server_urls": ["prm:8000"]}, "prm:8000 must begin with http:// or https://"),
+    ({"server": {"urls": ["prm:8000"]}}, "prm:8000 must begin with http:// or https://"),
     (
-        {"server_urls": "http://prm:8000"},
-        "reward.prm.server_urls=http://prm:8000 must be a list; write reward.prm.server_urls='[http://prm:8000]'",
+        {"server": {"urls": "http://prm:8000"}},
+        "reward.prm.server.urls=http://prm:8000 must be a list; write reward.prm.server.urls='[http://prm:8000]'",
     ),
-    ({"server_urls": ["http://a", "http://a"]}, "names a server twice"),
-    ({"server_concurrency": 0}, "reward.prm.server_concurrency=0 must be at least 1"),
-    ({"server_prompts_per_request": 0}, "reward.prm.server_prompts_per_request=0 must be at least 1"),
-    ({"server_request_timeout": 0}, "reward.prm.server_request_timeout=0.0 must be a positive number"),
-    ({"server_retries": -1}, "reward.prm.server_retries=-1 must be at least 0"),
-    ({"prompt_logprobs": -2}, "reward.prm.prompt_logprobs=-2 must be at least -1"),
+    ({"server": {"urls": ["http://a", "http://a"]}}, "names a server twice"),
+    ({"server": {"concurrency": 0}}, "reward.prm.server.concurrency=0 must be a whole number of at least 1"),
+    ({"server": {"prompts_per_request": 0}}, "reward.prm.server.prompts_per_request=0 must be a whole number"),
+    ({"server": {"request_timeout": 0}}, "reward.prm.server.request_timeout=0 must be a positive number"),
+    ({"server": {"retries": -1}}, "reward.prm.server.retries=-1 must be a whole number of at least 0"),
+    (
+        {"server": {"prompt_logprobs": -2}},
+        "server.prompt_logprobs=-2 must be a whole number of at least 0, or -1",
+    ),
+    ({"server": {"url": ["http://a"]}}, "reward.prm.server.url is not a setting; did you mean reward.prm.server.urls?"),
+    ({"server": "http://a"}, "reward.prm.server must be a section with urls, model, api_key_env"),
+    ({"server_urls": ["http://a"]}, "reward.prm.server_urls is now reward.prm.server.urls"),
+    ({"server_request_timeout": 5}, "reward.prm.server_request_timeout is now reward.prm.server.request_timeout"),
+    ({"prompt_logprobs": 5}, "reward.prm.prompt_logprobs is now reward.prm.server.prompt_logprobs"),
     ({"schedule": "streaming"}, "reward.prm.schedule=streaming is not known; did you mean stream?"),
     ({"overlong": "cut"}, "reward.prm.overlong=cut is not known"),
-    ({"cache_size": -1}, "reward.prm.cache_size=-1 must be at least 0"),
-    ({"max_failed_fraction": 1.5}, "reward.prm.max_failed_fraction=1.5 must be from 0 to 1"),
-    ({"max_failed_fraction": float("nan")}, "reward.prm.max_failed_fraction=nan must be from 0 to 1"),
+    (
+        {"overlong": "truncate"},
+        "Set ++reward.prm.overlong=neutral (such segments get z=0), or",
+    ),
+    ({"cache_size": -1}, "reward.prm.cache_size=-1 must be a whole number of at least 0"),
+    ({"max_failed_fraction": 1.5}, "reward.prm.max_failed_fraction=1.5 must be a number from 0 to 1"),
+    ({"max_failed_fraction": float("nan")}, "reward.prm.max_failed_fraction=nan must be a number from 0 to 1"),
 ]
 
 
@@ -183,6 +218,30 @@ PRM_MISTAKES = [
 def test_a_mistake_in_reward_prm_is_named(section: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         prm_config(OmegaConf.create({"prm": section}))
+
+
+def test_a_value_of_an_earlier_version_is_explained() -> None:
+    message = "reward.prm.overlong=cut is no longer a choice; set neutral"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        typed_section(
+            "reward.prm", PrmConfig, {"overlong": "cut"}, {"overlong=cut": "is no longer a choice; set neutral"}
+        )
+
+
+def test_all_mistakes_of_a_section_are_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        prm_config({"prm": {"on_eror": "raise", "timeout": -1, "server": {"retries": "often"}}})
+    lines = str(caught.value).splitlines()
+    assert sorted(line.split(" ")[0] for line in lines) == [
+        "reward.prm.on_eror",
+        "reward.prm.server.retries=often",
+        "reward.prm.timeout=-1",
+    ]
+
+
+@pytest.mark.parametrize("section", [{"server": None}, {"custom_family": None}, {"model_path": "???"}])
+def test_an_inner_section_that_is_null_and_a_value_still_to_be_given_are_defaults(section: Any) -> None:
+    assert prm_config(OmegaConf.create({"prm": section})) == PrmConfig()
 
 
 @pytest.mark.parametrize("gpus", [0, 0.25, 1])
@@ -198,10 +257,10 @@ RUN_MISTAKES = [
     ("+reward.prm.on_eror=raise", "reward.prm.on_eror is not a setting; did you mean reward.prm.on_error?"),
     (
         "reward.prm.model_path=null",
-        "needs a process reward model: add ++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B",
+        "Set a hub name or a folder, such as ++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B",
     ),
     ("~reward.prm", "needs a process reward model"),
-    ("trainer.use_v1=False", "needs verl's v1 trainer; set trainer.use_v1=True"),
+    ("trainer.use_v1=False", "needs verl's v1 trainer. Set trainer.use_v1=True"),
     ("trainer.v1.trainer_mode=synch", "trainer.v1.trainer_mode=synch is not known; did you mean sync?"),
     ("reward.reward_model.enable=True", "makes verl bypass every reward manager"),
 ]
@@ -265,7 +324,7 @@ def test_bypass_mode_without_rollout_log_probs_leaves_no_signal_to_cut_at(segmen
 
 def test_bypass_mode_with_rollout_log_probs_cuts_at_surprisal_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     validate(prpo(BYPASS))
-    assert "responses are cut at surprisal" in capsys.readouterr().out
+    assert "Responses are cut at surprisal" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("segmenter", ["uniform", "random", "single"])
@@ -273,6 +332,23 @@ def test_bypass_mode_suits_segmenters_that_need_no_signal(segmenter: str) -> Non
     config = prpo(BYPASS, NO_LOG_PROBS, f"+algorithm.prpo.segmenter={segmenter}")
     check_config(config)
     assert notices(config) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "with_what"),
+    [
+        (grpo("reward.reward_manager.name=prm"), "algorithm.adv_estimator=grpo"),
+        (prpo("reward.reward_manager.name=prm", "+algorithm.prpo.credit=outcome"), "algorithm.prpo.credit=outcome"),
+    ],
+)
+def test_the_manager_of_process_rewards_where_nothing_asks_it_is_said(config: DictConfig, with_what: str) -> None:
+    (notice,) = notices(config)
+    assert notice.startswith(f"reward.reward_manager.name=prm with {with_what}: no PRM is started or asked")
+    assert "Set reward.reward_manager.name=naive" in notice
+
+
+def test_the_manager_of_process_rewards_named_by_hand_is_all_right_with_prpo() -> None:
+    assert notices(prpo("reward.reward_manager.name=prm")) == []
 
 
 def test_groups_of_one_are_allowed_and_said() -> None:
@@ -285,7 +361,7 @@ def test_groups_of_one_are_allowed_and_said() -> None:
 def test_pure_with_an_outcome_weight_is_said() -> None:
     config = prpo("+algorithm.prpo.credit=pure", "+algorithm.prpo.outcome_weight=2.0")
     (notice,) = notices(config)
-    assert "set ++algorithm.prpo.outcome_weight=1.0" in notice
+    assert "Set ++algorithm.prpo.outcome_weight=1.0" in notice
 
 
 def test_a_custom_family_that_is_no_file_is_named_before_ray_starts() -> None:
@@ -295,7 +371,9 @@ def test_a_custom_family_that_is_no_file_is_named_before_ray_starts() -> None:
 
 
 def test_an_outcome_manager_set_in_the_wrong_place_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"set that one instead, reward\.reward_manager\.name"):
+    with pytest.raises(
+        ConfigError, match=r"is copied from reward\.reward_manager\. Set reward\.reward_manager\.name instead"
+    ):
         check_config(prpo("+reward.prm.outcome_reward_manager.name=dapo"))
 
 
@@ -421,7 +499,7 @@ def test_escapes_are_read_wherever_a_text_is_a_setting() -> None:
 @pytest.mark.parametrize(
     "overrides, said",
     [
-        (['++algorithm.prpo.delimiters=["\\n"]'], "set ++algorithm.prpo.segmenter=text to cut by it"),
+        (['++algorithm.prpo.delimiters=["\\n"]'], "Set ++algorithm.prpo.segmenter=text to cut by it"),
         (["++algorithm.prpo.segmenter=text", "++algorithm.prpo.max_anchors=9"], "max_anchors=9 is not read"),
         (["++algorithm.prpo.segmenter=text", '++algorithm.prpo.delimiters=["\\n"]'], None),
         (["++algorithm.prpo.min_gap=20"], None),

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every command of README.md and docs/*.md is run here, or says why not.
+"""Every command of README.md, CONTRIBUTING.md and docs/*.md is run here, or says why not.
 
 The convention for whoever writes a page:
 
@@ -16,6 +16,7 @@ Whatever the reason: `verl-prpo` commands must have arguments that their parser 
 scripts must exist and name their options.
 """
 
+import ast
 import itertools
 import json
 import os
@@ -37,7 +38,10 @@ from verl_prpo.data.problem_sets import SETS, HubSplit
 from verl_prpo.trainer.checks.config_check import check_config
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 NOT_RUN = {
     "pip install": "changes the environment of this test",
@@ -51,6 +55,12 @@ NOT_RUN = {
     "bash examples/": "installs packages and trains for minutes",
     "python examples/": "trains, or shows what a training left; the example's own tests run it",
     "bash tests/run.sh": "this very suite",
+    "python -m pytest": "a part of this very suite",
+    "mkdocs build": "tests/unit/test_docs_site.py builds the site",
+    "python -m pip install": "changes the environment of this test",
+    "python -m build": "takes a minute; tests/unit/test_recipes.py builds the wheel",
+    "/tmp/clean/bin/": "needs an environment of its own",
+    "cd /tmp": "leads to one",
     "python benchmarks/": "measures for minutes",
     "verl-prpo calibrate": "needs rollouts and a PRM; tests/unit/test_cli_calibrate.py runs it",
     "verl-prpo report": "needs a rollout dump; tests/unit/test_report_page.py runs it",
@@ -152,9 +162,9 @@ def _training_arguments(words: list[str]) -> tuple[str, list[str], Path | None]:
             folder = ROOT / next(rest).replace("$(verl-prpo recipe --path)", "recipes")
         elif word == OWN_OVERRIDES:
             overrides += [*RUNNABLE, "algorithm.adv_estimator=grpo"]
-        elif "=" in word:
+        elif "=" in word or word.startswith("~"):
             overrides.append(word)
-        else:
+        elif word not in ("--cfg", "job", "--resolve"):
             raise AssertionError(f"{word} is no override")
     return name, overrides, folder
 
@@ -272,20 +282,40 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_settings_that_a_page_names_exist(page: Path) -> None:
-    from dataclasses import fields
+    from verl_prpo.settings.reference import settings
 
-    from verl_prpo.settings.outcome import MathVerifierConfig
-    from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
+    known = {setting.key for section in settings().values() for setting in section}
+    named = r"(?:algorithm\.prpo|reward\.prm|reward\.math_verifier)\.(?:(?:server|custom_family)\.)?\w+"
+    for key in re.findall(named, page.read_text(encoding="utf-8")):
+        assert key in known, f"{page.name} names {key}"
 
-    known = {
-        "algorithm.prpo": {field.name for field in fields(PrpoConfig)},
-        "reward.prm": {field.name for field in fields(PrmConfig)},
-        "reward.math_verifier": {field.name for field in fields(MathVerifierConfig)},
-    }
-    for section, key in re.findall(
-        r"(algorithm\.prpo|reward\.prm|reward\.math_verifier)\.(\w+)", page.read_text(encoding="utf-8")
-    ):
-        assert key in known[section], f"{page.name} names {section}.{key}"
+
+_ADVICE = re.compile(
+    r"\b(?:set|add|keep|use|take|give|write|or|and|such as)\s+`?"
+    r"((?:algorithm\.prpo|reward\.(?:prm|math_verifier))\.[a-z_.]+=)",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("file", [*PAGES, *sorted((ROOT / "verl_prpo").rglob("*.py"))], ids=lambda file: file.name)
+def test_advice_to_set_a_key_of_this_package_works_where_the_key_is_absent(file: Path) -> None:
+    """verl's YAML does not have these keys, and Hydra takes a new one with `++` alone."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".py":
+        text = "\n".join(_texts(text))
+    found = [match.group() for match in _ADVICE.finditer(text)]
+    assert found == []
+
+
+def _texts(source: str) -> Iterator[str]:
+    """The texts of a program, with `{}` for what is filled in."""
+    tree = ast.parse(source)
+    inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
+            yield node.value
 
 
 def test_the_versions_of_the_install_page_are_those_that_verl_names() -> None:

@@ -14,13 +14,13 @@ from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
 from verl_prpo.method.segmentation import restrict_segments, segment_bounds, uniform_segments
 from verl_prpo.settings.prpo import PrpoConfig
-from verl_prpo.step.scored_batch import Rows, ScoredBatch
+from verl_prpo.step.credit import ProcessRewards, advantages_of, without_process_rewards
+from verl_prpo.step.messages import Scores
+from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.telemetry.rollouts.read import Rollout, read_rollouts
 from verl_prpo.telemetry.rollouts.write import PendingRecord, choose
 from verl_prpo.telemetry.step_report import StepReport
-from verl_prpo.text.segment_text import segment_texts
-from verl_prpo.trainer.estimator import ProcessRewards, advantages_of, without_process_rewards
-from verl_prpo.trainer.reward_manager import ProcessResult
+from verl_prpo.text.decoding import segment_texts
 
 KEYS = ["a_0_0", "a_1_0", "b_0_0", "b_1_0", "pad_0_0"]
 TEXTS = ["First we add. \U0001f600 So 3.", "Step by step, call 4 so 4.", "Yes, long.", "", "pad"]
@@ -43,14 +43,14 @@ def starts() -> torch.Tensor:
     return found
 
 
-def results() -> list[ProcessResult | None]:
+def results() -> list[Scores | None]:
     texts = [
         segment_texts(TOKENIZER, ids, segment_bounds(row, len(ids))) for ids, row in zip(IDS, starts(), strict=True)
     ]
     return [
-        ProcessResult(texts[0], [0.75, 0.25], tokens=20, asked=10.0, answered=10.5),
-        ProcessResult(texts[1], [1.0, 0.5], tokens=20, asked=10.0, answered=12.0),
-        ProcessResult(texts[2], None, "timeout", "no answer within 2 s", asked=10.0, answered=12.0),
+        Scores(texts=texts[0], scores=[0.75, 0.25], tokens=20, asked=10.0, answered=10.5),
+        Scores(texts=texts[1], scores=[1.0, 0.5], tokens=20, asked=10.0, answered=12.0),
+        Scores(texts=texts[2], failure="timeout", detail="no answer within 2 s", asked=10.0, answered=12.0),
         None,
         None,
     ]
@@ -60,10 +60,11 @@ def report(remaining: torch.Tensor | None = None) -> StepReport:
     mask = mask_of(IDS)
     mask[1, 2:4] = 0
     mask[4] = 0
-    rows = Rows(
+    rows = Rollouts(
         keys=KEYS,
-        real=[True, True, True, True, False],
-        messages=[[{"role": "user", "content": [{"type": "text", "text": "1 + 2?"}]}]] * 4 + [[]],
+        places=list(range(len(KEYS))),
+        batch_size=len(KEYS),
+        messages=[[{"role": "user", "content": [{"type": "text", "text": "1 + 2?"}]}]] * len(KEYS),
         response_ids=IDS,
         response_mask=mask,
         signal=None,
@@ -153,8 +154,8 @@ def test_an_empty_response_has_an_empty_record(rollouts):
 
 def test_a_segment_that_the_prm_did_not_read_has_no_score():
     made = report()
-    texts = made.scored.results[0].texts
-    made.scored.results[0] = ProcessResult(texts, [0.75, None], overlong=True, cached=True)
+    texts = made.scored.scores[0].texts
+    made.scored.scores[0] = Scores(texts=texts, scores=[0.75, None], overlong=True, cached=True)
     rollout = pending(made, 0).rollout()
     assert [segment.score for segment in rollout.segments] == [0.75, None]
     assert (rollout.overlong, rollout.cached, rollout.failure) == (True, True, None)
@@ -171,7 +172,7 @@ def test_tokens_that_rollout_correction_rejected_show_as_such():
 
 
 def test_a_credit_without_a_prm_has_one_segment_without_a_score_and_no_process_advantage():
-    rows = report().scored.rows
+    rows = report().scored.rollouts
     scored = ScoredBatch(rows, uniform_segments(rows.response_mask, 1), [None] * 5, 0.0, 0.0)
     given, settings = without_process_rewards(rows.response_mask), PrpoConfig(credit="outcome", outcome_norm="mean_std")
     outcome, index = torch.tensor([1.0, -1.0, 1.0, 0.0, 0.0]), np.array(["a", "a", "b", "b", "pad"], dtype=object)
@@ -265,7 +266,7 @@ class TestThroughVerlsWriter:
 
     def test_a_record_that_cannot_be_made_names_its_response_and_how_to_do_without(self, tmp_path):
         made = report()
-        made.scored.results[0].scores.append(0.5)  # one more than there are segments
+        made.scored.scores[0].scores.append(0.5)  # one more than there are segments
         with pytest.raises(RuntimeError, match=r"response a_0_0 .* step 5: .*algorithm.prpo.dump_responses=0"):
             self.write(tmp_path, [pending(made, 0)])
 

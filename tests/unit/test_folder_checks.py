@@ -8,7 +8,7 @@ import pytest
 from verl_configs import grpo
 
 from verl_prpo.console.findings import CheckFailed, State
-from verl_prpo.doctor.folder_checks import folders, unwritable
+from verl_prpo.console.folder_checks import folders, unwritable
 from verl_prpo.settings.training_config import TrainingArguments, hydra_folder
 
 

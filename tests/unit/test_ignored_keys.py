@@ -64,6 +64,25 @@ def test_doctor_fails_where_other_rewards_would_be_trained_on() -> None:
     assert (found.state, found.details["old"]) == (State.WARNING, ["reward_model.num_workers"])
 
 
+@pytest.mark.parametrize(
+    ("override", "has", "lacks"),
+    [
+        ("reward_model.reward_manager=prime", "write reward.reward_manager.name=NAME, with a NAME of dapo, ", " prm"),
+        ("reward_model.rollout.name=hf", "write reward.reward_model.rollout.name=NAME, with a NAME of ", " hf,"),
+    ],
+)  # fmt: skip
+def test_a_name_that_this_verl_lacks_is_not_advised(override: str, has: str, lacks: str) -> None:
+    (found,) = ignored_keys(grpo(override))
+    assert f"this verl has no {override.partition('=')[2]}: {has}" in str(found)
+    assert lacks not in str(found)
+
+
+def test_a_manager_of_ones_own_is_in_no_registry() -> None:
+    own = ("reward_model.reward_manager=Mine", "reward_model.reward_loop_source=importlib")
+    found = {one.key: str(one) for one in ignored_keys(grpo(*own))}
+    assert "write reward.reward_manager.name=Mine" in found["reward_model.reward_manager"]
+
+
 def test_one_that_hydra_refuses_is_named_too() -> None:
     with pytest.raises(CheckFailed, match="launch_reward_fn_async") as failed:
         wiring.composed(TrainingArguments(("reward_model.launch_reward_fn_async=True", "reward_model.num_workers=2")))

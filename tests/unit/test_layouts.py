@@ -80,7 +80,7 @@ class TestWhatIsAskedFor:
                 {"the trainer": 8, "the PRM": 3},
             ),
             (("++reward.prm.num_gpus_per_replica=0",), {"the trainer": 8}),
-            (("++reward.prm.server_urls=[http://a:1]",), {"the trainer": 8}),
+            (("++reward.prm.server.urls=[http://a:1]",), {"the trainer": 8}),
             (APART, {"the trainer": 8, "standalone rollout": 4, "the PRM": 1}),
             (STANDALONE, {"the trainer": 8, "the reward model": 4}),
             (TEACHER, {"the trainer": 8, "the teacher": 2, "the PRM": 1}),
@@ -142,7 +142,7 @@ class TestLayouts:
                 "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=30",
                 "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=30",
             ],
-            ["++reward.prm.server_urls='[http://PRM_HOST:8000]'"],
+            ["++reward.prm.server.urls='[http://PRM_HOST:8000]'"],
         ]
 
     @pytest.mark.parametrize(
@@ -172,6 +172,15 @@ class TestLayouts:
         for layout in found:
             _passes(config, layout, nodes)
 
+    def test_a_rollout_server_on_one_node_is_offered_none_across_two(self) -> None:
+        config = _composed("trainer.nnodes=2", "actor_rollout_ref.rollout.tensor_model_parallel_size=8")
+        found = layouts(config, [8, 8])
+        assert found[1].settings == {"trainer.nnodes": 1, "reward.prm.num_replicas": 8}
+        for layout in found:
+            changed = with_settings(config, layout.settings)
+            assert changed.trainer.n_gpus_per_node == 8
+            _passes(config, layout, [8, 8])
+
     def test_a_family_that_no_server_holds_is_offered_none(self) -> None:
         config = _composed("++reward.prm.family=implicit_prm")
         assert all("reward.prm.num_replicas" in layout.settings for layout in layouts(config, [8]))
@@ -189,7 +198,7 @@ class TestLayouts:
     def test_lines_of_this_package_get_two_plusses(self) -> None:
         assert override_line("reward.prm.num_replicas", 4) == "++reward.prm.num_replicas=4"
         assert override_line("trainer.nnodes", 1) == "trainer.nnodes=1"
-        assert override_line("reward.prm.server_urls", ["a", "b"]) == "++reward.prm.server_urls='[a,b]'"
+        assert override_line("reward.prm.server.urls", ["a", "b"]) == "++reward.prm.server.urls='[a,b]'"
 
 
 class TestSizes:
@@ -205,6 +214,16 @@ class TestSizes:
                 ("trainer.nnodes=2", "trainer.n_gpus_per_node=5", "actor_rollout_ref.actor.use_dynamic_bsz=True"),
                 "rollout servers of 2 GPUs .* neither fit side by side on nodes of trainer.n_gpus_per_node=5",
                 "tensor_model_parallel_size to 1 or 5",
+            ),
+            (
+                (
+                    "trainer.nnodes=2",
+                    "trainer.n_gpus_per_node=4",
+                    "actor_rollout_ref.rollout.n_gpus_per_node=8",
+                    "actor_rollout_ref.rollout.tensor_model_parallel_size=8",
+                ),
+                "rollout.n_gpus_per_node=8 puts 8 GPUs of a rollout server .* trainer.n_gpus_per_node=4 there",
+                "leave actor_rollout_ref.rollout.n_gpus_per_node out, or set it to 4",
             ),
             (
                 ("actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=48",),

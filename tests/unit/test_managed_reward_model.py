@@ -66,9 +66,12 @@ class TestSettings:
         ("override", "message"),
         [
             ("reward.reward_model.enable=False", r"Set reward\.reward_model\.enable=True"),
-            ("reward.reward_model.model_path=null", r"needs reward\.reward_model\.model_path"),
-            ("reward.prm.model_path=another/prm", r"another/prm is not the model.*some/prm; leave the first unset"),
-            (f"{ROLLOUT}.name=sglang", r"set reward\.reward_model\.rollout\.name=vllm"),
+            (
+                "reward.reward_model.model_path=null",
+                r"needs the process reward model to launch; set reward\.reward_model\.model_path",
+            ),
+            ("reward.prm.model_path=another/prm", r"another/prm is not the model.*some/prm\. Leave the first unset"),
+            (f"{ROLLOUT}.name=sglang", r"Set reward\.reward_model\.rollout\.name=vllm"),
             (f"{ROLLOUT}.name='???'", r"rollout\.name is unset"),
             ("reward.reward_model.nnodes=0", r"reward\.reward_model\.nnodes=0 .* 0 GPUs"),
             (
@@ -190,7 +193,7 @@ class TestWiring:
             "class AtHome(ZeroShotJudge):\n    name = 'at_home'\n    serving = None\n"
         )
         custom = (f"+reward.prm.custom_family.path={family}", "+reward.prm.custom_family.name=AtHome")
-        with pytest.raises(ConfigError, match=r"family at_home\. Set reward\.prm\.engine=in_process"):
+        with pytest.raises(ConfigError, match=r"family at_home\. Set \+\+reward\.prm\.engine=in_process"):
             wire_reward_model(configuration(*custom, model=generative))
 
     def test_engine_arguments_of_the_users_stay_beside_ours(self, pooling):

@@ -16,11 +16,11 @@ import torch
 from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.results import PrmFailure
 from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, advantages_of, weighted_outcome
+from verl_prpo.step.messages import Scores
+from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.telemetry.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
 from verl_prpo.telemetry.step_report import StepReport
-from verl_prpo.trainer.estimator import OutcomeRewards, ProcessRewards, advantages_of, weighted_outcome
-from verl_prpo.trainer.process_pass import Rows, ScoredBatch
-from verl_prpo.trainer.reward_manager import ProcessResult
 
 NAMES = {
     *(f"prpo/{what}/{how}" for what in ("segments", "segment_length") for how in ("mean", "min", "max")),
@@ -47,7 +47,6 @@ class Response:
     segments: list[tuple[int, float | None]]
     tokens: int = 0
     failure: str | None = None
-    real: bool = True
     overlong: bool = False
     cached: bool = False
     parts: dict = dataclasses.field(default_factory=dict)
@@ -64,14 +63,13 @@ BATCH = [
     Response("b", 1.0, [(2, 0.0)], tokens=999, failure="overlong", overlong=True),
     Response("b", 1.0, [(2, 0.4)], tokens=10),
 ]
-PADDING = Response("pad", 0.0, [], real=False)
 
 
 def report(rows: list[Response], **settings) -> StepReport:
     width = max(1, *(sum(length for length, _ in row.segments) for row in rows))
     starts = torch.zeros(len(rows), width, dtype=torch.bool)
     mask = torch.zeros(len(rows), width, dtype=torch.long)
-    results: list[ProcessResult | None] = []
+    results: list[Scores | None] = []
     for i, row in enumerate(rows):
         at = 0
         for length, _ in row.segments:
@@ -80,12 +78,21 @@ def report(rows: list[Response], **settings) -> StepReport:
             at += length
         scores = None if row.failure else [score for _, score in row.segments]
         texts = ["x" * length for length, _ in row.segments]
-        asked = row.real and row.segments
-        result = ProcessResult(texts, scores, row.failure, "", row.tokens, row.overlong, row.cached, row.unfinished)
-        results.append(result if asked else None)
-    given = Rows(
+        result = Scores(
+            texts=texts,
+            scores=scores,
+            failure=row.failure,
+            detail="",
+            tokens=row.tokens,
+            overlong=row.overlong,
+            cached=row.cached,
+            unfinished=row.unfinished,
+        )
+        results.append(result if row.segments else None)
+    given = Rollouts(
         keys=[f"{row.uid}_{i}_0" for i, row in enumerate(rows)],
-        real=[row.real for row in rows],
+        places=list(range(len(rows))),
+        batch_size=len(rows),
         messages=[[]] * len(rows),
         response_ids=[[7] * int(n) for n in mask.sum(1)],
         response_mask=mask,
@@ -95,7 +102,7 @@ def report(rows: list[Response], **settings) -> StepReport:
     scored = ScoredBatch(given, starts, results, 0.0, 0.0)
     outcome = torch.tensor([row.outcome for row in rows])
     index = np.array([row.uid for row in rows], dtype=object)
-    verdicts = VerdictReader().read(outcome.tolist(), [row.parts for row in rows], given.real)
+    verdicts = VerdictReader().read(outcome.tolist(), [row.parts for row in rows])
     outcomes = OutcomeRewards(outcome, torch.tensor(verdicts.agree(index)), torch.tensor(given.truncated))
     rewards = ProcessRewards(scored.token_scores(), starts, scored.read_tokens(), 0.5, 0.25, outcomes)
     prpo = PrpoConfig(**settings)
@@ -159,7 +166,7 @@ class TestByHand:
         kinds = [kind.value for kind in PrmFailure]
         failed = [Response("a", 1.0, [(2, 0.5)], failure=k, overlong=k == "overlong") for k in [*kinds, kinds[1]]]
         scored = [*BATCH[:2], Response("c", 1.0, [(1, None)], overlong=True, cached=True)]
-        metrics = report([*failed, *scored, Response("c", 0.0, []), PADDING]).metrics()
+        metrics = report([*failed, *scored, Response("c", 0.0, [])]).metrics()
         named = {kind: metrics[f"prpo/prm/{kind}"] for kind in kinds}
         assert named == {**dict.fromkeys(kinds, 1), kinds[1]: 2, "overlong": 2}
         assert metrics["prpo/prm/failed"] == len(failed) == sum(named.values()) - 1  # one that was scored all the same
@@ -195,12 +202,6 @@ def test_the_names_are_these_and_no_others(found):
 
 def test_values_are_plain_numbers_as_verls_aggregator_takes_them(found):
     assert all(type(value) in (int, float) for value in found.values())
-
-
-@pytest.mark.parametrize("segments", [[], [(3, 0.9), (1, 0.1)]], ids=["empty, as verl makes them", "with tokens"])
-def test_padding_rows_count_nowhere(found, segments):
-    padding = dataclasses.replace(PADDING, outcome=5.0, segments=segments)
-    assert report([padding, *BATCH[:2], padding, *BATCH[2:], padding]).metrics() == pytest.approx(found)
 
 
 def test_the_order_of_rows_changes_nothing(found):
@@ -272,7 +273,6 @@ class TestNothingToMeasure:
         "rows",
         [
             pytest.param([dataclasses.replace(row, failure="timeout") for row in BATCH], id="nothing scored"),
-            pytest.param([PADDING, PADDING], id="padding alone"),
             pytest.param([Response("a", 1.0, []), Response("a", -1.0, [])], id="empty responses alone"),
             pytest.param(BATCH[:1], id="one response"),
             pytest.param([BATCH[0], BATCH[0]], id="one outcome"),
@@ -293,7 +293,7 @@ class TestNothingToMeasure:
     def test_each_function_takes_an_empty_batch(self):
         none, row = torch.zeros(0, 3), torch.zeros(0)
         nobody = torch.zeros(0, dtype=torch.bool)
-        assert segment_metrics(none.bool(), none.long(), nobody, 10) == {}
+        assert segment_metrics(none.bool(), none.long(), 10) == {}
         assert score_metrics([]) == {}
         assert set(prm_metrics([], 0, 0).values()) == {0}
         metrics = advantage_metrics(
@@ -309,7 +309,6 @@ class TestNothingToMeasure:
             index=np.array([], dtype=object),
             scored=nobody,
             truncated=nobody,
-            rows=nobody,
         )
         assert set(metrics.values()) == {0.0}
 
@@ -317,7 +316,7 @@ class TestNothingToMeasure:
 def test_tool_tokens_are_no_part_of_a_segments_length():
     starts = torch.tensor([[1, 0, 0, 0, 1, 0]], dtype=torch.bool)
     mask = torch.tensor([[1, 1, 0, 0, 1, 1]])
-    metrics = segment_metrics(starts, mask, torch.tensor([True]))
+    metrics = segment_metrics(starts, mask)
     assert (metrics["prpo/segment_length/min"], metrics["prpo/segment_length/max"]) == (2, 2)
 
 
@@ -326,7 +325,7 @@ class TestPage:
 
     def named_in_code(self) -> set[str]:
         """What `StepReport` gives, and what the trainer sets by itself."""
-        from verl_prpo.trainer.mixin import mixin as trainer
+        from verl_prpo.trainer import mixin as trainer
 
         by_trainer = re.findall(r'metrics\["((?:prpo/|timing_s/prm_)[^"]+)"\] =', inspect.getsource(trainer))
         assert len(by_trainer) >= 5
@@ -342,9 +341,9 @@ class TestPage:
         assert self.named_on_page() == self.named_in_code()
 
     def test_no_other_module_sets_a_metric(self):
-        package = Path(inspect.getfile(StepReport)).parent
+        package = Path(inspect.getfile(StepReport)).parent.parent
         found = [file.name for file in package.rglob("*.py") if re.search(r'metrics\[f?"prpo/', file.read_text())]
-        assert sorted(found) == ["metrics.py", "trainer.py"]
+        assert sorted(found) == ["metrics.py", "mixin.py"]
 
     def test_every_alarm_is_on_the_page_with_its_bounds(self):
         from verl_prpo.telemetry import alarms

@@ -84,10 +84,30 @@ class TestRewards:
             ("assistant\n<think>\n\n</think>\n\n", RIGHT, 1.0),  # a thought that the template closed
             ("assistant\n", f"<think>\n{RIGHT}", -1.0),
             ("assistant\n", RIGHT, 1.0),
+            ("assistant\n<think>\nOkay, let me", f" see. {RIGHT}", -1.0),  # the template begins the thought, too
+            ("assistant\n<think>\nOkay, let me", f" see. {WRONG}\n</think>\n\n{RIGHT}", 1.0),
+            ("user\nWhat is <think> in HTML?\nassistant\n", RIGHT, 1.0),
         ],
     )
     def test_an_answer_inside_a_thought_is_none_whoever_opened_it(self, tokenizer, prompt, response, reward):
         assert run(manager_of(tokenizer), rollout(tokenizer, response, prompt))["reward_score"] == reward
+
+    @pytest.mark.parametrize("tail", ["", "<think>\n", "<think>\nOkay, let me", "<think>\n\n</think>\n\n"])
+    @pytest.mark.parametrize("question", ["What is half of one?", "Why\n<think>\nand what is half of one?"])
+    @pytest.mark.parametrize("template", ["user\n{}\nassistant\n", "Q: {}\nA: "])
+    def test_a_question_that_mentions_a_tag_opens_no_thought(self, tokenizer, template, question, tail):
+        data = rollout(tokenizer, RIGHT, template.format(question) + tail)
+        data.non_tensor_batch["raw_prompt"][0] = [{"role": "user", "content": question}]
+        opened = tail and "</think>" not in tail
+        assert run(manager_of(tokenizer), data)["reward_score"] == (-1.0 if opened else 1.0)
+
+    def test_a_long_beginning_of_a_thought_and_padding_before_the_prompt_change_nothing(self, tokenizer):
+        data = rollout(tokenizer, RIGHT, "assistant\n<think>\n" + "Okay, let me see what is asked here. " * 20)
+        width = 7
+        padding = torch.full((1, width), tokenizer.pad_token_id)
+        data.batch["prompts"] = torch.cat([padding, data.batch["prompts"]], 1)
+        data.batch["attention_mask"] = torch.cat([torch.zeros_like(padding), data.batch["attention_mask"]], 1)
+        assert run(manager_of(tokenizer), data)["reward_score"] == -1.0
 
     @pytest.mark.parametrize(
         "prompt, response, reward",
@@ -195,9 +215,12 @@ class TestSettings:
             (["+reward.math_verifier.correct=yes"], "reward.math_verifier.correct"),
             (["+reward.math_verifier.correct=nan"], "reward.math_verifier.correct=nan must be a finite number"),
             (["+reward.math_verifier.correct=-1"], "correct=-1 must be more than reward.math_verifier.wrong=-1"),
-            (["+reward.math_verifier.length_penalty_threshold=0"], "length_penalty_threshold=0 must be at least 1"),
+            (
+                ["+reward.math_verifier.length_penalty_threshold=0"],
+                "length_penalty_threshold=0 must be a whole number",
+            ),
             (["+reward.math_verifier.length_penalty_threshold=1.5"], "reward.math_verifier.length_penalty_threshold"),
-            (["+reward.math_verifier.timeout=0"], "reward.math_verifier.timeout=0.0 must be a positive number"),
+            (["+reward.math_verifier.timeout=0"], "reward.math_verifier.timeout=0 must be a positive number"),
             (["+reward.math_verifier=5"], "reward.math_verifier must be a section"),
             (
                 ["reward.custom_reward_function.path=my_rewards.py"],

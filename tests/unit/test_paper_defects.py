@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Twelve defects of PRPO's published code, each ruled out by the test that is named after it."""
 
+import re
 import time
 from types import SimpleNamespace
 
@@ -19,9 +20,11 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.prm.results import PrmFailure, PrmRequest
-from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrpoConfig, prm_config
+from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrmServers, PrpoConfig, prm_config
+from verl_prpo.step.messages import TO_SCORE_NOW, Scores
+from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.trainer import process_pass
-from verl_prpo.trainer.reward_manager import PROCESS_REQUEST, PrmRewardManager, ProcessResult, wire
+from verl_prpo.trainer.reward_manager import PrmRewardManager, wire
 
 NAN = float("nan")
 QUESTION = [{"role": "user", "content": "What is 6 times 7?"}]
@@ -63,10 +66,11 @@ def finished_response(tokenizer, text: str, ground_truth: str) -> DataProto:
     return DataProto.from_dict({"prompts": prompt, "responses": ids, "attention_mask": attention_mask}, non_tensors)
 
 
-def rows_of(count: int, length: int, messages: list[dict] = QUESTION) -> process_pass.Rows:
-    return process_pass.Rows(
+def rows_of(count: int, length: int, messages: list[dict] = QUESTION) -> Rollouts:
+    return Rollouts(
         keys=[f"uid{i}_0_0" for i in range(count)],
-        real=[True] * count,
+        places=list(range(count)),
+        batch_size=count,
         messages=[messages] * count,
         response_ids=[list(range(length))] * count,
         response_mask=torch.ones(count, length, dtype=torch.long),
@@ -133,8 +137,8 @@ class TestDefect04FewerScoresThanSegmentsBecomeZero:
     def test_the_trainer_names_the_response(self):
         rows = rows_of(2, 4)
         starts = torch.tensor([[1, 0, 1, 0], [1, 1, 1, 0]], dtype=torch.bool)
-        results = [ProcessResult(["a", "b"], [0.1, 0.2]), ProcessResult(["a", "b", "c"], [0.1, 0.2])]
-        batch = process_pass.ScoredBatch(rows, starts, results, 0.0, 0.0)
+        results = [Scores(texts=["a", "b"], scores=[0.1, 0.2]), Scores(texts=["a", "b", "c"], scores=[0.1, 0.2])]
+        batch = ScoredBatch(rows, starts, results, 0.0, 0.0)
         with pytest.raises(PrmError, match=r"uid1_0_0 \(row 1\) has 3 segments but the PRM gave 2 scores"):
             batch.token_scores()
 
@@ -149,7 +153,7 @@ class TestDefect04FewerScoresThanSegmentsBecomeZero:
     def test_scores_that_are_there_reach_their_segment_and_no_other(self):
         rows = rows_of(1, 5)
         starts = torch.tensor([[1, 0, 1, 0, 1]], dtype=torch.bool)
-        batch = process_pass.ScoredBatch(rows, starts, [ProcessResult(["a", "b", "c"], [0.1, 0.2, 0.3])], 0.0, 0.0)
+        batch = ScoredBatch(rows, starts, [Scores(texts=["a", "b", "c"], scores=[0.1, 0.2, 0.3])], 0.0, 0.0)
         assert torch.equal(batch.token_scores(), torch.tensor([[0.1, 0.1, 0.2, 0.2, 0.3]]))
 
 
@@ -228,10 +232,10 @@ class TestDefect09FixedEndpointsUnboundedRetriesAndDayLongTimeouts:
                     prm_config({"prm": {key: value}})
 
     def test_no_address_comes_with_the_package_and_a_key_only_from_the_environment(self):
-        defaults = vars(PrmConfig())
+        defaults = vars(PrmConfig()) | {f"server.{name}": value for name, value in vars(PrmServers()).items()}
         assert not any(defaults[name] for name in defaults if "url" in name or "address" in name)
-        keys = [name for name in defaults if "key" in name.split("_") or "token" in name.split("_")]
-        assert keys == ["server_api_key_env"] and defaults["server_api_key_env"] is None
+        keys = [name for name in defaults if {"key", "token"} & set(re.split(r"[._]", name))]
+        assert keys == ["server.api_key_env"] and defaults["server.api_key_env"] is None
 
     def test_a_collect_that_gets_no_answer_ends_in_time_and_says_what_to_change(self, monkeypatch):
         asked = []
@@ -258,7 +262,7 @@ class TestDefect10PromptsReadBackFromDecodedTokens:
         worker = SimpleNamespace(compute_score_batch=SimpleNamespace(remote=lambda data: sent.append(data)))
         starts = torch.tensor([[1, 0, 1, 0]], dtype=torch.bool)
         process_pass.launch(rows_of(1, 4, messages), starts, [worker])
-        (request,) = sent[0].non_tensor_batch[PROCESS_REQUEST]
+        (request,) = sent[0].non_tensor_batch[TO_SCORE_NOW]
         assert request.messages == messages
         assert request.bounds == [(0, 2), (2, 4)] and request.response_ids == [0, 1, 2, 3]
 

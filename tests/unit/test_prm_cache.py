@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remembered scores: bounded, and under keys that only equal dialogues share."""
 
-import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 
@@ -12,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_prpo.prm.cache import ScoreCache, content_digest, dialogue_key
+from verl_prpo.prm.cache import ScoreCache, dialogue_key
 from verl_prpo.prm.families.base import Encoded
 
 IDS = st.lists(st.integers(0, 2**40), max_size=5)
@@ -23,10 +21,6 @@ READS = st.lists(st.integers(0, 9) | st.tuples(st.integers(0, 9), st.integers(0,
 class Span:
     begin: int
     end: int
-
-
-class Nameless:
-    """Without equality, and written with its address alone."""
 
 
 def key(number: int) -> bytes:
@@ -99,25 +93,3 @@ def test_reads_that_are_written_alike_but_differ_are_told_apart():
 def test_reads_that_cannot_be_compared_equal_nothing():
     reads = [lambda: 0]
     assert dialogue_key(Encoded([1], reads)) != dialogue_key(Encoded([1], reads))
-
-
-@pytest.mark.parametrize(
-    "content", ["\ud800", {"a": [1, None, 2.5, True, b"c"]}, [Nameless()]], ids=["text", "data", "object"]
-)
-def test_any_content_has_a_digest(content):
-    assert len(content_digest(content)) == 16
-
-
-def test_keys_are_the_same_in_every_process():
-    script = (
-        "from verl_prpo.prm.cache import content_digest, dialogue_key\n"
-        "from verl_prpo.prm.families.base import Encoded\n"
-        "print(dialogue_key(Encoded([1, 2], [1, (2, 3)])).hex())\n"
-        "print(content_digest([[{'role': 'user', 'content': '1 + 1?'}], ['a', '首']]).hex())"
-    )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True)
-    here = [
-        dialogue_key(Encoded([1, 2], [1, (2, 3)])).hex(),
-        content_digest([[{"role": "user", "content": "1 + 1?"}], ["a", "首"]]).hex(),
-    ]
-    assert run.stdout.split() == here

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The client on a real Ray: who is asked, what is asked once, and what becomes of requests whose replica dies."""
+"""The client on a real Ray: which replica is asked, and what becomes of requests whose replica dies."""
 
 import asyncio
 import time
@@ -12,85 +12,73 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import qwen_math_prm
 
-from verl_prpo.prm.cache import content_digest
 from verl_prpo.prm.replicas.client import PrmClient, call_limits
 from verl_prpo.prm.replicas.routing import Asked, Replica, plan_calls
 from verl_prpo.prm.replicas.start import start_replicas, stop_replicas
 from verl_prpo.prm.results import PrmFailure, PrmRequest
-from verl_prpo.settings.prpo import CustomFamily, PrmConfig
+from verl_prpo.settings.prpo import CustomFamily, PrmConfig, PrmServers
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 CONFIG = PrmConfig(timeout=120)
 
 
-def asked(*names) -> list[Asked]:
-    return [Asked(PrmRequest(QUESTION, [str(name)]), content_digest(name)) for name in names]
+def asked(count: int) -> list[Asked]:
+    return [Asked(PrmRequest(QUESTION, [str(i)]), asyncio.Future(loop=LOOP)) for i in range(count)]
+
+
+LOOP = asyncio.new_event_loop()  # never run: a future needs one
 
 
 def replicas(count: int) -> list[Replica]:
     return [Replica(f"prm_replica_{i}", None) for i in range(count)]
 
 
-def destinations(calls) -> dict[bytes, str]:
-    return {request.digest: replica.name for replica, chunk in calls for request in chunk}
+def shares(calls) -> Counter:
+    return Counter({replica.name: len(chunk) for replica, chunk in calls})
 
 
 class TestPlan:
-    def test_a_response_goes_to_the_same_replica_whoever_asks_and_whenever(self):
-        responses = asked(*range(60))
-        together = destinations(plan_calls(responses, replicas(3), 9, 32))
-        for response in responses:
-            alone = destinations(plan_calls([response], replicas(3), 9, 32))
-            assert alone.items() <= together.items()
-        assert set(together.values()) == {"prm_replica_0", "prm_replica_1", "prm_replica_2"}
+    def test_responses_are_shared_equally(self):
+        assert shares(plan_calls(asked(40), replicas(2), 2, 32)) == {"prm_replica_0": 20, "prm_replica_1": 20}
 
-    def test_the_death_of_a_replica_moves_its_own_responses_only(self):
-        responses = asked(*range(30))
+    def test_the_least_busy_replica_is_asked(self):
         crew = replicas(3)
-        before = {d: n for r in responses for d, n in destinations(plan_calls([r], crew, 9, 32)).items()}
-        crew[1].death = "killed"
-        after = {d: n for r in responses for d, n in destinations(plan_calls([r], crew, 9, 32)).items()}
-        assert "prm_replica_1" not in after.values()
-        assert all(after[digest] == name for digest, name in before.items() if name != "prm_replica_1")
+        crew[0].calls = crew[1].calls = 1
+        crew[0].requests, crew[1].requests = 7, 3
+        assert shares(plan_calls(asked(2), crew, 2, 32)) == {"prm_replica_2": 2}
+        assert shares(plan_calls(asked(7), crew, 2, 32)) == {"prm_replica_1": 2, "prm_replica_2": 5}
 
-    def test_the_death_of_the_one_it_belongs_to_leaves_a_response_to_another(self):
-        for response in asked(*range(10)):
-            crew = replicas(2)
-            (response.died_at,) = [r for r, _ in plan_calls([response], crew, 2, 32)]
-            ((second, _),) = plan_calls([response], crew, 2, 32)
-            assert second is not response.died_at
-            second.death = "killed"  # then better the first one than none
-            assert [replica for replica, _ in plan_calls([response], crew, 2, 32)] == [response.died_at]
+    def test_responses_that_come_one_at_a_time_take_turns(self):
+        crew = replicas(3)
+        for _ in range(6):
+            ((replica, _),) = plan_calls(asked(1), crew, 2, 32)
+            replica.sent += 1
+        assert [replica.sent for replica in crew] == [2, 2, 2]
 
-    def test_an_idle_replica_takes_what_belongs_to_a_busy_one(self):
+    def test_the_death_of_a_replica_over_a_response_leaves_it_to_another(self):
         crew = replicas(2)
-        crew[0].calls = crew[0].requests = 1
-        assert set(destinations(plan_calls(asked(*range(20)), crew, 2, 32)).values()) >= {"prm_replica_1"}
-        for response in asked(*range(20)):
-            assert destinations(plan_calls([response], crew, 2, 32)) == {response.digest: "prm_replica_1"}
-
-    def test_responses_that_all_belong_to_one_replica_are_shared(self):
-        crew = replicas(2)
-        one = [r for r in asked(*range(200)) if destinations(plan_calls([r], crew, 2, 32))[r.digest] == "prm_replica_0"]
-        counts = Counter(destinations(plan_calls(one[:40], crew, 2, 32)).values())
-        assert counts == {"prm_replica_0": 25, "prm_replica_1": 15}  # 1.25 times the mean at most
+        (response,) = asked(1)
+        response.died_at, crew[1].requests = crew[0], 9
+        assert [replica for replica, _ in plan_calls([response], crew, 2, 32)] == [crew[1]]
+        crew[1].death = "killed"  # then better the first one than none
+        assert [replica for replica, _ in plan_calls([response], crew, 2, 32)] == [crew[0]]
 
     @given(
-        names=st.lists(st.integers(), max_size=80, unique=True),
+        count=st.integers(0, 80),
         states=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.booleans()), min_size=1, max_size=4),
         max_calls=st.integers(1, 3),
         max_requests=st.integers(1, 9),
     )
     def test_every_bound_holds_and_nobody_is_left_waiting_while_a_call_is_free(
-        self, names, states, max_calls, max_requests
+        self, count, states, max_calls, max_requests
     ):
         crew = [
-            Replica(f"prm_replica_{i}", None, min(calls, max_calls), calls * requests, "dead" if dead else "")
+            Replica(f"prm_replica_{i}", None, min(calls, max_calls), calls * requests, death="dead" if dead else "")
             for i, (calls, requests, dead) in enumerate(states)
         ]
         if not any(replica.usable for replica in crew):
             crew[0].death = ""
-        responses = asked(*names)
+        responses = asked(count)
         calls = plan_calls(responses, crew, max_calls, max_requests)
         planned = [response for _, chunk in calls for response in chunk]
         assert len(planned) == len(set(planned)) and set(planned) <= set(responses)
@@ -103,10 +91,12 @@ class TestPlan:
 
 def test_a_replica_in_process_gets_few_large_calls_and_one_with_servers_as_many_as_they_take():
     assert call_limits(PrmConfig()) == (32, 2)
-    served = PrmConfig(server_urls=["http://a", "http://b"], server_concurrency=5, server_prompts_per_request=7)
+    served = PrmConfig(server=PrmServers(urls=["http://a", "http://b"], concurrency=5, prompts_per_request=7))
     requests, calls = call_limits(served)
     assert requests == 7 and calls >= 10
-    requests, calls = call_limits(PrmConfig(engine="reward_model", server_concurrency=5, server_prompts_per_request=7))
+    requests, calls = call_limits(
+        PrmConfig(engine="reward_model", server=PrmServers(concurrency=5, prompts_per_request=7))
+    )
     assert requests == 7 and calls >= 5
 
 
@@ -186,49 +176,10 @@ def kinds(results) -> Counter:
 
 
 @pytest.mark.ray
-class TestOnce:
-    def test_equal_requests_in_flight_are_asked_once(self, copies):
-        handles = copies(2)
-
-        async def main():
-            client = PrmClient(CONFIG, lambda: handles)
-            first = [asyncio.create_task(client.score(QUESTION, [text])) for text in ("wait 1.5", "a", "a", "a")]
-            await asyncio.sleep(0.5)  # the call is under way
-            late = asyncio.create_task(client.score(list(QUESTION), ("wait 1.5",)))
-            results = await asyncio.gather(*first, late)
-            return results, await client.score(QUESTION, ["a"])
-
-        results, afterwards = asyncio.run(main())
-        assert [result.scores for result in [*results, afterwards]] == [[0.5]] * 6
-        assert [result.cached for result in results] == [False, False, True, True, True]
-        assert afterwards.cached is False  # what is back is the replica's cache's to remember
-        seen = [text for requests, _ in ray.get([h.seen.remote() for h in handles], timeout=60) for text in requests]
-        assert Counter(seen) == {"wait 1.5": 1, "a": 2}
-
-    def test_equal_requests_of_several_clients_meet_at_one_replica(self, copies):
-        handles = copies(2)
-        texts = [f"response {i}" for i in range(10)]
-        for _ in range(3):
-            ask(handles, texts)
-        one, other = (set(requests) for requests, _ in ray.get([h.seen.remote() for h in handles], timeout=60))
-        assert one and other and one.isdisjoint(other)
-
-    def test_a_failure_is_shared_and_not_called_remembered(self, copies):
-        results = ask(copies(1), ["fail"] * 3)
-        assert [(r.failure, r.cached) for r in results] == [(PrmFailure.ENGINE_ERROR, False)] * 3
-        assert results[0].detail == "prm_replica_0: no scores"
-
-    def test_a_request_given_up_leaves_its_scores_to_the_equal_ones(self, copies):
-        handles = copies(1)
-
-        async def main():
-            client = PrmClient(CONFIG, lambda: handles)
-            first, second = (asyncio.create_task(client.score(QUESTION, ["wait 1"])) for _ in range(2))
-            await asyncio.sleep(0.3)
-            first.cancel()
-            return await second
-
-        assert asyncio.run(main()).scores == [0.5]
+class TestRequests:
+    def test_a_failure_names_its_replica(self, copies):
+        (result,) = ask(copies(1), ["fail"])
+        assert (result.failure, result.detail) == (PrmFailure.ENGINE_ERROR, "prm_replica_0: no scores")
 
     def test_a_request_that_nobody_waits_for_is_not_sent(self, copies):
         handles = copies(1)
@@ -257,7 +208,7 @@ class TestCalls:
         assert sum(calls) == 100 and max(calls) <= 32 and len(calls) <= 5
 
     def test_a_served_engine_has_as_many_calls_at_once_as_its_servers_take(self, copies):
-        config = PrmConfig(server_urls=["http://a"], server_concurrency=3, server_prompts_per_request=2, timeout=60)
+        config = PrmConfig(server=PrmServers(urls=["http://a"], concurrency=3, prompts_per_request=2), timeout=60)
         handles = copies(1)
         assert kinds(ask(handles, map(str, range(12)), config)) == {None: 12}
         assert ray.get(handles[0].seen.remote(), timeout=60)[1] == [2] * 6

@@ -16,8 +16,17 @@ from tiny_head_prms import skywork_prm, token_classification_prm
 from tiny_models import instruct_model, qwen_math_prm
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from verl_prpo.prm.families import BUILT_IN, ENTRY_POINTS, family_names, register_built_in_families, resolve_family
-from verl_prpo.prm.families.base import FAMILIES, PrmError, PrmFamily, checked_family, detect_family
+from verl_prpo.prm.families import (
+    BUILT_IN,
+    ENTRY_POINTS,
+    FAMILIES,
+    checked_family,
+    detect_family,
+    family_names,
+    register_built_in_families,
+    resolve_family,
+)
+from verl_prpo.prm.families.base import PrmError, PrmFamily
 from verl_prpo.prm.families.judge import ZeroShotJudge
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
@@ -133,7 +142,7 @@ def test_an_option_that_a_custom_family_needs_is_asked_for(tmp_path):
 def test_a_family_that_no_server_can_hold_says_so_whatever_its_options(tmp_path):
     (tmp_path / "mine.py").write_text(CUSTOM)
     family = resolve_family(PrmConfig(custom_family=CustomFamily(str(tmp_path / "mine.py"), "Constant")))
-    with pytest.raises(PrmError, match=r"constant cannot be read from a server; unset reward\.prm\.server_urls"):
+    with pytest.raises(PrmError, match=r"constant cannot be read from a server; unset reward\.prm\.server\.urls"):
         family.open("x", trust_remote_code=False, weight=2.0)
 
 

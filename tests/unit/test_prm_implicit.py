@@ -12,7 +12,8 @@ from tiny_causal_prms import LLAMA3_TEMPLATE, implicit_pair, math_shepherd, rlhf
 from tiny_models import SEPARATOR, qwen_math_prm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from verl_prpo.prm.families.base import PrmError, checked_family
+from verl_prpo.prm.families import checked_family
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.implicit import ImplicitPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.prm.results import PrmRequest
@@ -260,5 +261,5 @@ class TestRefused:
             load(paths)
 
     def test_a_server(self, pair):
-        with pytest.raises(PrmError, match=r"implicit_prm compares two models.*unset reward\.prm\.server_urls"):
+        with pytest.raises(PrmError, match=r"implicit_prm compares two models.*unset reward\.prm\.server\.urls"):
             ImplicitPrm.open(str(pair[0]), reference_model_path=str(pair[1]), beta=0.1)

@@ -148,6 +148,11 @@ class TestThoughts:
             (DEEPSEEK_R1.replace("<think>\\n", "<think>"), {"close_thought": True}, EMPTY),
             (DEEPSEEK_R1.replace("<think>\\n", "<think>\\n\\n"), {"close_thought": True}, EMPTY),
             (DEEPSEEK_R1.replace("<think>\\n", "<think> "), {"close_thought": True}, "<think> </think>\n\n"),
+            (
+                DEEPSEEK_R1.replace("<think>\\n", "<think>\\nOkay"),
+                {"close_thought": True},
+                "<think>\nOkay\n\n</think>\n\n",
+            ),
         ],
     )
     def test_are_over_or_never_begun_where_the_first_step_stands(self, tmp_path, template, options, before):
@@ -172,6 +177,7 @@ class TestThoughts:
             (HYBRID, {"enable_thinking": True}, rf"set {KEY}\.chat_template_kwargs\.enable_thinking=false"),
             (HYBRID.replace("enable_thinking", "thinking"), {}, rf"set {KEY}\.chat_template_kwargs\.thinking=false"),
             (DEEPSEEK_R1, {}, rf"set {KEY}\.close_thought=true"),
+            (DEEPSEEK_R1.replace("<think>\\n", "<think>\\nOkay, let me"), {}, rf"set {KEY}\.close_thought=true"),
             (DEEPSEEK_R1 + "{% if enable_thinking %}{% endif %}", {}, rf"set {KEY}\.close_thought=true"),
         ],
     )

@@ -123,7 +123,7 @@ def test_a_server_that_does_not_name_the_labels_gives_no_scores(prm):
     encoded = prm.encode(QUESTION, STEPS)
     output = served_output(prm.model, prm.served_ids(encoded), 1)
     assert not {*output[encoded.reads[0] + 1]} & {*prm.label_ids}
-    with pytest.raises(ValueError, match=r"names no log-probability.*reward\.prm\.prompt_logprobs"):
+    with pytest.raises(ValueError, match=r"names no log-probability.*reward\.prm\.server\.prompt_logprobs"):
         prm.served_scores(encoded, output)
 
 

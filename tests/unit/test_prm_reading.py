@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tiny_models import qwen_math_prm
 
 from verl_prpo.prm.cache import ScoreCache
-from verl_prpo.prm.encoding.batch import Reading, read, take
+from verl_prpo.prm.encoding.batch import encode_batch
+from verl_prpo.prm.encoding.response import EncodedResponse, encode_response
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
@@ -21,7 +22,7 @@ from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]  # 6 letters
 SEGMENT_END = 0
-WORDS = st.text("abc首😀", min_size=0, max_size=7)
+WORDS = st.text("abc首𝒜", min_size=0, max_size=7)
 
 
 class Letters(PrmFamily):
@@ -72,24 +73,13 @@ class TestTooLong:
         assert (cut.tokens, cut.overlong) == (13, True)
         assert cut.failure is None and cut.scores == [*whole.scores[:2], None]
 
-    def test_truncate_fills_the_context_and_gives_the_last_score_to_what_follows(self):
-        cut = scored(["abc", "de", "fghij", "k"], context=16, overlong="truncate")
-        first, second, part = scored(["abc", "de", "fg"]).scores  # 16 tokens
-        assert cut.scores == [first, second, part, part]
-        assert (cut.tokens, cut.overlong, cut.failure) == (16, True, None)
-
-    def test_truncate_without_room_for_a_part_gives_the_score_before_it(self):
-        cut = scored(["abc", "de", "fghij", "k"], context=14, overlong="truncate")
-        first, second = scored(["abc", "de"]).scores
-        assert cut.scores == [first, second, second, second]
-
     def test_raise_is_a_failure_with_numbers_and_settings(self):
         cut = scored(["abc", "de", "fg"], context=15, overlong="raise")
         assert (cut.scores, cut.failure, cut.tokens, cut.overlong) == (None, PrmFailure.OVERLONG, 16, True)
-        for word in ("16 tokens", "at most 15", "data.max_response_length", "reward.prm.overlong=neutral"):
+        for word in ("16 tokens", "at most 15", "data.max_response_length", "++reward.prm.overlong=neutral"):
             assert word in cut.detail
 
-    @pytest.mark.parametrize("overlong", ["neutral", "truncate", "raise"])
+    @pytest.mark.parametrize("overlong", ["neutral", "raise"])
     def test_a_dialogue_of_exactly_the_context_is_not_too_long(self, overlong):
         result = scored(["abc", "de", "fg"], context=16, overlong=overlong)
         assert result.overlong is False and result.scores == scored(["abc", "de", "fg"]).scores
@@ -98,23 +88,16 @@ class TestTooLong:
         unread = scored(["a" * 90, "b"], context=50)
         assert unread == PrmResult([None, None], tokens=99, overlong=True)
 
-    def test_a_first_segment_that_does_not_fit_is_read_in_part(self):
-        (part,) = scored(["a" * 43]).scores  # with 6 + 1 more tokens
-        assert scored(["a" * 90, "b"], context=50, overlong="truncate").scores == [part, part]
-
     @pytest.mark.parametrize("context", [1, 6, 7])
     def test_a_prompt_that_leaves_no_room_for_a_letter(self, context):
         assert scored(["abc", "de"], context).scores == [None, None]
-        for overlong in ("truncate", "raise"):
-            assert scored(["abc", "de"], context, overlong).failure is PrmFailure.OVERLONG
+        assert scored(["abc", "de"], context, "raise").failure is PrmFailure.OVERLONG
 
     def test_segments_without_text_follow_their_neighbours(self):
         first, second = scored(["abc", "de"]).scores
         segments = ["", "abc", "", "de", "", "fg", ""]
         neutral = scored(segments, context=15)
-        truncated = scored(segments, context=14, overlong="truncate")
         assert neutral.scores == [first, first, first, second, second, None, None]
-        assert truncated.scores == [first, first, first, second, second, second, second]
 
     @settings(max_examples=300, deadline=None)
     @given(segments=st.lists(WORDS, max_size=8), context=st.integers(1, 60))
@@ -131,21 +114,6 @@ class TestTooLong:
             alone = result.scores[fits : fits + 1] * fits  # and these take the score of the text after them
         assert result.scores == [*alone, *[None] * (len(segments) - fits)]
 
-    @settings(max_examples=300, deadline=None)
-    @given(segments=st.lists(WORDS.filter(bool), min_size=1, max_size=8), context=st.integers(8, 60))
-    def test_truncate_reads_until_the_context_is_full(self, segments, context):
-        result = scored(segments, context, "truncate")
-        if not result.overlong:
-            assert result.scores == scored(segments).scores
-            return
-        assert context - 1 <= result.tokens <= context  # a segment's first letter needs room for its end too
-        read_whole = sum(6 + sum(len(s) + 1 for s in segments[: n + 1]) <= context for n in range(len(segments)))
-        room = context - 6 - sum(len(s) + 1 for s in segments[:read_whole]) - 1
-        shown = [*segments[:read_whole], *([segments[read_whole][:room]] if room > 0 else [])]
-        expected = scored(shown).scores
-        assert result.scores == expected + expected[-1:] * (len(segments) - len(shown))
-
-    @pytest.mark.parametrize("overlong", ["neutral", "truncate"])
     @pytest.mark.parametrize(
         "segments",
         [
@@ -158,9 +126,11 @@ class TestTooLong:
         ],
         ids=["even", "one", "tiny", "large", "large first", "large last"],
     )
-    def test_finding_what_fits_takes_few_tokenisations(self, overlong, segments):
+    def test_finding_what_fits_takes_few_tokenisations(self, segments):
         family = Letters(4096)
-        assert isinstance(read(family, PrmRequest(QUESTION, segments), overlong), Reading | PrmResult)
+        assert isinstance(
+            encode_response(family, PrmRequest(QUESTION, segments), "neutral"), EncodedResponse | PrmResult
+        )
         assert len(family.encoded) <= 30
         assert sum(family.encoded) <= 8 * family.encoded[0]
 
@@ -177,27 +147,25 @@ class TestTooLong:
         assert result.scores == [*scored(["abc"]).scores, None, None]
 
 
-@pytest.mark.parametrize("overlong", ["neutral", "truncate"])
-def test_a_real_model_gives_the_scores_of_the_same_prefix_alone(tmp_path, overlong):
+def test_a_real_model_gives_the_scores_of_the_same_prefix_alone(tmp_path):
     family = QwenMathPrm.load(
         str(qwen_math_prm(tmp_path, context=128)), device=torch.device("cpu"), dtype=torch.float32
     )
     segments = [f"First we add {i} and {i}. 首先" for i in range(60)]  # far more than 10 times the context
-    engine = InProcessEngine(family, 4096, overlong)
+    engine = InProcessEngine(family, 4096, "neutral")
     (cut,) = engine.score([PrmRequest(QUESTION, segments)])
     read = next(n for n in range(60, 0, -1) if len(family.encode(QUESTION, segments[:n]).input_ids) <= 128)
     (alone,) = engine.score([PrmRequest(QUESTION, segments[:read])])
     assert 0 < read < 10 and alone.overlong is False
     assert cut.scores[:read] == pytest.approx(alone.scores, abs=1e-5)
-    assert len(cut.scores) == 60 and len(set(cut.scores[read:])) == 1
-    assert (cut.scores[-1] is None) == (overlong == "neutral")
+    assert cut.scores[read:] == [None] * (60 - read)
     assert cut.tokens <= 128
 
 
 class TestReadOnce:
     def test_equal_dialogues_of_a_batch_are_to_do_once(self):
         requests = [PrmRequest(QUESTION, segments) for segments in (["ab"], ["c"], ["ab"], ["ab", ""], ["a", "b"])]
-        batch = take(Letters(100), ScoreCache(10), requests, "raise")
+        batch = encode_batch(Letters(100), ScoreCache(10), requests, "raise")
         assert len(batch.todo) == 3  # an empty segment is not shown; a cut at another place is another dialogue
         results = batch.results([[0.1], [0.2], [0.3, 0.4]])
         assert [result.scores for result in results] == [[0.1], [0.2], [0.1], [0.1, 0.1], [0.3, 0.4]]
@@ -206,16 +174,16 @@ class TestReadOnce:
     def test_what_was_scored_is_not_to_do_again(self):
         family, cache = Letters(100), ScoreCache(10)
         requests = [PrmRequest(QUESTION, ["ab"]), PrmRequest(QUESTION, ["c"])]
-        take(family, cache, requests[:1], "raise").results([[0.1]])
-        batch = take(family, cache, requests, "raise")
+        encode_batch(family, cache, requests[:1], "raise").results([[0.1]])
+        batch = encode_batch(family, cache, requests, "raise")
         assert [row.input_ids[-2] for row in batch.todo] == [ord("c")]
         old, new = batch.results([[0.2]])
         assert (old.scores, old.cached, new.scores, new.cached) == ([0.1], True, [0.2], False)
 
-    def test_a_truncated_response_is_known_by_what_is_read_of_it(self):
+    def test_a_response_too_long_is_known_by_what_is_read_of_it(self):
         family = Letters(12)
-        engine = InProcessEngine(family, 10**6, "truncate", cache_size=10)
-        long, longer = (PrmRequest(QUESTION, ["a" * n]) for n in (50, 70))
+        engine = InProcessEngine(family, 10**6, "neutral", cache_size=10)
+        long, longer = (PrmRequest(QUESTION, ["a", "b" * n]) for n in (50, 70))
         (first,), (second,) = engine.score([long]), engine.score([longer])
         assert (second.cached, second.overlong, second.scores) == (True, True, first.scores)
         assert len(family.read) == 1
@@ -228,20 +196,20 @@ class TestReadOnce:
     def test_failures_are_not_remembered(self, output):
         family, cache = Letters(100), ScoreCache(10)
         request = PrmRequest(QUESTION, ["ab"])
-        (failed,) = take(family, cache, [request], "raise").results([output])
+        (failed,) = encode_batch(family, cache, [request], "raise").results([output])
         assert failed.failure is not None and failed.cached is False and failed.tokens == 9
-        batch = take(family, cache, [request], "raise")
+        batch = encode_batch(family, cache, [request], "raise")
         assert len(batch.todo) == 1
         assert batch.results([[0.1]])[0].scores == [0.1]
 
     def test_equal_requests_share_a_failure(self):
-        batch = take(Letters(100), ScoreCache(10), [PrmRequest(QUESTION, ["ab"])] * 2, "raise")
+        batch = encode_batch(Letters(100), ScoreCache(10), [PrmRequest(QUESTION, ["ab"])] * 2, "raise")
         results = batch.results([[float("nan")]])
         assert [(result.failure, result.cached) for result in results] == [(PrmFailure.NON_FINITE, False)] * 2
 
     def test_requests_that_fail_before_they_are_read_are_not_to_do(self):
         requests = [PrmRequest(QUESTION, []), PrmRequest(QUESTION, ["a" * 99]), PrmRequest(QUESTION, ["ab"])]
-        batch = take(Letters(50), ScoreCache(10), requests, "raise")
+        batch = encode_batch(Letters(50), ScoreCache(10), requests, "raise")
         assert len(batch.todo) == 1
         failures = [result.failure for result in batch.results([[0.1]])]
         assert failures == [PrmFailure.BAD_INPUT, PrmFailure.OVERLONG, None]
@@ -293,4 +261,4 @@ class TestOddInput:
         family = Letters(100)
         monkeypatch.setattr(family, "encode", encode)
         with pytest.raises(PrmError, match="another model"):
-            take(family, ScoreCache(0), [PrmRequest(QUESTION, ["ab"])], "neutral")
+            encode_batch(family, ScoreCache(0), [PrmRequest(QUESTION, ["ab"])], "neutral")

@@ -10,17 +10,17 @@ import time
 import pytest
 import ray
 import torch
-from fault_server import FaultServer, rows
+from fault_server import FaultServer, asking, rows
 from ray.util.placement_group import placement_group_table
 from tiny_models import instruct_model, qwen_math_prm
 
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.replicas import start as replicas_module
 from verl_prpo.prm.replicas.actor import PrmReplica, compile_models
 from verl_prpo.prm.replicas.client import PrmClient
 from verl_prpo.prm.replicas.start import lookup_replicas, start_replicas, stop_replicas
-from verl_prpo.prm.replicas.start import start as replicas_module
 from verl_prpo.prm.results import PrmFailure, PrmRequest
 from verl_prpo.settings.prpo import CustomFamily, PrmConfig
 
@@ -394,13 +394,13 @@ class TestServedReplicas:
 
     @pytest.fixture
     def served(self, config):
-        yield dataclasses.replace(config, custom_family=CustomFamily(), server_retries=1)
+        yield dataclasses.replace(asking(config, retries=1), custom_family=CustomFamily())
         stop_replicas()
 
     def test_they_take_no_gpu_and_give_the_servers_scores(self, served, family):
         segment_lists = [[f"We add {i}. ", "So 2."] for i in range(60)]
         with FaultServer(family.separator_id, lambda number, ids: "slow") as server:
-            config = dataclasses.replace(served, server_urls=[server.url], num_gpus_per_replica=1)
+            config = dataclasses.replace(asking(served, urls=[server.url]), num_gpus_per_replica=1)
             replicas = start_replicas(config, "cuda")
             assert ray.available_resources()["GPU"] == 1
             described = ray.get([replica.describe.remote() for replica in replicas], timeout=30)
@@ -425,14 +425,14 @@ class TestServedReplicas:
         with FaultServer(family.separator_id) as server:
             pass
         began = time.monotonic()
-        with pytest.raises(PrmError, match=f"{server.url}/health: connection refused.*server_urls") as caught:
-            start_replicas(dataclasses.replace(served, server_urls=[server.url]), "cpu")
+        with pytest.raises(PrmError, match=f"{server.url}/health: connection refused.*prm.server.urls") as caught:
+            start_replicas(asking(served, urls=[server.url]), "cpu")
         assert time.monotonic() - began < 30
         assert str(caught.value).startswith("1 of the PRM's 1 servers cannot be used") and groups_left() == []
 
     def test_a_server_that_dies_is_a_failure_of_each_response(self, served, family):
         with FaultServer(family.separator_id) as server:
-            config = one_of(served, server_urls=[server.url])
+            config = one_of(asking(served, urls=[server.url]))
             replicas = start_replicas(config, "cpu")  # they live as long as somebody holds them
         results = score_all(config, [["So 2."], ["We add."], ["So 2."]])
         assert len(replicas) == 1
@@ -441,7 +441,7 @@ class TestServedReplicas:
     def test_a_fault_of_opening_names_the_model_and_the_family(self, served, tmp_path):
         with FaultServer(0) as server:
             path = instruct_model(tmp_path / "lm")
-            config = one_of(served, model_path=str(path), server_urls=[server.url])
+            config = one_of(asking(served, urls=[server.url]), model_path=str(path))
             with pytest.raises(PrmError, match="cannot tell how to read the PRM"):
                 start_replicas(config, "cpu")
         assert groups_left() == []

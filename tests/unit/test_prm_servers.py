@@ -18,18 +18,18 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fault_server import FaultServer, rows, share
+from fault_server import FaultServer, asking, rows, share
 from tiny_models import instruct_model, qwen_math_prm
 
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.replicas.actor import ServedPrmReplica
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
-from verl_prpo.prm.server import answers, connection, servers
+from verl_prpo.prm.server import connection, protocol, servers
 from verl_prpo.prm.server import engine as served
 from verl_prpo.prm.server.engine import ServedEngine, open_served_engine
 from verl_prpo.prm.server.servers import ServedModel, ServerPool
-from verl_prpo.settings.prpo import PrmConfig
+from verl_prpo.settings.prpo import PrmConfig, PrmServers
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 
@@ -49,9 +49,7 @@ def settings(folder):
     return PrmConfig(
         model_path=str(folder),
         timeout=60,
-        server_request_timeout=20,
-        server_prompts_per_request=4,
-        server_concurrency=4,
+        server=PrmServers(request_timeout=20, prompts_per_request=4, concurrency=4),
     )
 
 
@@ -116,23 +114,24 @@ class TestSoundServers:
         assert one.requests and two.requests
 
     def test_no_server_has_more_requests_in_flight_than_set(self, family, settings):
-        config = dataclasses.replace(settings, server_concurrency=2, server_prompts_per_request=1)
+        config = asking(settings, concurrency=2, prompts_per_request=1)
         with serving(family, 2, lambda number, ids: "slow") as both:
             results, _ = score(family, config, [server.url for server in both], requests_of(20))
         assert failures(results) == {None: 20}
         assert [server.most_in_flight for server in both] == [2, 2]
 
     def test_the_load_follows_the_work_in_flight(self, family, settings):
-        config = dataclasses.replace(settings, server_prompts_per_request=1)
+        config = asking(settings, prompts_per_request=1)
         with serving(family, script=lambda number, ids: "slow") as (slow,), serving(family) as (quick,):
             results, _ = score(family, config, [slow.url, quick.url], requests_of(60))
         assert failures(results) == {None: 60}
         assert len(quick.requests) > len(slow.requests)
 
-    def test_equal_dialogues_are_asked_once_in_a_call_and_in_calls_that_overlap(self, family, settings):
+    def test_equal_dialogues_are_asked_once_in_a_call_and_remembered_by_later_ones(self, family, settings):
         async def main(url):
             engine = engine_for(family, settings, [url])
-            together = await asyncio.gather(*(engine.score(requests_of(3) * 2) for _ in range(5)))
+            together = [await engine.score(requests_of(3) * 2)]
+            together += await asyncio.gather(*(engine.score(requests_of(3) * 2) for _ in range(5)))
             later = await engine.score(requests_of(3))
             await engine.close()
             return together, later
@@ -211,7 +210,7 @@ class TestSoundServers:
 class TestFaultsThatPass:
     @pytest.mark.parametrize("act", ["500", "429", "truncated", "html", "broken"])
     def test_a_fault_in_three_of_ten_requests_costs_no_response(self, family, settings, act):
-        config = dataclasses.replace(settings, server_retries=12)
+        config = asking(settings, retries=12)
         requests = requests_of(60)
         with serving(family, script=share(0.3, act)) as (server,):
             results, _ = score(family, config, [server.url], requests)
@@ -232,14 +231,14 @@ class TestFaultsThatPass:
     def test_one_that_does_not_pass_is_a_failure_after_as_many_tries_as_set(self, family, settings, act, kind, told):
         requests = requests_of(6)
         with serving(family, script=lambda number, ids: act) as (server,):
-            results, _ = score(family, dataclasses.replace(settings, server_retries=2), [server.url], requests)
+            results, _ = score(family, asking(settings, retries=2), [server.url], requests)
         assert failures(results) == {kind: 6}
         assert all(told in r.detail and "tried 3 times" in r.detail and server.url in r.detail for r in results)
         assert len(server.requests) == 6  # two parts, three tries each
 
     @pytest.mark.parametrize("act", ["hang", "trickle"])
     def test_no_answer_in_time_is_a_timeout(self, family, settings, act):
-        config = dataclasses.replace(settings, server_request_timeout=0.5, server_retries=1)
+        config = asking(settings, request_timeout=0.5, retries=1)
         with serving(family, script=lambda number, ids: act) as (server,):
             results, seconds = score(family, config, [server.url], requests_of(6))
         assert failures(results) == {PrmFailure.TIMEOUT: 6}
@@ -248,7 +247,7 @@ class TestFaultsThatPass:
 
     @pytest.mark.parametrize("act", ["hang", "trickle"])
     def test_a_request_that_hangs_once_is_asked_again(self, family, settings, act):
-        config = dataclasses.replace(settings, server_request_timeout=3)
+        config = asking(settings, request_timeout=3)
         requests = requests_of(6)
         with serving(family, script=lambda number, ids: act if number == 0 else "ok") as (server,):
             results, _ = score(family, config, [server.url], requests)
@@ -256,9 +255,7 @@ class TestFaultsThatPass:
         assert failures(results) == {None: 6}
 
     def test_nothing_lasts_longer_than_the_timeout_of_the_step(self, family, settings):
-        config = dataclasses.replace(
-            settings, timeout=2, server_request_timeout=100, server_retries=50, server_concurrency=1
-        )
+        config = dataclasses.replace(asking(settings, request_timeout=100, retries=50, concurrency=1), timeout=2)
         with serving(family, script=lambda number, ids: "hang") as (server,):
             results, seconds = score(family, config, [server.url], requests_of(40))
         assert failures(results) == {PrmFailure.TIMEOUT: 40}
@@ -266,7 +263,7 @@ class TestFaultsThatPass:
         assert seconds < 20
 
     def test_scores_that_came_are_kept_when_time_runs_out_for_others(self, family, settings):
-        config = dataclasses.replace(settings, timeout=2, server_request_timeout=100)
+        config = dataclasses.replace(asking(settings, request_timeout=100), timeout=2)
         requests = requests_of(12)
         with serving(family, script=lambda number, ids: "hang" if number == 1 else "ok") as (server,):
             results, seconds = score(family, config, [server.url], requests)
@@ -344,7 +341,7 @@ class TestFaultsThatPass:
 
         async def main():
             process, url = start()
-            engine = engine_for(family, dataclasses.replace(settings, server_retries=400), [url])
+            engine = engine_for(family, asking(settings, retries=400), [url])
             running = asyncio.create_task(engine.score(requests))
             try:
                 await asyncio.sleep(0.5)
@@ -375,7 +372,7 @@ class TestAnswersThatCannotBeUsed:
             ("twice", PrmFailure.WRONG_COUNT, 4),
             ("nan", PrmFailure.NON_FINITE, 1),
             ("null", PrmFailure.NON_FINITE, 1),
-            ("huge", PrmFailure.OUT_OF_RANGE, 1),
+            ("huge", PrmFailure.BAD_OUTPUT, 1),
             ("logits", PrmFailure.BAD_OUTPUT, 1),
             ("401", PrmFailure.REFUSED, 4),
         ],
@@ -403,7 +400,7 @@ class TestAnswersThatCannotBeUsed:
     def test_one_dialogue_that_the_server_refuses_costs_only_itself(self, family, settings):
         requests = requests_of(16)
         bad = family.encode(requests[6].messages, requests[6].segments).input_ids
-        config = dataclasses.replace(settings, server_prompts_per_request=16)
+        config = asking(settings, prompts_per_request=16)
         with serving(family, script=lambda number, ids: "400" if bad in ids else "ok") as (server,):
             results, _ = score(family, config, [server.url], requests)
         require_true_scores(family, requests, results)
@@ -418,18 +415,18 @@ class TestAnswers:
     def test_log_probabilities_are_numbers_by_token_id(self):
         tokens = [None, {"5": {"logprob": -0.5, "rank": 1, "decoded_token": "a"}, "7": {"logprob": -2}}]
         choices = [{"index": 1, "prompt_logprobs": [None]}, {"index": 0, "prompt_logprobs": tokens}]
-        first, second = answers.rows("prompt_logprobs", {"choices": choices}, 2)
+        first, second = protocol.answer_rows("prompt_logprobs", {"choices": choices}, 2)
         assert list(first) == [None, {5: -0.5, 7: -2.0}] == first[0:] and list(second) == [None]
 
     @pytest.mark.parametrize("logprob", [1e9, float("inf"), 0.5])
     def test_what_is_no_log_probability_becomes_no_score(self, logprob):
         choices = [{"index": 0, "prompt_logprobs": [None, {"5": {"logprob": logprob}, "7": {"logprob": -1.0}}]}]
-        (row,) = answers.rows("prompt_logprobs", {"choices": choices}, 1)
+        (row,) = protocol.answer_rows("prompt_logprobs", {"choices": choices}, 1)
         with pytest.raises(ValueError, match="is no log-probability"):
             row[1]
 
     def test_log_probabilities_of_another_prompt_are_told(self):
-        row = answers.PromptLogprobs([None, {"5": {"logprob": -0.5}, "7": {"logprob": -2}}])
+        row = protocol.PromptLogprobs([None, {"5": {"logprob": -0.5}, "7": {"logprob": -2}}])
         row.require_prompt([1, 7])
         with pytest.raises(ValueError, match="of another prompt: token 1 is 6"):
             row.require_prompt([1, 6])
@@ -458,7 +455,7 @@ class TestAnswers:
         ],
     )
     def test_what_has_another_shape_is_one_failure(self, answer, kind):
-        found = answers.rows("prompt_logprobs", answer, 1)
+        found = protocol.answer_rows("prompt_logprobs", answer, 1)
         assert isinstance(found, PrmResult) and (found.scores, found.failure) == (None, kind)
 
     def test_rows_that_a_family_cannot_read_are_bad_output(self, family, settings):
@@ -507,7 +504,7 @@ class TestStart:
         assert f"{down.url}/health: connection refused" in message
         assert f"{ill.url}/health: HTTP 503" in message
         assert f"{unknown}/health: name resolution failed" in message
-        assert "reward.prm.server_urls" in message and up.url not in message
+        assert "reward.prm.server.urls" in message and up.url not in message
 
     def test_a_server_that_does_not_answer_is_given_up_within_half_a_minute(self, family, settings, monkeypatch):
         assert servers.CHECK_TIMEOUT <= 20 and connection.CONNECT_TIMEOUT <= servers.CHECK_TIMEOUT
@@ -518,12 +515,12 @@ class TestStart:
 
     def test_several_models_need_a_name(self, family, settings):
         with serving(family, models=["prm", "other"]) as (server,):
-            with pytest.raises(PrmError, match=r"serves 2 models \(prm, other\); set reward\.prm\.server_model"):
+            with pytest.raises(PrmError, match=r"serves 2 models \(prm, other\); set reward\.prm\.server\.model"):
                 self.open(settings, [server.url])
-            named = dataclasses.replace(settings, server_model="other")
+            named = asking(settings, model="other")
             assert self.open(named, [server.url]).model.name == "other"
-            wrong = dataclasses.replace(settings, server_model="third")
-            with pytest.raises(PrmError, match=r"does not serve reward\.prm\.server_model=third, but prm, other"):
+            wrong = asking(settings, model="third")
+            with pytest.raises(PrmError, match=r"does not serve reward\.prm\.server\.model=third, but prm, other"):
                 self.open(wrong, [server.url])
 
     def test_servers_of_different_models_are_refused(self, family, settings):
@@ -532,16 +529,16 @@ class TestStart:
                 self.open(settings, [one.url, two.url])
 
     def test_the_api_key_comes_from_the_environment_and_is_in_no_message(self, family, settings, monkeypatch):
-        config = dataclasses.replace(settings, server_api_key_env="PRM_KEY")
+        config = asking(settings, api_key_env="PRM_KEY")
         with serving(family, api_key="secret-1") as (server,):
-            with pytest.raises(PrmError, match=r"^reward\.prm\.server_api_key_env=PRM_KEY: .* not set"):
+            with pytest.raises(PrmError, match=r"^reward\.prm\.server\.api_key_env=PRM_KEY: .* not set"):
                 self.open(config, [server.url])
             monkeypatch.setenv("PRM_KEY", "secret-2")
-            with pytest.raises(PrmError, match=r"HTTP 401: Unauthorized.*server_api_key_env") as caught:
+            with pytest.raises(PrmError, match=r"HTTP 401: Unauthorized.*server\.api_key_env") as caught:
                 self.open(config, [server.url])
             assert "secret" not in str(caught.value)
             monkeypatch.setenv("PRM_KEY", "secret\n1")
-            with pytest.raises(PrmError, match=r"server_api_key_env=PRM_KEY: .* not printable ASCII") as caught:
+            with pytest.raises(PrmError, match=r"server\.api_key_env=PRM_KEY: .* not printable ASCII") as caught:
                 self.open(config, [server.url])
             assert "secret" not in str(caught.value)
             monkeypatch.setenv("PRM_KEY", "secret-1")
@@ -550,12 +547,12 @@ class TestStart:
     def test_certificates_are_verified(self, family, settings, tmp_path):
         certificate, context = self_signed(tmp_path)
         with serving(family, tls=context) as (server,):
-            with pytest.raises(PrmError, match=r"TLS: .*reward\.prm\.server_ca_file"):
+            with pytest.raises(PrmError, match=r"TLS: .*reward\.prm\.server\.ca_file"):
                 self.open(settings, [server.url])
-            trusting = dataclasses.replace(settings, server_ca_file=str(certificate))
+            trusting = asking(settings, ca_file=str(certificate))
             assert self.open(trusting, [server.url]).model.name == "prm"
-        missing = dataclasses.replace(settings, server_ca_file=str(tmp_path / "none.pem"))
-        with pytest.raises(PrmError, match=r"server_ca_file=.*none\.pem cannot be read"):
+        missing = asking(settings, ca_file=str(tmp_path / "none.pem"))
+        with pytest.raises(PrmError, match=r"server\.ca_file=.*none\.pem cannot be read"):
             self.open(missing, [server.url])
 
     def test_https_to_a_server_that_speaks_none_is_told(self, family, settings):
@@ -566,8 +563,8 @@ class TestStart:
     def test_more_log_probabilities_than_tokens_are_refused_before_a_server_is_asked(self, settings, family, tmp_path):
         judge = dataclasses.replace(settings, model_path=str(instruct_model(tmp_path)), family="zero_shot_judge")
         with serving(family) as (server,):
-            with pytest.raises(PrmError, match=r"prompt_logprobs=1000000 is more than the \d+ tokens"):
-                self.open(dataclasses.replace(judge, prompt_logprobs=1_000_000), [server.url])
+            with pytest.raises(PrmError, match=r"server\.prompt_logprobs=1000000 is more than the \d+ tokens"):
+                self.open(asking(judge, prompt_logprobs=1_000_000), [server.url])
             assert not server.requests
 
     @pytest.mark.parametrize(
@@ -590,7 +587,7 @@ class TestStart:
                 self.open(settings, [server.url])
 
     def test_one_that_hangs_on_the_trial_dialogue_is_told_after_one_request_timeout(self, family, settings):
-        config = dataclasses.replace(settings, server_request_timeout=0.5, server_retries=50)
+        config = asking(settings, request_timeout=0.5, retries=50)
         with serving(family, script=lambda number, ids: "hang") as (server,):
             with pytest.raises(PrmError, match=r"is up, but does not score.*timeout, no whole answer within 0.5 s"):
                 self.open(config, [server.url])
@@ -607,11 +604,11 @@ class TestStart:
 
     @pytest.mark.parametrize("url", ["http://", "http://host:port"])
     def test_what_is_no_url_is_told(self, settings, url):
-        with pytest.raises(PrmError, match=r"reward\.prm\.server_urls: .* is no URL"):
+        with pytest.raises(PrmError, match=r"reward\.prm\.server\.urls: .* is no URL"):
             self.open(settings, [url])
 
     def test_the_actor_describes_the_servers(self, family, settings):
-        config = dataclasses.replace(settings, server_urls=["unused"])
+        config = asking(settings, urls=["unused"])
 
         async def main(url):
             replica = ServedPrmReplica()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_models import qwen_tokenizer, sentencepiece_tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.text.decoding import segment_texts
 
 qwen = functools.cache(qwen_tokenizer)
 llama = functools.cache(sentencepiece_tokenizer)

@@ -11,7 +11,8 @@ from tiny_head_prms import bert_tagger, llama_token_classification_prm, token_cl
 from tiny_models import SEPARATOR, instruct_model, qwen_math_prm
 from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer, BertTokenizer
 
-from verl_prpo.prm.families.base import PrmError, checked_family
+from verl_prpo.prm.families import checked_family
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.token_classification import TokenClassificationPrm
 
 PROBLEM = "What is (17 + 60) / 7?"
@@ -183,7 +184,7 @@ def test_a_separator_that_the_tokenizer_does_not_see_is_refused(tmp_path, separa
     path = bert_tagger(tmp_path)
     words = {word: i for i, word in enumerate(["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "step"])}
     BertTokenizer(vocab=words).save_pretrained(path)
-    with pytest.raises(PrmError, match=rf"{seen}, so the PRM would not see where a step ends; set .*\.separator="):
+    with pytest.raises(PrmError, match=rf"{seen}, so the PRM would not see where a step ends; set .*\.separator "):
         TokenClassificationPrm.open(str(path), separator=separator)
     assert TokenClassificationPrm.open(str(path), separator=" step ").separator_ids == [5]
 

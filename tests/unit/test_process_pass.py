@@ -5,7 +5,7 @@ where their scores land, and what becomes of failures."""
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import ray
@@ -19,10 +19,12 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.results import PrmRequest
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
-from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.step.messages import Scores
+from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
+from verl_prpo.text.decoding import segment_texts
 from verl_prpo.trainer import process_pass
-from verl_prpo.trainer.process_pass import PendingScores, Rows, ScoredBatch, collect, launch, segment, take_streamed
-from verl_prpo.trainer.reward_manager import ProcessResult, StreamedResult, wire
+from verl_prpo.trainer.process_pass import PendingScores, collect, launch, segment, take_streamed
+from verl_prpo.trainer.reward_manager import wire
 
 pytestmark = pytest.mark.ray
 
@@ -81,16 +83,16 @@ def engine(parts):
     return parts.engine()
 
 
-def rows_of(texts, tokenizer, *, eos=True, padding=0) -> Rows:
-    """Responses in the order given, then padding rows as verl makes them: one EOS outside the mask."""
+def rows_of(texts, tokenizer, *, eos=True) -> Rollouts:
+    """Responses in the order given."""
     ids = [tokenizer.encode(text, add_special_tokens=False) + [tokenizer.eos_token_id] * eos for text in texts]
-    lengths = [len(row) for row in ids] + [0] * padding
-    ids += [[tokenizer.eos_token_id]] * padding
-    width = max(1, *map(len, ids))
+    lengths = [len(row) for row in ids]
+    width = max([1, *lengths])
     mask = (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
-    return Rows(
-        keys=[f"u{i}_0_0" for i in range(len(texts))] + [f"pad_{i}_0" for i in range(padding)],
-        real=[True] * len(texts) + [False] * padding,
+    return Rollouts(
+        keys=[f"u{i}_0_0" for i in range(len(texts))],
+        places=list(range(len(texts))),
+        batch_size=len(texts),
         messages=[QUESTION] * len(ids),
         response_ids=ids,
         response_mask=mask,
@@ -99,11 +101,11 @@ def rows_of(texts, tokenizer, *, eos=True, padding=0) -> Rows:
     )
 
 
-def score(rows: Rows, workers, settings=UNIFORM, timeout=120.0) -> ScoredBatch:
+def score(rows: Rollouts, workers, settings=UNIFORM, timeout=120.0) -> ScoredBatch:
     return collect(launch(rows, segment(rows, settings), workers), timeout)
 
 
-def expected(rows: Rows, starts, row: int, tokenizer, engine) -> tuple[list[str], list[float]]:
+def expected(rows: Rollouts, starts, row: int, tokenizer, engine) -> tuple[list[str], list[float]]:
     """What the engine makes of one response when it is called in this process."""
     ids = rows.response_ids[row]
     texts = segment_texts(tokenizer, ids, segment_bounds(starts[row], len(ids)))
@@ -119,7 +121,7 @@ class TestScores:
         assert scored.scored.tolist() == [True] * len(TEXTS)
         for row, text in enumerate(TEXTS):
             texts, scores = expected(rows, scored.segment_starts, row, here.tokenizer, engine)
-            result = scored.results[row]
+            result = scored.scores[row]
             decoded = here.tokenizer.decode(rows.response_ids[row], skip_special_tokens=True)
             assert result.texts == texts and "".join(texts) == decoded
             assert decoded.replace("<|im_end|>", "").replace("<|im_start|>", "") == decoded
@@ -128,7 +130,7 @@ class TestScores:
             assert len(bounds) == len(scores)
             for (begin, end), wanted in zip(bounds, scores, strict=True):
                 assert tokens[row, begin:end].tolist() == pytest.approx([wanted] * (end - begin), abs=1e-5), text
-        assert len(set(round(value, 4) for result in scored.results for value in result.scores)) > len(TEXTS)
+        assert len(set(round(value, 4) for result in scored.scores for value in result.scores)) > len(TEXTS)
 
     def test_the_order_of_rows_changes_nothing(self, here):
         rows = rows_of(TEXTS, here.tokenizer)
@@ -142,8 +144,8 @@ class TestScores:
         scored = score(rows, here.workers)
         for row in range(2):
             _, scores = expected(rows, scored.segment_starts, row, here.tokenizer, engine)
-            assert len(scores) == 3 and scored.results[row].scores == pytest.approx(scores, abs=1e-5)
-        assert "<extra_0>" in scored.results[0].texts[0]
+            assert len(scores) == 3 and scored.scores[row].scores == pytest.approx(scores, abs=1e-5)
+        assert "<extra_0>" in scored.scores[0].texts[0]
 
     def test_tool_tokens_are_read_by_the_prm_and_belong_to_the_segment_before_them(self, here, engine):
         rows = rows_of(["We add. tool says 17. So the sum is 17."], here.tokenizer)
@@ -152,7 +154,7 @@ class TestScores:
         scored = score(rows, here.workers, PrpoConfig(segmenter="uniform", num_segments=2))
         texts, scores = expected(rows, scored.segment_starts, 0, here.tokenizer, engine)
         assert "".join(texts) == "We add. tool says 17. So the sum is 17."
-        assert scored.results[0].scores == pytest.approx(scores, abs=1e-5)
+        assert scored.scores[0].scores == pytest.approx(scores, abs=1e-5)
 
     def test_times_are_those_of_waiting_and_of_working(self, here):
         rows = rows_of(TEXTS[:2], here.tokenizer)
@@ -164,30 +166,24 @@ class TestScores:
 
 
 class TestWhoIsAsked:
-    def test_padding_and_rows_without_a_valid_token_never_reach_the_prm(self, here):
-        rows = rows_of(TEXTS[:3], here.tokenizer, padding=3)
+    def test_a_response_without_a_valid_token_never_reaches_the_prm(self, here):
+        rows = rows_of(TEXTS[:3], here.tokenizer)
         rows.response_mask[1] = 0
         scored = score(rows, here.workers)
         decoded = [here.tokenizer.decode(rows.response_ids[i], skip_special_tokens=True) for i in (0, 2)]
         assert sorted(here.parts.asked()) == sorted(decoded)
-        assert scored.scored.tolist() == [True, False, True, False, False, False]
-        assert [result is None for result in scored.results] == [False, True, False, True, True, True]
-        assert not scored.token_scores()[[1, 3, 4, 5]].any()
-
-    def test_a_padding_row_is_not_asked_about_even_with_valid_tokens(self, here):
-        rows = rows_of(TEXTS[:2], here.tokenizer)
-        rows.real[0] = False
-        score(rows, here.workers)
-        assert here.parts.asked() == [TEXTS[1]]
+        assert scored.scored.tolist() == [True, False, True]
+        assert [result is None for result in scored.scores] == [False, True, False]
+        assert not scored.token_scores()[1].any()
 
     @pytest.mark.parametrize("count", [1, 3])
     def test_batches_that_do_not_divide_among_the_workers(self, here, count):
         scored = score(rows_of(TEXTS[:count], here.tokenizer), here.workers)
-        assert scored.scored.all() and len(scored.results) == count
+        assert scored.scored.all() and len(scored.scores) == count
         assert len(here.parts.asked()) == count
 
-    def test_a_batch_of_padding_asks_nobody_and_returns(self, here):
-        scored = score(rows_of([], here.tokenizer, padding=2), here.workers)
+    def test_a_batch_without_rollouts_asks_nobody_and_returns(self, here):
+        scored = score(rows_of([], here.tokenizer), here.workers)
         assert not scored.scored.any() and scored.busy_seconds == 0
         assert not scored.token_scores().any()
         assert here.parts.asked() == []
@@ -197,26 +193,26 @@ class TestWhoIsAsked:
         rows = rows_of(["", TEXTS[0]], here.tokenizer, eos=text == "<eos>")
         scored = score(rows, here.workers)
         assert scored.scored.tolist() == [False, True]
-        assert scored.results[0] is None or (scored.results[0].scores, scored.results[0].failure) == (None, None)
+        assert scored.scores[0] is None or (scored.scores[0].scores, scored.scores[0].failure) == (None, None)
         assert not scored.token_scores()[0].any()
         assert len(here.parts.asked()) == 1
 
 
 class TestStreamed:
-    """Rows that were cut and scored as they finished are not asked about again."""
+    """Rollouts that were cut and scored as they finished are not asked about again."""
 
     FINGERPRINT = "these settings"
 
-    def brought(self, texts, scores, starts=(0, 3), fingerprint=FINGERPRINT) -> StreamedResult:
-        result = ProcessResult(list(texts), list(scores), tokens=9, arrived=10.0, asked=11.0, answered=12.0)
-        return StreamedResult(list(starts), result, fingerprint)
+    def brought(self, texts, scores, starts=(0, 3), fingerprint=FINGERPRINT) -> Scores:
+        result = Scores(texts=list(texts), scores=list(scores), tokens=9, arrived=10.0, asked=11.0, answered=12.0)
+        return replace(result, starts=list(starts), fingerprint=fingerprint)
 
     def test_only_rows_that_lack_a_result_of_these_settings_are_asked_about(self, here, engine):
-        rows = rows_of(TEXTS[:4], here.tokenizer, padding=1)
+        rows = rows_of(TEXTS[:4], here.tokenizer)
         other = self.brought(["a", "b"], [0.9, 0.9], fingerprint="of an earlier run")
-        uncut = StreamedResult(None, ProcessResult([], None, "bad_input"), self.FINGERPRINT)
+        uncut = replace(Scores(texts=[], failure="bad_input"), starts=None, fingerprint=self.FINGERPRINT)
         own = self.brought(["First", " we"], [0.25, 0.75])
-        streamed = [own, other, None, uncut, own]  # verl copies padding rows from rollouts
+        streamed = [own, other, None, uncut]
         starts, results, lacking = take_streamed(rows, streamed, self.FINGERPRINT)
         assert (list(results), lacking) == ([0], [1, 2, 3])
         assert starts[0].nonzero()[:, 0].tolist() == [0, 3] and not starts[1:].any()
@@ -225,30 +221,32 @@ class TestStreamed:
         scored = collect(pending, 120.0)
         decoded = [here.tokenizer.decode(rows.response_ids[i], skip_special_tokens=True) for i in (1, 2, 3)]
         assert sorted(here.parts.asked()) == sorted(decoded)
-        assert scored.results[0] is own.result
-        assert scored.scored.tolist() == [True] * 4 + [False]
+        assert scored.scores[0] is own
+        assert scored.scored.tolist() == [True] * 4
         for row in (1, 2, 3):
             _, scores = expected(rows, scored.segment_starts, row, here.tokenizer, engine)
-            assert scored.results[row].scores == pytest.approx(scores, abs=1e-5)
+            assert scored.scores[row].scores == pytest.approx(scores, abs=1e-5)
 
     def test_a_failure_that_was_streamed_is_final(self, here):
         rows = rows_of(TEXTS[:1], here.tokenizer)
-        failed = StreamedResult([0], ProcessResult(["x"], None, "timeout", "too slow"), self.FINGERPRINT)
+        failed = replace(
+            Scores(texts=["x"], failure="timeout", detail="too slow"), starts=[0], fingerprint=self.FINGERPRINT
+        )
         starts, results, lacking = take_streamed(rows, [failed], self.FINGERPRINT)
         assert lacking == []
         scored = collect(launch(rows, starts, here.workers, results), 120.0)
-        assert here.parts.asked() == [] and scored.results[0].failure == "timeout"
+        assert here.parts.asked() == [] and scored.scores[0].failure == "timeout"
 
     def test_a_failure_of_an_earlier_run_is_asked_about_again_but_its_scores_are_kept(self, here):
         rows = rows_of(TEXTS[:3], here.tokenizer)
-        before = ProcessResult(["x"], None, "refused", "connection refused", answered_at=10.0)
-        since = ProcessResult(["x"], None, "refused", "connection refused", answered_at=30.0)
-        streamed = [StreamedResult([0], result, self.FINGERPRINT) for result in (before, since)]
+        before = Scores(texts=["x"], failure="refused", detail="connection refused", answered_at=10.0)
+        since = Scores(texts=["x"], failure="refused", detail="connection refused", answered_at=30.0)
+        streamed = [replace(result, starts=[0], fingerprint=self.FINGERPRINT) for result in (before, since)]
         _, results, lacking = take_streamed(rows, [*streamed, self.brought("ab", [0.1, 0.2])], self.FINGERPRINT, 20.0)
         assert lacking == [0] and list(results) == [1, 2]
 
     def test_the_prm_held_up_the_step_for_no_longer_than_the_trainer_waited(self):
-        streamed = {0: ProcessResult(["a"], [0.5], arrived=10, asked=10, answered=20)}
+        streamed = {0: Scores(texts=["a"], scores=[0.5], arrived=10, asked=10, answered=20)}
         for waited, exposed in ((15.0, 10.0), (4.0, 4.0), (0.0, 0.0)):
             pending = PendingScores(blank_rows(1), torch.ones(1, 1).bool(), [], [], time.monotonic(), streamed, waited)
             scored = collect(pending, 1.0)
@@ -259,9 +257,9 @@ class TestStreamed:
         """The clock of the second node is a day ahead; each node's own seconds are what counts."""
         day = 86400.0
         results = {
-            0: ProcessResult(["a"], [0.5], arrived=10, asked=10, answered=12, clock="one"),
-            1: ProcessResult(["a"], [0.5], arrived=day + 8, asked=day + 8, answered=day + 11, clock="two"),
-            2: ProcessResult(["a"], [0.5], arrived=day + 9, asked=day + 9, answered=day + 11, clock="two"),
+            0: Scores(texts=["a"], scores=[0.5], arrived=10, asked=10, answered=12, clock="one"),
+            1: Scores(texts=["a"], scores=[0.5], arrived=day + 8, asked=day + 8, answered=day + 11, clock="two"),
+            2: Scores(texts=["a"], scores=[0.5], arrived=day + 9, asked=day + 9, answered=day + 11, clock="two"),
         }
         pending = PendingScores(blank_rows(3), torch.zeros(3, 1).bool(), [], [], time.monotonic(), results)
         scored = collect(pending, 1.0)
@@ -270,12 +268,12 @@ class TestStreamed:
 
     def test_a_result_survives_the_way_as_plain_data(self):
         brought = self.brought(["a", "b"], [0.5, None])
-        again = StreamedResult.from_dict(json.loads(json.dumps(brought.as_dict())))
-        assert again == brought and again.result.answered == 12.0
+        again = Scores.from_dict(json.loads(json.dumps(brought.as_dict())))
+        assert again == brought and again.answered == 12.0
 
     def test_times_are_what_the_step_waited_for_and_what_the_prm_worked(self):
         def result(arrived, asked, answered):
-            return ProcessResult(["a"], [0.5], arrived=arrived, asked=asked, answered=answered)
+            return Scores(texts=["a"], scores=[0.5], arrived=arrived, asked=asked, answered=answered)
 
         # The PRM had responses from 10 to 14 and from 20 to 23; the last response came at 21.
         results = {0: result(10, 10, 12), 1: result(11, 11, 14), 2: result(20, 20, 22), 3: result(21, 21, 23)}
@@ -283,7 +281,7 @@ class TestStreamed:
         scored = collect(pending, 1.0)
         assert scored.busy_seconds == pytest.approx(7.0)
         assert scored.wait_seconds == pytest.approx(2.0, abs=0.5)
-        hidden = {0: result(10, 10, 12), 1: ProcessResult([""], arrived=15, asked=15, answered=15)}
+        hidden = {0: result(10, 10, 12), 1: Scores(texts=[""], arrived=15, asked=15, answered=15)}
         pending = PendingScores(blank_rows(2), torch.zeros(2, 1).bool(), [], [], time.monotonic(), hidden)
         scored = collect(pending, 1.0)
         assert scored.busy_seconds == pytest.approx(2.0) and scored.wait_seconds == pytest.approx(0.0, abs=0.5)
@@ -300,33 +298,30 @@ class TestAgain:
         assert collect(pending, 120.0) is first and here.parts.asked() == []
 
     def test_another_order_and_other_padding_take_their_rows_along(self, here):
-        scored = score(rows_of(TEXTS[:3], here.tokenizer, padding=1), here.workers)
-        keys = ["u2_0_0", "pad_new_0", "u0_0_0", "u1_0_0"]
-        again = scored.arranged(keys)
-        assert again.rows.keys == keys and again.rows.real == [True, False, True, True]
-        assert [result and result.texts for result in again.results] == [
-            scored.results[2].texts,
-            None,
-            scored.results[0].texts,
-            scored.results[1].texts,
-        ]
+        scored = score(rows_of(TEXTS[:3], here.tokenizer), here.workers)
+        again = scored.arranged(["u2_0_0", "pad_new_0", "u0_0_0", "u1_0_0"])
+        assert again.rollouts.keys == ["u2_0_0", "u0_0_0", "u1_0_0"]
+        assert (again.rollouts.places, again.rollouts.batch_size) == ([0, 2, 3], 4)
+        assert [scores.texts for scores in again.scores] == [scored.scores[row].texts for row in (2, 0, 1)]
         plain = scored.token_scores()
-        torch.testing.assert_close(again.token_scores()[[0, 2, 3]], plain[[2, 0, 1]])
-        assert not again.token_scores()[1].any() and not again.rows.response_mask[1].any()
-        assert scored.rows.keys == ["u0_0_0", "u1_0_0", "u2_0_0", "pad_0_0"]  # as it was
+        torch.testing.assert_close(again.token_scores(), plain[[2, 0, 1]])
+        spread = again.rollouts.spread(again.token_scores())
+        torch.testing.assert_close(spread[[0, 2, 3]], plain[[2, 0, 1]])
+        assert spread.shape[0] == 4 and not spread[1].any()
+        assert scored.rollouts.keys == ["u0_0_0", "u1_0_0", "u2_0_0"]  # as it was
 
 
-def blank_rows(count: int) -> Rows:
+def blank_rows(count: int) -> Rollouts:
     keys = [f"u{i}_0_0" for i in range(count)]
-    return Rows(
-        keys, [True] * count, [QUESTION] * count, [[1]] * count, torch.ones(count, 1).long(), None, [False] * count
-    )
+    mask = torch.ones(count, 1).long()
+    return Rollouts(keys, list(range(count)), count, [QUESTION] * count, [[1]] * count, mask, None, [False] * count)
 
 
 def results_of(*failures: str | None) -> ScoredBatch:
     """A batch whose responses met these failures."""
     results = [
-        ProcessResult(["a"], None if failure else [0.5], failure, f"detail {i}") for i, failure in enumerate(failures)
+        Scores(texts=["a"], scores=None if failure else [0.5], failure=failure, detail=f"detail {i}")
+        for i, failure in enumerate(failures)
     ]
     return ScoredBatch(blank_rows(len(failures)), torch.ones(len(failures), 1).bool(), results, 0.0, 0.0)
 
@@ -342,7 +337,7 @@ class TestPolicy:
             results_of(None, "timeout", "refused").require(self.RAISE)
         message = str(caught.value)
         assert message.startswith("the PRM gave no process scores for response u1_0_0: timeout: detail 1.")
-        assert "2 failures among 3" in message and "reward.prm.on_error=outcome_only" in message
+        assert "2 failures among 3" in message and "set ++reward.prm.on_error=outcome_only" in message
 
     def test_outcome_only_puts_up_with_the_share_and_no_more(self):
         half = results_of(None, "timeout", None, "refused")
@@ -357,20 +352,20 @@ class TestPolicy:
     def test_a_batch_without_failures_or_without_requests_passes(self, settings):
         results_of(None, None).require(settings)
         ScoredBatch(blank_rows(1), torch.ones(1, 1).bool(), [None], 0.0, 0.0).require(settings)
-        empty = ScoredBatch(blank_rows(1), torch.ones(1, 1).bool(), [ProcessResult([""])], 0.0, 0.0)
+        empty = ScoredBatch(blank_rows(1), torch.ones(1, 1).bool(), [Scores(texts=[""])], 0.0, 0.0)
         empty.require(settings)
         assert empty.failure_summary() is None and empty.overlong_summary() is None
 
     def test_unread_segments_are_told_in_one_line(self):
         batch = results_of(None, None, None)
         for row, scores in ((1, [0.5, None, None]), (2, [None])):
-            batch.results[row] = ProcessResult(["x"] * len(scores), scores, overlong=True)
+            batch.scores[row] = Scores(texts=["x"] * len(scores), scores=scores, overlong=True)
         assert batch.overlong_summary() == (
-            "3 segments of 2 responses lie past the PRM's context and get the prior mean; the first is u1_0_0, with "
+            "3 segments of 2 responses lie past the PRM's context and get the prior mean. The first is u1_0_0, with "
             "2 of 3"
         )
-        batch.results[1:] = [ProcessResult(["x"], [0.5], overlong=True), ProcessResult(["x"], None, "overlong")]
-        assert batch.overlong_summary().startswith("1 responses are longer than the PRM's context; segments past it")
+        batch.scores[1:] = [Scores(texts=["x"], scores=[0.5]), Scores(texts=["x"], failure="overlong")]
+        assert batch.overlong_summary() is None
 
 
 class TestFailures:
@@ -380,18 +375,18 @@ class TestFailures:
         rows = rows_of([TEXTS[0], "an unreadable text", TEXTS[1]], here.tokenizer)
         scored = score(rows, here.workers)
         assert scored.scored.tolist() == [True, False, True]
-        assert (scored.results[1].scores, scored.results[1].failure) == (None, "bad_input")
-        assert "this text cannot be read" in scored.results[1].detail
+        assert (scored.scores[1].scores, scored.scores[1].failure) == (None, "bad_input")
+        assert "this text cannot be read" in scored.scores[1].detail
         assert not scored.token_scores()[1].any()
         for row in (0, 2):
             _, scores = expected(rows, scored.segment_starts, row, here.tokenizer, engine)
-            assert scored.results[row].scores == pytest.approx(scores, abs=1e-5)
+            assert scored.scores[row].scores == pytest.approx(scores, abs=1e-5)
 
     def test_segments_past_the_context_are_unread_and_have_no_score(self, here):
         scored = score(rows_of([TEXTS[0], self.LONG], here.tokenizer), here.workers)
-        scores = scored.results[1].scores
-        assert [result.overlong for result in scored.results] == [False, True]
-        assert scored.results[1].failure is None
+        scores = scored.scores[1].scores
+        assert [result.overlong for result in scored.scores] == [False, True]
+        assert scored.scores[1].failure is None
         assert scores[0] is not None and scores[-1] is None
         last = scored.segment_starts[1].nonzero()[-1, 0]
         tokens = scored.token_scores()
@@ -401,7 +396,10 @@ class TestFailures:
     def test_fewer_scores_than_segments_name_the_row(self, here):
         rows = rows_of(TEXTS[:2], here.tokenizer)
         starts = segment(rows, UNIFORM)
-        results = [ProcessResult(["a", "b", "c"], [0.1, 0.2, 0.3]), ProcessResult(["a", "b", "c"], [0.1, 0.2])]
+        results = [
+            Scores(texts=["a", "b", "c"], scores=[0.1, 0.2, 0.3]),
+            Scores(texts=["a", "b", "c"], scores=[0.1, 0.2]),
+        ]
         with pytest.raises(PrmError, match=r"response u1_0_0 \(row 1\) has 3 segments but the PRM gave 2 scores"):
             ScoredBatch(rows, starts, results, 0.0, 0.0).token_scores()
 
@@ -409,7 +407,7 @@ class TestFailures:
         began = time.monotonic()
         scored = score(rows_of([f"wait {HASTY + 3};"], here.tokenizer), here.hasty, WHOLE, timeout=HASTY)
         assert time.monotonic() - began < HASTY + process_pass.COLLECT_GRACE
-        assert [(result.scores, result.failure) for result in scored.results] == [(None, "timeout")]
+        assert [(result.scores, result.failure) for result in scored.scores] == [(None, "timeout")]
         with pytest.raises(PrmError, match=r"response u0_0_0: timeout.*reward\.prm\.timeout"):
             scored.require(PrmConfig(on_error="raise"))
 
@@ -435,7 +433,7 @@ class TestFailures:
         rows = rows_of(TEXTS[:3], here.tokenizer)
         began = time.monotonic()
         scored = score(rows, here.workers)
-        assert {(result.scores, result.failure) for result in scored.results} == {(None, "replica_died")}
+        assert {(result.scores, result.failure) for result in scored.scores} == {(None, "replica_died")}
         assert not scored.token_scores().any()
         with pytest.raises(PrmError, match=r"3 of 3 responses.*replica_died"):
             scored.require(PrmConfig(on_error="outcome_only", max_failed_fraction=0.5))
@@ -452,7 +450,7 @@ class TestSegment:
         signal = torch.zeros(2, 40)
         signal[:, 12] = 5.0
         signal[:, 25] = 4.0
-        return Rows(["a_0_0", "a_1_0"], [True] * 2, [QUESTION] * 2, [[1] * 40, [1] * 30], mask, signal, [False] * 2)
+        return Rollouts(["a_0_0", "a_1_0"], [0, 1], 2, [QUESTION] * 2, [[1] * 40, [1] * 30], mask, signal, [False] * 2)
 
     @pytest.mark.parametrize("segmenter", ["entropy", "surprisal"])
     @pytest.mark.parametrize("rule", ["paper", "greedy"])

@@ -23,7 +23,16 @@ from verl_configs import RUNNABLE, compose, validate
 from verl_prpo.cpu.distribution import CpuVllmFinder
 from verl_prpo.data.problem_sets import SETS
 from verl_prpo.settings.outcome import MathVerifierConfig
-from verl_prpo.settings.prpo import CustomFamily, PrmConfig, PrpoConfig, engine_of, prm_config, prpo_config, uses_prpo
+from verl_prpo.settings.prpo import (
+    CustomFamily,
+    PrmConfig,
+    PrmServers,
+    PrpoConfig,
+    engine_of,
+    prm_config,
+    prpo_config,
+    uses_prpo,
+)
 from verl_prpo.trainer.checks.config_check import check_config
 from verl_prpo.viewer.compare.arms import read_arms
 
@@ -31,8 +40,6 @@ ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 FILES = sorted(str(path.relative_to(RECIPES)) for path in RECIPES.rglob("*.yaml"))
-PARTS = [file for file in FILES if file.startswith(("base/", "method/", "policy/"))]
-LAUNCHED = [file for file in FILES if file not in PARTS]
 MATH = [name for name in NAMES if "qwen" in name]
 
 POLICIES = {"qwen2.5_math_1.5b": "Qwen/Qwen2.5-Math-1.5B", "qwen2.5_math_7b": "Qwen/Qwen2.5-Math-7B"}
@@ -44,6 +51,53 @@ PRM_CONTEXT = 4096
 """`max_position_embeddings` of Qwen2.5-Math-PRM-7B."""
 FRAME = 64
 """More tokens than the PRM's system prompt and chat template put around a dialogue."""
+NUMBERS = (
+    "algorithm.adv_estimator",
+    "data.train_files",
+    "data.train_batch_size",
+    "data.max_prompt_length",
+    "data.max_response_length",
+    "actor_rollout_ref.model.path",
+    "actor_rollout_ref.actor.optim.lr",
+    "actor_rollout_ref.actor.ppo_mini_batch_size",
+    "actor_rollout_ref.actor.use_kl_loss",
+    "actor_rollout_ref.rollout.n",
+    "actor_rollout_ref.rollout.temperature",
+    "actor_rollout_ref.rollout.max_model_len",
+    "trainer.experiment_name",
+    "trainer.logger",
+    "trainer.nnodes",
+    "trainer.n_gpus_per_node",
+)
+"""What a reader looks for in a recipe."""
+MATH_NUMBERS = (
+    "actor_rollout_ref.actor.kl_loss_coef",
+    "actor_rollout_ref.actor.clip_ratio",
+    "reward.math_verifier.correct",
+    "reward.math_verifier.wrong",
+    "trainer.total_epochs",
+)
+PRPO_NUMBERS = (
+    "algorithm.prpo.credit or algorithm.prpo.outcome_weight",
+    "reward.prm.model_path or reward.reward_model.model_path",
+)
+SHARED = {
+    "actor_rollout_ref.actor.optim.lr": 1e-6,
+    "actor_rollout_ref.actor.ppo_mini_batch_size": 128,
+    "actor_rollout_ref.actor.kl_loss_coef": 0.001,
+    "actor_rollout_ref.rollout.n": 8,
+    "data.train_batch_size": 128,
+    "data.max_prompt_length": 1024,
+    "data.max_response_length": 2048,
+    "trainer.n_gpus_per_node": 4,
+}
+OWN = {
+    "prpo_lora": {"actor_rollout_ref.actor.optim.lr": 1e-5, "reward.prm.num_replicas": 2, "trainer.n_gpus_per_node": 2},
+    "prpo_qwen3": {"data.max_prompt_length": 512, "data.max_response_length": 3072, "reward.prm.num_replicas": 4},
+    "prpo_colocate": {"reward.prm.num_replicas": 8, "trainer.n_gpus_per_node": 8},
+    "prpo_separate": {"reward.prm.num_replicas": 4, "trainer.n_gpus_per_node": 8},
+}
+"""Values of the MATH recipes: those that all share, and what replaces them in some, by how a name begins."""
 GPUS = {"grpo": 4, "prpo_lora": 4, "prpo_colocate_async": 16, "prpo_separate_async": 16}
 """GPUs of a recipe, by how its name begins; those of a node, 8, for all others."""
 
@@ -51,6 +105,7 @@ SECTIONS = {
     "algorithm.prpo": PrpoConfig,
     "reward.prm": PrmConfig,
     "reward.prm.custom_family": CustomFamily,
+    "reward.prm.server": PrmServers,
     "reward.math_verifier": MathVerifierConfig,
 }
 
@@ -136,8 +191,8 @@ def test_every_key_of_a_recipe_is_read_by_someone(name: str) -> None:
 
 def test_a_mistyped_key_in_a_recipe_would_be_noticed(tmp_path: Path) -> None:
     shutil.copytree(RECIPES, tmp_path / "recipes")
-    part = tmp_path / "recipes" / "base" / "toy.yaml"
-    part.write_text(part.read_text().replace("train_batch_size:", "train_batchsize:"))
+    file = tmp_path / "recipes" / "grpo_laptop.yaml"
+    file.write_text(file.read_text().replace("train_batch_size:", "train_batchsize:"))
 
     config = compose("grpo_laptop", config_dir=tmp_path / "recipes")
 
@@ -149,16 +204,33 @@ def test_verl_still_reads_the_keys_it_does_not_declare(file: str, reads: str) ->
     assert reads in (Path(verl.__file__).parent / file).read_text()
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_every_part_is_in_some_recipe(part: str) -> None:
-    group, name = part.removesuffix(".yaml").split("/")
-    used = rf"^  - ({group}/{name}|{group}: {re.escape(name)}|{name})$"
-    users = [file for file in FILES if file != part and re.search(used, (RECIPES / file).read_text(), re.MULTILINE)]
-    assert users
+class TestTheFile:
+    """Whoever opens a recipe sees its numbers there, not in another file."""
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_is_composed_of_verls_defaults_alone(self, name: str) -> None:
+        entries = OmegaConf.load(RECIPES / f"{name}.yaml").defaults
+        assert [entry for entry in entries if entry != {"override model_engine": "megatron"}] == [
+            "ppo_trainer",
+            "_self_",
+        ]
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_holds_its_numbers(self, name: str) -> None:
+        file = OmegaConf.load(RECIPES / f"{name}.yaml")
+        keys = [*NUMBERS, *(MATH_NUMBERS if name in MATH else ()), *(PRPO_NUMBERS if "grpo" not in name else ())]
+        absent = [key for key in keys if not any(OmegaConf.select(file, one) is not None for one in key.split(" or "))]
+        assert absent == []
+
+    @pytest.mark.parametrize("name", MATH)
+    def test_has_the_numbers_that_it_is_known_for(self, name: str) -> None:
+        expected = SHARED | next((own for start, own in OWN.items() if name.startswith(start)), {})
+        config = compose(name, config_dir=RECIPES)
+        assert {key: OmegaConf.select(config, key) for key in expected} == expected
 
 
 class TestHeader:
-    @pytest.mark.parametrize("file", LAUNCHED)
+    @pytest.mark.parametrize("file", FILES)
     def test_opens_with_the_command_that_launches_it(self, file: str) -> None:
         config_dir, name, overrides = _launch_command(RECIPES / file)
 
@@ -167,7 +239,7 @@ class TestHeader:
         if overrides:
             validate(compose(name, overrides, config_dir=ROOT / config_dir))
 
-    @pytest.mark.parametrize("file", LAUNCHED)
+    @pytest.mark.parametrize("file", FILES)
     def test_says_what_it_runs_on_how_long_and_what_to_watch(self, file: str) -> None:
         header = _header(RECIPES / file)
         assert "Hardware:" in header
@@ -226,11 +298,30 @@ class TestThePapersFamily:
         rewards = config.reward.math_verifier
         assert (rewards.correct, rewards.wrong) == ((1, 0) if credit == "pure" else (1, -1))
 
+    @pytest.mark.parametrize("policy", POLICIES)
+    @pytest.mark.parametrize("method", ["grpo", "prm_avg", "prm_avg_prpo", "pure"])
+    def test_methods_differ_in_the_overrides_that_the_page_names_alone(self, method: str, policy: str) -> None:
+        page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+        named = "algorithm.adv_estimator=grpo" if method == "grpo" else f"++algorithm.prpo.credit={method}"
+        found = re.search(rf"`({re.escape(named)}(?: [^`]*)?)`", page)
+        assert found is not None
+        overrides = [*shlex.split(found[1]), f"trainer.experiment_name={method}_{policy}"]
+        taken = compose(f"prpo_{policy}", overrides, config_dir=RECIPES)
+        assert taken == compose(f"{method}_{policy}", config_dir=RECIPES)
+
     @pytest.mark.parametrize("method", CREDITS)
-    def test_a_method_can_be_taken_on_the_command_line(self, method: str) -> None:
-        taken = compose("prpo_qwen2.5_math_1.5b", [f"method={method}"], config_dir=RECIPES)
-        taken.trainer.experiment_name = f"{method}_qwen2.5_math_1.5b"
-        assert taken == compose(f"{method}_qwen2.5_math_1.5b", config_dir=RECIPES)
+    def test_policies_differ_in_the_model_and_offloading_alone(self, method: str) -> None:
+        offload = [
+            f"actor_rollout_ref.{one}_offload=true" for one in ("actor.fsdp_config.param", "ref.fsdp_config.param")
+        ]
+        overrides = [
+            *offload,
+            "actor_rollout_ref.actor.fsdp_config.optimizer_offload=true",
+            "actor_rollout_ref.model.path=Qwen/Qwen2.5-Math-7B",
+            f"trainer.experiment_name={method}_qwen2.5_math_7b",
+        ]
+        taken = compose(f"{method}_qwen2.5_math_1.5b", overrides, config_dir=RECIPES)
+        assert taken == compose(f"{method}_qwen2.5_math_7b", config_dir=RECIPES)
 
     @pytest.mark.parametrize(("grpo", "prpo"), PAIRS)
     def test_prpo_is_grpo_and_the_switch(self, grpo: str, prpo: str) -> None:
@@ -386,8 +477,7 @@ def test_the_command_of_an_installed_package_prints_its_own_recipes(wheel: zipfi
         ).stdout
 
     assert Path(printed("--path").strip()) == tmp_path / "verl_prpo" / "recipes"
-    (tmp_path / "mine.yaml").write_text(printed("prpo_laptop", "--short"))
-    assert compose("mine", config_dir=tmp_path) == compose("prpo_laptop", config_dir=RECIPES)
+    assert printed("prpo_laptop") == (RECIPES / "prpo_laptop.yaml").read_text()
 
 
 def _gpus(config: DictConfig) -> dict[str, int]:
@@ -396,7 +486,7 @@ def _gpus(config: DictConfig) -> dict[str, int]:
     separate = config.trainer.v1.trainer_mode == "separate_async"
     asked = {
         "in_process": int(prm.num_replicas * prm.num_gpus_per_replica),
-        "server": len(prm.server_urls),
+        "server": len(prm.server.urls),
         "reward_model": reward_model.nnodes * reward_model.n_gpus_per_node,
     }
     return {

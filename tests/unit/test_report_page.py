@@ -282,7 +282,7 @@ class TestPage:
         assert main(["report", str(folder), "--steps", "2"]) == 2
 
     def test_katex_is_what_its_package_holds(self) -> None:
-        folder = files("verl_prpo.viewer") / "katex"
+        folder = files("verl_prpo.viewer.report") / "katex"
         digests = {
             "katex.min.js": "fa140498b8cfc8302cbe5e7cb1bdbc1f952bc38b3fa258ede09e73edbf9a74bc",
             "katex.min.css": "00e0b094171b07f58422075f469b4feac2b2f7bce1aeec943c08da4d697f4dcf",

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import arithmetic_prm
+import pyarrow
+import pyarrow.parquet
 import pytest
 from report_dumps import plain_row, row, varied
 from slips import random_plan, slipped_solution
@@ -104,6 +106,33 @@ class TestPaid:
         folder = dumped(tmp_path / "dump", pair("a"))
         assert main(["report", str(folder), *prm]) == 0
         assert data_of(folder)["groups"][0]["messages"] == [{"role": "user", "content": "What is a?"}]
+
+    def test_messages_may_come_from_the_data(
+        self, tmp_path: Path, prm: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Roles in a template of one's own, which nothing recognises."""
+        question = [{"role": "system", "content": "Add."}, {"role": "user", "content": "What is a, out of 2, 3, 5?"}]
+        lines = [one | {"input": "<<SYS>>Add.<<ASK>>What is a, out of 2, 3, 5?<<BOT>>"} for one in pair("a")]
+        folder = dumped(tmp_path / "dump", lines)
+        assert main(["report", str(folder), *prm]) == 0
+        assert data_of(folder)["groups"][0]["messages"] == [{"role": "user", "content": lines[0]["input"]}]
+        said = " ".join(data_of(folder)["would"])
+        assert (
+            "the chat turns of 1 of 1 prompts are uncertain. The first is in 4.jsonl, line 1: no chat template" in said
+        )
+        assert "--messages-from FILE.parquet" in said
+
+        data = tmp_path / "train.parquet"
+        pyarrow.parquet.write_table(pyarrow.table({"prompt": [question]}), data)
+        assert main(["report", str(folder), *prm, "--messages-from", str(data)]) == 0
+        assert data_of(folder)["groups"][0]["messages"] == question
+        assert "uncertain" not in " ".join(data_of(folder)["would"])
+
+        other = [one | {"input": "What is b, out of 7, 8 and 9?"} for one in pair("a")]
+        assert main(["report", str(dumped(tmp_path / "o", other)), *prm, "--messages-from", str(data)]) == 2
+        assert "4.jsonl, line 1: --messages-from" in capsys.readouterr().err
+        assert main(["report", str(folder), *prm, "--messages-from", str(tmp_path / "no.parquet")]) == 2
+        assert "no.parquet does not exist" in capsys.readouterr().err
 
     def test_in_the_terminal(self, tmp_path: Path, prm: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         folder = dumped(tmp_path / "dump", pair("a") + pair("b"))
@@ -215,6 +244,7 @@ class TestFailures:
             (["--prm", "prm", "--tokenizer", "nowhere"], 2, "--tokenizer nowhere cannot be loaded"),
             (["--prm", "prm", "--steps", "9"], 2, "holds no step 9"),
             (["--tokenizer", "policy"], 2, "--tokenizer needs --prm MODEL"),
+            (["--messages-from", "a.parquet", "--device", "cpu"], 2, "--messages-from and --device need --prm MODEL"),
         ],
     )
     def test_refusals(

@@ -17,19 +17,10 @@ from verl.utils.ray_utils import get_event_loop
 
 from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.results import PrmRequest
-from verl_prpo.trainer.process_pass import Rows, segment
-from verl_prpo.trainer.reward_manager import (
-    FINISHED_RESPONSE,
-    PROCESS_RESULT,
-    FinishedResponse,
-    PrmRewardManager,
-    ProcessRequest,
-    ProcessResult,
-    StreamedResult,
-    outcome_config,
-    process_request_batch,
-    wire,
-)
+from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, Scores, ToScore
+from verl_prpo.step.scored_batch import Rollouts
+from verl_prpo.trainer.process_pass import segment
+from verl_prpo.trainer.reward_manager import PrmRewardManager, outcome_config, score_request, wire
 
 QUESTION = [{"role": "user", "content": "What is 6 times 7?"}]
 RIGHT = "Six times seven is forty-two.\n#### 42"
@@ -131,7 +122,7 @@ class TestOutcomeReward:
     def test_of_validation_rows(self, parts, tokenizer):
         right, wrong, _ = same_outcome(parts.config(), tokenizer, validate=True, global_steps=3)
         assert (right["reward_score"], wrong["reward_score"]) == (1.0, 0.0)
-        assert PROCESS_RESULT not in right
+        assert SCORES not in right
 
     def test_of_dapo_with_its_overlong_penalty(self, parts, tokenizer):
         length = len(tokenizer.encode(RIGHT, add_special_tokens=False)) + 1
@@ -213,15 +204,15 @@ class TestProcessRequest:
 
     @pytest.fixture
     def ask(self, parts, tokenizer):
-        def _ask(text, cuts=(), ids=None, **settings) -> ProcessResult:
+        def _ask(text, cuts=(), ids=None, **settings) -> Scores:
             config = parts.config(**settings)
             wire(config)
             manager = load_reward_manager(config, tokenizer)
             ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id] if ids is None else ids
             bounds = list(zip([0, *cuts], [*cuts, len(ids)], strict=True)) if ids else []
-            answer = run(manager, process_request_batch([ProcessRequest("u7_2_0", QUESTION, ids, bounds)]))
+            answer = run(manager, score_request([ToScore("u7_2_0", QUESTION, ids, bounds)]))
             assert (answer["reward_score"], answer["reward_extra_info"]) == (0.0, {})
-            return answer[PROCESS_RESULT]
+            return answer[SCORES]
 
         return _ask
 
@@ -280,19 +271,19 @@ class TestProcessRequest:
             ask(RIGHT, cuts=(5, 3))
 
     def test_requests_survive_the_way_to_a_worker(self):
-        requests = [ProcessRequest(f"u{i}_0_0", QUESTION, [1, 2], [(0, 2)]) for i in range(3)]
-        arrived = ray.get(ray.put(process_request_batch(requests)))
+        requests = [ToScore(f"u{i}_0_0", QUESTION, [1, 2], [(0, 2)]) for i in range(3)]
+        arrived = ray.get(ray.put(score_request(requests)))
         assert len(arrived) == 3
         assert [arrived[i : i + 1].non_tensor_batch["process_request"][0] for i in range(3)] == requests
 
 
-def finished(tokenizer, text: str, **columns) -> tuple[DataProto, FinishedResponse]:
+def finished(tokenizer, text: str, **columns) -> tuple[DataProto, ToScore]:
     """One finished response of training, as `verl_prpo.trainer.agent_loop` hands it over."""
     data = rollout(tokenizer, text)
     ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-    response = FinishedResponse("u7_2_0", QUESTION, ids, **{"response_mask": [1] * len(ids), **columns})
-    data.non_tensor_batch[FINISHED_RESPONSE] = np.empty(1, dtype=object)
-    data.non_tensor_batch[FINISHED_RESPONSE][0] = response
+    response = ToScore("u7_2_0", QUESTION, ids, **{"response_mask": [1] * len(ids), **columns})
+    data.non_tensor_batch[TO_SCORE_BESIDE] = np.empty(1, dtype=object)
+    data.non_tensor_batch[TO_SCORE_BESIDE][0] = response
     return data, response
 
 
@@ -312,19 +303,19 @@ class TestFinishedResponse:
 
         return _manager
 
-    def score(self, manager, data) -> tuple[dict, StreamedResult]:
+    def score(self, manager, data) -> tuple[dict, Scores]:
         answer = run(manager, data)
-        return answer, StreamedResult.from_dict(answer["reward_extra_info"].pop(PROCESS_RESULT))
+        return answer, Scores.from_dict(answer["reward_extra_info"].pop(SCORES))
 
     def test_outcome_and_scores_are_those_of_each_alone(self, manager, parts, tokenizer):
         data, _ = finished(tokenizer, self.STEPS)
         answer, streamed = self.score(manager("+algorithm.prpo.segmenter=text"), data)
         assert answer == run(manager("+algorithm.prpo.segmenter=text"), rollout(tokenizer, self.STEPS))
-        assert streamed.result.texts == ["First six.\n\n", "Then seven.\n\n\n\n", "So 42.\n#### 42"]
-        (direct,) = parts.engine().score([PrmRequest(QUESTION, streamed.result.texts)])
-        assert streamed.result.scores == pytest.approx(direct.scores, abs=1e-5)
+        assert streamed.texts == ["First six.\n\n", "Then seven.\n\n\n\n", "So 42.\n#### 42"]
+        (direct,) = parts.engine().score([PrmRequest(QUESTION, streamed.texts)])
+        assert streamed.scores == pytest.approx(direct.scores, abs=1e-5)
         assert streamed.starts[0] == 0 and len(streamed.starts) == 3
-        assert streamed.result.arrived <= streamed.result.asked < streamed.result.answered
+        assert streamed.arrived <= streamed.asked < streamed.answered
 
     def test_the_unfinished_last_segment_of_a_truncated_response_is_not_judged(self, manager, parts, tokenizer):
         data, response = finished(tokenizer, self.STEPS)
@@ -332,18 +323,18 @@ class TestFinishedResponse:
         response.response_mask.pop()
         limit = (f"data.max_response_length={len(response.response_ids)}", "data.max_prompt_length=64")
         _, streamed = self.score(manager("+algorithm.prpo.segmenter=text", *limit), data)
-        (direct,) = parts.engine().score([PrmRequest(QUESTION, streamed.result.texts[:2])])
-        assert streamed.result.scores == pytest.approx([*direct.scores, None], abs=1e-5)
-        assert streamed.result.unfinished and streamed.result.unread == 0
+        (direct,) = parts.engine().score([PrmRequest(QUESTION, streamed.texts[:2])])
+        assert streamed.scores == pytest.approx([*direct.scores, None], abs=1e-5)
+        assert streamed.unfinished and streamed.unread == 0
         parts.forget()
         _, whole = self.score(manager("+algorithm.prpo.segmenter=single", *limit), data)
-        assert (whole.result.scores, whole.result.failure, parts.asked()) == (None, None, [])
+        assert (whole.scores, whole.failure, parts.asked()) == (None, None, [])
 
     @pytest.mark.parametrize("text", [" \n\n", "<think>\n\n</think>\n", "\u3000"])
     def test_a_response_without_words_is_not_sent(self, manager, parts, tokenizer, text):
         parts.forget()
         _, streamed = self.score(manager("+algorithm.prpo.segmenter=text"), finished(tokenizer, text)[0])
-        assert (streamed.result.scores, streamed.result.failure, parts.asked()) == (None, None, [])
+        assert (streamed.scores, streamed.failure, parts.asked()) == (None, None, [])
 
     @pytest.mark.parametrize("segmenter", ["text", "tokens", "uniform", "random", "single", "surprisal"])
     def test_segments_are_those_of_the_batch_schedule(self, manager, parts, tokenizer, segmenter):
@@ -355,9 +346,10 @@ class TestFinishedResponse:
         prm = manager(*overrides, "+algorithm.prpo.min_gap=4")
         _, streamed = self.score(prm, data)
         pad = torch.zeros(1, 7)
-        rows = Rows(
+        rows = Rollouts(
             keys=[response.key],
-            real=[True],
+            places=[0],
+            batch_size=1,
             messages=[QUESTION],
             response_ids=[response.response_ids],
             response_mask=torch.cat([torch.tensor([mask]), pad.long()], 1),
@@ -365,7 +357,7 @@ class TestFinishedResponse:
             truncated=[False],
         )
         assert streamed.starts == segment(rows, prm.prpo, tokenizer)[0].nonzero()[:, 0].tolist()
-        assert len(streamed.result.scores) == len(streamed.starts)
+        assert len(streamed.scores) == len(streamed.starts)
 
     def test_the_prm_works_while_the_outcome_is_computed(self, manager, tokenizer, tmp_path):
         (tmp_path / "slow.py").write_text(
@@ -379,39 +371,39 @@ class TestFinishedResponse:
             "+algorithm.prpo.segmenter=single", f"{function[0]}={tmp_path / 'slow.py'}", f"{function[1]}=score"
         )
         answer, streamed = self.score(slow, data)
-        assert streamed.result.asked < answer["reward_extra_info"]["ended"]
-        assert streamed.result.answered > answer["reward_extra_info"]["began"]
+        assert streamed.asked < answer["reward_extra_info"]["ended"]
+        assert streamed.answered > answer["reward_extra_info"]["began"]
 
     def test_failures_never_raise(self, manager, tokenizer, monkeypatch):
         single = manager("+algorithm.prpo.segmenter=single")
         answer, streamed = self.score(single, finished(tokenizer, "an unreadable text")[0])
-        assert (answer["reward_score"], streamed.result.failure, streamed.starts) == (0.0, "bad_input", [0])
+        assert (answer["reward_score"], streamed.failure, streamed.starts) == (0.0, "bad_input", [0])
         surprisal = manager("+algorithm.prpo.segmenter=surprisal")
         answer, streamed = self.score(surprisal, finished(tokenizer, RIGHT)[0])
         assert (answer["reward_score"], streamed.starts) == (1.0, None)
-        assert "needs a signal" in streamed.result.detail
+        assert "needs a signal" in streamed.detail
 
         def missing(name: str) -> None:
             raise ValueError(f"no actor {name}")
 
         monkeypatch.setattr(ray, "get_actor", missing)
         answer, streamed = self.score(manager("+algorithm.prpo.segmenter=single"), finished(tokenizer, RIGHT)[0])
-        assert (answer["reward_score"], streamed.result.failure) == (1.0, "engine_error")
+        assert (answer["reward_score"], streamed.failure) == (1.0, "engine_error")
 
         def lost(name: str) -> None:
             raise RuntimeError("the cluster is gone")
 
         monkeypatch.setattr(ray, "get_actor", lost)
         answer, streamed = self.score(manager("+algorithm.prpo.segmenter=single"), finished(tokenizer, RIGHT)[0])
-        assert (answer["reward_score"], streamed.result.failure) == (1.0, "engine_error")
-        assert streamed.result.detail == "RuntimeError: the cluster is gone" and streamed.result.texts == [RIGHT]
+        assert (answer["reward_score"], streamed.failure) == (1.0, "engine_error")
+        assert streamed.detail == "RuntimeError: the cluster is gone" and streamed.texts == [RIGHT]
 
     @pytest.mark.parametrize("mask", [[1], [0]])
     def test_nothing_but_eos_has_neither_scores_nor_a_failure(self, manager, tokenizer, mask):
         data, _ = finished(tokenizer, "", response_mask=mask)
         _, streamed = self.score(manager("+algorithm.prpo.segmenter=text"), data)
         assert streamed.starts == [0] * sum(mask)
-        assert (streamed.result.scores, streamed.result.failure) == (None, None)
+        assert (streamed.scores, streamed.failure) == (None, None)
 
     def test_a_verifier_that_fails_fails_as_it_would_alone(self, manager, tokenizer):
         data, _ = finished(tokenizer, RIGHT)

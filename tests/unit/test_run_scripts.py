@@ -99,4 +99,4 @@ def test_servers_that_do_not_start_end_the_script_with_the_log(tmp_path: Path) -
     assert ended.returncode == 1
     assert "No module named no_such_module" in ended.stderr
     assert "the server on GPU 0 ended" in ended.stderr
-    assert "server_urls" not in ended.stdout
+    assert "server.urls" not in ended.stdout

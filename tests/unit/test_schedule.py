@@ -95,7 +95,7 @@ def test_scores_of_other_settings_are_told_apart():
         fingerprint(dataclasses.replace(prpo, delimiters=["."]), prm),
         fingerprint(dataclasses.replace(prpo, segmenter="uniform"), prm),
         fingerprint(prpo, dataclasses.replace(prm, model_path="b")),
-        fingerprint(prpo, dataclasses.replace(prm, overlong="truncate")),
+        fingerprint(prpo, dataclasses.replace(prm, overlong="raise")),
         fingerprint(prpo, dataclasses.replace(prm, family_options={"beta": 0.1})),
     ]
     assert len({plain, *others}) == 6

@@ -9,7 +9,8 @@ import torch
 from tiny_models import qwen_tokenizer, sentencepiece_tokenizer
 
 from verl_prpo.settings.prpo import PrpoConfig
-from verl_prpo.step.cutting import cut, token_texts
+from verl_prpo.step.cutting import cut
+from verl_prpo.text.decoding import token_texts
 
 TEXTS = ["First we add.\n\nThen 😀 divide.\n\n\n\nSo 42.", "Yes", "首先\n\n我们 é 加。\n\n", "no\n\nno\n\nno\n\nno"]
 SEGMENTERS = [

@@ -15,8 +15,8 @@ from ray import cloudpickle
 from verl.experimental.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics
 
+from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE
 from verl_prpo.trainer.agent_loop import StreamingAgentLoopManager, StreamingAgentLoopWorker
-from verl_prpo.trainer.reward_manager import FINISHED_RESPONSE, PROCESS_RESULT
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
 KWARGS = {"uid": "u7", "session_id": 2, "raw_prompt": QUESTION, "data_source": "d", "global_steps": 1}
@@ -39,12 +39,12 @@ class Seen:
         monkeypatch.setattr(agent_loop_tq.tq, "async_kv_batch_put", put)
 
     async def score(self, data):
-        marked = data.non_tensor_batch.get(FINISHED_RESPONSE)
+        marked = data.non_tensor_batch.get(TO_SCORE_BESIDE)
         self.sent.append(marked[0] if marked is not None else None)
         await asyncio.sleep(0.01)  # sessions of training and validation take turns here
         return {
             "reward_score": 1.0,
-            "reward_extra_info": {"acc": 1.0, **({PROCESS_RESULT: SCORED} if marked is not None else {})},
+            "reward_extra_info": {"acc": 1.0, **({SCORES: SCORED} if marked is not None else {})},
         }
 
     def extra_fields(self) -> list[dict]:
@@ -81,8 +81,8 @@ def test_a_response_of_training_tells_where_its_own_tokens_are(seen):
 def test_scores_lie_beside_verls_own_reward_information(seen):
     asyncio.run(seen.worker._agent_loop_postprocess(output(), False, **KWARGS))
     (extra,) = seen.extra_fields()
-    assert extra["reward_extra_info"] == {"acc": 1.0} and extra[PROCESS_RESULT] == SCORED
-    assert FINISHED_RESPONSE not in seen.put[0]["fields"].keys()
+    assert extra["reward_extra_info"] == {"acc": 1.0} and extra[SCORES] == SCORED
+    assert TO_SCORE_BESIDE not in seen.put[0]["fields"].keys()
 
 
 def test_validation_is_outcome_only_even_while_training_responses_finish(seen):
@@ -99,7 +99,7 @@ def test_validation_is_outcome_only_even_while_training_responses_finish(seen):
     assert seen.sent.count(None) == 3
     for given in seen.put:
         (extra,) = [getattr(row, "data", row) for row in given["fields"]["extra_fields"]]
-        assert (PROCESS_RESULT in extra) == (given["partition_id"] == "train")
+        assert (SCORES in extra) == (given["partition_id"] == "train")
         assert extra["reward_extra_info"] == {"acc": 1.0}
 
 

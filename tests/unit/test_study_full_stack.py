@@ -27,7 +27,7 @@ from verl_configs import compose, validate
 
 from verl_prpo.prm.families import resolve_family
 from verl_prpo.settings.prpo import prm_config, prpo_config
-from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.text.decoding import segment_texts
 
 torch.set_num_threads(1)
 

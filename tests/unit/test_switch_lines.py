@@ -33,7 +33,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Any:
     tiny_models.qwen_tokenizer().save_pretrained(folder / "policy")
     Qwen2Config().save_pretrained(folder / "policy")
     tiny_models.qwen_math_prm(folder / "prm", context=2048)
-    pyarrow.parquet.write_table(pyarrow.table({"data_source": ["toy"] * 7473}), folder / "gsm8k.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"data_source": ["openai/gsm8k"] * 7473}), folder / "gsm8k.parquet")
     return folder
 
 

@@ -123,7 +123,8 @@ class TestHub:
         monkeypatch.setattr(hub, "_probe", lambda: pytest.fail("asked"))
         assert hub.hub(()).state is State.SKIPPED
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-        assert "HF_HUB_OFFLINE is set" in hub.hub(self.NAMES).found
+        assert hub.hub(["a/b"]).found == "HF_HUB_OFFLINE is set: a/b is looked for in the cache alone"
+        assert hub.hub(["a/b", "c/d"]).found == "HF_HUB_OFFLINE is set: a/b, c/d are looked for in the cache alone"
 
     def test_folders_are_no_names(self, tmp_path: object) -> None:
         prm = SimpleNamespace(model_path=str(tmp_path), family_options={"reference_model_path": "some/reference"})

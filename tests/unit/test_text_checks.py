@@ -49,6 +49,38 @@ def test_one_that_never_occurs_is_a_warning_and_all_of_them_a_failure(dump: Path
     assert "each response would be one segment" in failed.value.advice
 
 
+def test_a_dump_is_looked_at_whatever_cuts(dump: Path, tmp_path: Path) -> None:
+    found = texts(prpo(), None, dump)
+    assert found.state is State.OK
+    assert "is not read: algorithm.prpo.segmenter=entropy cuts at no delimiter" in found.found
+    with pytest.raises(CheckFailed, match=r"holds no \.jsonl file"):
+        texts(prpo(), None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        (r"'\therefore'", r"\therefore"),
+        (r"'$\rightarrow$'", r"\rightarrow"),
+        (r"'\neq '", r"\neq"),
+        ("'\b" + "egin{'", r"\begin"),  # as YAML reads it between double quotes
+    ],
+)
+def test_an_escape_that_was_a_command_of_latex_is_hinted_at(given: str, command: str, dump: Path) -> None:
+    found = texts(prpo(TEXT, f"+algorithm.prpo.delimiters=[{given}]"), None, None)
+    assert found.state is State.WARNING
+    assert rf"If the LaTeX command {command} is meant, write \{command} with two backslashes" in found.advice
+    with pytest.raises(CheckFailed) as failed:
+        texts(prpo(TEXT, f"+algorithm.prpo.delimiters=[{given}]"), None, dump)
+    assert rf"write \{command}" in failed.value.advice
+
+
+def test_what_is_advised_is_read_as_the_command() -> None:
+    config = prpo(TEXT, r"+algorithm.prpo.delimiters=['\\therefore','\nStep','\n\n','\tx']")
+    found = texts(config, None, None)
+    assert (found.state, found.details["delimiters"]) == (State.OK, [r"\therefore", "\nStep", "\n\n", "\tx"])
+
+
 def test_a_dump_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match=r"holds no \.jsonl file"):
         texts(prpo(TEXT), None, tmp_path)

@@ -23,6 +23,79 @@ def test_others_do_not(prompt):
     assert with_opening(prompt, "7") == "7"
 
 
+BEGUN = "<think>\nOkay, let me"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        f"user\nWhat?\nassistant\n{BEGUN}",
+        f"<|im_start|>user\nWhat?<|im_end|>\n<|im_start|>assistant\n{BEGUN}",
+        f"<|start_header_id|>assistant<|end_header_id|>\n\n{BEGUN}",
+        f"user\n\nWhat?assistant\n\n{BEGUN}",
+        f"user\nWhat?\nmodel\n{BEGUN}",
+        f"<｜User｜>What?<｜Assistant｜>{BEGUN}",
+        f"[INST] What? [/INST] {BEGUN}",
+        f"User: What? Assistant: {BEGUN}",
+        f"user\nWhy is <think> a tag?\nassistant\n{BEGUN}",
+        "assistant\n[THINK]Okay, let me",
+        "assistant\n<|begin_of_thought|>\n\nOkay, let me",
+    ],
+)
+def test_a_thought_begun_with_words_behind_the_answers_header_is_opened(prompt):
+    assert opens_thought(prompt)
+    assert after_thoughts(with_opening(prompt, "so 6")) == ""
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "user\nWhat is <think> for?\nassistant\n",
+        "<|im_start|>user\nWhat is <think> for?<|im_end|>\n<|im_start|>assistant\n",
+        "user\n\nWhat is\n<think> for?assistant\n\n",
+        "system\nBegin with <think> always.\nuser\nWhat?\nassistant\n",
+        "assistant\nYes.\nuser\nWhat is\n<think>\nfor?",
+        f"user\nWhat?\nassistant\n{BEGUN} see.\n</think>\n\n",
+        f"user\nWhat?\nassistant\n{BEGUN}\nuser\nAgain!\nassistant\n",
+        "What is <think> for? Assistant: ",
+    ],
+)
+def test_a_tag_that_a_turn_before_the_answer_mentions_opens_none(prompt):
+    assert not opens_thought(prompt)
+
+
+def asked(*contents, role="user"):
+    return [{"role": role, "content": content} for content in contents]
+
+
+@pytest.mark.parametrize(
+    "prompt, messages, opened",
+    [
+        (f"Q: What?\nA: {BEGUN}", asked("What?"), True),  # of no template that is known
+        (f"Q: What?\nA: {BEGUN}", asked("  What?\n"), True),  # templates strip
+        (f"Q: {BEGUN}\nA: ", asked(BEGUN), False),
+        (f"Q: {BEGUN}\nA: {BEGUN}, too", asked(BEGUN + "?", BEGUN), False),  # as the user wrote it
+        ("Q: What is <think> for?\nA: ", asked("What is <think> for?"), False),
+        (f"Q: What is <think> for?\nA: {BEGUN}", asked("What is <think> for?"), True),
+        (f"Q: me\nA: {BEGUN}", asked("me"), True),  # also part of the thought
+        (f"Q: think\nA: {BEGUN}", asked("think"), True),
+        ("Begin with <think> here.\nQ: What?\nA: ", asked("What?"), False),  # of the template, before the message
+        ("What is <think> for?", asked("What is <think> for?"), False),  # no template at all
+        (f"User: What? Assistant: {BEGUN}", asked(f"User: What? Assistant: {BEGUN}"), True),  # the data hold all of it
+        ("user\nX\nassistant\n<think> for?\nA: ", asked("X\nassistant\n<think> for?"), False),
+        (f"Q: What?\nA: {BEGUN}", [*asked("What?"), *asked(BEGUN, role="assistant")], True),
+        (f"Q: What?\nA: {BEGUN}", asked([{"type": "text", "text": "What?"}]), True),
+        (BEGUN, asked("What?"), True),  # nobody's words
+        (BEGUN, asked("What is <think>?"), False),  # nobody knows whose
+        (BEGUN, asked(None), False),
+        (BEGUN, [], False),
+    ],
+)
+def test_known_messages_say_whose_the_tag_is(prompt, messages, opened):
+    assert opens_thought(prompt, messages) == opened
+    assert (closing_tag(prompt, messages) == "</think>") == opened
+
+
 @pytest.mark.parametrize(
     "opening, closing",
     [

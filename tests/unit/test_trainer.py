@@ -3,9 +3,12 @@
 """verl's trainer made process-aware: its own methods on a real TransferQueue, with real reward-loop workers and a real
 PRM. Only the model engines are left out: entropies and log-probs are given."""
 
+import base64
 import copy
+import gzip
 import json
 import math
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,21 +32,24 @@ from verl.utils import hf_tokenizer
 from verl.utils.ray_utils import get_event_loop
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from verl_prpo.cli.main import main
 from verl_prpo.method.segmentation import entropy_segments, segment_bounds
 from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.results import PrmRequest
 from verl_prpo.settings.prpo import ConfigError, PrpoConfig
+from verl_prpo.step.messages import SCORES, ToScore
+from verl_prpo.step.scored_batch import Rollouts
 from verl_prpo.telemetry.alarms import Alarms
 from verl_prpo.telemetry.announcements import Announcements
 from verl_prpo.telemetry.rollouts.read import Rollout, read_rollouts
-from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.text.decoding import segment_texts
 from verl_prpo.trainer.checks.config_check import TRAINER_MODES
 from verl_prpo.trainer.checks.start_checks import require_gpus, require_score_range
 from verl_prpo.trainer.length_limit import LengthLimit
 from verl_prpo.trainer.mixin import ProcessAware, make_process_aware, process_pass
 from verl_prpo.trainer.process_pass import PendingScores
-from verl_prpo.trainer.reward_manager import PROCESS_RESULT, FinishedResponse, PrmRewardManager
+from verl_prpo.trainer.reward_manager import PrmRewardManager
 
 pytestmark = pytest.mark.ray
 
@@ -460,10 +466,10 @@ class TestStreamed:
         ids = [[*trainer.tokenizer.encode(t, add_special_tokens=False), trainer.tokenizer.eos_token_id] for t in texts]
         loop = get_event_loop()
         done = [
-            loop.run_until_complete(manager._streamed(FinishedResponse(key, QUESTION, row, [1] * len(row))))
+            loop.run_until_complete(manager._scores(ToScore(key, QUESTION, row, response_mask=[1] * len(row))))
             for key, row in zip(keys, ids, strict=True)
         ]
-        return [{"reward_extra_info": {}, PROCESS_RESULT: streamed.as_dict()} for streamed in done]
+        return [{"reward_extra_info": {}, SCORES: streamed.as_dict()} for streamed in done]
 
     KEYS = ("a_0_0", "a_1_0", "b_0_0", "b_1_0")
 
@@ -487,8 +493,8 @@ class TestStreamed:
 
     def test_rows_that_lack_scores_are_scored_now_counted_and_told(self, streaming, rollouts, parts, capsys):
         extra = self.brought(streaming, TEXTS, self.KEYS)
-        del extra[1][PROCESS_RESULT]  # as a resumed queue may hold
-        extra[2][PROCESS_RESULT]["fingerprint"] = "other settings"
+        del extra[1][SCORES]  # as a resumed queue may hold
+        extra[2][SCORES]["fingerprint"] = "other settings"
         parts.forget()
         batch, streaming.actor_rollout_wg, _ = rollouts(extra_fields=extra)
         batch, metrics = step(streaming, batch)
@@ -508,8 +514,8 @@ def never():
     time.sleep(60)
 
 
-def mode_rows() -> process_pass.Rows:
-    return process_pass.Rows(["a_0_0"], [True], [QUESTION], [[1]], torch.ones(1, 1).long(), None, [False])
+def mode_rows() -> Rollouts:
+    return Rollouts(["a_0_0"], [0], 1, [QUESTION], [[1]], torch.ones(1, 1).long(), None, [False])
 
 
 class TestDump:
@@ -586,6 +592,38 @@ class TestDump:
             ]
             assert set(rollout.advantages) == {rollout.grpo_advantage} and set(rollout.process_advantage) == {0.0}
             assert rollout.entropy is not None
+
+
+class TestOneLife:
+    def test_a_response_goes_from_the_rollout_to_the_actor_and_to_the_page(self, mode, rollouts, parts, tmp_path):
+        """The tokens that verl's queue holds, the text that the PRM was asked about, the advantage that the actor gets,
+        the record in verl's dump and the data of the page are those of one response."""
+        row = 1
+        parts.forget()
+        batch, mode.actor_rollout_wg, ids = rollouts()
+        entropy = mode.actor_rollout_wg.entropy[batch.keys[row]]
+        signals = [mode.actor_rollout_wg.entropy[key] for key in batch.keys]
+        batch, _ = step(mode, upsample_batch_to_divisible_size(batch, 5, mode.tokenizer.eos_token_id))
+        key, actor = batch.keys[row], read(batch, "advantages")[row]
+        assert TEXTS[row] in parts.asked()
+        assert actor == pytest.approx(expected(parts, mode.tokenizer, ids, signals)[row], abs=1e-4)
+
+        folder = Path(mode.config.trainer.rollout_data_dir)
+        mode._log_rollout_data(batch, {}, str(folder))
+        mode._shutdown_dump_executor()
+        mode._init_dump_executor()
+        (record,) = [found for found in read_rollouts(folder, [mode.global_steps]) if found.key == key]
+        assert record.response == TEXTS[row] and torch.equal(torch.tensor(record.advantages), torch.tensor(actor))
+        assert torch.equal(torch.tensor(record.entropy), entropy)
+
+        assert main(["report", str(folder), "--steps", str(mode.global_steps), "-o", str(tmp_path / "page.html")]) == 0
+        packed = re.search(r'id="data">([^<]+)<', (tmp_path / "page.html").read_text())
+        payload = json.loads(gzip.decompress(base64.b64decode(packed[1])))
+        (shown,) = [found for found in payload["responses"] if found["text"] == TEXTS[row]]
+        drawn = [value for run in shown["A"] for value in ([run[0]] * run[1] if isinstance(run, list) else [run])]
+        assert drawn == pytest.approx(actor, abs=1e-3)
+        assert [segment[:2] for segment in shown["segments"]] == [[s.begin, s.end] for s in record.segments]
+        tq.kv_clear(keys=batch.keys[4:], partition_id="train")
 
 
 class TestAlarms:
@@ -722,7 +760,7 @@ class TestTruncated:
         batch, cut.actor_rollout_wg, ids = rollouts()
         _, metrics = step(cut, batch)
         (report, row) = cut._reports["a_0_0"]
-        result = report.scored.results[row]
+        result = report.scored.scores[row]
         assert result.scores[-1] is None and all(score is not None for score in result.scores[:-1])
         assert "".join(result.texts[:-1]) in parts.asked() and TEXTS[0] not in parts.asked()
         last = segment_bounds(report.scored.segment_starts[row], len(ids[0]))[-1]

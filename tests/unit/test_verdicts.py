@@ -112,12 +112,6 @@ def test_groups_whose_acc_is_no_number_agree_among_themselves():
     assert read_verdicts([0.0, 0.0], [{"acc": math.nan}] * 2).agree(["a", "a"]) == [True, True]
 
 
-def test_padding_rows_weigh_in_nothing():
-    verdicts = VerdictReader().read([0.0, 5.0, 1.0, 1.0], [{}] * 4, [True, False, True, True])
-    assert verdicts.right == [False, None, True, True]
-    assert verdicts.agree(["a", "b", "b", "b"]) == [True] * 4
-
-
 def test_unknown_verdicts_agree_only_on_equal_rewards():
     verdicts = read_verdicts([0.2, 0.2, 0.5, 0.9], [{}] * 4)
     assert verdicts.agree(["a", "a", "b", "b"]) == [True, True, False, False]

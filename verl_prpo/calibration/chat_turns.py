@@ -23,8 +23,9 @@ _ROLE = "|".join(_KINDS)
 _ALTERNATING = re.compile(r"s?(?:ua(?:t+a)*)*u(?:a(?:t+a)*t+)?")
 """Kinds of the turns that a policy may be asked to answer."""
 
-_EMPTY_OR_OPEN_THOUGHT = re.compile(r"\s*(?:<think>\s*(?:</think>\s*)?)?")
-_THOUGHT_AT_END = re.compile(r"<think>\s*(?:</think>\s*)?\Z")
+_BEGUN = r"<think>(?:(?!</?think>|\[/?INST\]).)*(?:</think>\s*)?"
+_NOTHING_OR_THOUGHT = re.compile(rf"\s*(?:{_BEGUN})?", re.DOTALL)
+_THOUGHT_AT_END = re.compile(rf"{_BEGUN}\Z", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _read(text: str, style: _Style) -> Turns | None:
     if kinds[-1] == "a":
         answer, kinds, headers = headers[-1], kinds[:-1], headers[:-1]
         end, tail = answer.start(), text[answer.end() :]
-        if not _EMPTY_OR_OPEN_THOUGHT.fullmatch(tail):
+        if not _NOTHING_OR_THOUGHT.fullmatch(tail):
             doubts.append(f"the prompt begins the answer, with {_begin(tail)}")
     else:
         end = len(text)

@@ -103,7 +103,10 @@ def fitness(found: "Calibration", nothing_cut: str | None = None) -> Fitness:
 
 def _on_scores(found: "Calibration", nothing_cut: str | None) -> Iterator[_Finding]:
     """What speaks against the scores before anything is asked about right and wrong."""
-    if not found.varied:
+    if not found.varied and nothing_cut is not None:
+        reason = f"all scores are {found.mean:.4g}, of whole responses: what the PRM says of steps was not asked"
+        yield _Finding(Verdict.DOUBT, reason, True)
+    elif not found.varied:
         yield _Finding(Verdict.NOT, f"all scores are {found.mean:.4g}: a PRM that always says the same teaches nothing")
     failed = sum(found.failures.values())
     if failed > found.responses:

@@ -2,10 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """A picture of the scores that a PRM gives."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 BINS = 40
+
+
+def obstacle(path: Path) -> str:
+    """Why no histogram can be drawn into a file, "" where one can; looked at before anything that takes long."""
+    from verl_prpo.console.folder_checks import unwritable
+
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ModuleNotFoundError as error:
+        return f"{error}; pip install matplotlib"
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.lower().removeprefix(".") not in kinds:
+        return f"{path} is no kind of picture that matplotlib writes; name a file such as scores.png"
+    if path.is_dir():
+        return f"{path} is a folder; name a file"
+    if path.exists() and not os.access(path, os.W_OK):
+        return f"{path} may not be written; give another file"
+    fault = unwritable(path.parent)
+    return f"{path}: {fault}; give another file" if fault else ""
 
 
 def draw(
@@ -16,7 +36,7 @@ def draw(
     prior: tuple[float, float],
     title: str,
 ) -> None:
-    """Write a histogram of segment scores as PNG.
+    """Write a histogram of segment scores, as PNG or what else the file's name ends with.
 
     Args:
         path: the file.
@@ -52,4 +72,5 @@ def draw(
         axes.axvline(edge, color="black", linestyle=":", label=f"one std {std:.3f}" if edge < mean else None)
     axes.set(xlabel="score of a segment", ylabel="segments", title=title)
     axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

@@ -47,8 +47,8 @@ class Response:
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:
-    """A text cut after each run of delimiters; a piece without words (white space, a lone `<think>`) joins the one
-    beside it, as everywhere a PRM is asked."""
+    """A text cut after each run of delimiters; a piece without words (white space, `<think>` or `---` alone)
+    joins the one beside it, as everywhere a PRM is asked."""
     marks = sorted(filter(None, [delimiters] if isinstance(delimiters, str) else delimiters), key=len, reverse=True)
     if not marks or not text:
         return [text] if text else []
@@ -76,7 +76,7 @@ def nothing_cut(responses: Sequence[Response], delimiters: str | Sequence[str]) 
 def with_words(response: Response) -> Response:
     """The response with each segment without words joined to the step that a PRM sees it in."""
     shown = shown_steps(response.segments)
-    worded = [i for i, segment in enumerate(response.segments) if has_words(segment)]
+    worded = [_spoken(response.segments, shown.places, step) for step in range(len(shown.steps))]
     labels, recorded = response.step_labels, response.recorded
     return replace(
         response,
@@ -86,7 +86,19 @@ def with_words(response: Response) -> Response:
     )
 
 
-def begins_in_thought(prompt: str, response: str) -> bool:
-    """Whether a response begins inside a thought: the prompt says so, or a closing tag that nothing opened."""
+def begins_in_thought(prompt: str, response: str, messages: Sequence[Mapping[str, Any]] = ()) -> bool:
+    """Whether a response begins inside a thought: the prompt says so, or a closing tag that nothing opened.
+
+    Args:
+        prompt: its text.
+        response: its text.
+        messages: of the prompt, where they are known and not read from its text.
+    """
     before, closing, _ = response.partition(CLOSE)
-    return opens_thought(prompt) or (bool(closing) and OPEN not in before)
+    return opens_thought(prompt, messages) or (bool(closing) and OPEN not in before)
+
+
+def _spoken(segments: Sequence[str], places: Sequence[int | None], step: int) -> int:
+    """The segment that brings the words of a step; a tag that lies across segments may leave none that does alone."""
+    within = [i for i, place in enumerate(places) if place == step]
+    return next((i for i in within if has_words(segments[i])), within[0])

@@ -17,6 +17,67 @@ from verl_prpo.telemetry.rollouts.read import Rollout, RolloutError, Row, read_r
 MESSAGES_FROM = "--messages-from FILE.parquet takes the messages from the training data"
 
 
+class PromptReader:
+    """The chat messages of prompts that a dump holds as text; remembers what is uncertain about them."""
+
+    def __init__(self, messages_from: Path | None):
+        """Read the data file, if there is one.
+
+        Args:
+            messages_from: a data file of verl that holds the messages of a dump's prompts.
+
+        Raises:
+            InputError: that file cannot be used.
+        """
+        self._messages_from = messages_from
+        self._book: MessageBook | None = None
+        self._turns: dict[str, Turns] = {}
+        self._doubtful: list[tuple[str, Turns]] = []
+        if messages_from is not None:
+            try:
+                self._book = MessageBook.read(messages_from)
+            except (ValueError, OSError) as error:
+                raise InputError(f"--messages-from {messages_from}: {error}") from error
+
+    def messages(self, prompt: str, place: str) -> Sequence[Mapping[str, Any]]:
+        """The turns of a prompt's text.
+
+        Args:
+            prompt: rendered by a chat template, with or without its special tokens.
+            place: where it stands, for `notes`.
+
+        Raises:
+            ValueError: the data file does not have it.
+        """
+        if prompt not in self._turns:
+            if self._book is None:
+                self._turns[prompt] = find_turns(prompt)
+            else:
+                try:
+                    self._turns[prompt] = Turns(self._book.find(prompt), "data")
+                except ValueError as error:
+                    raise ValueError(f"--messages-from {self._messages_from}: {error}") from error
+            if self._turns[prompt].doubt:
+                self._doubtful.append((place, self._turns[prompt]))
+        return self._turns[prompt].messages
+
+    def notes(self) -> list[str]:
+        """What to say of the prompts that were read."""
+        said = []
+        if self._doubtful:
+            (place, turns), prompts = self._doubtful[0], len(self._turns)
+            unknown = sum(turns.template is None for _, turns in self._doubtful)
+            what = "all of its text is taken for the user's words" if turns.template is None else "it may be misread"
+            others = f"; {unknown} of them without a template" if 0 < unknown < len(self._doubtful) else ""
+            said.append(
+                f"the chat turns of {len(self._doubtful)} of {prompts} prompts are uncertain{others}. The first is in "
+                f"{place}: {turns.doubt}, so {what}. {MESSAGES_FROM}; JSON lines can hold them"
+            )
+        if self._book is not None and not self._turns:
+            said.append("--messages-from was not needed: the input has the chat messages of every response")
+        return said
+
+
 class RowReader:
     """Reads files of one input and remembers what is to be said about them."""
 
@@ -31,17 +92,9 @@ class RowReader:
             InputError: that file cannot be used.
         """
         self._delimiters = delimiters
-        self._messages_from = messages_from
-        self._book: MessageBook | None = None
-        self._turns: dict[str, Turns] = {}
-        self._doubtful: list[tuple[Row, Turns]] = []
+        self._prompts = PromptReader(messages_from)
         self._seen: Counter[str] = Counter()
         self._cut = 0
-        if messages_from is not None:
-            try:
-                self._book = MessageBook.read(messages_from)
-            except (ValueError, OSError) as error:
-                raise InputError(f"--messages-from {messages_from}: {error}") from error
 
     def read(self, file: Path) -> Iterator[Response]:
         """The responses of a file, those without words too.
@@ -62,18 +115,7 @@ class RowReader:
 
     def notes(self) -> list[str]:
         """What to say of prompts and delimiters."""
-        said = []
-        if self._doubtful:
-            (row, turns), prompts = self._doubtful[0], len(self._turns)
-            unknown = sum(turns.template is None for _, turns in self._doubtful)
-            what = "all of its text is taken for the user's words" if turns.template is None else "it may be misread"
-            others = f"; {unknown} of them without a template" if 0 < unknown < len(self._doubtful) else ""
-            said.append(
-                f"the chat turns of {len(self._doubtful)} of {prompts} prompts are uncertain{others}. The first is in "
-                f"{row.file.name}, line {row.line}: {turns.doubt}, so {what}. {MESSAGES_FROM}; JSON lines can hold them"
-            )
-        if self._book is not None and not self._turns:
-            said.append("--messages-from was not needed: the input has the chat messages of every response")
+        said = self._prompts.notes()
         absent = [mark for mark in self._delimiters if mark and not self._seen[mark]]
         if self._cut and absent and len(absent) < len(self._delimiters):
             said.append(f"the delimiter {' and '.join(map(repr, absent))} stands in none of the {self._cut} responses")
@@ -83,14 +125,14 @@ class RowReader:
         messages: Sequence[Mapping[str, Any]] = rollout.messages
         # As the PRM was given them; the prompt's text holds what the template added.
         if not messages or any(message["content"] is None for message in messages):
-            messages = self._messages(row, rollout.prompt)
+            messages = self._prompts.messages(rollout.prompt, _place(row))
         made = Response(
             messages,
             [segment.text for segment in rollout.segments],
             rollout.prompt,
             rollout.verifier_score,
             recorded=[segment.score for segment in rollout.segments],
-            thinking=begins_in_thought(rollout.prompt, rollout.response),
+            thinking=begins_in_thought(rollout.prompt, rollout.response, rollout.messages),
             parts=rollout.outcome_parts,
             unfinished=rollout.unfinished,
         )
@@ -104,7 +146,7 @@ class RowReader:
         columns = row.columns
         prompt, text = columns.get("input"), _text(columns["output"], "output")
         if isinstance(prompt, str):
-            messages: Sequence[Mapping[str, Any]] = self._messages(row, prompt)
+            messages: Sequence[Mapping[str, Any]] = self._prompts.messages(prompt, _place(row))
         elif columns.get("messages") is not None:
             messages, prompt = _checked_messages(columns["messages"], "messages"), ""
         else:
@@ -152,7 +194,8 @@ class RowReader:
             raise ValueError(f"outcome_parts must be an object, not {parts!r:.60}")
         if row.get("acc") is not None:
             parts = {**parts, "acc": row["acc"]}
-        prompt = messages[-1]["content"]
+        ending = messages[-1]
+        prompt = f"assistant\n{ending['content']}" if ending["role"] == "assistant" else ending["content"]
         made = Response(
             messages,
             segments,
@@ -170,19 +213,9 @@ class RowReader:
         self._seen.update(mark for mark in self._delimiters if mark and mark in text)
         return cut(text, self._delimiters) if has_words(text) else []
 
-    def _messages(self, row: Row, prompt: str) -> Sequence[Mapping[str, Any]]:
-        """The turns of a prompt's text; what is uncertain about them is kept for `notes`."""
-        if prompt not in self._turns:
-            if self._book is None:
-                self._turns[prompt] = find_turns(prompt)
-            else:
-                try:
-                    self._turns[prompt] = Turns(self._book.find(prompt), "data")
-                except ValueError as error:
-                    raise ValueError(f"--messages-from {self._messages_from}: {error}") from error
-            if self._turns[prompt].doubt:
-                self._doubtful.append((row, self._turns[prompt]))
-        return self._turns[prompt].messages
+
+def _place(row: Row) -> str:
+    return f"{row.file.name}, line {row.line}"
 
 
 def _text(value: Any, name: str) -> str:

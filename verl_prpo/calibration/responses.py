@@ -60,7 +60,7 @@ def read_responses(
     found = [response for file in files for response in reader.read(file)]
     worded = [response for response in found if response.segments]
     if not worded:
-        raise InputError(f"{source} holds no response with text")
+        raise InputError(f"{source} holds no response with words")
     recorded = [response for response in worded if response.recorded is not None]
     kept = recorded or worded
     notes = [*reader.notes(), *_notes(found, kept, len(worded) - len(kept))]
@@ -94,7 +94,10 @@ def _notes(found: Sequence[Response], kept: Sequence[Response], without_record: 
     said = []
     wordless = sum(not response.segments for response in found)
     if wordless:
-        said.append(f"{wordless} of {len(found)} responses are empty, or white space and tags alone, and are left out")
+        said.append(
+            f"{wordless} of {len(found)} responses hold no words (nothing but white space, tags or Markdown) and are "
+            "left out"
+        )
     if without_record:
         said.append(
             f"{without_record} responses have no record, so nobody knows how they were cut, and are left out "

@@ -37,7 +37,9 @@ def chosen_settings(arguments: argparse.Namespace) -> "tuple[PrmConfig, PrpoConf
         raise ConfigError(f"{type(error).__name__}: {error}") from error
     settings = with_model_path(prm_config(config.reward), config.reward)
     if not settings.model_path:
-        raise ConfigError("which PRM? Give --prm MODEL or reward.prm.model_path=MODEL, or --recorded for a dump's own")
+        raise ConfigError(
+            "which PRM? Give --prm MODEL or ++reward.prm.model_path=MODEL, or --recorded for a dump's own"
+        )
     return settings, prpo_config(config.algorithm)
 
 

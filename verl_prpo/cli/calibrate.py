@@ -17,7 +17,7 @@ from verl_prpo.calibration.table import print_calibration
 from verl_prpo.cli.probe import MARGIN, PROBED, run_probe
 from verl_prpo.console.findings import say
 from verl_prpo.settings.training_config import add_arguments
-from verl_prpo.settings.typed import read_escapes
+from verl_prpo.settings.typed import lost_backslash, read_escapes
 
 if TYPE_CHECKING:
     from verl_prpo.calibration.measured import Calibration
@@ -45,7 +45,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         "used, 3 in doubt, 4 do not train on it.",
     )
     made.add_argument("input", type=Path, metavar="INPUT")
-    made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as reward.prm.model_path=Qwen/...")
+    made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as ++reward.prm.model_path=Qwen/...")
     add_arguments(made)
     made.add_argument("--prm", help="short for reward.prm.model_path")
     made.add_argument("--recorded", action="store_true", help="use the scores in the dump instead of a PRM")
@@ -91,9 +91,17 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) < least:
             say(f"--{name} {getattr(arguments, name)} must be at least {least}")
             return 2
+    if arguments.histogram is not None:
+        from verl_prpo.calibration.histogram import obstacle
+
+        reason = "--probe draws none" if arguments.probe else obstacle(arguments.histogram)
+        if reason:
+            say(f"no histogram: {reason} (--histogram)")
+            return 2
     delimiters = arguments.delimiter = [read_escapes(text) for text in arguments.delimiter or [DEFAULT_DELIMITER]]
     try:
         found = read_responses(arguments.input, delimiters, arguments.outcome_threshold, arguments.messages_from)
+        found.notes += filter(None, map(lost_backslash, delimiters))
         for note in found.notes:
             say(f"note: {note}")
         if arguments.probe:
@@ -103,6 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
         if uncut is not None:
             say(f"warning: {uncut}")
         settings = None if arguments.recorded else chosen_settings(arguments)[0]
+        if settings is None and all(response.recorded is None for response in responses):
+            raise InputError("--recorded: no response has a `prpo` record with scores; give a PRM instead")
         few = too_few(len(responses), len({response.group for response in responses}))
         if few is not None:
             more = "raise --limit" if len(found) > arguments.limit else "give more"
@@ -120,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
                 results = score_all(prm, dialogues, [r.unfinished for r in responses])
         low, high = (0.0, 1.0) if prm is None else prm.family.score_range
         calibration = calibrate(responses, results, (low + high) / 2, arguments.seed)
-    except (PrmError, InputError) as error:
+    except PrmError as error:
         say(str(error))
         return 1
     except ValueError as error:
@@ -139,7 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({**calibration.as_dict(), **about}, indent=2))
     else:
         print_calibration(calibration, said, prm, (low + high) / 2, found, picture)
-    return STATUS[said.verdict]
+    return 2 if arguments.histogram is not None and picture is None else STATUS[said.verdict]
 
 
 def draw(found: Sequence["Response"], limit: int, seed: int) -> list["Response"]:
@@ -153,11 +163,8 @@ def draw(found: Sequence["Response"], limit: int, seed: int) -> list["Response"]
 
 
 def _recorded(responses: Sequence["Response"]) -> list["PrmResult"]:
-    from verl_prpo.calibration.responses import InputError
     from verl_prpo.prm.results import PrmResult
 
-    if all(response.recorded is None for response in responses):
-        raise InputError("--recorded: no response has a `prpo` record with scores; give a PRM instead")
     return [PrmResult(list(r.recorded) if r.recorded is not None else None) for r in responses]
 
 
@@ -168,7 +175,7 @@ def _picture(
     results: Sequence["PrmResult"],
     axis: tuple[float, float] | None,
 ) -> str | None:
-    """Draw the histogram; its path, or None when that is not possible."""
+    """Draw the histogram; its path, or None where that failed though nothing had stood against it."""
     from verl_prpo.calibration.histogram import draw as draw_histogram
 
     drawn = [
@@ -183,10 +190,7 @@ def _picture(
     try:
         prior = (calibration.mean, calibration.std)
         draw_histogram(file, scores, [right for _, right in drawn], (min(edges), max(edges)), prior, title)
-    except ModuleNotFoundError as error:
-        say(f"no histogram: {error}; pip install matplotlib")
-        return None
-    except (OSError, ValueError) as error:  # ValueError: a kind of picture that matplotlib does not write
+    except (OSError, ValueError) as error:  # of a disk that is full by now, or of scores that are no numbers
         say(f"no histogram: {error}; give another file with --histogram")
         return None
     return str(file)

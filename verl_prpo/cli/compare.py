@@ -18,21 +18,20 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """The command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
-        description="Draws the curves of training runs from what verl's loggers wrote, as DIR/compare.png and "
-        "DIR/compare.html, and prints each run's difference to the first. Exit status: 0 done, 2 arguments or logs "
-        "that cannot be used.",
+        description="Prints each run's difference to the first, from what verl's `file` logger wrote, and with -o DIR "
+        "draws the curves as DIR/compare.png and DIR/compare.html. Exit status: 0 done, 2 arguments or logs that "
+        "cannot be used.",
     )
     made.add_argument(
         "runs",
         nargs="+",
         metavar="RUN",
-        help="PATH or LABEL=PATH: a file of verl's `file` logger, a folder of tensorboard, a console log, or the "
-        "folder of a run that holds one of these. PATH may be a pattern such as 'runs/prpo_seed*'. Runs with one label "
-        "are seeds of one arm",
+        help="PATH or LABEL=PATH: a file of verl's `file` logger (trainer.logger=[console,file]), or the folder that "
+        "holds one. PATH may be a pattern such as 'runs/prpo_seed*'. Runs with one label are seeds of one arm",
     )
     made.add_argument("--baseline", metavar="LABEL", help="what the others are compared with (default: the first run)")
     made.add_argument("--metric", action="append", default=[], metavar="NAME", help="a metric of the logs, besides")
-    made.add_argument("-o", "--out", type=Path, default=Path("."), metavar="DIR", help="default: the working folder")
+    made.add_argument("-o", "--out", type=Path, metavar="DIR", help="write compare.png and compare.html there")
     return made
 
 
@@ -53,17 +52,22 @@ def run(arguments: argparse.Namespace) -> int:
         if not drawn:
             raise LogError("the logs have none of the metrics that are compared; name what they have with --metric")
         table = make_table(arms, metrics)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        picture, page = arguments.out / "compare.png", arguments.out / "compare.html"
-        save_png(arms, drawn, picture)
-        save_page(arms, drawn, table, page)
+        written: list[Path] = []
+        if arguments.out is not None:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            picture, page = arguments.out / "compare.png", arguments.out / "compare.html"
+            save_png(arms, drawn, picture)
+            save_page(arms, drawn, table, page)
+            written = [picture, page]
     except (LogError, OSError) as error:
         say(visible(str(error)))
         return 2
     for line in described(arms):
         print(visible(line))
     print_table(table)
-    for path in (picture, page):
+    if not written:
+        print("The curves are drawn with -o DIR: compare.png and the page compare.html.")
+    for path in written:
         print(f"written: {visible(str(path))} ({path.stat().st_size / 1e3:.0f} kB)")
     return 0
 

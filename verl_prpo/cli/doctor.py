@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from verl_prpo.console.findings import Finding, Report, say, terminal, within
 from verl_prpo.doctor import installation
+from verl_prpo.settings.timeouts import NETWORK_TIMEOUT
 from verl_prpo.settings.training_config import TrainingArguments, add_arguments, hydra_folder, training_arguments
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
 
 SUMMARY = "look a training command over before it spends a GPU"
-
-NETWORK_TIMEOUT = 90.0
-"""Longest wait for files of the hub or for the servers' answers to the example, in seconds."""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -54,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         example = read_example(arguments.example) if arguments.example else BUILT_IN
         target = _stated_target(arguments)
+        if arguments.dump is not None and not arguments.dump.exists():
+            raise ValueError(f"--dump {arguments.dump}: no such folder or file (looked for from {Path.cwd()})")
     except (OSError, ValueError) as error:
         say(str(error))
         return 2
@@ -104,8 +104,10 @@ def diagnose(
     for package in installation.PACKAGES:
         report.run(package, lambda package=package: installation.version(package))  # type: ignore[misc]
     report.run("plugin", installation.plugin)  # imports verl, which takes seconds
-    from verl_prpo.doctor import folder_checks, hub, key_checks, run_checks, text_checks, wiring
+    from verl_prpo.console import folder_checks
+    from verl_prpo.doctor import hub, key_checks, run_checks, text_checks, wiring
     from verl_prpo.doctor import target as targets
+    from verl_prpo.doctor.source_checks import scorer
     from verl_prpo.settings.prpo import uses_prpo
 
     config = report.run("configuration", lambda: wiring.composed(arguments))
@@ -127,6 +129,7 @@ def diagnose(
         report.run(
             "problems", lambda: within(NETWORK_TIMEOUT, "reading the problems", lambda: run_checks.problems(config))
         )
+        report.run("scorer", lambda: within(NETWORK_TIMEOUT, "reading the problems", lambda: scorer(config)))
         report.run("policy", lambda: run_checks.policy(config))
         report.run("folders", lambda: folder_checks.folders(config, hydra_folder(arguments)))
         if uses_prpo(config):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verl_prpo.console.findings import say, terminal
+from verl_prpo.settings.timeouts import EVALUATION_TIMEOUT
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from verl_prpo.evaluation.problems import EvaluationSet
 
 SUMMARY = "evaluate a model or checkpoint on problem sets"
-
-TIMEOUT = 86_400.0
-"""Seconds after which a run of verl counts as hung, unless the user says otherwise."""
 
 REPLACED = {
     "--vllm": "actor_rollout_ref.rollout.KEY=VALUE, such as tensor_model_parallel_size=4, or, if verl lacks the key, "
@@ -57,7 +55,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("--limit", type=int, help="so many problems of each file, drawn at random (default: all)")
     made.add_argument("--seed", type=int, default=0, help="of vLLM, --limit and intervals (default: %(default)s)")
     made.add_argument("--skip-long-prompts", action="store_true", help="count prompts without room for an answer wrong")
-    made.add_argument("--timeout", type=float, default=TIMEOUT, help="of a run, in seconds (default: a day)")
+    made.add_argument("--timeout", type=float, default=EVALUATION_TIMEOUT, help="of a run, in seconds (default: a day)")
     made.add_argument("--json", action="store_true", help="print JSON instead of tables")
     for option in REPLACED:
         made.add_argument(option, nargs="?", action=_Replaced, help=argparse.SUPPRESS)

@@ -3,6 +3,7 @@
 """The command line `verl-prpo COMMAND ...`."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -44,7 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = [option for option in unknown if option.startswith("-")]
         near = [nearest(option, command._option_string_actions) for option in options[:1] if option.startswith("--")]
         command.error(f"unrecognized arguments: {' '.join(unknown)}{near[0] if near and 'did' in near[0] else ''}")
+    logging.getLogger(_PLATFORM).addFilter(_not_on_accelerators)
     return COMMANDS[chosen].run(arguments)
+
+
+_PLATFORM = "verl.plugin.platform.platform_manager"
+
+
+def _not_on_accelerators(record: logging.LogRecord) -> bool:
+    """Whether to show a record: no command needs an accelerator, and doctor says by itself what is not there."""
+    return not str(record.msg).startswith(("No supported accelerator detected", "Platform '%s' (%s) is registered but"))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,103 +1,166 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""`verl-prpo recipe`: the recipes there are, and any of them as one file to keep and change."""
+"""`verl-prpo recipe`: list the recipes, print one, copy one."""
 
 import argparse
+import importlib.util
+import json
+import re
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from verl_prpo.console.choices import nearest
 from verl_prpo.console.findings import say
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+SUMMARY = "list the recipes, print or copy one"
 
-SUMMARY = "list the recipes, print one as a file of its own"
+_TRAIN = "python -m verl.trainer.main_ppo --config-dir {} --config-name {}"
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
-        description="Without NAME lists the recipes. With it prints the whole configuration that `python -m "
-        "verl.trainer.main_ppo --config-name NAME OVERRIDES` would train with, as a file that does the same. Exit "
-        "status: 0 done, 2 no such recipe, or one that does not compose or that training would refuse.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Without NAME lists the recipes. With it prints the file of the recipe, or copies it.\n\n"
+        "The values after overrides, and verl's defaults among them, are printed by the training command:\n"
+        f"  {_TRAIN.format('DIR', 'NAME')} OVERRIDES --cfg job --resolve\n"
+        "`verl-prpo doctor` with the same arguments checks them.\n\n"
+        "Exit status: 0 done, 2 no such recipe, or a file that is already there.",
     )
     made.add_argument("name", nargs="?", metavar="NAME", help="the recipe's file name without .yaml")
-    made.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as data.train_batch_size=64")
-    made.add_argument("--short", action="store_true", help="only what differs from verl's ppo_trainer")
+    made.add_argument("overrides", nargs="*", help=argparse.SUPPRESS)
+    made.add_argument("--short", action="store_true", help=argparse.SUPPRESS)
+    made.add_argument(
+        "--copy", type=Path, metavar="FILE", help="write a copy to FILE.yaml, with FILE as trainer.experiment_name"
+    )
     made.add_argument("--config-dir", "-cd", type=Path, metavar="DIR", help="a folder of your own, as for main_ppo")
     made.add_argument("--path", action="store_true", help="print the folder of the recipes, for --config-dir")
     return made
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command and print the list or the recipe."""
-    from verl_prpo.cli import recipe_text
-
+    """Run the command and print the list, the recipe, or where its copy is."""
     try:
-        folder = arguments.config_dir or recipe_text.installed_folder()
-    except ModuleNotFoundError as error:
+        return _run(arguments)
+    except (RecipeError, OSError) as error:
         say(str(error))
         return 2
+
+
+class RecipeError(ValueError):
+    """A recipe that is not there, or that cannot be copied as asked."""
+
+
+def installed_folder() -> Path:
+    """The folder of this package's recipes, in a checkout or an installed package.
+
+    Raises:
+        RecipeError: the package was installed without them.
+    """
+    spec = importlib.util.find_spec("verl_prpo.recipes")
+    if spec is None or not spec.submodule_search_locations:
+        raise RecipeError("this installation has no recipes; pip install verl-prpo anew")
+    return Path(next(iter(spec.submodule_search_locations))).resolve()
+
+
+def summary(text: str) -> str:
+    """What a recipe is, in a line: how the first paragraph of its header begins that is no launch command."""
+    header = re.match(r"(?:#.*\n)*", text)
+    for paragraph in re.split(r"^#\s*$", header[0] if header else "", flags=re.MULTILINE):
+        if "SPDX-License-Identifier" not in paragraph and "-m verl.trainer.main_ppo" not in paragraph:
+            words = " ".join(line.removeprefix("#").strip() for line in paragraph.strip().splitlines())
+            return words.split(". ")[0].split(": ")[0].removesuffix(".")
+    return ""
+
+
+def copied(text: str, file: Path) -> str:
+    """The text of a recipe for another file: its launch command and its `trainer.experiment_name`, under which
+    checkpoints are kept, are those of the file.
+
+    Args:
+        text: of the recipe.
+        file: that the copy will be.
+
+    Raises:
+        RecipeError: the recipe has no `trainer.experiment_name`, so the copy would resume checkpoints of another run.
+    """
+    folder, name = shlex.quote(str(file.parent)), shlex.quote(file.stem)
+    word = r"(?:'[^'\n]*'|\S+)"
+    launch = re.compile(rf"^(#.*-m verl\.trainer\.main_ppo) --config-dir {word} --config-name {word}", re.MULTILINE)
+    text = launch.sub(lambda found: f"{found[1]} --config-dir {folder} --config-name {name}", text, count=1)
+    if "# @package" in text:  # an overlay names no run
+        return text
+    experiment = re.compile(r"^(  experiment_name:).*$", re.MULTILINE)
+    text, count = experiment.subn(lambda found: f"{found[1]} {json.dumps(file.stem)}", text)
+    if count != 1:
+        raise RecipeError("the recipe sets no trainer.experiment_name of its own: copy the file and add one")
+    return text
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    folder = arguments.config_dir or installed_folder()
     if not folder.is_dir():
-        say(f"--config-dir {folder} is not a folder")
-        return 2
-    known = recipe_text.names(folder)
+        raise RecipeError(f"--config-dir {folder} is not a folder")
     if arguments.path:
         print(folder)
-    elif arguments.name is None:
-        width = max(map(len, known), default=0)
-        for name in known:
-            print(f"{name:{width}}  {recipe_text.summary(folder / f'{name}.yaml')}".rstrip())
-    else:
-        name = arguments.name.removesuffix(".yaml")
-        if name in known:
-            return _print(folder, name, arguments.overrides, arguments.short)
-        say(_unknown(folder, name, known))
-        return 2
-    return 0
+        return 0
+    if arguments.name is None:
+        if arguments.copy is not None or arguments.short:
+            raise RecipeError("name the recipe: verl-prpo recipe NAME --copy FILE.yaml")
+        files = sorted(folder.glob("*.yaml"))
+        width = max((len(file.stem) for file in files), default=0)
+        for file in files:
+            print(f"{file.stem:{width}}  {summary(file.read_text(encoding='utf-8'))}".rstrip())
+        return 0
+    name = arguments.name.removesuffix(".yaml")
+    text = _text(folder, name)
+    _refuse_what_was(arguments, folder, name)
+    if arguments.copy is None:
+        print(text, end="")
+        return 0
+    return _copy(text, arguments.copy)
 
 
-def _unknown(folder: Path, name: str, known: list[str]) -> str:
-    group, _, option = name.rpartition("/")
-    if group and (folder / f"{name}.yaml").is_file():
-        if group == "switch":
-            return f"{name} is an overlay, to put on a recipe: verl-prpo recipe NAME +switch={option}"
-        return f"{name} is a part of recipes and none by itself; `verl-prpo recipe` lists the recipes"
-    return f"{name} is not among the recipes in {folder}{nearest(name, known) if known else ', which has none'}"
+def _text(folder: Path, name: str) -> str:
+    file = folder / f"{name}.yaml"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    group, _, option = name.partition("/")
+    if option and group in ("base", "method", "policy"):
+        raise RecipeError(f"{name} is no file any more: each recipe holds all of its settings (docs/recipes.md)")
+    known = [path.stem for path in sorted(folder.glob("*.yaml"))]
+    raise RecipeError(
+        f"{name} is not among the recipes in {folder}{nearest(name, known) if known else ', which has none'}"
+    )
 
 
-def _print(folder: Path, name: str, overrides: list[str], short: bool) -> int:
-    from hydra.errors import HydraException
+def _refuse_what_was(arguments: argparse.Namespace, folder: Path, name: str) -> None:
+    """Say what took the place of `--short` and of overrides."""
+    if arguments.short:
+        raise RecipeError(
+            f"--short is no option any more: `verl-prpo recipe {name}` prints the recipe's own file, which is short. "
+            "--copy FILE.yaml makes a copy of it"
+        )
+    if arguments.overrides:
+        given = shlex.join(arguments.overrides)
+        raise RecipeError(
+            f"a recipe is printed as its file stands, without {given}. To see the values after overrides: "
+            f"{_TRAIN.format(shlex.quote(str(folder)), name)} {given} --cfg job --resolve. To check them: verl-prpo "
+            "doctor with the same arguments"
+        )
 
-    from verl_prpo.cli import recipe_overrides, recipe_text
-    from verl_prpo.settings.training_config import TrainingArguments, compose
-    from verl_prpo.settings.typed import ConfigError
 
-    def composed(*words: str) -> "DictConfig":
-        return compose(TrainingArguments(words, config_dir=str(folder), config_name=name))
-
+def _copy(text: str, file: Path) -> int:
+    if file.suffix != ".yaml":
+        raise RecipeError(f"--copy {file}: Hydra looks for .yaml; write --copy {file}.yaml")
+    text = copied(text, file)
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        config = composed(*overrides)
-        notes = recipe_overrides.check(config)
-        if overrides:
-            recipe_overrides.check_with_verl(config)
-        if short:
-            engine = config.get("model_engine", "dp")
-            text = recipe_text.short_recipe(config, compose(TrainingArguments((f"model_engine={engine}",))))
-        else:
-            text = recipe_text.as_yaml(recipe_text.whole_recipe(config))
-    except HydraException as error:
-        say(f"{name}: {recipe_overrides.refused_override(str(error), overrides, composed)}")
-        return 2
-    except ConfigError as error:
-        say(f"{name}: training would refuse it: {error}")
-        return 2
-    except Exception as error:  # of Hydra or OmegaConf, whatever the files or overrides deserve
-        say(f"{name}: {error}")
-        return 2
-    for note in notes:
-        say(f"{name}: {note}")
-    print(f"{recipe_text.copy_header(folder / f'{name}.yaml', overrides)}\n{text}", end="")
+        with file.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise RecipeError(f"{file} is already there; choose another name") from None
+    launch = next((line for line in text.splitlines() if "-m verl.trainer.main_ppo" in line), "")
+    print(f"written: {file}" + (f"\ntrain with: {launch.removeprefix('#').strip()}" if launch else ""))
     return 0

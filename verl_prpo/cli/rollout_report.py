@@ -40,7 +40,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     made.add_argument("dump", type=Path, metavar="DIR", help="the folder of trainer.rollout_data_dir, or one .jsonl")
     made.add_argument(
-        "overrides", nargs="*", metavar="OVERRIDE", help="with --prm: such as algorithm.prpo.prior_mean=0.6"
+        "overrides", nargs="*", metavar="OVERRIDE", help="with --prm: such as ++algorithm.prpo.prior_mean=0.6"
     )
     made.add_argument("--steps", "--step", type=int, nargs="+", metavar="STEP", help="steps to show (default the last)")
     made.add_argument(
@@ -67,6 +67,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
     scored = made.add_argument_group("a dump without a PRM's scores, as of GRPO")
     scored.add_argument("--prm", help="score it with this process reward model (reward.prm.model_path)")
     scored.add_argument("--tokenizer", help="the policy's, to count and cut by its tokens (default: by words)")
+    scored.add_argument(
+        "--messages-from", type=Path, metavar="FILE", help="verl's data file with the chat messages of the prompts"
+    )
     scored.add_argument("--device", help="cpu or cuda, for a PRM in process (default cuda where there is one)")
     add_arguments(made)
     terminal = made.add_argument_group("terminal")
@@ -132,9 +135,14 @@ def _problem(arguments: argparse.Namespace) -> str | None:
     if not arguments.max_mb > 0:
         return f"--max-mb {arguments.max_mb:g} must be above 0"
     if not _scores(arguments):
-        unused = [f"--{name}" for name in ("tokenizer", "device") if getattr(arguments, name)]
+        unused = [
+            f"--{name.replace('_', '-')}"
+            for name in ("tokenizer", "messages_from", "device")
+            if getattr(arguments, name)
+        ]
         if unused:
-            return f"{' and '.join(unused)} needs --prm MODEL, which scores the dump anew"
+            needs = "needs" if len(unused) == 1 else "need"
+            return f"{' and '.join(unused)} {needs} --prm MODEL, which scores the dump anew"
     if not arguments.terminal:
         used = [f"--{name}" for name in ("filter", "grpo", "plain") if getattr(arguments, name)]
         if used:

@@ -23,6 +23,8 @@ import zmq
 import zmq.asyncio
 from verl.checkpoint_engine import CheckpointEngine, CheckpointEngineRegistry
 
+from verl_prpo.settings.timeouts import WEIGHT_TIMEOUT
+
 BACKEND = "local_socket"
 _END = b"end"
 
@@ -39,7 +41,7 @@ class LocalSocketCheckpointEngine(CheckpointEngine):
         timeout_s: longest wait for a single weight, in seconds.
     """
 
-    def __init__(self, bucket_size: int, is_master: bool = False, timeout_s: float = 300.0) -> None:
+    def __init__(self, bucket_size: int, is_master: bool = False, timeout_s: float = WEIGHT_TIMEOUT) -> None:
         self._timeout_s = timeout_s
         # The process's own context: one of this engine would wait for its sockets when it is collected, for good if a
         # failed update left one open.

@@ -12,9 +12,7 @@ from omegaconf import DictConfig
 
 from verl_prpo.console.findings import CheckFailed, Finding, State, within
 from verl_prpo.settings.prpo import PrmConfig
-
-PROBE_TIMEOUT = 5.0
-"""Longest wait for any answer of the hub, in seconds."""
+from verl_prpo.settings.timeouts import PROBE_TIMEOUT
 
 
 @contextlib.contextmanager
@@ -59,17 +57,17 @@ def hub(names: Sequence[str]) -> Finding:
 
     if not names:
         return Finding("no name of the hub is used", State.SKIPPED)
-    listed = ", ".join(names)
+    listed, are = ", ".join(names), "is" if len(names) == 1 else "are"
     if constants.HF_HUB_OFFLINE:
-        return Finding(f"HF_HUB_OFFLINE is set: {listed} come from the cache alone", value=True)
+        return Finding(f"HF_HUB_OFFLINE is set: {listed} {are} looked for in the cache alone", value=True)
     try:
         within(PROBE_TIMEOUT, "an answer of the hub", _probe)
     except Exception as error:
         constants.HF_HUB_OFFLINE = True
         reason = str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}"
         return Finding(
-            f"{constants.ENDPOINT} cannot be reached from here ({reason.splitlines()[0]}): {listed} are looked for in "
-            "the cache alone",
+            f"{constants.ENDPOINT} cannot be reached from here ({reason.splitlines()[0]}): {listed} {are} looked for "
+            "in the cache alone",
             State.WARNING,
             "all right if the training machine reaches it; else download the models and name their folders",
             value=True,

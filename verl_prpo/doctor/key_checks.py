@@ -102,6 +102,19 @@ def old_overrides(overrides: Sequence[str]) -> str:
     return "; ".join(map(str, ignored_keys(compose(TrainingArguments(tuple(old)))))) if old else ""
 
 
+def old_parts(overrides: Sequence[str]) -> str:
+    """What took the place of the parts that recipes were composed of; "" when the overrides name none."""
+    for override in overrides:
+        group, _, option = override.partition("=")
+        if group == "method" and option == "grpo":
+            return f"{override}: recipes have no parts any more; write algorithm.adv_estimator=grpo"
+        if group == "method":
+            return f"{override}: recipes have no parts any more; write ++algorithm.prpo.credit={option}"
+        if group == "policy":
+            return f"{override}: recipes have no parts any more; write actor_rollout_ref.model.path=MODEL"
+    return ""
+
+
 def mistyped_recipe(arguments: TrainingArguments) -> str:
     """What there is in place of a `--config-name` that is in none of the folders; "" when it is in one."""
     name = (arguments.config_name or "").removesuffix(".yaml")

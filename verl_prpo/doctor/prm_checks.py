@@ -10,9 +10,10 @@ from transformers import AutoTokenizer
 
 from verl_prpo.console.findings import CheckFailed, Finding, State
 from verl_prpo.doctor.worked_example import WorkedExample
-from verl_prpo.prm.families import family_setting, resolve_family
-from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily, checked_family, read_model_config
-from verl_prpo.prm.families.labels import LabelTokenPrm
+from verl_prpo.prm.families import checked_family, family_setting, resolve_family
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.families.checkpoints import read_model_config
+from verl_prpo.prm.families.label_token import LabelTokenPrm
 from verl_prpo.prm.open_prm import OpenPrm, weight_bytes
 from verl_prpo.prm.results import PrmResult
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
@@ -200,8 +201,7 @@ def overlong(
         return Finding("\n".join(lines), details=details, value=True)
     consequence = {
         "neutral": "segments past the context get the prior mean (z=0) and are counted in prpo/prm/unread",
-        "truncate": "segments past the context get the last score that was read",
-        "raise": f"such a response is a failure, and reward.prm.on_error={config.on_error} decides",
+        "raise": f"such a response is a failure: reward.prm.on_error={config.on_error} decides",
     }[config.overlong]
     lines.append(f"reward.prm.overlong={config.overlong}: {consequence}")
     room = max(0, math.floor((family.max_context - around - segments * per_segment) / ratio) - prompt)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from verl_prpo.console.findings import CheckFailed, Finding, State
 from verl_prpo.data.problem_sets import SETS
 from verl_prpo.trainer.checks.batch_sizes import BATCH, MINI, TENSOR, Fault, N, shares, size_faults
+from verl_prpo.trainer.checks.layouts import dividing, shown_sizes
 
 FORMATS = (".parquet", ".json", ".jsonl")
 """Endings of the files that verl's own dataset reads."""
@@ -101,9 +102,12 @@ def sizes(config: DictConfig) -> Finding:
     Raises:
         CheckFailed: sizes at which verl stops, some of them only after the first rollout.
     """
-    faults = [*size_faults(config), *_head_faults(config)]
-    if faults:
-        raise CheckFailed("\n".join(fault.found for fault in faults), "; ".join(fault.advice for fault in faults))
+    faults, heads = size_faults(config), list(_head_faults(config))
+    if faults or heads:
+        together = shown_sizes(dividing(config)) if faults else ""
+        advice = [f"set {together}"] if together else [fault.advice for fault in faults]
+        advice += [fault.advice for fault in heads]
+        raise CheckFailed("\n".join(fault.found for fault in (*faults, *heads)), "; ".join(advice))
     cut, actor = shares(config), config.actor_rollout_ref.actor
     n, mini, batch = (
         int(config.actor_rollout_ref.rollout.n),
@@ -115,10 +119,11 @@ def sizes(config: DictConfig) -> Finding:
         "processes": cut.processes, "data_parallel": cut.ranks, "mini_batch": mini * n, "batch": int(batch) * n,
     }  # fmt: skip
     if int(batch) % mini:
+        ways = shown_sizes(dividing(config)) or f"{BATCH} to a multiple of {MINI}"
         return Finding(
             f"{text}\n{BATCH}={batch} is no multiple of {MINI}={mini}: verl fills the last mini-batch with padding",
             State.WARNING,
-            f"set {MINI} to {batch} or a divisor of it",
+            f"set {ways}",
             details,
             value=True,
         )

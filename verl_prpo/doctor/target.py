@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from verl_prpo.console.findings import CheckFailed, Finding, State
+from verl_prpo.settings.timeouts import RAY_TIMEOUT
 from verl_prpo.trainer.checks.gpus import pools, shortage, shown_nodes, shown_pools
 from verl_prpo.trainer.checks.layouts import layouts, shown_layouts
-
-RAY_TIMEOUT = 20.0
-"""Longest wait for a Ray cluster to say what it has, in seconds."""
 
 HERE = "this machine"
 RAY = "the Ray cluster that is up, which main_ppo would join"

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from verl_prpo.console.findings import CheckFailed, Finding, State
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, prpo_config
+from verl_prpo.settings.typed import lost_backslash
 from verl_prpo.telemetry.rollouts.read import RolloutError, read_rows
 
 DELIMITERS = "algorithm.prpo.delimiters"
@@ -24,20 +25,28 @@ def texts(config: DictConfig, prm: PrmConfig | None, dump: Path | None) -> Findi
         dump: a folder or file of rollouts, as `trainer.rollout_data_dir` writes them; None to count nothing.
 
     Raises:
-        CheckFailed: no delimiter occurs in any response of the dump, or the dump cannot be read.
+        CheckFailed: no delimiter occurs in any response of the dump, or the dump cannot be read (with a segmenter that
+            cuts at no delimiter, too).
     """
     prpo = prpo_config(config.algorithm)
     lines = [f"{DELIMITERS}: {', '.join(map(repr, prpo.delimiters))}"] if prpo.segmenter == "text" else []
     options = {} if prm is None else prm.family_options
     lines += [f"{key}: {text!r}" for key, text in _texts("reward.prm.family_options", options)]
+    shown = [*(prpo.delimiters if prpo.segmenter == "text" else ()), *(text for _, text in _texts("", options))]
+    hint = "; ".join(filter(None, map(lost_backslash, shown)))
     if dump is not None and prpo.segmenter == "text":
-        return _counted(prpo, dump, lines)
+        return _counted(prpo, dump, lines, hint)
+    if dump is not None:
+        next(_responses(dump))  # one that cannot be read is an error all the same
+        lines.append(f"--dump {dump} is not read: algorithm.prpo.segmenter={prpo.segmenter} cuts at no delimiter")
+    if hint:
+        return Finding("\n".join(lines), State.WARNING, hint, {"delimiters": prpo.delimiters}, value=True)
     if not lines:
         return Finding("no setting holds a text that is matched", State.SKIPPED)
     return Finding("\n".join(lines), details={"delimiters": prpo.delimiters}, value=True)
 
 
-def _counted(prpo: PrpoConfig, dump: Path, lines: list[str]) -> Finding:
+def _counted(prpo: PrpoConfig, dump: Path, lines: list[str], hint: str) -> Finding:
     responses = list(_responses(dump))
     counts = {mark: sum(mark in response for response in responses) for mark in prpo.delimiters}
     lines += [f"{mark!r} is in {count} of {len(responses)} responses of {dump}" for mark, count in counts.items()]
@@ -47,10 +56,11 @@ def _counted(prpo: PrpoConfig, dump: Path, lines: list[str]) -> Finding:
         "a delimiter that never occurs cuts nothing: on a command line write a line break as \\n between quotes, as in "
         f"++{DELIMITERS}='[\"\\n\\n\"]'"
     )
+    advice = hint or advice
     if len(never) == len(counts):
         raise CheckFailed("\n".join(lines), f"each response would be one segment; {advice}", details)
-    state = State.WARNING if never else State.OK
-    return Finding("\n".join(lines), state, advice if never else "", details, value=True)
+    state = State.WARNING if never or hint else State.OK
+    return Finding("\n".join(lines), state, advice if never else hint, details, value=True)
 
 
 def _responses(dump: Path) -> Iterator[str]:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from verl_prpo.console.findings import CheckFailed, Finding, State
-from verl_prpo.doctor.key_checks import mistyped_overrides, mistyped_recipe, old_overrides
+from verl_prpo.doctor.key_checks import mistyped_overrides, mistyped_recipe, old_overrides, old_parts
 from verl_prpo.doctor.name_checks import unknown_names
 from verl_prpo.prm.open_prm import with_model_path
 from verl_prpo.settings.outcome import uses_math_verifier
 from verl_prpo.settings.prpo import ConfigError, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.settings.training_config import SECTIONS, TrainingArguments, compose, config_folders
+from verl_prpo.trainer.checks.layouts import dividing, shown_sizes
 from verl_prpo.trainer.checks.verl_rules import verl_refusal
 from verl_prpo.trainer.schedule import schedule_of, segmenter_of
 
@@ -54,7 +55,7 @@ def composed(arguments: TrainingArguments) -> Finding:
             advice = _unknown_key(arguments.overrides) or (
                 f"verl's YAML does not know these keys: write ++{own[0]}.KEY=VALUE"
             )
-        raise CheckFailed(f"{type(error).__name__}: {text}", advice) from error
+        raise CheckFailed(f"{type(error).__name__}: {text}", old_parts(arguments.overrides) or advice) from error
     return Finding(f"{arguments.config_name or 'ppo_trainer'} with {len(arguments.overrides)} overrides", value=config)
 
 
@@ -73,7 +74,9 @@ def settings(config: DictConfig) -> Finding:
         raise CheckFailed(str(error)) from error
     refused = verl_refusal(config, here=True)
     if refused:
-        raise CheckFailed(f"verl refuses it: {refused}", "the training command stops there")
+        sizes = shown_sizes(dividing(config))
+        advice = f"set {sizes}" if sizes else "the training command stops there"
+        raise CheckFailed(f"verl refuses it: {refused}", advice)
     said = [notice for notice in notices(config) if not notice.startswith("WARNING: ")]  # the keys' check has those
     if not uses_prpo(config):
         return _without_prpo(config, said)
@@ -156,7 +159,7 @@ def _engine(config: DictConfig) -> str:
     prm = prm_config(config.reward)
     engine = engine_of(prm)
     if engine == "server":
-        return f"server, {len(prm.server_urls)} at {', '.join(prm.server_urls)}"
+        return f"server, {len(prm.server.urls)} at {', '.join(prm.server.urls)}"
     if engine == "reward_model":
         return "reward_model, the one that verl launches"
     gpus = 0.0 if str(config.trainer.device) == "cpu" else prm.num_gpus_per_replica

@@ -16,10 +16,9 @@ from pathlib import Path
 
 from verl_prpo.evaluation import EvaluationError
 from verl_prpo.evaluation.process import run_guarded
+from verl_prpo.settings.timeouts import MERGE_TIMEOUT
 
 LATEST = "latest_checkpointed_iteration.txt"
-MERGE_TIMEOUT = 3600.0
-"""Seconds after which a merge counts as hung."""
 
 _STEP = re.compile(r"global_step_(\d+)")
 _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")

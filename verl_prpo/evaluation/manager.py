@@ -63,6 +63,9 @@ class EvaluationRewardManager(RewardManagerBase):
             "truncated": float(self.limit.truncates(response, len(prompt))),
         }
         if info.get("pred") is None:
-            text = with_opening(*(decode_with_tags(self.tokenizer, ids) for ids in (prompt, response)))
+            asked = row.non_tensor_batch.get("raw_prompt")
+            messages = () if asked is None else list(asked)
+            written = decode_with_tags(self.tokenizer, response)
+            text = with_opening(decode_with_tags(self.tokenizer, prompt), written, messages)
             info["pred"] = final_answer(str(row.non_tensor_batch["data_source"]), text) or ""
         return found

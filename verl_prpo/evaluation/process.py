@@ -15,10 +15,9 @@ from pathlib import Path
 import psutil
 
 from verl_prpo.evaluation import RunFailed
+from verl_prpo.settings.timeouts import END_GRACE, FATAL_PAUSE
 
 TAIL_LINES = 40
-GRACE = 10.0
-"""Seconds between asking processes to end and ending them."""
 
 
 def run_guarded(
@@ -55,7 +54,7 @@ def run_guarded(
                     break
                 seen = seen[-len(fatal) :] + written.read()
                 if fatal and fatal in seen:
-                    time.sleep(2.0)  # for the rest of the message
+                    time.sleep(FATAL_PAUSE)  # for the rest of the message
                     raise RunFailed(f"{failing}; the end of {log}:\n{_tail(log)}")
                 if time.monotonic() > end:
                     raise RunFailed(f"{failing}: it did not end within {timeout:g} s; the end of {log}:\n{_tail(log)}")
@@ -92,5 +91,5 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         for one in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 ask(one)
-        _, left = psutil.wait_procs(left, timeout=GRACE)
-    process.wait(GRACE)
+        _, left = psutil.wait_procs(left, timeout=END_GRACE)
+    process.wait(END_GRACE)

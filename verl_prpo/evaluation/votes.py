@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from verl_prpo.settings.timeouts import VOTE_TIMEOUT
+
 RIGHT = "right"
 """The vote of every right answer: all of them equal the ground truth."""
 
 MOST_COMPARISONS = 200
 """Of wrong answers of one problem; what is left then votes by its text."""
-
-LONGEST_COMPARISON = 2.0
-"""Of two answers, in seconds; those that take longer count as different."""
 
 Equality = Callable[[str, str], bool]
 
@@ -47,7 +46,7 @@ def _names(answers: Sequence[str], same: Equality | None) -> dict[str, str]:
     if same is None:
         from verl_prpo.outcome.scorer import same_answer
 
-        same = partial(same_answer, timeout=LONGEST_COMPARISON)
+        same = partial(same_answer, timeout=VOTE_TIMEOUT)
     names: dict[str, str] = {}
     groups: list[str] = []
     left = MOST_COMPARISONS

@@ -2,29 +2,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """From process scores and outcome rewards to token-level advantages (PRPO, arXiv 2601.07182, section 3).
 
-The process advantage `z` says how good each segment is, the outcome advantage `beta` how good the whole response is
-within its group; PRPO shifts the first by the second. Tensors only: neither verl nor a PRM is known here. Arithmetic is
-fp32 (fp64 for fp64 input), without gradients, on the device of the input; results come back in the dtype of
-`process_scores`. Groups are given by `index` and nothing else; the order of rows and padding change nothing.
+    z_t  = (r_t - mean) / std        process advantage: how good the segment of token t is
+    beta = R - group mean of R       outcome advantage: how good the whole response is within its group
+    A_t  = z_t + beta                PRPO: the outcome shifts the location of the process advantages
+
+One function stands for each symbol, and one for each credit in the table `_CREDITS`. Tensors only: neither verl nor a
+PRM is known here. Arithmetic is fp32 (fp64 for fp64 input), without gradients, on the device of the input. Results come
+back in the dtype of `process_scores`. Groups are given by `index` and nothing else. The order of rows and padding
+change nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Credit = Literal["prpo", "process", "outcome", "prm_avg", "prm_avg_prpo", "pure"]
-CREDITS: tuple[str, ...] = ("prpo", "process", "outcome", "prm_avg", "prm_avg_prpo", "pure")
-ProcessNorm = Literal["prior", "group", "group_mean"]
-PROCESS_NORMS: tuple[str, ...] = ("prior", "group", "group_mean")
-OutcomeNorm = Literal["mean", "mean_std"]
-OUTCOME_NORMS: tuple[str, ...] = ("mean", "mean_std")
+from verl_prpo.method.groups import EPSILON, Groups
 
-EPSILON = 1e-6
-"""Added to every standard deviation that is measured on data, as verl's GRPO does."""
+Credit = Literal["prpo", "process", "outcome", "prm_avg", "prm_avg_prpo", "pure"]
+ProcessNorm = Literal["prior", "group", "group_mean"]
+OutcomeNorm = Literal["mean", "mean_std"]
+CREDITS: tuple[str, ...] = get_args(Credit)
+PROCESS_NORMS: tuple[str, ...] = get_args(ProcessNorm)
+OUTCOME_NORMS: tuple[str, ...] = get_args(OutcomeNorm)
 
 PURE_TEMPERATURE = 0.1
 """Temperature of PURE's softmin over a response's segments."""
@@ -72,10 +75,10 @@ def prpo_advantage(
             "mean_std" also divides by the group's standard deviation (unbiased, plus 1e-6) and leaves R as it is in a
             group of one (GRPO as in verl).
         scored: bool `[bs]`, rows that have process scores, or `[bs, L]`, tokens whose segment has one; all of them when
-            None. In the others z is 0; they count in no segment's mean and no softmin. In rows without any the mean
-            segment score is the mean over the group's scored rows (so that it neither favours nor punishes them).
-            Tokens without a score get no process part of PURE. They stay out of its baseline and out of the group's
-            score statistics.
+            None. Unscored tokens get z = 0 and are left out of every mean and softmin. In rows without any score the
+            mean segment score is the mean over the group's scored rows (so that it neither favours nor punishes them).
+            Unscored tokens get no process part of PURE. They stay out of its baseline and out of the group's score
+            statistics.
 
     Returns:
         Tensor `[bs, L]` in the dtype of `process_scores`, exactly 0 where the mask is 0.
@@ -83,6 +86,18 @@ def prpo_advantage(
     Raises:
         ValueError: shapes that do not fit, a non-finite score under the mask or a non-finite outcome (with the row), an
             unknown name, or a `prior_std` that is not positive.
+
+    Example:
+        Two responses of one group: the first is right and its second segment is poor, the second is wrong.
+
+        >>> import torch
+        >>> from verl_prpo import prpo_advantage
+        >>> scores = torch.tensor([[0.9, 0.9, 0.1, 0.1], [0.3, 0.3, 0.3, 0.0]])
+        >>> starts = torch.tensor([[1, 0, 1, 0], [1, 0, 0, 0]]).bool()
+        >>> mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+        >>> prpo_advantage(scores, starts, torch.tensor([1.0, -1.0]), mask, ["a", "a"], prior_std=0.4)
+        tensor([[ 2.0000,  2.0000,  0.0000,  0.0000],
+                [-1.5000, -1.5000, -1.5000,  0.0000]])
     """
     _choose("credit", credit, CREDITS)
     _choose("process_norm", process_norm, PROCESS_NORMS)
@@ -90,158 +105,67 @@ def prpo_advantage(
     if not prior_std > 0:
         raise ValueError(f"prior_std must be positive, got {prior_std}")
     with torch.no_grad():
-        batch = _Batch.checked(process_scores, segment_starts, outcome_rewards, response_mask, index, scored)
-        if credit in ("prm_avg", "prm_avg_prpo", "pure"):
+        batch = _validated(process_scores, segment_starts, outcome_rewards, response_mask, index, scored)
+        batch.process_norm, batch.prior, batch.outcome_norm = process_norm, (prior_mean, prior_std), outcome_norm
+        if credit in _READ_AT_STARTS:
             _require_opened_rows(batch)
-        if credit in ("prm_avg", "pure"):  # these read the scores at segment starts alone
             _require_finite_scores(batch)
-        if credit == "outcome":
-            advantage = _on_tokens(batch, _relative_outcome(batch.rewards, batch, outcome_norm))
-        elif credit == "prm_avg":
-            rewards = batch.rewards + _mean_segment_score(batch)
-            advantage = _on_tokens(batch, _relative_outcome(rewards, batch, "mean_std"))
-        elif credit == "pure":
-            advantage = _pure(batch)
-        else:
-            shift = torch.zeros_like(batch.rewards)
-            if credit == "prpo":
-                shift = _relative_outcome(batch.rewards, batch, outcome_norm)
-            elif credit == "prm_avg_prpo":
-                shift = _relative_outcome(batch.rewards + _mean_segment_score(batch), batch, outcome_norm)
-            mean = prior_mean if process_norm == "prior" else None
-            std = prior_std if process_norm != "group" else None
-            advantage = _process_advantage(batch, mean, std, shift)
-        advantage = advantage.to(process_scores.dtype)
+        advantage = _CREDITS[credit](batch)
+        advantage = torch.where(batch.mask, advantage, advantage.new_zeros(())).to(process_scores.dtype)
         _require_finite_advantage(advantage, batch)
         return advantage
 
 
-def all_equal_groups(outcome_rewards: Tensor, index: np.ndarray | Sequence) -> Tensor:
-    """Rows whose group agrees on the outcome, where PRPO's outcome advantage is 0 and the process reward decides alone.
-
-    Args:
-        outcome_rewards: float `[bs]`.
-        index: `[bs]`, group of each row (verl's uid array).
-
-    Returns:
-        BoolTensor `[bs]`, True in the rows of groups with a single value of R, groups of one included.
-    """
-    group, count = _groups(index, len(outcome_rewards), outcome_rewards.device)
-    bounds = outcome_rewards.float()
-    low = torch.full((count,), float("inf"), device=bounds.device).scatter_reduce(0, group, bounds, "amin")
-    high = torch.full((count,), float("-inf"), device=bounds.device).scatter_reduce(0, group, bounds, "amax")
-    return (low == high)[group]
-
-
 @dataclass
 class _Batch:
-    scores: Tensor  # [bs, L], as given: not to be read outside the mask or in unscored rows
+    scores: Tensor  # r, [bs, L], as given: not to be read outside the mask or where there is no score
     starts: Tensor  # bool [bs, L]
-    rewards: Tensor  # [bs]
+    rewards: Tensor  # R, [bs]
     mask: Tensor  # bool [bs, L]
-    group: Tensor  # long [bs]
-    num_groups: int
+    groups: Groups
     scored: Tensor | None  # bool [bs, 1] or [bs, L]
-
-    @classmethod
-    def checked(cls, scores, starts, rewards, response_mask, index, scored) -> "_Batch":
-        if response_mask.dim() != 2:
-            raise ValueError(f"response_mask must be [bs, L], got shape {tuple(response_mask.shape)}")
-        bs = len(response_mask)
-        for name, tensor, shape in (
-            ("process_scores", scores, response_mask.shape),
-            ("segment_starts", starts, response_mask.shape),
-            ("outcome_rewards", rewards, (bs,)),
-            ("scored", scored, response_mask.shape if scored is not None and scored.dim() == 2 else (bs,)),
-        ):
-            if tensor is not None and tensor.shape != shape:
-                raise ValueError(
-                    f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)} to fit response_mask"
-                )
-        if not scores.is_floating_point():
-            raise ValueError(f"process_scores must be a floating-point tensor, got {scores.dtype}")
-        dtype = torch.promote_types(scores.dtype, torch.float32)
-        rewards = rewards.to(dtype)
-        if not rewards.isfinite().all():
-            row = int((~rewards.isfinite()).nonzero()[0])
-            raise ValueError(f"the outcome reward of row {row} is {rewards[row].item()}; it must be finite")
-        group, num_groups = _groups(index, bs, scores.device)
-        mask = response_mask if response_mask.dtype == torch.bool else response_mask != 0
-        starts = starts if starts.dtype == torch.bool else starts != 0
-        if scored is not None and scored.dim() == 1:
-            scored = scored[:, None]
-        return cls(scores.to(dtype), starts, rewards, mask, group, num_groups, scored)
+    process_norm: ProcessNorm = "prior"
+    prior: tuple[float, float] = (0.5, 12**-0.5)
+    outcome_norm: OutcomeNorm = "mean"
 
     @property
     def judged(self) -> Tensor:
         """Tokens that have a score, bool `[bs, L]`."""
         return self.mask if self.scored is None else self.mask & self.scored
 
-    def total(self, values: Tensor) -> Tensor:
-        """Sum of row values `[bs]` per group, `[num_groups]`."""
-        return values.new_zeros(self.num_groups).index_add_(0, self.group, values)
 
-    def others(self, values: Tensor) -> Tensor:
-        """For each row the sum of `values` over the other rows of its group, `[bs]`."""
-        return self.total(values)[self.group] - values
+# The symbols
 
 
-def _on_tokens(batch: _Batch, row_values: Tensor) -> Tensor:
-    return row_values[:, None] * batch.mask
-
-
-def _process_advantage(batch: _Batch, mean: float | None, std: float | None, shift: Tensor) -> Tensor:
-    """z + shift `[bs]` on valid tokens, 0 elsewhere; a mean or std that is None is the group's."""
-    if mean is not None and std is not None:
-        advantage = torch.add((shift - mean / std)[:, None], batch.scores, alpha=1.0 / std)
+def _process_advantage(batch: _Batch) -> Tensor:
+    """z, `[bs, L]`: the scores less a mean, divided by a standard deviation; 0 where there is no score."""
+    mean, std = batch.prior
+    if batch.process_norm == "prior":
+        z = torch.sub(batch.scores, mean).div_(std)
     else:
-        # Centred before it is scaled: where all scores nearly agree, 1 / std is large enough to show rounding.
         group_mean, rest, group_std = _group_score_statistics(batch)
-        scale = 1.0 / (group_std + EPSILON) if std is None else torch.full_like(group_std, 1.0 / std)
-        advantage = torch.sub(batch.scores, group_mean[:, None]).mul_(scale[:, None])
-        advantage.add_((shift - rest * scale)[:, None])
-    if batch.scored is not None:
-        advantage = torch.where(batch.scored, advantage, shift[:, None])
-    return torch.where(
-        batch.mask, advantage, torch.zeros((), dtype=advantage.dtype, device=advantage.device), out=advantage
-    )
+        scale = group_std + EPSILON if batch.process_norm == "group" else torch.full_like(group_std, std)
+        z = torch.sub(batch.scores, group_mean[:, None]).sub_(rest[:, None]).div_(scale[:, None])
+    return z if batch.scored is None else z.masked_fill_(~batch.scored, 0.0)
 
 
-def _relative_outcome(rewards: Tensor, batch: _Batch, norm: OutcomeNorm) -> Tensor:
-    if norm == "mean_std":
-        return _standardised(rewards, batch)
-    exact = rewards.double()  # [bs] only: the digits that a large common part of R would cost in fp32
-    size = batch.total(torch.ones_like(exact))[batch.group]
-    return (exact - batch.total(exact)[batch.group] / size).to(rewards.dtype)
+def _outcome_advantage(batch: _Batch, rewards: Tensor) -> Tensor:
+    """beta, `[bs]`: the outcome rewards relative to their group."""
+    return batch.groups.centred(rewards) if batch.outcome_norm == "mean" else batch.groups.standardised(rewards)
 
 
-def _standardised(rewards: Tensor, batch: _Batch) -> Tensor:
-    """GRPO as in verl: (R - mean) / (std + epsilon) per group, with mean 0 and std 1 in a group of one.
-
-    Where all rewards of a group nearly agree, the last digit of its mean shows; so the mean is torch's own fp32 mean of
-    the group's rewards, as in verl, and the deviations from it are squared in fp64, as `torch.std` does.
-    """
-    order = batch.group.argsort(stable=True)
-    size = torch.bincount(batch.group, minlength=batch.num_groups)
-    first = size.cumsum(0) - size
-    mean, std = rewards.new_zeros(batch.num_groups), rewards.new_ones(batch.num_groups)
-    for n in size.unique().tolist():  # usually a single size, rollout.n
-        if n > 1:
-            groups = (size == n).nonzero()[:, 0]
-            members = rewards[order[first[groups][:, None] + torch.arange(n, device=order.device)]]
-            mean[groups] = members.mean(1)
-            deviation = members.double() - mean[groups].double()[:, None]
-            std[groups] = (deviation.square_().sum(1) / (n - 1)).sqrt().to(std.dtype)
-    return (rewards - mean[batch.group]) / (std[batch.group] + EPSILON)
+def _location_shift(z: Tensor, beta: Tensor) -> Tensor:
+    """z + beta, `[bs, L]`: process advantages keep their shape and spread, the outcome moves their location."""
+    return z.add_(beta[:, None])
 
 
 def _mean_segment_score(batch: _Batch) -> Tensor:
+    """Mean of r over a response's segments, `[bs]`; the group's mean of it where there is none."""
     opens = batch.starts & batch.judged
     count = opens.sum(1)
     mean = torch.where(opens, batch.scores, 0.0).sum(1) / count.clamp(min=1)
     judged = (count > 0).to(mean.dtype)
-    rows = batch.total(judged)
-    of_group = (batch.total(mean * judged) / rows.clamp(min=1))[batch.group]
+    of_group = batch.groups.sums(mean * judged) / batch.groups.sums(judged).clamp(min=1)
     return torch.where(count > 0, mean, of_group)
 
 
@@ -250,47 +174,107 @@ def _group_score_statistics(batch: _Batch) -> tuple[Tensor, Tensor, Tensor]:
 
     The mean is a sum of two, for where all scores nearly agree its rounding would outweigh the deviations.
     """
-    judged = batch.judged
+    judged, groups = batch.judged, batch.groups
     scores = torch.where(judged, batch.scores, 0.0)
-    tokens = batch.total(judged.sum(1).to(scores.dtype))
-    mean = (batch.total(scores.sum(1)) / tokens.clamp(min=1))[batch.group]
+    tokens = groups.sums(judged.sum(1).to(scores.dtype))
+    mean = groups.sums(scores.sum(1)) / tokens.clamp(min=1)
     deviation = torch.where(judged, scores.sub_(mean[:, None]), 0.0)
-    rest = batch.total(deviation.sum(1)) / tokens.clamp(min=1)
-    variance = (batch.total(deviation.square_().sum(1)) - tokens * rest**2).clamp(min=0) / (tokens - 1).clamp(min=1)
-    return mean, rest[batch.group], variance.sqrt()[batch.group]
+    rest = groups.sums(deviation.sum(1)) / tokens.clamp(min=1)
+    squares = groups.sums(deviation.square_().sum(1))
+    variance = (squares - tokens * rest**2).clamp(min=0) / (tokens - 1).clamp(min=1)
+    return mean, rest, variance.sqrt()
+
+
+# The credits
+
+
+def _prpo(batch: _Batch) -> Tensor:
+    return _location_shift(_process_advantage(batch), _outcome_advantage(batch, batch.rewards))
+
+
+def _outcome(batch: _Batch) -> Tensor:
+    return _outcome_advantage(batch, batch.rewards)[:, None].expand_as(batch.scores)
+
+
+def _prm_avg(batch: _Batch) -> Tensor:
+    return batch.groups.standardised(batch.rewards + _mean_segment_score(batch))[:, None].expand_as(batch.scores)
+
+
+def _prm_avg_prpo(batch: _Batch) -> Tensor:
+    return _location_shift(
+        _process_advantage(batch), _outcome_advantage(batch, batch.rewards + _mean_segment_score(batch))
+    )
 
 
 def _pure(batch: _Batch) -> Tensor:
+    process = _less_others(batch, _return_to_go(batch), batch.judged)
+    outcome = _less_others(batch, batch.rewards[:, None].expand_as(process), batch.mask)
+    return process.add_(outcome)
+
+
+def _return_to_go(batch: _Batch) -> Tensor:
+    """PURE's process part, `[bs, L]`: the sum of softmin-weighted scores 2r - 1 from a token's segment on."""
     opens = batch.starts & batch.judged
     segment = (batch.starts & batch.mask).cumsum(1)  # 1-based
-    count = segment[:, -1:] if segment.shape[1] else segment.new_zeros(len(segment), 1)
-    width = int(count.max()) + 1 if len(count) else 1
-    of_segment = batch.scores.new_zeros(len(segment), width)
+    width = int(segment.max()) + 1 if segment.numel() else 1
     rows, columns = opens.nonzero(as_tuple=True)
-    of_segment[rows, segment[rows, columns]] = 2 * batch.scores[rows, columns] - 1
-    real = torch.zeros_like(of_segment, dtype=torch.bool)
+    scores = batch.scores.new_zeros(len(segment), width)
+    scores[rows, segment[rows, columns]] = 2 * batch.scores[rows, columns] - 1
+    real = torch.zeros_like(scores, dtype=torch.bool)
     real[rows, segment[rows, columns]] = True
-    weight = torch.where(real, of_segment / -PURE_TEMPERATURE, float("-inf")).softmax(1)
-    reward = torch.where(real, weight * of_segment, 0.0)
-    process_to_go = reward.flip(1).cumsum(1).flip(1).gather(1, segment)
-    process = _less_others(batch, process_to_go, batch.judged)
-    return process.add_(_less_others(batch, batch.rewards[:, None].expand_as(process), batch.mask))
+    weight = torch.where(real, scores / -PURE_TEMPERATURE, float("-inf")).softmax(1)
+    reward = torch.where(real, weight * scores, 0.0)
+    return reward.flip(1).cumsum(1).flip(1).gather(1, segment)
 
 
 def _less_others(batch: _Batch, values: Tensor, where: Tensor) -> Tensor:
     """Token values less their mean over the tokens of the group's other responses; 0 outside `where`."""
     values = torch.where(where, values, 0.0)
-    tokens = where.sum(1).to(values.dtype)
-    baseline = batch.others(values.sum(1)) / batch.others(tokens).clamp(min=1)
-    return values.sub_(baseline[:, None]).mul_(where)
+    total, tokens = values.sum(1), where.sum(1).to(values.dtype)
+    others = (batch.groups.sums(total) - total) / (batch.groups.sums(tokens) - tokens).clamp(min=1)
+    return values.sub_(others[:, None]).mul_(where)
 
 
-def _groups(index: np.ndarray | Sequence, bs: int, device: torch.device) -> tuple[Tensor, int]:
-    names = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
-    if names.shape != (bs,):
-        raise ValueError(f"index has shape {names.shape}, expected ({bs},): one group id per row")
-    unique, group = np.unique(names.astype(str) if names.dtype == object else names, return_inverse=True)
-    return torch.from_numpy(group.reshape(-1)).to(device), len(unique)
+_CREDITS: dict[str, Callable[[_Batch], Tensor]] = {
+    "prpo": _prpo,
+    "process": _process_advantage,
+    "outcome": _outcome,
+    "prm_avg": _prm_avg,
+    "prm_avg_prpo": _prm_avg_prpo,
+    "pure": _pure,
+}
+_READ_AT_STARTS = ("prm_avg", "prm_avg_prpo", "pure")
+"""Credits that read the scores at segment starts."""
+
+
+# The checks
+
+
+def _validated(scores, starts, rewards, response_mask, index, scored) -> _Batch:
+    if response_mask.dim() != 2:
+        raise ValueError(f"response_mask must be [bs, L], got shape {tuple(response_mask.shape)}")
+    bs = len(response_mask)
+    for name, tensor, shape in (
+        ("process_scores", scores, response_mask.shape),
+        ("segment_starts", starts, response_mask.shape),
+        ("outcome_rewards", rewards, (bs,)),
+        ("scored", scored, response_mask.shape if scored is not None and scored.dim() == 2 else (bs,)),
+    ):
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)} to fit response_mask")
+    if not scores.is_floating_point():
+        raise ValueError(f"process_scores must be a floating-point tensor, got {scores.dtype}")
+    dtype = torch.promote_types(scores.dtype, torch.float32)
+    rewards = rewards.to(dtype)
+    if not rewards.isfinite().all():
+        row = int((~rewards.isfinite()).nonzero()[0])
+        raise ValueError(f"the outcome reward of row {row} is {rewards[row].item()}; it must be finite")
+    groups = Groups.of(index, bs, scores.device)
+    mask = response_mask if response_mask.dtype == torch.bool else response_mask != 0
+    starts = starts if starts.dtype == torch.bool else starts != 0
+    if scored is not None and scored.dim() == 1:
+        scored = scored[:, None]
+    return _Batch(scores.to(dtype), starts, rewards, mask, groups, scored)
 
 
 def _require_finite_advantage(advantage: Tensor, batch: _Batch) -> None:

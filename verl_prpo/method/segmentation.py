@@ -48,6 +48,13 @@ def entropy_segments(
 
     Raises:
         ValueError: shapes that differ, NaN or +inf under the mask, an unknown rule, a negative size.
+
+    Example:
+        >>> import torch
+        >>> from verl_prpo import entropy_segments
+        >>> entropy = torch.tensor([[0.1, 0.2, 1.5, 0.1, 0.3, 0.9]])
+        >>> entropy_segments(entropy, torch.ones(1, 6), max_anchors=2, min_gap=2).int()
+        tensor([[1, 0, 1, 0, 0, 1]], dtype=torch.int32)
     """
     mask = _checked_mask(response_mask)
     if entropy.shape != mask.shape:
@@ -82,6 +89,12 @@ def uniform_segments(response_mask: Tensor, num_segments: int) -> Tensor:
 
     Raises:
         ValueError: a mask that is not `[bs, L]`, or `num_segments` below 1.
+
+    Example:
+        >>> import torch
+        >>> from verl_prpo import uniform_segments
+        >>> uniform_segments(torch.tensor([[1, 1, 1, 1, 1, 0]]), num_segments=2).int()
+        tensor([[1, 0, 0, 1, 0, 0]], dtype=torch.int32)
     """
     mask = _checked_mask(response_mask)
     _require_segments(num_segments)
@@ -108,6 +121,12 @@ def random_segments(response_mask: Tensor, num_segments: int, generator: torch.G
 
     Raises:
         ValueError: a mask that is not `[bs, L]`, or `num_segments` below 1.
+
+    Example:
+        >>> import torch
+        >>> from verl_prpo import random_segments
+        >>> random_segments(torch.ones(1, 6), num_segments=3, generator=torch.Generator().manual_seed(0)).sum().item()
+        3
     """
     mask = _checked_mask(response_mask)
     _require_segments(num_segments)

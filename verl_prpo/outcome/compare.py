@@ -6,13 +6,20 @@ A general checker takes a list for a tuple, 3.141593 for pi, "2 3" for 5, 2516_8
 Here a form is only compared with the same form, and a value only when all of it is understood.
 """
 
+import re
 from fractions import Fraction
 from itertools import accumulate
 
-from verl_prpo.outcome.labels import Statement, is_approximate, is_label, read_statement, without_label
+from verl_prpo.outcome.assignments import as_tuple, read_assignments
+from verl_prpo.outcome.choices import Choice, lone_letter, read_choice
+from verl_prpo.outcome.dates import read_clock, read_date, same_time
+from verl_prpo.outcome.labels import Statement, is_approximate, is_label, names_quantity, read_statement, without_label
 from verl_prpo.outcome.latex import Unread, clean, commas, squeezed, top_level
+from verl_prpo.outcome.leads import without_lead
+from verl_prpo.outcome.number_words import in_digits
 from verl_prpo.outcome.numbers import Number, read_based, read_number
-from verl_prpo.outcome.shapes import SET, VALUE, Shape, is_relation, read_shape
+from verl_prpo.outcome.quantities import in_one_unit
+from verl_prpo.outcome.shapes import SET, UNEQUAL, VALUE, Shape, is_relation, joined, read_shape
 from verl_prpo.outcome.units import Unit, without_unit
 from verl_prpo.outcome.words import is_word, letters
 
@@ -22,6 +29,12 @@ LONGEST = 1000
 _MOST_SIDES = 6
 _DEEPEST = 40
 """Brackets within brackets; a deeper text is no answer."""
+
+
+_LETTER = re.compile(r"(?<![A-Za-z\\])[a-df-hj-zA-Z](?![A-Za-z])")
+"""A letter that may be an unknown."""
+_INDEX = re.compile(r"_(?:\{[^{}]*\}|\w)$")
+_SCIENTIFIC = re.compile(r"(?P<number>-?\d+)[eE](?P<power>[-+]\d{1,3})")
 
 
 def equal(answer: str, truth: str) -> bool:
@@ -45,9 +58,64 @@ def equal(answer: str, truth: str) -> bool:
         return False
     if squeezed(one) == squeezed(two):
         return True
+    return _equal_answers(one, two)
+
+
+def _equal_answers(one: str, two: str) -> bool:
+    """Of two cleaned texts: choices first, then dates, words and quantities, assignments, and the form for the rest."""
+    choice, true_choice = read_choice(one), read_choice(two)
+    if choice is not None or true_choice is not None:
+        return _equal_choices(one, choice, two, true_choice)
+    date, true_date = read_date(one), read_date(two)
+    if date is not None and true_date is not None:
+        return date == true_date
+    clock, true_clock = read_clock(one), read_clock(two)
+    if clock is not None and true_clock is not None and (clock[2] or true_clock[2]):
+        return same_time(clock, true_clock)
+    one, two = (in_digits(in_one_unit(without_lead(text))) for text in (one, two))
+    assigned, true_assigned = read_assignments(one), read_assignments(two)
+    if assigned is not None or true_assigned is not None:
+        same = _equal_assignments(one, assigned, two, true_assigned)
+        if same is not None:
+            return same
     if (is_approximate(one) or is_approximate(two)) and not any(len(top_level(commas(t), ",")) > 1 for t in (one, two)):
         return _equal_statements(one, two)
     return _equal_shapes(_shape(one, two), _shape(two, one), outermost=True)
+
+
+def _equal_choices(one: str, choice: Choice | None, two: str, true_choice: Choice | None) -> bool:
+    """By their letters where both have one, and by their values where both have those."""
+    letter, true_letter = (c.letter if c else lone_letter(text) for c, text in ((choice, one), (true_choice, two)))
+    value = choice.value if choice else None if letter else one
+    true_value = true_choice.value if true_choice else None if true_letter else two
+    if letter and true_letter and letter != true_letter:
+        return False
+    if value is None or true_value is None:
+        return letter is not None and letter == true_letter
+    return equal(value, true_value)
+
+
+def _equal_assignments(
+    one: str, assigned: dict[str, str] | None, two: str, true_assigned: dict[str, str] | None
+) -> bool | None:
+    """Of values for the same unknowns, or of such and a tuple; None where this decides nothing."""
+    if assigned is not None and true_assigned is not None:
+        if assigned.keys() != true_assigned.keys():
+            return None
+        names = list(true_assigned)
+        return _equal_in_order(*(tuple(read_shape(some[name]) for name in names) for some in (assigned, true_assigned)))
+    given, text = (assigned, two) if assigned is not None else (true_assigned, one)
+    shape = read_shape(text)
+    if given is None or shape.kind not in ("()", SET) or len(shape.parts) != len(given):
+        return None
+    values = tuple(read_shape(value) for value in as_tuple(given))
+    if shape.kind == SET:
+        if true_assigned is not None or "=" in text or len({_INDEX.sub("", name) for name in given}) == 1:
+            return None
+        if not _equal_in_order(values, shape.parts) and _equal_in_any_order(values, shape.parts):
+            raise Unread("which of the values belongs to which unknown")
+        return None
+    return _equal_in_order(values, shape.parts) if assigned is not None else _equal_in_order(shape.parts, values)
 
 
 def _depth(text: str) -> int:
@@ -64,6 +132,8 @@ def _shape(text: str, other: str) -> Shape:
 
 def _equal_shapes(answer: Shape, truth: Shape, outermost: bool = False) -> bool:
     """Whether two forms are equal; only the outermost set of one value is the value as well."""
+    if answer.kind != truth.kind:
+        answer, truth = joined(answer), joined(truth)
     if SET in (answer.kind, truth.kind):
         if answer.kind != truth.kind and not (outermost and {answer.kind, truth.kind} == {SET, VALUE}):
             return False
@@ -73,7 +143,7 @@ def _equal_shapes(answer: Shape, truth: Shape, outermost: bool = False) -> bool:
         if same and answer.connective != truth.connective and _connective_matters(answer, truth):
             raise Unread("what is joined in different ways")
         return same
-    if answer.kind == truth.kind == "union":
+    if answer.kind == truth.kind and truth.kind in ("union", UNEQUAL):
         return _equal_in_any_order(answer.parts, truth.parts)
     if answer.kind != truth.kind:
         return False
@@ -87,7 +157,7 @@ def _equal_shapes(answer: Shape, truth: Shape, outermost: bool = False) -> bool:
 def _connective_matters(answer: Shape, truth: Shape) -> bool:
     """Whether `and` and `or` differ: of inequalities, and where both are given also of words; not of solutions."""
     words = answer.connective and truth.connective and any(is_word(part.text) for part in truth.parts)
-    return bool(words) or any(map(is_relation, truth.parts))
+    return bool(words) or any(is_relation(part) or part.kind == UNEQUAL for part in truth.parts)
 
 
 def _order_matters(answer: Shape, truth: Shape) -> bool:
@@ -201,7 +271,17 @@ def _equal_unitless(answer: str, truth: str) -> bool:
         return bool(answer)
     from verl_prpo.outcome.symbolic import same_value
 
-    return same_value(_algebraic(answer, number), _algebraic(truth, true_number))
+    same = same_value(_algebraic(answer, number), _algebraic(truth, true_number))
+    powers, true_powers = _power_of_ten(answer), _power_of_ten(truth)
+    if not same and (powers != answer or true_powers != truth) and _equal_unitless(powers, true_powers):
+        raise Unread("5e-3, a power of ten or a multiple of Euler's number")
+    return same
+
+
+def _power_of_ten(text: str) -> str:
+    """5 \\cdot 10^{-3} for 5e-3; other texts as they are."""
+    found = _SCIENTIFIC.fullmatch(text)
+    return text if found is None else rf"{found['number']} \cdot 10^{{{int(found['power'])}}}"
 
 
 def _algebraic(text: str, number: Number | None) -> str:
@@ -272,6 +352,11 @@ def _equal_equations(answer: str, truth: str) -> bool:
             return _same_equation(sides, true_sides)
     elif len(true_sides) > 1 and not true_labels and not all(map(_is_number, true_sides)):
         return _same_equation(sides, true_sides)
+    if len(true_sides) == 1 and len(sides) == 2 and not labels and not _LETTER.search(true_sides[0]):
+        asked = names_quantity(sides[0])
+        if asked is None and _equal_texts(sides[-1], true_sides[-1]):
+            raise Unread("an equation of several unknowns, or what they come to")
+        sides = sides[1:] if asked else sides
     values = [side for side in sides[:-1] if not is_label(side)] + sides[-1:]
     return all(_equal_texts(value, true_sides[-1]) for value in values)
 

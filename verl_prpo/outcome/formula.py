@@ -15,10 +15,22 @@ from sympy import Expr, Integer, Symbol
 
 from verl_prpo.outcome.functions import applied, root
 from verl_prpo.outcome.latex import FUNCTIONS, Unread, squeezed
-from verl_prpo.outcome.tokens import ACCENTS, GREEK, MAYBE_FUNCTIONS, Tokens, tokens_of
+from verl_prpo.outcome.products import cross, dot, is_capital, is_vector, may_be_cross, scalar
+from verl_prpo.outcome.tokens import (
+    ACCENTS,
+    GREEK,
+    MAYBE_FUNCTIONS,
+    MAYBE_OPERATORS,
+    Tokens,
+    has_conjugate,
+    tokens_of,
+)
 
 _FLOORS = {r"\lfloor": (r"\rfloor", sympy.floor), r"\lceil": (r"\rceil", sympy.ceiling)}
-SLASH, ARGUMENT, LOGARITHM, FUNCTION = "slash", "argument", "logarithm", "function"
+SLASH, ARGUMENT, LOGARITHM, FUNCTION, OPERATOR = "slash", "argument", "logarithm", "function", "operator"
+MATRICES, VECTOR_PRODUCT, GROUP = "matrices", "vectors", "group"
+DIVIDED = "divided"
+"""No doubt: a capital letter stands in a denominator, as no matrix does."""
 _TIMES, _OVER = {r"\cdot", r"\times", "*"}, {"/", r"\div"}
 _TEN = Integer(10)
 _LARGEST_FACTORIAL = 2000
@@ -29,11 +41,13 @@ class Reading(NamedTuple):
 
     Attributes:
         value: the expression.
-        doubts: what people read in two ways, of `SLASH`, `ARGUMENT`, `LOGARITHM` and `FUNCTION`.
+        doubts: what people read in two ways, such as `SLASH`; see `read_formula`.
+        notes: what decides about a doubt, `DIVIDED` or nothing.
     """
 
     value: Expr
     doubts: frozenset[str]
+    notes: frozenset[str] = frozenset()
 
 
 def read_formula(text: str, second: frozenset[str] = frozenset()) -> Reading:
@@ -42,8 +56,10 @@ def read_formula(text: str, second: frozenset[str] = frozenset()) -> Reading:
     Args:
         text: cleaned, without outer form and unit.
         second: doubts in which to take the other reading. Then 1/2x is 1/(2x) instead of x/2 (`SLASH`), \\sin x(y) is
-            sin(xy) instead of y sin(x) (`ARGUMENT`), \\log has base 10 instead of e (`LOGARITHM`), and P(x) is a
-            function instead of a product (`FUNCTION`).
+            sin(xy) instead of y sin(x) (`ARGUMENT`), \\log has base 10 instead of e (`LOGARITHM`), P(x) is a function
+            instead of a product (`FUNCTION`), \\Delta x a symbol of its own (`OPERATOR`); and factors keep their
+            order: capital letters (`MATRICES`), vectors and what a \\times joins (`VECTOR_PRODUCT`), or all letters,
+            where one and its inverse stand around another (`GROUP`).
 
     Raises:
         Unread: a token that is not known, or a grammar that is not.
@@ -52,7 +68,7 @@ def read_formula(text: str, second: frozenset[str] = frozenset()) -> Reading:
     value = parser.sum()
     if parser.token is not None:
         raise Unread(f"{parser.token!r} in {text!r}")
-    return Reading(value, frozenset(parser.doubts))
+    return Reading(value, frozenset(parser.doubts), frozenset(parser.notes))
 
 
 class _Parser(Tokens):
@@ -66,6 +82,10 @@ class _Parser(Tokens):
         if r"\circ" in self.tokens and r"\pi" in self.tokens and not self._degrees:
             raise Unread("degrees beside pi")
         self.doubts: set[str] = set()
+        self.notes: set[str] = set()
+        self._bold: set[str] = set()
+        if has_conjugate(self.tokens):
+            self.doubts.add(GROUP)
 
     def _other(self, doubt: str) -> bool:
         """Note that there are two readings, and say whether to take the other one."""
@@ -93,19 +113,46 @@ class _Parser(Tokens):
         value = self._power()
         while True:
             if self.token in _TIMES:
-                self.take()
-                value = value * self._signed_power()
+                sign = self.take()
+                value = self._times(value, self._signed_power(), sign)
             elif self.token in _OVER:
                 self.take()
                 divisor = self._signed_power()
                 if self._begins_factor() and self._other(SLASH):
                     while self._begins_factor():
                         divisor = divisor * self._power()
-                value = value / divisor
+                value = self._over(value, divisor)
             elif self._begins_factor():
-                value = value * self._power()
+                value = self._times(value, self._power())
             else:
                 return value
+
+    def _times(self, one: Expr, two: Expr, sign: str = "") -> Expr:
+        """A product, and the doubt about what kind of product it is."""
+        if sign == r"\times" and any(
+            factor.has(sympy.I) and other.free_symbols for factor, other in ((one, two), (two, one))
+        ):  # i and j
+            return cross(one, two) if self._other(VECTOR_PRODUCT) else one * two
+        names = [{symbol.name for symbol in factor.free_symbols} for factor in (one, two)]
+        if all(names):
+            capitals = [set(filter(is_capital, some)) for some in names]
+            if all(capitals) and len(set().union(*capitals)) > 1:
+                self.doubts.add(MATRICES)
+            vectors = all(any(map(self._is_marked, some)) for some in names)
+            if (vectors or (sign == r"\times" and may_be_cross(one, two))) and self._other(VECTOR_PRODUCT):
+                if sign == r"\times":
+                    return cross(one, two)
+                if vectors and sign:
+                    return dot(one, two)
+        return one * two
+
+    def _is_marked(self, name: str) -> bool:
+        return is_vector(name) or name in self._bold or name.startswith("cross(")
+
+    def _over(self, top: Expr, bottom: Expr) -> Expr:
+        if any(is_capital(symbol.name) for symbol in bottom.free_symbols):
+            self.notes.add(DIVIDED)
+        return top / bottom
 
     def _signed_power(self) -> Expr:
         if self.token == "-":
@@ -140,7 +187,7 @@ class _Parser(Tokens):
             if self.take() == "!":
                 if raised or self.token == "!" or (base.is_Integer and not 0 <= int(base) <= _LARGEST_FACTORIAL):
                     raise Unread("such a factorial")
-                base = sympy.factorial(base)
+                base = sympy.factorial(scalar(base))
                 continue
             if raised:
                 raise Unread("a power of a power without braces")
@@ -148,6 +195,10 @@ class _Parser(Tokens):
                 self.take()
                 base = base * sympy.pi / 180 if self._degrees else base
                 continue
+            if sum(is_capital(symbol.name) for symbol in base.free_symbols) > 1:
+                self.doubts.add(MATRICES)
+            if any(self._is_marked(symbol.name) for symbol in base.free_symbols):
+                self.doubts.add(VECTOR_PRODUCT)
             base, raised = base ** self._exponent(base, written), True
         if self.token == "_":
             raise Unread("an index of no symbol")
@@ -160,7 +211,8 @@ class _Parser(Tokens):
         else:
             exponent = self._argument(many_digits=True)
         text = "".join(self.tokens[begin : self.at]).strip("{}")
-        if text in ("T", "H", "c", "C") and not (base.is_number or "".join(written).islower()):
+        letter = "".join(written).islower() and not is_vector(written[0])
+        if text in ("T", "H", "c", "C") and not (base.is_number or letter):
             raise Unread(f"a power {text}, which may be a transpose or a complement")
         if re.fullmatch(r"\(\d+\)", text):
             raise Unread("a power in parentheses, which may be a derivative")
@@ -183,7 +235,7 @@ class _Parser(Tokens):
         value = self.sum()
         if self.token == r"\choose":
             self.take()
-            value = sympy.binomial(value, self.sum())
+            value = sympy.binomial(scalar(value), scalar(self.sum()))
         self._closers.pop()
         self.expect(closer)
         return value
@@ -199,10 +251,10 @@ class _Parser(Tokens):
         if token == "|":
             if self.peek() == "|":
                 raise Unread("a norm")
-            return sympy.Abs(self._group("|", "|"))
+            return sympy.Abs(scalar(self._group("|", "|")))
         if token in _FLOORS:
             closer, function = _FLOORS[token]
-            return function(self._group(token, closer))
+            return function(scalar(self._group(token, closer)))
         token = self.take()
         if token[0].isdigit() or token[0] == ".":
             return self._after_number(_number(token))
@@ -211,13 +263,13 @@ class _Parser(Tokens):
             return self._function(name)
         if token == r"\frac":
             top = self._argument()
-            return top / self._argument()
+            return self._over(top, self._argument())
         if token == r"\binom":
-            top = self._argument()
-            return sympy.binomial(top, self._argument())
+            top = scalar(self._argument())
+            return sympy.binomial(top, scalar(self._argument()))
         if token == r"\sqrt":
             index = self._group("[", "]") if self.token == "[" else Integer(2)
-            return root(self._argument(), index)
+            return root(scalar(self._argument()), index)
         if token == r"\infty":
             return sympy.oo
         if token == r"\pi" and self.token not in ("_", "'"):
@@ -236,25 +288,56 @@ class _Parser(Tokens):
     def _symbol(self, token: str) -> Expr:
         """A letter with its accent, index and primes; a constant; or a function of what follows in parentheses."""
         name = token
+        bold = token == r"\bold"
         if token in ACCENTS:
             inner = self._raw_argument()
             if not re.fullmatch(r"\\?[A-Za-z]+", inner):
                 raise Unread(f"{token} of {inner}")
-            name = f"{token}{{{inner}}}"
+            name = inner if bold else f"{token}{{{inner}}}"
+        accented = name
         while self.token == "_" or self.token == "'":
             name += self.take()
             if name[-1] == "_":
                 name += "{" + self._raw_argument() + "}"
         inverse = self.tokens[self.at : self.at + 6] == ["^", "{", "-", "1", "}", "("]
+        if name == accented and token in MAYBE_OPERATORS and self._begins_symbol() and self._other(OPERATOR):
+            return Symbol(f"{name} {self._symbol(self.take())}")
         is_function = name.rstrip("'") in ("f", "g", "h", "F", "G", "H") or name.endswith("'") or inverse
-        maybe_function = name[0].isupper() or "_" in name or name in MAYBE_FUNCTIONS
+        maybe_function = name[0].isupper() or "_" in name or name in MAYBE_FUNCTIONS or self._before_one_letter(name)
         if inverse:
             self.at += 5
             name += "^{-1}"
         if self.token == "(" and (is_function or (maybe_function and self._other(FUNCTION))):
             return Symbol(f"{name}({self._arguments()})")
+        if self.token == "[" and name[-1:].isupper() and self.at > 0 and self._other(FUNCTION):
+            return Symbol(f"{name}[{self._group('[', ']')}]")
         constants = {"e": sympy.E, "i": sympy.I}
-        return constants.get(name, Symbol(name))
+        if bold:
+            return self._vector(name, constants.get(name, Symbol(name)))
+        ordered = {GROUP: True, MATRICES: is_capital(name), VECTOR_PRODUCT: is_vector(name)}
+        commutes = not any(ordered.get(doubt) for doubt in self._second)
+        return constants.get(name, Symbol(name, commutative=commutes))
+
+    def _vector(self, name: str, value: Expr) -> Expr:
+        """A letter in bold type: the letter, or a vector of its own. A bold i is no number at all."""
+        self._bold.add(name)
+        if name == "i":
+            self.doubts.add(VECTOR_PRODUCT)
+        return Symbol(rf"\bold{{{name}}}", commutative=False) if VECTOR_PRODUCT in self._second else value
+
+    def _begins_symbol(self) -> bool:
+        token = self.token or ""
+        return token.isalpha() or token in GREEK or token in ACCENTS
+
+    def _before_one_letter(self, name: str) -> bool:
+        """Whether just one letter or number in parentheses follows, as in p(x)."""
+        inside = self.peek() or ""
+        return (
+            self.token == "("
+            and self.peek(2) == ")"
+            and name not in ("e", "i")
+            and (inside.isalpha() or inside in GREEK or inside[:1].isdigit())
+        )
 
     def _raw_argument(self) -> str:
         if self.token != "{":
@@ -294,7 +377,7 @@ class _Parser(Tokens):
         argument = self._function_argument()
         if name == "log" and base is None:
             base = _TEN if self._other(LOGARITHM) else sympy.E
-        value = applied(name, argument, base, power)
+        value = applied(name, argument if name == "exp" else scalar(argument), base, power)
         return value if power is None or power == -1 else value**power
 
     def _base(self) -> Expr:

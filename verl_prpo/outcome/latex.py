@@ -21,6 +21,7 @@ _NAMES = "|".join(FUNCTIONS)
 _TEXT_COMMANDS = (
     r"math(?:rm|bf|it|sf|tt|normal)|text(?:normal|bf|it|rm|sf|tt|up|sl)?|mbox|hbox|operatorname\*?|boldsymbol|bm|pmb"
 )
+_BOLD = "mathbf|boldsymbol|bm|pmb"
 _SIZES = r"displaystyle|textstyle|scriptstyle|limits|nolimits|mathstrut|tiny|small|normalsize|[lL]arge|LARGE|huge|Huge"
 
 _DRESSINGS = [
@@ -31,10 +32,28 @@ _DRESSINGS = [
         r"\\\((?P<inside>(?:(?!\\\)).)+)\\\)",
         r"\\\[(?P<inside>(?:(?!\\\]).)+)\\\]",
         r"\\(?:boxed|fbox|underline|ensuremath)\s*\{(?P<inside>[^{}]+)\}",
+        r"\\text\{\s*(?:[Tt]he )?(?:[Ff]inal )?[Aa]nswer(?:\s*:|\s+is\b\s*:?)\s*(?P<inside>[^{}]+)\}",
         r"(?:\\text\{\s*)?(?:[Tt]he )?(?:[Ff]inal )?[Aa]nswer(?:\s*:|\s+is\b\s*:?|\s*=)\s*\}?\s*(?P<inside>.+)",
         r"(?:=|:|\\(?:Rightarrow|implies|therefore|Longrightarrow)(?![A-Za-z])|∴|⇒)\s*(?P<inside>.+)",  # = 5
     )
 ]
+
+_BASES = {
+    name: base
+    for base, name in enumerate(
+        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split(), 2
+    )
+}
+_BASE = rf"\s*\(?\s*(?:base\s*)?({'|'.join(sorted(_BASES, key=len, reverse=True))}|\d+)\s*\)?\s*"
+
+
+def _base(found: re.Match[str]) -> str:
+    base = next(filter(None, found.groups()))
+    return f"_{{{_BASES.get(base, base)}}}"
+
+
+_VARIANTS = ("phi", "epsilon", "theta", "rho", "kappa", "sigma")
+"""Greek letters of which LaTeX has a second shape."""
 
 _FIRST = [
     (re.compile(pattern), replacement)
@@ -54,7 +73,27 @@ _FIRST = [
         (rf"\\(?:{_SIZES})(?![A-Za-z])", ""),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
+        # \mathbf{v} is a vector; behind a number \mathbf{m} may be a unit
+        (rf"(?<!\d)(?<!\d )\\(?:{_BOLD})\s*(?:\{{\s*([a-df-z])\s*\}}|\s([a-df-z])(?![A-Za-z]))", r"\\bold{\1\2}"),
+        (rf"(?<=\d)\s*\\(?:{_BOLD})\s*(?:\{{\s*([a-ci-ku-z])\s*\}}|\s([a-ci-ku-z])(?![A-Za-z]))", r"\\bold{\1\2}"),
         (rf"\\(?:{_TEXT_COMMANDS})\s*\{{", r"\\text{"),
+        # ordinals: 12^{th}, 12\text{th}
+        (r"(?<![\w.])(\d+)\s*(?:\^\s*\{?\s*)?\\text\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?", r"\1 "),
+        (r"(?<![\w.])(\d+)\s*\^\s*\{\s*(?:st|nd|rd|th)\s*\}", r"\1 "),
+        (r"^(\d+)(?:st|nd|rd|th)$", r"\1"),
+        (r"^\(\s*(\w+)\s*\)(?=_)", r"\1"),
+        (r"^\\text\{\s*(USD|US\$|EUR|GBP|JPY|INR|Rs)\.?\s*\}", r"\1 "),
+        (r"^\(\s*(\w+)\s*\)(?=_)", r"\1"),
+        (r"^\\text\{\s*(USD|US\$|EUR|GBP|JPY|INR|Rs)\.?\s*\}", r"\1 "),
+        # ratios: 5 \text{ to } 7
+        (r"\\text\{\s*(\d+(?: to \d+)+)\s*\}", r"\1"),
+        (r"(?<=\d)\s*(?:\\text\{\s*to\s*\}|\s+to\s+)\s*(?=\d)", ":"),
+        # 6.02e23; what may be a multiple of Euler's number stays
+        (r"(?<![\w.\\])(\d*\.\d+|\d+(?=[eE]\+?\d))[eE]([-+]?\d{1,4})(?![\w.]|_)", r"\1\\cdot 10^{\2}"),
+        (r"\^\{\+(\d+)\}", r"^{\1}"),
+        # the base of a number, as 2102_{\text{three}} or 2102 \text{ (base 3)}
+        (rf"_\s*(?:\{{\s*\\text\{{{_BASE}\}}\s*\}}|\\text\{{{_BASE}\}}|\{{{_BASE}\}})", _base),
+        (rf"(?<=\d)\s*(?:\\text\{{\s*\(?\s*base\s*(?:\}}\s*)?|\(?\s*base\s*){_BASE}\)?\s*\}}?\s*\)?$", _base),
         (rf"\\(?:mathrm|mathbf|mathit|boldsymbol|bm)\s*([A-Za-z0-9]|\\(?!{_TEXT_COMMANDS})[A-Za-z]+)", r"\1"),
         (r"\{\s*\\(?:rm|bf|it)\s+([^{}]*)\}", r"\\text{\1}"),
         (r"\\(?:rm|bf|it|bfseries)(?![A-Za-z])", ""),
@@ -97,6 +136,11 @@ _FIRST = [
         (r"(\d*\.\d*?)(\d)\2{2,}\s*\\ldots", r"\1\\overline{\2}"),
     )
 ]
+_INLINE = re.compile(r"(?<![\\$])\$(?![\s$])([^$]*[^\s$,;+\-*/=\\])\$(?![\d$])")
+"""A formula within a text; $5 and $6 are sums of money."""
+_NESTED = r"(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})"
+_BRACED_OVER = re.compile(rf"(?<!\\)\{{({_NESTED}*?)\\over(?![A-Za-z])((?:(?!\\over(?![A-Za-z])){_NESTED})*)\}}")
+_BARE_OVER = re.compile(rf"({_NESTED}+?)\\over(?![A-Za-z])({_NESTED}+)")
 _OUTSIDE_TEXT = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -124,14 +168,30 @@ def clean(text: str) -> str:
     text = SUPERSCRIPT.sub(lambda found: "^{" + plain(found.group()) + "}", text)
     text = SUBSCRIPT.sub(lambda found: "_{" + plain(found.group()) + "}", text)
     text = _undressed(text.translate(COMMANDS))
-    text = text.replace("\\\\%", "%")
+    text = _INLINE.sub(r"\1", text) if len(re.findall(r"(?<!\\)\$", text)) % 2 == 0 else text
+    text = _over(text.replace("\\\\%", "%"))
+    if re.search(r"[<>]|\\[lg]e", text):
+        text = re.sub(r"\\land(?![A-Za-z])|\\wedge(?![A-Za-z])", r"\\text{ and }", text)
+    for letter in _VARIANTS:
+        if not re.search(rf"\\{letter}(?![A-Za-z])", text):  # where both shapes occur they are two letters
+            text = re.sub(rf"\\var{letter}(?![A-Za-z])", rf"\\{letter} ", text)
     for pattern, replacement in _FIRST:
         text = pattern.sub(replacement, text)
     text = outside_text(text, _rewritten)
     text = re.sub(r"\s+", " ", text)
     text = _unbraced(_ended(text))
+    text = re.sub(r"\(?\\bold\{([a-z])\}\)?", r"\\text{\1}", text) if text.count("\\") == 1 else text
     undressed = _undressed(text)
     return _unbraced(_ended(undressed)) if undressed != text else text
+
+
+def _over(text: str) -> str:
+    """The text with \\frac for \\over, the innermost braces first."""
+    while (found := _BRACED_OVER.search(text)) is not None:
+        text = f"{text[: found.start()]}\\frac{{{found[1].strip()}}}{{{found[2].strip()}}}{text[found.end() :]}"
+    if text.count(r"\over") == 1 and (found := _BARE_OVER.fullmatch(text)) is not None:
+        text = f"\\frac{{{found[1].strip()}}}{{{found[2].strip()}}}"
+    return text
 
 
 def outside_text(text: str, change: Callable[[str], str]) -> str:

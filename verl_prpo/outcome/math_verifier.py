@@ -30,10 +30,6 @@ def length_penalty(length: int, threshold: int | None) -> float:
     return length / threshold if threshold is not None and length > threshold else 0.0
 
 
-_PROMPT_END = 64
-"""Tokens at the end of a prompt that are looked at for an opened thought."""
-
-
 @register(MANAGER)
 class MathVerifierRewardManager(RewardManagerBase):
     """Rewards `correct` or `wrong` of `reward.math_verifier`, less the length penalty.
@@ -67,17 +63,19 @@ class MathVerifierRewardManager(RewardManagerBase):
     def _score(self, row: Any, length: int) -> dict[str, Any]:
         response = decode_with_tags(self.tokenizer, row.batch["responses"][:length].tolist())
         settings, columns = self.settings, row.non_tensor_batch
+        messages = columns.get("raw_prompt")
         return score(
             columns["data_source"],
-            with_opening(self._end_of_prompt(row), response),
+            with_opening(self._prompt(row), response, () if messages is None else list(messages)),
             columns["reward_model"]["ground_truth"],
             correct=settings.correct,
             wrong=settings.wrong,
             timeout=settings.timeout,
         )
 
-    def _end_of_prompt(self, row: Any) -> str:
-        prompt = row.batch.get("prompts", None)
-        if prompt is None:
+    def _prompt(self, row: Any) -> str:
+        ids = row.batch.get("prompts", None)
+        if ids is None:
             return ""
-        return decode_with_tags(self.tokenizer, prompt[-_PROMPT_END:].tolist())
+        there = row.batch["attention_mask"][: len(ids)].bool()
+        return decode_with_tags(self.tokenizer, ids[there].tolist())

@@ -13,9 +13,7 @@ import time
 from typing import Any
 
 from verl_prpo.outcome.latex import Unread
-
-START_TIMEOUT = 180.0
-"""Longest wait for a worker to import SymPy, in seconds."""
+from verl_prpo.settings.timeouts import WORKER_END_TIMEOUT, WORKER_QUEUE, WORKER_START_TIMEOUT
 
 _TASKS_PER_WORKER = 5000
 """Then it is replaced: SymPy's caches grow."""
@@ -45,7 +43,7 @@ class _Worker:
         self.tasks = 0
         self._unread = b""
         try:
-            self._reply(START_TIMEOUT)
+            self._reply(WORKER_START_TIMEOUT)
         except (TimedOut, WorkerFailed) as error:
             self.kill()
             raise WorkerFailed(
@@ -96,7 +94,7 @@ class _Worker:
                     pipe.close()
             except OSError:  # what was not yet written has nobody to read it
                 pass
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=WORKER_END_TIMEOUT)
 
 
 class WorkerPool:
@@ -124,7 +122,7 @@ class WorkerPool:
             Unread: the answer or the ground truth is in no known notation.
             WorkerFailed: no worker could be started, or two died of this answer, or it raised an error.
         """
-        if not self._slots.acquire(timeout=START_TIMEOUT + 100 * timeout):
+        if not self._slots.acquire(timeout=WORKER_START_TIMEOUT + WORKER_QUEUE * timeout):
             raise WorkerFailed(f"all {self.size} workers stayed busy")
         try:
             for attempt in (1, 2):

@@ -7,7 +7,8 @@
 
 from typing import Any
 
-from verl_prpo.outcome.scorer import TIMEOUT, UNDECIDED, score_answer
+from verl_prpo.outcome.scorer import UNDECIDED, score_answer
+from verl_prpo.settings.timeouts import COMPARISON_TIMEOUT
 
 
 def compute_score(
@@ -17,7 +18,7 @@ def compute_score(
     extra_info: dict[str, Any] | None = None,
     correct: float = 1.0,
     wrong: float = -1.0,
-    timeout: float = TIMEOUT,
+    timeout: float = COMPARISON_TIMEOUT,
     **_: Any,
 ) -> dict[str, Any]:
     """Score one response.

@@ -15,9 +15,7 @@ from verl_prpo.outcome.extract import final_answer
 from verl_prpo.outcome.latex import Unread, clean
 from verl_prpo.outcome.numbers import read_number
 from verl_prpo.outcome.pool import TimedOut, WorkerFailed, shared_pool
-
-TIMEOUT = 10.0
-"""Longest comparison of one answer, in seconds."""
+from verl_prpo.settings.timeouts import COMPARISON_TIMEOUT, TRIAL_TIMEOUT
 
 UNDECIDED = ("timeout", "error", "unread")
 """Methods of verdicts that no comparison led to; they count as wrong."""
@@ -45,7 +43,7 @@ class Verdict:
     method: str
 
 
-def score_answer(data_source: str, response: str, ground_truth: str, timeout: float = TIMEOUT) -> Verdict:
+def score_answer(data_source: str, response: str, ground_truth: str, timeout: float = COMPARISON_TIMEOUT) -> Verdict:
     """Judge one response. Raises nothing; from any thread.
 
     Args:
@@ -53,6 +51,12 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
         response: decoded, without special tokens.
         ground_truth: LaTeX or a number, or a list or array of just one; the verdict on any other type is "error".
         timeout: longest comparison in a worker, in seconds; the start of the worker does not count.
+
+    Example:
+        >>> from verl_prpo import score_answer
+        >>> verdict = score_answer("math", r"So it is \\boxed{0.5}.", r"\\frac{1}{2}")
+        >>> verdict.correct, verdict.answer
+        (True, '0.5')
     """
     answer = None
     try:
@@ -82,7 +86,7 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
         return Verdict(False, answer, "error")
 
 
-def same_answer(one: str, other: str, timeout: float = TIMEOUT) -> bool:
+def same_answer(one: str, other: str, timeout: float = COMPARISON_TIMEOUT) -> bool:
     """Whether two answers are the same, each as the other's ground truth. Raises nothing; from any thread.
 
     Args:
@@ -109,7 +113,7 @@ def require_working() -> None:
         RuntimeError: the workers do not start here, or do not answer.
     """
     try:
-        equal = shared_pool().equal(*_TRIAL, 6 * TIMEOUT)
+        equal = shared_pool().equal(*_TRIAL, TRIAL_TIMEOUT)
     except (TimedOut, Unread, WorkerFailed) as error:
         reason = str(error) or type(error).__name__
     else:
@@ -142,7 +146,7 @@ def _truth_text(truth: object) -> str:
     return str(truth)
 
 
-def score_answers(triples: Sequence[tuple[str, str, str]], timeout: float = TIMEOUT) -> list[Verdict]:
+def score_answers(triples: Sequence[tuple[str, str, str]], timeout: float = COMPARISON_TIMEOUT) -> list[Verdict]:
     """Judge many responses: data source, response and ground truth of each, as for `score_answer`."""
     if not triples:
         return []

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from verl_prpo.outcome.latex import commas, connective, top_level
+from verl_prpo.outcome.latex import commas, connective, squeezed, top_level
 from verl_prpo.outcome.numbers import read_number
 from verl_prpo.outcome.units import without_unit
 
 VALUE = "value"
+UNEQUAL = r"\neq"
 SET = "set"
 """Values whose order does not matter, in braces or separated by commas."""
 
@@ -71,6 +72,20 @@ def is_relation(shape: Shape) -> bool:
     return bool(_RELATIONS.match(shape.kind))
 
 
+def joined(shape: Shape) -> Shape:
+    """Two inequalities that `and` joins at a common side, as -1 < x and x < 4, as a chain; other forms as they are."""
+    if shape.kind != SET or shape.connective != "and" or len(shape.parts) != 2:
+        return shape
+    for one, two in (shape.parts, shape.parts[::-1]):
+        if all(part.kind in ("<", r"\le") for part in (one, two)) and _same_text(one.parts[1], two.parts[0]):
+            return Shape(f"{one.kind} {two.kind}", (*one.parts, two.parts[1]))
+    return shape
+
+
+def _same_text(one: Shape, two: Shape) -> bool:
+    return one.kind == two.kind == VALUE and squeezed(one.text) == squeezed(two.text)
+
+
 def read_shape(text: str, depth: int = 0) -> Shape:
     """The form of a cleaned text.
 
@@ -80,7 +95,7 @@ def read_shape(text: str, depth: int = 0) -> Shape:
     if depth > _DEEPEST:
         raise ValueError("an answer nested too deep")
     text = text.strip()
-    for reader in (_named_set, _matrix, _union, _bracketed, _list, _either_sign, _chain, _ratio):
+    for reader in (_named_set, _matrix, _union, _bracketed, _unequal, _list, _either_sign, _chain, _ratio):
         found = reader(text, depth)
         if found is not None:
             if len(found.parts) > _MOST_PARTS:
@@ -163,6 +178,21 @@ def _balanced(inner: str) -> bool:
         if depth < 0:
             return False
     return depth == 0
+
+
+def _unequal(text: str, depth: int) -> Shape | None:
+    """What a value is not: x \\neq 5, and x \\neq 2, 3 as a list of such."""
+    sides = [side.strip() for side in re.split(r"\\neq(?![A-Za-z])", text)]
+    if len(sides) == 1 or not all(sides) or re.search(r"[=<>]|\\(?:le|ge|in|cup)(?![A-Za-z])|:|\|", text):
+        return None
+    parts = [part.strip() for part in top_level(commas(text), ",;") if part.strip()]
+    if len(parts) == 1:
+        return _parts(UNEQUAL, sides, depth) if len(sides) == 2 else None
+    label = sides[0]
+    if not parts[0].startswith(label):
+        return None
+    wholes = [part if r"\neq" in part else rf"{label} \neq {part}" for part in parts]
+    return Shape(SET, _parts(SET, wholes, depth).parts, connective=connective(text) or "and")
 
 
 def _list(text: str, depth: int) -> Shape | None:

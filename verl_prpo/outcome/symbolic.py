@@ -12,8 +12,9 @@ from typing import Any
 
 from sympy import Expr, Integer, N, Rational
 
-from verl_prpo.outcome.formula import read_formula
+from verl_prpo.outcome.formula import DIVIDED, GROUP, MATRICES, Reading, read_formula
 from verl_prpo.outcome.latex import Unread
+from verl_prpo.outcome.products import same_in_order, scalar
 
 _DIGITS = 60
 _MOST_DIGITS = 300
@@ -24,6 +25,8 @@ _NOTHING = 1e-80
 _POINTS = ((7, 5), (-11, 7), (23, 9), (-3, 17), (29, 4), (-53, 10), (1, 31), (41, 13))
 """Where variables are compared: fractions at which functions do nothing special."""
 _FEWEST = 3
+_ORDERED = frozenset({MATRICES, GROUP})
+"""Doubts about the order of factors: what is different in any order needs no second look."""
 
 Sides = tuple[str, str]
 
@@ -65,13 +68,21 @@ def value_of(text: str) -> Fraction:
 
 
 def _in_all_readings(same: Callable[[frozenset[str]], bool], texts: tuple[str, ...]) -> bool:
-    doubts = sorted(frozenset().union(*(read_formula(text).doubts for text in texts)))
+    readings = [read_formula(text) for text in texts]
+    found = frozenset().union(*(reading.doubts for reading in readings))
     first = same(frozenset())
+    doubts = sorted(found - (_no_doubts(readings) if first else _ORDERED))
     for count in range(1, len(doubts) + 1):
         for second in combinations(doubts, count):
             if same(frozenset(second)) != first:
                 raise Unread(f"a formula that people read in two ways ({', '.join(second)})")
     return first
+
+
+def _no_doubts(readings: list[Reading]) -> frozenset[str]:
+    """Doubts that the texts themselves settle: letters that stand in denominators of all texts are numbers."""
+    doubtful = [reading for reading in readings if MATRICES in reading.doubts]
+    return frozenset({MATRICES}) if all(DIVIDED in reading.notes for reading in doubtful) else frozenset()
 
 
 def _read(second: frozenset[str], *texts: str) -> list[Expr]:
@@ -83,6 +94,8 @@ def _same(one: Expr, two: Expr) -> bool:
         return True
     if one.is_Rational and two.is_Rational:
         return False
+    if not (one.is_commutative and two.is_commutative):
+        return same_in_order(one, two)
     return all(_near(a, b) for a, b in _values((one, two))) and not _differ_after_all(one, two)
 
 
@@ -103,12 +116,22 @@ def _factor(second: frozenset[str], answer: Sides, truth: Sides) -> Any:
     """The constant by which the differences of the sides differ; None if they do otherwise."""
     left, right, true_left, true_right = _read(second, *answer, *truth)
     one, two = left - right, true_left - true_right
+    if not (one.is_commutative and two.is_commutative):
+        return _factor_in_order(one, two)
     if not two.free_symbols or one.free_symbols != two.free_symbols:
         return None
     factors = [a / b for a, b in _values((one, two)) if b != 0]
     if len(factors) < _FEWEST or not all(_near(factor, factors[0]) for factor in factors) or factors[0] == 0:
         return None
     return factors[0]
+
+
+def _factor_in_order(one: Expr, two: Expr) -> Expr | None:
+    """As `_factor`, where factors keep their order."""
+    numbers = _values((scalar(one), scalar(two)))
+    quotients = [a / b for a, b in numbers if b]
+    factor = next((Rational(Fraction(str(q)).limit_denominator(10**6)) for q in quotients if q.is_real), None)
+    return factor if factor and same_in_order(one, factor * two) else None
 
 
 def _near(a: Any, b: Any) -> bool:

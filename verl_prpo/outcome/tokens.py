@@ -11,10 +11,14 @@ _GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)")
 _LETTERS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
 _HIDDEN_FUNCTION = re.compile(
     r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)|ln|log|exp|lim|max|min|gcd|lcm|mod|det|sqrt|frac|not|inf|nan|pi"
+    r"|^(?:dim|deg|rank|ker|tr|var|cov|arg|sgn|sign|sup|div|curl|grad|re|im|pr|adj|ord|sum|area|perm|card|erf|abs|avg|"
+    r"mean|med|proj|norm|diag|span)$",
+    re.IGNORECASE,
 )
 _DERIVATIVE = re.compile(
     r"\\frac\s*\{\s*(?:d|\\partial)(?![a-z]*\s*\+)[^{}]*(?:\{[^{}]*\}[^{}]*)?\}\s*\{\s*(?:d|\\partial)\s*\\?[A-Za-z]"
     r"|(?<![A-Za-z\\])d\s*(?:[xyztuvrs](?![A-Za-z])|\\theta)"
+    r"|\\frac\s*\{\s*D\s*[a-z]\s*\}\s*\{\s*D\s*[a-z]\s*\}"
     r"|(?<![A-Za-z])d\s*\\?[A-Za-z]\s*/\s*d\s*\\?[A-Za-z]|\\partial"
 )
 
@@ -28,8 +32,14 @@ GREEK = set(
 MAYBE_FUNCTIONS = GREEK - set(r"\alpha \beta \gamma \delta \epsilon \theta \lambda \kappa \rho \omega".split())
 """Those that often name a function, so that parentheses behind them may hold its argument."""
 
-ACCENTS = {r"\vec", r"\hat", r"\bar", r"\overline", r"\tilde", r"\widehat", r"\dot", r"\ddot", r"\mathbb", r"\mathcal"}
-"""Commands that make another symbol of a letter."""
+ACCENTS = set(r"\vec \overrightarrow \bold \hat \bar \overline \tilde \widehat \dot \ddot \mathbb \mathcal".split())
+"""Commands that make another symbol of a letter; `\\bold` is what `latex.clean` makes of all bold types."""
+
+MAYBE_OPERATORS = set(r"\Delta \delta \Sigma \Pi \triangle \angle \mathbb \mathcal".split())
+"""Those that may make one symbol with the letter behind them, as in \\Delta x and \\mathbb{E}X."""
+
+_INVERSE = re.compile(r"(?<!\S)(\\?[A-Za-z]+) \^ (?:\{ )?- 1(?: \})?")
+_ENDS_TERM = re.compile(r"[+=,;<>]|(?<!\^ )(?<!\^ \{ )- ")
 
 
 def tokens_of(text: str) -> list[str]:
@@ -46,6 +56,18 @@ def tokens_of(text: str) -> list[str]:
         if len(letters) > 4 or _HIDDEN_FUNCTION.search(letters):
             raise Unread(f"the word {letters!r}")
     return [next(filter(None, found.groups())) for found in _TOKEN.finditer(text)]
+
+
+def has_conjugate(tokens: list[str]) -> bool:
+    """Whether a letter and its inverse stand around another letter within one term, as in p^{-1}ap and apa^{-1}."""
+    text = " ".join(tokens)
+    for term in _ENDS_TERM.split(text):
+        for inverse in _INVERSE.finditer(term):
+            for side in (term[: inverse.start()], term[inverse.end() :]):
+                names = [name for name in re.findall(r"(?<!\S)\\?[A-Za-z]+", side) if name not in (r"\frac", r"\cdot")]
+                if inverse[1] in names and len(set(names)) > 1:
+                    return True
+    return False
 
 
 class Tokens:

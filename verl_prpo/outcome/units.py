@@ -89,6 +89,7 @@ _NO_UNIT = re.compile(
     r"impossible|undefined|rejected|excluded|discarded|greater|larger|smaller|higher|lower|too|many|few|below|"
     r"above|loss|losses|debt|deficit|owed|decrease|drop|opposite|if|but|unless|without"
 )
+_RIGHT_ANGLED = re.compile(r"\bright (?=(?:isosceles )?(?:triangle|angle|trapezoid|prism|cone|cylinder)s?\b)", re.I)
 _NO_UNIT_ALONE = re.compile(r"(?:more|under|over|up|down|left|only|extra|each)(?:\s+\w{1,2})?")
 """Words that may stand beside a unit (3 more days) and are none themselves."""
 _NO_SYMBOL = ("M", "B", "MM")
@@ -104,6 +105,10 @@ _WORD_UNIT = re.compile(
     rf"(?P<rest>.*(?:\d|\}}|\\pi(?=\s)|\)))(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z. /]+){_POWER}", re.DOTALL
 )
 _SIGNS = "$€£¥₹"
+_CODES = {"USD": "$", "US$": "$", "EUR": "euro", "GBP": "£", "JPY": "yen", "INR": "₹", "Rs": "₹"}
+_CODE_BEFORE = re.compile(
+    r"(?P<sign>[-+]?)\s*(?:\\text\{\s*)?(?P<code>USD|US\$|EUR|GBP|JPY|INR|Rs)\.?\s*\}?\s*(?P<rest>[-+]?\d.*)", re.DOTALL
+)
 _MONEY = re.compile(
     rf"(?P<sign>[-+]?)\s*(?:(?P<unit>[{_SIGNS}])|\\(?P<name>pounds|euro|yen)(?![A-Za-z]))\s*(?P<rest>\S.*)", re.DOTALL
 )
@@ -134,33 +139,38 @@ def without_unit(text: str) -> tuple[str, Unit | None]:
     Args:
         text: cleaned.
     """
+    coded = _CODE_BEFORE.fullmatch(text)
+    if coded is not None:
+        rest, unit = without_unit(coded["rest"])
+        own = unit_of(_CODES[coded["code"]])
+        return coded["sign"] + rest, own if unit is None else _both(own, unit)
     money = _MONEY.fullmatch(text)
     if money is not None:
         rest, unit = without_unit(money["rest"])
-        own = _unit(money["unit"] or _NAMED_SIGNS[money["name"]])
+        own = unit_of(money["unit"] or _NAMED_SIGNS[money["name"]])
         return money["sign"] + rest, own if unit is None or (own.known and unit == own) else _both(own, unit)
     behind = _MONEY_BEHIND.fullmatch(text)
     if behind is not None:
-        return behind["rest"], _unit(behind["unit"])
+        return behind["rest"], unit_of(behind["unit"])
     temperature = _TEMPERATURE.fullmatch(text)
     if temperature is not None:
-        return temperature["rest"], _unit("°" + (temperature["t"] or temperature["l"]))
+        return temperature["rest"], unit_of("°" + (temperature["t"] or temperature["l"]))
     if text.endswith(_DEGREE) and not re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", text):  # of \sin 30^\circ
-        return text[: -len(_DEGREE)].strip(), _unit("degree")
+        return text[: -len(_DEGREE)].strip(), unit_of("degree")
     ratio = _TEXT_RATIO.fullmatch(text)
     if ratio is not None:
         top, bottom = ratio["top"] or ratio["top2"], ratio["bottom"] or ratio["bottom2"]
-        return ratio["rest"].strip(), _unit(f"{top}/{bottom}", bottom_power=_power(ratio))
+        return ratio["rest"].strip(), unit_of(f"{top}/{bottom}", bottom_power=_power(ratio))
     found = _TEXT_UNIT.fullmatch(text)
     if found is not None and found["unit"].strip() in _NO_SYMBOL:
         return text, None
     if found is not None and not re.search(r"\d", found["unit"]) and found["unit"].strip():
-        unit = _unit(found["unit"], _power(found))
+        unit = unit_of(found["unit"], _power(found))
         if unit.known or _may_be_unit(found["unit"]):
             return found["rest"].strip(), unit
     found = _WORD_UNIT.fullmatch(text)
     if found is not None:
-        unit = _unit(found["unit"], _power(found))
+        unit = unit_of(found["unit"], _power(found))
         if unit.known or (found["space"] and _spelled(found["unit"]) and _may_be_unit(found["unit"])):
             return found["rest"].strip(), unit
     return text, None
@@ -177,11 +187,11 @@ def _spelled(words: str) -> bool:
 
 
 def _may_be_unit(words: str) -> bool:
-    letters = re.findall(r"[A-Za-z]+", words)
+    letters = re.findall(r"[A-Za-z]+", _RIGHT_ANGLED.sub("", words))
     return (
         len("".join(letters)) > 1
         and not _NO_UNIT_ALONE.fullmatch(words.strip().lower())
-        and (_unit(words).known or not any(_NO_UNIT.fullmatch(word.lower()) for word in letters))
+        and (unit_of(words).known or not any(_NO_UNIT.fullmatch(word.lower()) for word in letters))
     )
 
 
@@ -194,7 +204,8 @@ def _both(one: Unit, two: Unit) -> Unit:
     return Unit(one.dimensions | two.dimensions, one.factor * two.factor, False)
 
 
-def _unit(text: str, power: int = 1, bottom_power: int = 1) -> Unit:
+def unit_of(text: str, power: int = 1, bottom_power: int = 1) -> Unit:
+    """The unit that words name; an unknown word is a dimension of its own."""
     words = re.sub(r"\s+", " ", text.strip().strip(".").lower())
     words = " ".join(_SPELLED_OUT.get(word, word) for word in words.split())
     top, *bottoms = re.split(r"\s*/\s*|\s+per\s+|\s+an?\s+(?=hour|minute|second|day)", words)

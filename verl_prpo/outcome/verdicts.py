@@ -31,11 +31,11 @@ class Verdicts:
 
     Attributes:
         right: for each response True, False, or None where nothing says it.
-        evidence: for each response the source and the value that it was decided by; None for a padding row.
+        evidence: for each response the source and the value that it was decided by.
     """
 
     right: list[bool | None]
-    evidence: list[tuple[str, float] | None]
+    evidence: list[tuple[str, float]]
 
     def agree(self, index: Sequence[Hashable]) -> list[bool]:
         """For each response whether its whole group has one verdict, as a group of one always does.
@@ -44,13 +44,12 @@ class Verdicts:
         whatever it is.
 
         Args:
-            index: the group of each response (verl's uid). Padding rows weigh in none.
+            index: the group of each response (verl's uid).
         """
         found: dict[Hashable, set[Any]] = {}
         for group, right, evidence in zip(index, self.right, self.evidence, strict=True):
-            if evidence is not None:
-                found.setdefault(group, set()).add(evidence if right is None else right)
-        return [len(found.get(group, ())) <= 1 for group in index]
+            found.setdefault(group, set()).add(evidence if right is None else right)
+        return [len(found[group]) == 1 for group in index]
 
 
 class VerdictReader:
@@ -68,7 +67,6 @@ class VerdictReader:
         self,
         rewards: Sequence[float],
         parts: Sequence[Mapping[str, Any]],
-        real: Sequence[bool] | None = None,
         data_sources: Sequence[str] | None = None,
     ) -> Verdicts:
         """The verdicts on a batch.
@@ -76,23 +74,20 @@ class VerdictReader:
         Args:
             rewards: of each response, before a KL penalty.
             parts: of each response what the reward manager said besides (verl's `reward_extra_info`), {} for nothing.
-            real: which rows are responses, not padding; all of them when None.
             data_sources: of each row, for mixtures whose rewards have different values; one for all when None.
         """
-        counted = [True] * len(rewards) if real is None else real
         names = [""] * len(rewards) if data_sources is None else data_sources
         evidence = [
-            _evidence(float(reward), said, name) if is_real else None
-            for reward, said, is_real, name in zip(rewards, parts, counted, names, strict=True)
+            _evidence(float(reward), said, name) for reward, said, name in zip(rewards, parts, names, strict=True)
         ]
-        for source, value in filter(None, evidence):
+        for source, value in evidence:
             seen = self._seen.setdefault(source, set())
             if len(seen) < 3 and math.isfinite(value):
                 seen.add(value)
         self._lacking += _lacking(evidence)
         right = {source: _right_value(seen) for source, seen in self._seen.items()}
-        evidence = [e if e is None or math.isfinite(e[1]) else (e[0], math.inf) for e in evidence]  # NaN equals nothing
-        return Verdicts([None if e is None else _verdict(e[1], *right[e[0]]) for e in evidence], evidence)
+        evidence = [e if math.isfinite(e[1]) else (e[0], math.inf) for e in evidence]  # NaN equals nothing
+        return Verdicts([_verdict(value, *right[source]) for source, value in evidence], evidence)
 
     def explain(self) -> str:
         """One sentence for people: what decides which responses are right, or why nothing does."""
@@ -153,9 +148,9 @@ def _evidence(reward: float, said: Mapping[str, Any], data_source: str) -> tuple
     return f"{REWARD} {data_source}".strip(), reward
 
 
-def _lacking(evidence: Sequence[tuple[str, float] | None]) -> int:
+def _lacking(evidence: Sequence[tuple[str, float]]) -> int:
     """Responses without `acc` among others of their data source that have it."""
-    kinds = [e[0].partition(" ") for e in evidence if e is not None]
+    kinds = [e[0].partition(" ") for e in evidence]
     with_acc = {data_source for kind, _, data_source in kinds if kind == "acc"}
     return sum(kind not in ("acc", FAILED) and data_source in with_acc for kind, _, data_source in kinds)
 

@@ -14,11 +14,10 @@ import signal
 import sys
 from typing import Any
 
+from verl_prpo.settings.timeouts import WORKER_GRACE
+
 MEMORY = 4 * 2**30
 """Most address space of a worker, in bytes; more is a MemoryError, and the answer counts as wrong."""
-
-_GRACE = 2.0
-"""Seconds after its time limit at which a worker that nobody killed ends itself; its parent may be dead."""
 
 
 def main() -> None:
@@ -33,7 +32,7 @@ def main() -> None:
     _reply(replies, {"ready": _trial()})
     for line in sys.stdin:
         task = json.loads(line)
-        signal.setitimer(signal.ITIMER_REAL, task["timeout"] + _GRACE)
+        signal.setitimer(signal.ITIMER_REAL, task["timeout"] + WORKER_GRACE)
         reply = _compare(task["answer"], task["truth"])
         signal.setitimer(signal.ITIMER_REAL, 0)
         _reply(replies, reply)

@@ -1,4 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Process reward models: families (how a PRM reads a dialogue and how its scores come out) and the engine that hosts
-them."""
+"""Process reward models: from the messages and the segments of a response to one score per segment.
+
+Reading order: `results` (what is asked and what comes back), `load` (the front door), `families/base` (what a kind of
+PRM is), `encoding/` (from text to token ids), `in_process/` (weights here) or `server/` (weights at vLLM servers),
+`replicas/` (several of either, for training). `cache` remembers scores.
+"""

@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scores remembered by what was scored: the token ids of a dialogue and where its scores are read.
+"""Remember scores by what was scored: the token ids of a dialogue and where its scores are read.
 
-One cache belongs to one loaded model, so equal keys mean equal scores.
+This is the one place where equal dialogues meet. It belongs to one loaded model, so equal keys mean equal scores.
 """
 
 import hashlib
@@ -46,31 +46,23 @@ class ScoreCache:
 
 
 def dialogue_key(encoded: Encoded) -> bytes:
-    """A digest of token ids and reads: equal only for equal dialogues, and the same in every process when the reads are
-    plain data."""
+    """A digest of token ids and reads: equal only for equal dialogues. Reads that can be neither written nor pickled
+    equal nothing."""
     digest = hashlib.blake2b(len(encoded.input_ids).to_bytes(8, "little"), digest_size=_DIGEST_BYTES)
     digest.update(array("q", encoded.input_ids).tobytes())
-    digest.update(content_digest(list(encoded.reads)))
+    reads = list(encoded.reads)
+    if _is_plain(reads):
+        digest.update(repr(reads).encode("utf-8", "surrogatepass"))
+    else:
+        try:
+            digest.update(pickle.dumps(reads))
+        except Exception:  # whatever the classes of a family raise
+            digest.update(os.urandom(_DIGEST_BYTES))
     return digest.digest()
 
 
-def content_digest(content: Any) -> bytes:
-    """A digest of any value: equal only for equal values, and the same in every process for plain data (strings,
-    numbers, and lists, tuples and dicts of them)."""
-    if _is_plain(content):
-        written = repr(content).encode("utf-8", "surrogatepass")
-    else:
-        try:
-            written = pickle.dumps(content)
-        except Exception:  # whatever its classes raise; it then equals nothing but itself
-            written = os.urandom(_DIGEST_BYTES)
-    return hashlib.blake2b(written, digest_size=_DIGEST_BYTES).digest()
-
-
 def _is_plain(content: Any) -> bool:
-    kind = type(content)
-    if kind in (list, tuple):
+    """Whether a value is equal to another exactly when both are written alike."""
+    if type(content) in (list, tuple):
         return all(map(_is_plain, content))
-    if kind is dict:
-        return all(_is_plain(key) and _is_plain(value) for key, value in content.items())
-    return content is None or kind in (str, bytes, int, float, bool)
+    return content is None or type(content) in (str, bytes, int, float, bool)

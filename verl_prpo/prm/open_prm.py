@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The configured PRM ready to score in this process or at its servers, without Ray."""
+"""Open the PRM of a configuration for a command: in this process or at its servers, without Ray."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from verl_prpo.prm.families import family_setting, resolve_family
-from verl_prpo.prm.families.base import PrmFamily, checked_family
-from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.families.base import PrmFamily
+from verl_prpo.prm.in_process.engine import dtype_of, open_in_process_engine
 from verl_prpo.prm.results import PrmRequest, PrmResult
 from verl_prpo.prm.server.engine import open_served_engine
-from verl_prpo.settings.prpo import PrmConfig, engine_of, tokens_per_forward
+from verl_prpo.settings.prpo import PrmConfig, engine_of
 
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pth")
 
@@ -47,23 +46,13 @@ def load_here(config: PrmConfig, device: str = "cpu") -> OpenPrm:
     Raises:
         PrmError: the PRM cannot be used as configured.
     """
-    dtype = config.dtype or ("float32" if device == "cpu" else "bfloat16")
-    family = checked_family(
-        resolve_family(config).load(
-            config.model_path or "",
-            device=torch.device(device),
-            dtype=getattr(torch, dtype),
-            trust_remote_code=config.trust_remote_code,
-            **config.family_options,
-        ),
-        family_setting(config),
-    )
-    engine = InProcessEngine(family, tokens_per_forward(config, device), config.overlong, config.cache_size)
-    return OpenPrm(family, f"here, in {dtype} on {device}", engine.score)
+    engine = open_in_process_engine(config, torch.device(device))
+    where = f"here, in {dtype_of(config, torch.device(device).type)} on {device}"
+    return OpenPrm(engine.family, where, engine.score)
 
 
 def open_at_servers(config: PrmConfig) -> OpenPrm:
-    """Ask the servers of `reward.prm.server_urls` for their health and their model, and score there.
+    """Ask the servers of `reward.prm.server.urls` for their health and their model, and score there.
 
     Args:
         config: `reward.prm`.
@@ -72,7 +61,7 @@ def open_at_servers(config: PrmConfig) -> OpenPrm:
         PrmError: a server that cannot be used, with its URL and the reason.
     """
     loop = asyncio.new_event_loop()
-    engine = loop.run_until_complete(open_served_engine(config, config.server_urls))
+    engine = loop.run_until_complete(open_served_engine(config, config.server.urls))
 
     def score(requests: Sequence[PrmRequest]) -> list[PrmResult]:
         return loop.run_until_complete(engine.score(requests))

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of a PRM and what comes back: plain data that every engine speaks and any process can read."""
+"""Define what is asked of a PRM and what comes back: plain data that every engine speaks and any process can read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +22,9 @@ class PrmFailure(str, Enum):
     REPLICA_DIED = "replica_died"
     BAD_INPUT = "bad_input"
     ENGINE_ERROR = "engine_error"
+
+    def __str__(self) -> str:
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,13 @@ class PrmResult:
             context with `reward.prm.overlong=neutral`, or the unfinished last one of a truncated response), which gets
             z = 0. None altogether on a failure.
         failure: its kind; None when there are scores.
-        detail: what was found, and which setting mends it.
+        detail: what was found, and which setting fixes it.
         tokens: length of the dialogue as the PRM read it, 0 when it was not encoded.
         overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
         cached: whether the scores were remembered from an equal dialogue.
     """
 
-    scores: list[float | None] | None
+    scores: list[float | None] | None = None
     failure: PrmFailure | None = None
     detail: str = ""
     tokens: int = 0

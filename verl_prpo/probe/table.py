@@ -26,8 +26,8 @@ NORMS = {
 
 STEP_ENDS = (
     "stop_early: the flag is expected of a PRM that reads a step's score at the step's end, for it does not see that\n"
-    "nothing follows. The outcome can punish it: keep algorithm.prpo.credit=prpo, not process, and leave groups out\n"
-    "in which it cannot either with algorithm.prpo.skip_all_equal_groups=true."
+    "nothing follows. The outcome can punish it: keep ++algorithm.prpo.credit=prpo, not process, and leave groups out\n"
+    "in which it cannot either with ++algorithm.prpo.skip_all_equal_groups=true."
 )
 
 

@@ -18,12 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from verl_prpo.calibration.intervals import group_interval, group_sums, ratio_of_sums
 from verl_prpo.probe.payment import Judged, Pay
 from verl_prpo.probe.perturbations import Harm, Perturbation
-
-RESAMPLES = 1000
-INTERVAL = (2.5, 97.5)
-"""Percentiles of a bootstrap interval."""
 
 LEAST_PROMPTS = 5
 """Prompts below which nothing is said."""
@@ -178,13 +175,10 @@ def mean_interval(values: Sequence[float], groups: Sequence[str], seed: int) -> 
         groups: `[n]`, what responses to the same prompt share.
         seed: of the resampling.
     """
-    of_group = np.unique(np.asarray(groups), return_inverse=True)[1]
-    sums = np.bincount(of_group, weights=np.asarray(values, dtype=float))
-    counts = np.bincount(of_group)
-    drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.percentile(means, INTERVAL)
-    return Interval(float(np.mean(values)), float(low), float(high))
+    columns = [group_sums(rows, groups) for rows in (values, np.ones(len(values)))]
+    value = float(np.mean(values))
+    low, high = group_interval(ratio_of_sums, columns, seed)
+    return Interval(value, value if low is None else low, value if high is None else high)
 
 
 def _share(pairs: Sequence[Pair], holds: Callable[[Pair], bool], seed: int) -> Interval | None:

@@ -2,34 +2,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings of the reward manager `math_verifier`, and what of verl's configuration they cannot go with."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from omegaconf import DictConfig
+from pydantic.dataclasses import dataclass
 
-from verl_prpo.outcome.scorer import TIMEOUT
-from verl_prpo.settings.typed import ConfigError, at_least, positive, typed_section
+from verl_prpo.settings.timeouts import COMPARISON_TIMEOUT
+from verl_prpo.settings.typed import SECTION, ConfigError, Count, Finite, Positive, typed_section
 
 MANAGER = "math_verifier"
 _SECTION = f"reward.{MANAGER}"
 
 
-@dataclass
+@dataclass(config=SECTION)
 class MathVerifierConfig:
     """`reward.math_verifier`: what a right and a wrong answer are worth."""
 
-    correct: float = 1.0
+    correct: Finite = 1.0
     """Reward of a right answer."""
 
-    wrong: float = -1.0
-    """Reward of a wrong one, or of none. The paper's -1; 0.0 for rewards of 1 and 0."""
+    wrong: Finite = -1.0
+    """Reward of a wrong answer or of none. -1.0 is the paper's. 0.0 gives rewards of 1 and 0."""
 
-    length_penalty_threshold: int | None = None
-    """Tokens of a response up to which it is not penalised; above, its length divided by this is subtracted from the
-    reward, right or wrong. null penalises none."""
+    length_penalty_threshold: Count | None = None
+    """A response with more tokens than this is penalised: its length divided by the threshold is subtracted from the
+    reward, right or wrong. Null penalises none."""
 
-    timeout: float = TIMEOUT
-    """Longest comparison of one answer with math-verify, in seconds; one that takes longer counts as wrong."""
+    timeout: Positive = COMPARISON_TIMEOUT
+    """Longest comparison of one answer, in seconds. An answer that takes longer counts as wrong."""
 
 
 def math_verifier_config(reward: DictConfig | dict | None) -> MathVerifierConfig:
@@ -39,21 +39,16 @@ def math_verifier_config(reward: DictConfig | dict | None) -> MathVerifierConfig
         ConfigError: an unknown key, a value of the wrong type or out of range.
     """
     config = typed_section(_SECTION, MathVerifierConfig, reward.get(MANAGER) if reward is not None else None)
-    for name in ("correct", "wrong"):
-        if not math.isfinite(getattr(config, name)):
-            raise ConfigError(f"{_SECTION}.{name}={getattr(config, name)} must be a finite number")
     if not config.correct > config.wrong:
         raise ConfigError(f"{_SECTION}.correct={config.correct:g} must be more than {_SECTION}.wrong={config.wrong:g}")
-    if config.length_penalty_threshold is not None:
-        at_least(f"{_SECTION}.length_penalty_threshold", config.length_penalty_threshold, 1)
-    positive(f"{_SECTION}.timeout", config.timeout)
     return config
 
 
 def uses_math_verifier(config: DictConfig) -> bool:
     """Whether a verl configuration names this manager, for itself or as the one that `prm` wraps."""
     reward = config.get("reward") or {}
-    managers = (reward.get("reward_manager"), (reward.get("prm") or {}).get("outcome_reward_manager"))
+    prm = reward.get("prm")
+    managers = (reward.get("reward_manager"), prm.get("outcome_reward_manager") if isinstance(prm, Mapping) else None)
     return any(isinstance(named, (dict, DictConfig)) and named.get("name") == MANAGER for named in managers)
 
 

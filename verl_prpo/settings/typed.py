@@ -1,92 +1,187 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sections of a Hydra configuration as dataclasses, and checks whose errors name the key."""
+"""Sections of a configuration as dataclasses that know their types and ranges, and errors that name the key.
+
+A section is a pydantic dataclass with the configuration `SECTION`. Its fields are annotated with types of this module
+or with a `Literal`, so that the allowed values stand in one place. pydantic checks them, and `words` describes them in
+messages and on the page of all settings.
+"""
 
 import difflib
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+SECTION = ConfigDict(extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True)
+"""How a dataclass of settings is checked: unknown keys are refused, numbers may come as text and texts as numbers."""
 
 
 class ConfigError(ValueError):
     """A setting that cannot work; the message names the key and what to set instead."""
 
 
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):  # Python counts True as 1
+        raise PydanticCustomError("number", "not a number")
+    return value
+
+
+def _only(allowed: Callable[[Any], bool]) -> AfterValidator:
+    def check(value: Any) -> Any:
+        if not allowed(value):
+            raise PydanticCustomError("range", "out of range")
+        return value
+
+    return AfterValidator(check)
+
+
+_NUMBER = BeforeValidator(_no_truth_value)
+
+Natural = Annotated[int, _NUMBER, Field(ge=0), "a whole number of at least 0"]
+Count = Annotated[int, _NUMBER, Field(ge=1), "a whole number of at least 1"]
+Finite = Annotated[float, _NUMBER, Field(allow_inf_nan=False), "a finite number"]
+Positive = Annotated[float, _NUMBER, Field(gt=0, allow_inf_nan=False), "a positive number"]
+Fraction = Annotated[float, _NUMBER, Field(ge=0, le=1), "a number from 0 to 1"]
+GpuShare = Annotated[
+    float,
+    _NUMBER,
+    _only(lambda share: share == 0 or 0.001 <= share <= 1),
+    "0 or a number from 0.001 to 1 (a replica runs on one GPU; reward.prm.num_replicas gives more throughput)",
+]
+CpuShare = Annotated[
+    float,
+    _NUMBER,
+    _only(lambda share: share == 0 or 0.001 <= share < float("inf")),
+    "0 or a finite number of at least 0.001",
+]
+LogProbabilities = Annotated[int, _NUMBER, Field(ge=-1), "a whole number of at least 0, or -1 for all"]
+Texts = Annotated[list[str], "a list of texts"]
+TokenIds = Annotated[list[Natural], "a list of token ids"]
+AlarmWindow = Annotated[int, _NUMBER, _only(lambda n: n == 0 or n >= 8), "0 or a whole number of at least 8"]
+"""Steps; a trend over fewer than 8 cannot be distinguished from noise."""
+
 Section = TypeVar("Section")
 
 
-def typed_section(section: str, cls: type[Section], given: Any) -> Section:
+def typed_section(section: str, cls: type[Section], given: Any, replaced: Mapping[str, str] | None = None) -> Section:
     """A section of a configuration as the dataclass that describes it.
 
     Args:
         section: its full name, for messages.
         cls: a dataclass with defaults; a field may be a section of its own.
-        given: the section, or None where there is none.
+        given: the section, or None where there is none. Values that are still to be given (`???`) count as absent.
+        replaced: keys of earlier versions, or `key=value` for values, each with what its message says of it.
 
     Raises:
-        ConfigError: not a section, an unknown key, or a value of the wrong type.
+        ConfigError: not a section, or everything in it that cannot work: unknown keys, values of the wrong type or out
+            of range.
     """
     if given is None:
         return cls()
     if not isinstance(given, (DictConfig, dict)):
         raise ConfigError(f"{section} must be a section with keys, got {given!r}")
-    _reject_unknown_keys(section, cls, given)
-    for name, kind in get_type_hints(cls).items():
-        inner = given.get(name) if is_dataclass(kind) else None
-        if isinstance(inner, (DictConfig, dict)):
-            _reject_unknown_keys(f"{section}.{name}", kind, inner)
-        elif inner is not None:
-            keys = " and ".join(_keys(kind))
-            raise ConfigError(f"{section}.{name} must be a section with {keys}, got {inner!r}")
     try:
         # Resolved where it stands: an interpolation may point to any key of the whole configuration.
         values = OmegaConf.to_container(given, resolve=True) if isinstance(given, DictConfig) else given
     except OmegaConfBaseException as error:
         raise ConfigError(f"{section}: {str(error).splitlines()[0]}") from error
     try:
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), values))  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        key = f"{section}.{error.full_key}" if error.full_key else section
-        if "is not a ListConfig" in str(error):
-            value = given.get(error.full_key or "")
-            raise ConfigError(f"{key}={value} must be a list; write {key}='[{value}]'") from error
-        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
+        return cls(**_present(cls, values))
+    except ValidationError as error:
+        found = [_message(section, cls, fault, replaced or {}) for fault in error.errors(include_url=False)]
+        raise ConfigError("\n".join(dict.fromkeys(found))) from error
 
 
-def _reject_unknown_keys(section: str, cls: Any, given: DictConfig | dict) -> None:
-    known = _keys(cls)
-    for key in map(str, given):
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean {section}.{near[0]}?" if near else f"its keys are {', '.join(known)}"
-            raise ConfigError(f"{section}.{key} is not a setting; {hint}")
+def _present(cls: Any, values: Any) -> dict[str, Any]:
+    """What is given: no value that is still missing, and no inner section that is null."""
+    kinds, present = get_type_hints(cls), {}
+    for key, value in values.items():
+        inner = is_dataclass(kinds.get(key))
+        if value != "???" and not (inner and value is None):
+            present[str(key)] = _present(kinds[key], value) if inner and isinstance(value, dict) else value
+    return present
 
 
-def _keys(cls: Any) -> list[str]:
-    return [field.name for field in fields(cls)]
+def _message(section: str, cls: Any, fault: ErrorDetails, replaced: Mapping[str, str]) -> str:
+    """The first argument is the section's name, the last what became of keys and values of earlier versions."""
+    inside, key, holder, kind = section, section, cls, cls
+    for step in fault["loc"]:
+        inside, holder = key, bare(kind)[0]
+        if isinstance(step, int):
+            key, kind = f"{key}[{step}]", get_args(holder)[0]
+        else:
+            key, kind = f"{key}.{step}", get_type_hints(holder, include_extras=True).get(step)
+    value = fault["input"]
+    name = key.removeprefix(f"{section}.")
+    for known in (name, f"{name}={value}"):
+        if known in replaced:
+            return f"{section}.{known} {replaced[known]}"
+    if kind is None:
+        known_keys = [field.name for field in fields(holder)]
+        near = difflib.get_close_matches(key.removeprefix(f"{inside}."), known_keys, n=1, cutoff=0.5)
+        hint = f"did you mean {inside}.{near[0]}?" if near else f"its keys are {', '.join(known_keys)}"
+        return f"{key} is not a setting; {hint}"
+    if fault["type"] == "literal_error":
+        return _not_known(key, value, choices(kind))
+    if fault["type"] == "list_type" and isinstance(value, str):
+        return f"{key}={value} must be a list; write {key}='[{value}]'"
+    if is_dataclass(kind):
+        return f"{key} must be {words(kind)}, got {value!r}"
+    return f"{key}={value} must be {words(kind)}"
+
+
+def _not_known(key: str, value: Any, allowed: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{key}={value} is not known{hint} (one of {', '.join(allowed)})"
+
+
+def bare(kind: Any) -> tuple[Any, list[Any], bool]:
+    """The type of an annotation without `Annotated` and null, what annotates it, and whether it may be null."""
+    marks: list[Any] = []
+    nullable = False
+    while True:
+        if get_origin(kind) is Annotated:
+            kind, *more = get_args(kind)
+            marks += more
+        elif get_origin(kind) in (Union, UnionType):
+            nullable = True
+            (kind,) = (one for one in get_args(kind) if one is not NoneType)
+        else:
+            return kind, marks, nullable
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """The values of a `Literal`; none of any other type."""
+    plain = bare(kind)[0]
+    return get_args(plain) if get_origin(plain) is Literal else ()
+
+
+def words(kind: Any) -> str:
+    """What a value of this type must be, as the end of a sentence."""
+    plain, marks, _ = bare(kind)
+    for mark in marks:
+        if isinstance(mark, str):
+            return mark
+    if choices(plain):
+        return f"one of {', '.join(choices(plain))}"
+    if is_dataclass(plain):
+        return f"a section with {', '.join(field.name for field in fields(plain))}"
+    named = {bool: "true or false", str: "a text", dict: "a section with keys"}
+    return named.get(get_origin(plain) or plain, "any value")
 
 
 def one_of(key: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Raise a `ConfigError` with the key and the nearest of the allowed values unless the value is one of them."""
     if value not in allowed:
-        near = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"{key}={value} is not known{hint} (one of {', '.join(allowed)})")
-
-
-def at_least(key: str, value: float, least: float) -> None:
-    """Raise a `ConfigError` with the key unless the value is at least that; NaN never is."""
-    if not value >= least:
-        raise ConfigError(f"{key}={value} must be at least {least}")
-
-
-def positive(key: str, value: float) -> None:
-    """Raise a `ConfigError` with the key unless the value is a finite number above 0."""
-    if not 0 < value < float("inf"):
-        raise ConfigError(f"{key}={value} must be a positive number")
+        raise ConfigError(_not_known(key, value, allowed))
 
 
 _ESCAPE = re.compile(r"\\(?:([nrt\\])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4}))")
@@ -96,7 +191,7 @@ _NAMED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
 def read_escapes(text: str) -> str:
     """A text from the settings as it will be matched.
 
-    Hydra hands over a backslash and an n where somebody wrote "\\n" on the command line, YAML a line break. Both mean
+    Hydra passes on a backslash and an n where a user wrote "\\n" on the command line, and YAML a line break. Both mean
     the line break: `\\n`, `\\r`, `\\t`, `\\xHH`, `\\uHHHH` and `\\UHHHHHHHH` are read as in Python, `\\\\` is one
     backslash, and any other backslash (that of `\\boxed`, say) stays. A LaTeX command that begins with one of these
     letters needs two backslashes, as in `\\\\nabla`.
@@ -106,3 +201,32 @@ def read_escapes(text: str) -> str:
     """
     read = _ESCAPE.sub(lambda found: _NAMED.get(found[1]) or chr(int(found[2] or found[3] or found[4], 16)), text)
     return read.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves, as JSON writes them
+
+
+_COMMANDS = frozenset(
+    "nabla natural ncong ne nearrow neg neq newline newpage nexists ngeq ni nleq nmid noindent not notin nsubseteq nu "
+    "nwarrow rangle rbrace rbrack rceil ref rfloor rho right rightarrow rightleftharpoons rm rule rvert tag tan tanh "
+    "tau tbinom text textbf textit textrm textstyle texttt tfrac therefore theta thickapprox tilde times tiny to top "
+    "triangle triangleq tt".split()
+)
+"""Commands of LaTeX whose first letter makes an escape of their backslash."""
+
+_CONTROLS = {"\a": "a", "\b": "b", "\x1b": "e", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
+"""What escapes become, here or in YAML, and their letters."""
+
+
+def lost_backslash(text: str) -> str:
+    """What to write where an escape was most likely meant as a command of LaTeX, such as `\\therefore`; "" elsewhere.
+
+    Args:
+        text: a setting whose escapes have been read.
+    """
+    for found in re.finditer(f"([{''.join(_CONTROLS)}])([A-Za-z]+)", text):
+        letter = _CONTROLS[found[1]]
+        if letter not in "nrt" or letter + found[2] in _COMMANDS:
+            command = f"\\{letter}{found[2]}"
+            return (
+                f"{text!r} holds the escape {found[1]!r}. If the LaTeX command {command} is meant, write \\{command} "
+                "with two backslashes (in YAML between single quotes)"
+            )
+    return ""

@@ -1,10 +1,13 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of a batch and the PRM's results for them, put on segments and tokens."""
+"""The rollouts of a batch and the PRM's scores for them, put on segments and tokens.
+
+verl pads a batch with copies of its rows. Padding is dropped when the rows are fetched: what is here knows rollouts
+alone. `Rollouts.spread` puts results back into the rows of verl's batch."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,36 +15,42 @@ from torch import Tensor
 
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.settings.prpo import PrmConfig
-from verl_prpo.trainer.reward_manager import ProcessResult
+from verl_prpo.step.messages import Scores
 
 
 @dataclass
-class Rows:
-    """What the process pass needs of a batch, row for row in the batch's order.
+class Rollouts:
+    """What the process pass needs of a batch: its rollouts, in the batch's order, without verl's padding rows.
 
     Attributes:
         keys: TransferQueue keys, `{uid}_{session}_{index}`.
-        real: whether the row is a rollout; padding rows are never sent to the PRM.
+        places: the row of each in verl's batch.
+        batch_size: rows of verl's batch, padding included.
         messages: prompts as chat messages.
         response_ids: token ids of each response, without padding.
-        response_mask: int `[bs, L]`, 1 on the policy's own tokens.
-        signal: float `[bs, L]`, entropy or surprisal in nats; None for segmenters that need neither.
+        response_mask: int `[n, L]`, 1 on the policy's own tokens; L is the width of verl's batch.
+        signal: float `[n, L]`, entropy or surprisal in nats; None for segmenters that need neither.
         truncated: whether a response was cut off by a length limit of the rollout.
     """
 
     keys: list[str]
-    real: list[bool]
+    places: list[int]
+    batch_size: int
     messages: list[Sequence[dict[str, Any]]]
     response_ids: list[list[int]]
     response_mask: Tensor
     signal: Tensor | None
     truncated: list[bool]
 
-    def select(self, indices: Sequence[int]) -> "Rows":
-        """Some of the rows, in the order given."""
-        return Rows(
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def select(self, indices: Sequence[int]) -> "Rollouts":
+        """Some of the rollouts, in the order given."""
+        return replace(
+            self,
             keys=[self.keys[i] for i in indices],
-            real=[self.real[i] for i in indices],
+            places=[self.places[i] for i in indices],
             messages=[self.messages[i] for i in indices],
             response_ids=[self.response_ids[i] for i in indices],
             response_mask=self.response_mask[list(indices)],
@@ -49,15 +58,21 @@ class Rows:
             truncated=[self.truncated[i] for i in indices],
         )
 
+    def spread(self, values: Tensor) -> Tensor:
+        """Values of the rollouts `[n, ...]` in the rows of verl's batch `[bs, ...]`, 0 in its padding rows."""
+        rows = values.new_zeros(self.batch_size, *values.shape[1:])
+        rows[self.places] = values
+        return rows
+
 
 @dataclass
 class ScoredBatch:
-    """Results of the process pass, row for row.
+    """Scores of the process pass, rollout by rollout.
 
     Attributes:
-        rows: as launched.
-        segment_starts: bool `[bs, L]`.
-        results: one per row; None for rows that were not sent (padding, no valid token).
+        rollouts: as launched.
+        segment_starts: bool `[n, L]`.
+        scores: one per rollout; None for one that was not sent (no valid token).
         wait_seconds: for how long the PRM held up the step. Of responses scored after the rollout: how long `collect`
             blocked. Of streamed ones besides: from the arrival of a node's last response at its reward manager to the
             PRM's last answer there, on the node where that took longest; at most for as long as the trainer waited for
@@ -66,16 +81,16 @@ class ScoredBatch:
             intervals from question to answer, on the node where it is longest.
     """
 
-    rows: Rows
+    rollouts: Rollouts
     segment_starts: Tensor
-    results: list[ProcessResult | None]
+    scores: list[Scores | None]
     wait_seconds: float
     busy_seconds: float
 
     @property
     def scored(self) -> Tensor:
-        """Rows that have process scores, bool `[bs]`."""
-        return torch.tensor([r is not None and r.scores is not None for r in self.results], dtype=torch.bool)
+        """Rollouts that have process scores, bool `[n]`."""
+        return torch.tensor([s is not None and s.scores is not None for s in self.scores], dtype=torch.bool)
 
     def require(self, settings: PrmConfig) -> None:
         """Stop when more responses failed than `reward.prm.on_error` and `max_failed_fraction` put up with.
@@ -91,13 +106,13 @@ class ScoredBatch:
         if settings.on_error == "raise":
             raise PrmError(
                 f"the PRM gave no process scores for response {key}: {first.failure}: {first.detail}. That is one of "
-                f"{len(failed)} failures among {len(asked)} responses. Mend the cause, or set "
-                "reward.prm.on_error=outcome_only to train such responses on their outcome alone."
+                f"{len(failed)} failures among {len(asked)} responses. Fix the cause, or set "
+                "++reward.prm.on_error=outcome_only to train such responses on their outcome alone."
             )
         if len(failed) > settings.max_failed_fraction * len(asked):
             raise PrmError(
                 f"{len(failed)} of {len(asked)} responses have no process scores, more than "
-                f"reward.prm.max_failed_fraction={settings.max_failed_fraction:g} allows; the first is {key}: "
+                f"reward.prm.max_failed_fraction={settings.max_failed_fraction:g} allows. The first is {key}: "
                 f"{first.failure}: {first.detail}"
             )
 
@@ -115,65 +130,56 @@ class ScoredBatch:
         )
 
     def overlong_summary(self) -> str | None:
-        """A line for people on the scored responses that the PRM could not read whole; None when it read all."""
-        overlong = {k: r for k, r in self._asked().items() if r.overlong and r.scores is not None}
-        if not overlong:
+        """A line for people on the scored responses that the PRM could not read whole. None when it read all."""
+        unread = {key: scores for key, scores in self._asked().items() if scores.scores is not None and scores.unread}
+        if not unread:
             return None
-        unread = {key: r.unread for key, r in overlong.items()}
-        partly = [key for key, count in unread.items() if count]
-        if partly:
-            return (
-                f"{sum(unread.values())} segments of {len(partly)} responses lie past the PRM's context and get the "
-                f"prior mean; the first is {partly[0]}, with {unread[partly[0]]} of {len(overlong[partly[0]].texts)}"
-            )
+        key, first = next(iter(unread.items()))
         return (
-            f"{len(overlong)} responses are longer than the PRM's context; segments past it get the last score; the "
-            f"first is {next(iter(overlong))}"
+            f"{sum(scores.unread for scores in unread.values())} segments of {len(unread)} responses lie past the PRM's"
+            f" context and get the prior mean. The first is {key}, with {first.unread} of {len(first.texts)}"
         )
 
     def token_scores(self) -> Tensor:
-        """Each token's segment score, float32 `[bs, L]`; NaN in segments that the PRM did not judge, 0 in rows without
-        scores.
+        """Each token's segment score, float32 `[n, L]`; NaN in segments that the PRM did not judge, 0 in
+        rollouts without scores.
 
         Raises:
-            PrmError: a row with another number of scores than segments.
+            PrmError: a rollout with another number of scores than segments.
         """
         segments = self.segment_starts.long().cumsum(1)  # 1-based; 0 before the first valid token
-        table = torch.zeros(len(self.results), int(segments.max()) + 1 if segments.numel() else 1)
+        table = torch.zeros(len(self.scores), int(segments.max()) + 1 if segments.numel() else 1)
         counts = self.segment_starts.sum(1).tolist()
-        for row, result in enumerate(self.results):
+        for row, result in enumerate(self.scores):
             if result is None or result.scores is None:
                 continue
             if len(result.scores) != counts[row]:
                 raise PrmError(
-                    f"response {self.rows.keys[row]} (row {row}) has {counts[row]} segments but the PRM gave "
-                    f"{len(result.scores)} scores"
+                    f"response {self.rollouts.keys[row]} (row {self.rollouts.places[row]}) has {counts[row]} segments "
+                    f"but the PRM gave {len(result.scores)} scores"
                 )
             scores = [math.nan if score is None else score for score in result.scores]
             table[row, 1 : counts[row] + 1] = torch.tensor(scores)
         return table.gather(1, segments)
 
     def read_tokens(self) -> Tensor:
-        """Tokens of the segments that the PRM judged, bool `[bs, L]`; elsewhere z is 0."""
+        """Tokens of the segments that the PRM judged, bool `[n, L]`; elsewhere z is 0."""
         return self.scored[:, None] & ~self.token_scores().isnan()
 
     def arranged(self, keys: Sequence[str]) -> "ScoredBatch":
-        """The same results in the order of `keys`, for a batch that was balanced anew; a key that is not of this batch
-        (a padding row) gets a row without segments."""
-        at = {key: row for row, key in enumerate(self.rows.keys)}
-        rows = self.rows.select([at.get(key, -1) for key in keys])
-        starts = self.segment_starts[[at.get(key, -1) for key in keys]]
-        results = [self.results[at[key]] if key in at else None for key in keys]
-        for row, key in enumerate(keys):
-            if key not in at:
-                rows.real[row], rows.response_ids[row], rows.messages[row] = False, [], []
-                rows.truncated[row] = False
-                rows.response_mask[row] = 0
-                starts[row] = False
-        rows.keys = list(keys)
-        return ScoredBatch(rows, starts, results, self.wait_seconds, self.busy_seconds)
+        """The same scores in the order of a batch that was balanced anew, whose padding rows may be others.
 
-    def _asked(self) -> dict[str, ProcessResult]:
-        """Results of the responses that the PRM was asked about, by key."""
-        results = zip(self.rows.keys, self.results, strict=True)
-        return {key: r for key, r in results if r is not None and r.asked_about}
+        Args:
+            keys: of all rows of verl's batch.
+        """
+        row_of = {key: row for row, key in enumerate(keys)}
+        places = [row_of[key] for key in self.rollouts.keys]
+        order = sorted(range(len(places)), key=places.__getitem__)
+        rollouts = replace(self.rollouts, places=places, batch_size=len(keys)).select(order)
+        scores = [self.scores[i] for i in order]
+        return replace(self, rollouts=rollouts, segment_starts=self.segment_starts[order], scores=scores)
+
+    def _asked(self) -> dict[str, Scores]:
+        """Scores of the responses that the PRM was asked about, by key."""
+        scores = zip(self.rollouts.keys, self.scores, strict=True)
+        return {key: r for key, r in scores if r is not None and r.asked_about}

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Alarms: what in the metrics of the last steps says that the training signal has gone wrong.
 
-Each alarm is a rule over a window of steps (`algorithm.prpo.alarm_window`) and one line for people: what was seen, what
-it may mean, what helps. docs/metrics.md has the table. Pure logic: the trainer hands in metrics and prints the lines.
+Each alarm is a rule over a window of steps (`algorithm.prpo.alarm_window`) and one line for people. The line says what
+was seen, what it may mean and what helps. docs/metrics.md has the table. Pure logic: the trainer hands in metrics and
+prints the lines.
 """
 
 from collections import deque
@@ -14,28 +15,28 @@ import numpy as np
 from verl_prpo.settings.prpo import PrpoConfig
 
 TREND = 2.5
-"""Standard deviations of the Mann-Kendall statistic from which on a series rises or falls: by chance in 0.6% of the
-windows of a series without trend."""
+"""A series rises or falls where its Mann-Kendall statistic is beyond this many standard deviations. Chance does that in
+0.6% of the windows of a series without trend."""
 LEAST_RISE = 0.1
 """Least rise of the PRM's mean over a window, in standard deviations of its segment scores."""
 LEAST_FALL = 0.02
 """Least fall of the outcome over a window, as a share of the range of outcomes."""
 CORRELATION = -0.1
-"""Mean correlation of process and outcome below which they contradict each other."""
+"""Process and outcome contradict each other where their mean correlation is below this."""
 CERTAIN = 3.0
-"""Standard errors by which that mean has to be below 0: few responses a step make a noisy correlation."""
+"""That mean must also be below 0 by this many standard errors, because few responses make a noisy correlation."""
 SIGN_FLIPS = 0.4
-"""Mean share of tokens from which on the PRM outvotes the outcome."""
+"""The PRM outvotes the outcome where the mean share of tokens with a flipped sign is above this."""
 ALL_EQUAL = 0.8
-"""Mean share of groups that agree from which on the outcome says next to nothing."""
+"""The outcome says next to nothing where the mean share of groups that agree is above this."""
 AT_MIN_GAP = 0.9
-"""Mean share of cuts exactly `min_gap` apart from which on they follow the gap rather than the signal."""
+"""Cuts follow the gap rather than the signal where the mean share of cuts exactly `min_gap` apart is above this."""
 TRUNCATED = 0.2
-"""Mean share of truncated responses from which on many are paid without an end to judge."""
+"""Many responses are paid without an end to judge where the mean share of truncated ones is above this."""
 SHORTER = 0.5
-"""Share of the first window's response length below which responses have collapsed."""
+"""Responses have collapsed where their mean length is below this fraction of its value in the first window."""
 SURER = 0.25
-"""Share of the first window's entropy below which the policy has."""
+"""The policy has collapsed where its mean entropy is below this fraction of its value in the first window."""
 
 PAGE = "docs/metrics.md"
 
@@ -124,21 +125,21 @@ class Alarms:
             until, pause = self._silent.get(name, (step, self._settings.alarm_window))
             if step >= until:
                 self._silent[name] = (step + pause, 2 * pause)
-                again = f"Not said again before step {step + pause}."
+                again = f"This alarm is not repeated before step {step + pause}."
                 lines.append(f"ALARM {name}, {self._window.span}: {found[name]} See {PAGE}. {again}")
         return lines
 
 
 def half_weight(metrics: Mapping[str, float], settings: PrpoConfig) -> str | None:
-    """What to say when outcome rewards span 0 to 1 where the paper's span -1 to +1, and nothing makes up for it."""
+    """The line for outcome rewards that span 0 to 1, where the paper's span -1 to +1 and no setting makes up for it."""
     spans = (metrics.get("critic/score/min"), metrics.get("critic/score/max"))
     shifts = settings.credit in ("prpo", "prm_avg_prpo") and settings.outcome_norm == "mean"
     if spans != (0.0, 1.0) or not shifts or settings.outcome_weight != 1.0:
         return None
     return (
-        "outcome rewards lie between 0 and 1, so beside the process rewards they weigh half of what they do in the "
-        "paper, whose rewards are -1 and +1. Set algorithm.prpo.outcome_weight=2.0: too little weight on the outcome "
-        "lets a policy please the PRM at its expense."
+        "the outcome rewards span 0 to 1, and the paper's span -1 to +1. So the outcome has half the weight that it "
+        "has in the paper, and the policy may learn to please the PRM with wrong answers. Set "
+        "++algorithm.prpo.outcome_weight=2.0."
     )
 
 
@@ -180,8 +181,9 @@ def _against_outcome(window: Window, _: PrpoConfig) -> str | None:
         return None
     return (
         f"the PRM's mean score rose by {rise:.3g} (now {prm[-1]:.3g}) while the outcome fell by {-fall:.3g} (now "
-        f"{outcome[-1]:.3g}). The policy may be learning to please the PRM: look at the wrong answers it likes, raise "
-        "algorithm.prpo.outcome_weight, or cut elsewhere (algorithm.prpo.segmenter)."
+        f"{outcome[-1]:.3g}). The policy may be learning to please the PRM. Look at the wrong answers that it scores "
+        "high (verl-prpo report), raise algorithm.prpo.outcome_weight, or cut responses elsewhere "
+        "(algorithm.prpo.segmenter)."
     )
 
 
@@ -193,9 +195,9 @@ def _contradicts_outcome(window: Window, _: PrpoConfig) -> str | None:
     if mean > CORRELATION or mean + CERTAIN * error > 0:
         return None
     return (
-        f"process scores and outcomes correlate by {mean:.2f} on average. The PRM may be read in the wrong way or be "
-        "at a loss on these problems: hold it against its labels with verl-prpo doctor and verl-prpo calibrate, check "
-        "reward.prm.family."
+        f"process scores and outcomes correlate by {mean:.2f} on average. The PRM may be used with the wrong family, "
+        "or these problems may be beyond it. Check reward.prm.family with verl-prpo doctor, and compare the scores of "
+        "right and wrong answers with verl-prpo calibrate."
     )
 
 
@@ -204,9 +206,9 @@ def _flips_signs(window: Window, _: PrpoConfig) -> str | None:
     if not share > SIGN_FLIPS:
         return None
     return (
-        f"{share:.0%} of the tokens get an advantage of the opposite sign of GRPO's. The PRM outvotes the outcome: "
-        "raise algorithm.prpo.outcome_weight (2.0 for a verifier that gives 1 and 0), or set "
-        "algorithm.prpo.prior_mean and prior_std to what verl-prpo calibrate says."
+        f"{share:.0%} of the tokens get an advantage with the opposite sign of GRPO's. The PRM outvotes the outcome. "
+        "Raise algorithm.prpo.outcome_weight (to 2.0 for a verifier that gives 1 and 0), or set "
+        "algorithm.prpo.prior_mean and algorithm.prpo.prior_std to what verl-prpo calibrate prints."
     )
 
 
@@ -215,8 +217,9 @@ def _groups_agree(window: Window, _: PrpoConfig) -> str | None:
     if not share > ALL_EQUAL:
         return None
     return (
-        f"in {share:.0%} of the groups all outcomes are equal, and the PRM decides alone. The problems are too hard or "
-        "too easy: take others, raise actor_rollout_ref.rollout.n, or set algorithm.prpo.skip_all_equal_groups=True."
+        f"in {share:.0%} of the groups all outcomes are equal, so the PRM alone decides there. The problems are too "
+        "hard or too easy. Use other problems, raise actor_rollout_ref.rollout.n, or set "
+        "++algorithm.prpo.skip_all_equal_groups=True."
     )
 
 
@@ -225,8 +228,8 @@ def _truncated(window: Window, settings: PrpoConfig) -> str | None:
     if not share > TRUNCATED or settings.skip_truncated_responses:
         return None
     return (
-        f"{share:.0%} of the responses are cut off by a length limit. Their last segment is not judged, so running "
-        "into the limit costs them nothing there: raise data.max_response_length, or set "
+        f"{share:.0%} of the responses are cut off by a length limit. Their last segment is not judged, so the "
+        "limit costs them nothing there. Raise data.max_response_length, or set "
         "++algorithm.prpo.skip_truncated_responses=True."
     )
 
@@ -242,13 +245,18 @@ def _one_segment(window: Window, settings: PrpoConfig) -> str | None:
     most = window.series("prpo/segments/max")
     if wanted.get(settings.segmenter, 2) < 2 or not len(most) or most.max() > 1:
         return None
-    mend = {
-        "text": "the responses hold none of algorithm.prpo.delimiters",
-        "tokens": "the responses hold none of algorithm.prpo.delimiter_token_ids",
-    }.get(settings.segmenter, f"they are shorter than algorithm.prpo.min_gap={settings.min_gap} allows, or collapsed")
+    cause = {
+        "text": "They hold none of algorithm.prpo.delimiters. Set it to texts that end their steps.",
+        "tokens": "They hold none of algorithm.prpo.delimiter_token_ids. Set it to tokens that end their steps.",
+    }.get(
+        settings.segmenter,
+        f"They are too short for algorithm.prpo.min_gap={settings.min_gap}, or they have collapsed. Look at some of "
+        "them, or lower algorithm.prpo.min_gap.",
+    )
     length = window.mean("prpo/segment_length/mean")
     return (
-        f"every response is one segment (of {length:.0f} tokens), so that the PRM judges responses as a whole: {mend}."
+        f"every response is one segment (of {length:.0f} tokens on average), so the PRM judges responses as a whole. "
+        f"{cause}"
     )
 
 
@@ -257,8 +265,9 @@ def _cuts_at_gap(window: Window, settings: PrpoConfig) -> str | None:
     if not share > AT_MIN_GAP:
         return None
     return (
-        f"{share:.0%} of the cuts lie exactly algorithm.prpo.min_gap={settings.min_gap} tokens apart: they follow the "
-        "gap, not the signal. Lower algorithm.prpo.max_anchors, or set min_gap to the length of a step."
+        f"{share:.0%} of the cuts lie exactly algorithm.prpo.min_gap={settings.min_gap} tokens apart. They follow the "
+        "gap and not the signal. Lower algorithm.prpo.max_anchors, or set algorithm.prpo.min_gap to the length of a "
+        "step."
     )
 
 
@@ -267,9 +276,9 @@ def _shorter(window: Window, _: PrpoConfig) -> str | None:
     if not now < SHORTER * first:
         return None
     return (
-        f"responses have {now:.0f} tokens on average, {first:.0f} in the first window. A PRM that likes short answers, "
-        "or a mean of z above 0 (prpo/process_advantage/mean), brings this about: read some of them, set "
-        "algorithm.prpo.prior_mean to what verl-prpo calibrate says."
+        f"responses have {now:.0f} tokens on average, and had {first:.0f} in the first window. The PRM may prefer "
+        "short answers, or the mean of z may be above 0 (prpo/process_advantage/mean). Look at some responses, and set "
+        "algorithm.prpo.prior_mean to what verl-prpo calibrate prints."
     )
 
 
@@ -278,8 +287,8 @@ def _surer(window: Window, _: PrpoConfig) -> str | None:
     if not now < SURER * first:
         return None
     return (
-        f"the policy's entropy is {now:.3g} nats on average, {first:.3g} in the first window; it explores little. If "
-        "accuracy no longer rises, lower actor_rollout_ref.actor.optim.lr or add a KL term "
+        f"the policy's entropy is {now:.3g} nats on average, and was {first:.3g} in the first window. It explores "
+        "little. If accuracy no longer rises, lower actor_rollout_ref.actor.optim.lr or add a KL term "
         "(actor_rollout_ref.actor.use_kl_loss=True)."
     )
 

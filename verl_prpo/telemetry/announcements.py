@@ -1,12 +1,13 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the first step of a run says of its settings, now that there are responses to hold them against."""
+"""What the first step of a run says of its settings, now that there are responses to compare them with."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.settings.typed import lost_backslash
 from verl_prpo.step.scored_batch import ScoredBatch
 
 
@@ -30,12 +31,11 @@ class Announcements:
         if self._counted:
             return []
         self._counted = True
-        real = [row for row, is_real in enumerate(scored.rows.real) if is_real]
         if self._settings.segmenter == "text":
-            texts = ["".join(result.texts) for row in real if (result := scored.results[row]) is not None]
+            texts = ["".join(scores.texts) for scores in scored.scores if scores is not None]
             return delimiter_lines(self._settings.delimiters, texts)
         if self._settings.segmenter == "tokens":
-            return token_lines(self._settings.delimiter_token_ids, [scored.rows.response_ids[row] for row in real])
+            return token_lines(self._settings.delimiter_token_ids, scored.rollouts.response_ids)
         return []
 
 
@@ -43,7 +43,9 @@ def delimiter_lines(delimiters: Sequence[str], responses: Sequence[str]) -> list
     """For each delimiter how often it occurs in responses, and a warning where it never does."""
     counts = [[response.count(delimiter) for response in responses] for delimiter in delimiters]
     key = "algorithm.prpo.delimiters"
-    return [_line(f"{key}: {text!r}", found, key) for text, found in zip(delimiters, counts, strict=True)]
+    lines = [_line(f"{key}: {text!r}", found, key) for text, found in zip(delimiters, counts, strict=True)]
+    hints = [lost_backslash(text) for text in delimiters]
+    return [f"{line}. {hint}" if hint else line for line, hint in zip(lines, hints, strict=True)]
 
 
 def token_lines(token_ids: Sequence[int], responses: Sequence[Sequence[int]]) -> list[str]:

@@ -5,40 +5,25 @@ functions."""
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from verl_prpo.method.advantage import all_equal_groups
+from verl_prpo.method.groups import all_equal_groups
 from verl_prpo.prm.results import PrmFailure
+from verl_prpo.step.messages import Scores
 
 
-class PrmOutcome(Protocol):
-    """What the metrics read of a result, see `verl_prpo.trainer.reward_manager.ProcessResult`."""
-
-    failure: str | None
-    tokens: int
-    overlong: bool
-    cached: bool
-
-    @property
-    def unread(self) -> int: ...
-
-
-def segment_metrics(
-    segment_starts: Tensor, response_mask: Tensor, rows: Tensor, min_gap: int | None = None
-) -> dict[str, float]:
+def segment_metrics(segment_starts: Tensor, response_mask: Tensor, min_gap: int | None = None) -> dict[str, float]:
     """Number and length of segments, and the share of cuts that are as near to the one before as is allowed.
 
     Args:
-        segment_starts: bool `[bs, L]`.
-        response_mask: int `[bs, L]`.
-        rows: bool `[bs]`, rows to count (rollouts, not padding).
+        segment_starts: bool `[n, L]`.
+        response_mask: int `[n, L]`.
         min_gap: least distance between two starts, in columns; None for a segmenter that knows none.
     """
-    starts, mask = segment_starts[rows], response_mask[rows].bool()
+    starts, mask = segment_starts, response_mask.bool()
     counts = starts.sum(1).float()
     # Every valid token adds one to the length of its segment; segments are numbered through the whole batch.
     number = starts.flatten().long().cumsum(0) - 1
@@ -59,7 +44,7 @@ def score_metrics(scores: Sequence[Sequence[float]]) -> dict[str, float]:
     return {"prpo/process_score/std": flat.std(correction=0).item(), **_spread("prpo/process_score", flat)}
 
 
-def prm_metrics(results: Sequence[PrmOutcome], unjudged: int, unfinished: int) -> dict[str, float]:
+def prm_metrics(results: Sequence[Scores], unjudged: int, unfinished: int) -> dict[str, float]:
     """What was asked of the PRM and what came of it.
 
     Every request is either scored or failed: `requests` is the number of both, and of requests and `empty` the rollouts
@@ -73,7 +58,7 @@ def prm_metrics(results: Sequence[PrmOutcome], unjudged: int, unfinished: int) -
         unfinished: rollouts whose last segment was not judged because they were cut off within it.
     """
     failures = Counter(r.failure for r in results if r.failure is not None)
-    kinds = {f"prpo/prm/{kind.value}": failures.get(kind.value, 0) for kind in PrmFailure}
+    kinds = {f"prpo/prm/{kind.value}": failures.get(kind, 0) for kind in PrmFailure}
     metrics: dict[str, float] = {
         **kinds,
         "prpo/prm/requests": len(results),
@@ -103,54 +88,51 @@ def advantage_metrics(
     index: np.ndarray,
     scored: Tensor,
     truncated: Tensor,
-    rows: Tensor,
 ) -> dict[str, float]:
     """How the two signals came together.
 
     Args:
-        advantages: float `[bs, L]`, what the actor gets.
-        process_advantage: float `[bs, L]`, z.
-        outcome_advantage: float `[bs, L]`, the outcome advantage on every valid token.
-        grpo_advantage: float `[bs, L]`, what GRPO would have given.
-        mean_scores: float `[bs]`, mean segment score of each response.
-        token_rewards: float `[bs]`, what GRPO would see.
-        right: float `[bs]`, 1 for a right response, 0 for a wrong one, NaN where nothing says it.
-        agree: bool `[bs]`, rows whose group has one verdict.
-        response_mask: int `[bs, L]`.
-        index: `[bs]`, uids.
-        scored: bool `[bs]`, rows of which the PRM read at least one segment.
-        truncated: bool `[bs]`, rows that were cut off by a length limit.
-        rows: bool `[bs]`, rows to count (rollouts, not padding).
+        advantages: float `[n, L]`, what the actor gets.
+        process_advantage: float `[n, L]`, z.
+        outcome_advantage: float `[n, L]`, the outcome advantage on every valid token.
+        grpo_advantage: float `[n, L]`, what GRPO would have given.
+        mean_scores: float `[n]`, mean segment score of each response.
+        token_rewards: float `[n]`, what GRPO would see.
+        right: float `[n]`, 1 for a right response, 0 for a wrong one, NaN where nothing says it.
+        agree: bool `[n]`, rows whose group has one verdict.
+        response_mask: int `[n, L]`.
+        index: `[n]`, uids.
+        scored: bool `[n]`, rows of which the PRM read at least one segment.
+        truncated: bool `[n]`, rows that were cut off by a length limit.
     """
-    mask = response_mask.bool() & rows[:, None]
+    mask = response_mask.bool()
     judged = mask & scored[:, None]
-    names = np.asarray(index)[rows.numpy()].tolist()
-    equal = all_equal_groups(token_rewards[rows], names).tolist()
+    names = np.asarray(index).tolist()
+    equal = all_equal_groups(token_rewards, names).tolist()
     size = Counter(names)
     # Where all rewards of a group are equal, GRPO's advantage is 0 but for rounding, whose sign says nothing.
-    flat = torch.zeros_like(rows)
-    flat[rows] = torch.tensor([e and size[name] > 1 for name, e in zip(names, equal, strict=True)], dtype=torch.bool)
+    flat = torch.tensor([e and size[name] > 1 for name, e in zip(names, equal, strict=True)], dtype=torch.bool)
     flips = (advantages * grpo_advantage < 0) & ~flat[:, None]
     metrics = {
         "prpo/outcome_advantage/mean": _mean(outcome_advantage[mask]),
         "prpo/outcome_advantage/std": _std(outcome_advantage[mask]),
         "prpo/sign_flip": _mean(flips[mask].float()),
-        "prpo/truncated": _mean(truncated[rows].float()),
+        "prpo/truncated": _mean(truncated.float()),
     }
     if judged.any():
         metrics["prpo/process_advantage/mean"] = _mean(process_advantage[judged])
         metrics["prpo/process_advantage/std"] = _std(process_advantage[judged])
-    known = rows & ~right.isnan()
-    if rows.any():
-        metrics["prpo/verdict/known"] = _mean(known[rows].float())
+    known = ~right.isnan()
+    if len(known):
+        metrics["prpo/verdict/known"] = _mean(known.float())
     if known.any():
         metrics["prpo/verdict/right"] = _mean(right[known])
-    both = scored & (known if known.any() else rows)
+    both = scored & known if known.any() else scored
     if both.sum() > 1:
         pair = torch.stack([mean_scores[both], (right if known.any() else token_rewards)[both]]).double()
         if (pair.std(1) > 0).all():
             metrics["prpo/process_outcome_corr"] = torch.corrcoef(pair)[0, 1].item()
-    groups = dict(zip(names, agree[rows].tolist(), strict=True))
+    groups = dict(zip(names, agree.tolist(), strict=True))
     if groups:
         metrics["prpo/group/all_equal"] = sum(groups.values()) / len(groups)
     return metrics

@@ -9,31 +9,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verl_prpo.method.advantage import all_equal_groups
+from verl_prpo.method.groups import all_equal_groups
 from verl_prpo.outcome.verdicts import Verdicts
 from verl_prpo.settings.prpo import PrpoConfig, needs_prm
+from verl_prpo.step.credit import ProcessRewards, advantages_of, prior_of, weighted_outcome
 from verl_prpo.step.scored_batch import ScoredBatch
 from verl_prpo.telemetry.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
-from verl_prpo.trainer.estimator import ProcessRewards, advantages_of, prior_of, weighted_outcome
 
 
 @dataclass
 class StepReport:
-    """One batch after its advantages were written.
+    """One batch after its advantages were written, rollout by rollout.
 
     Attributes:
         scored: the process pass.
         rewards: what was handed to the estimator.
         settings: `algorithm.prpo`.
-        token_rewards: float `[bs]`, sums of verl's `token_level_rewards`: what GRPO would see, a KL penalty included.
-        advantages: float `[bs, L]`, what the actor gets.
-        response_mask: int `[bs, L]`, as it stood when the actor gets it.
-        index: object `[bs]`, uids.
+        token_rewards: float `[n]`, sums of verl's `token_level_rewards`: what GRPO would see, a KL penalty included.
+        advantages: float `[n, L]`, what the actor gets.
+        response_mask: int `[n, L]`, as it stood when the actor gets it.
+        index: object `[n]`, uids.
         verdicts: whether each response is right; None where nobody looked.
 
-    Besides, worked out from these: `outcome_rewards`, float `[bs]`, as the estimator used them; `outcome_advantage`,
-    float `[bs, L]`, the same credit without process scores; `process_advantage`, float `[bs, L]`, what the scores add
-    to it (under the paper's credit beta and z); `grpo_advantage`, float `[bs, L]`, what verl's GRPO would have given.
+    Besides, worked out from these: `outcome_rewards`, float `[n]`, as the estimator used them; `outcome_advantage`,
+    float `[n, L]`, the same credit without process scores; `process_advantage`, float `[n, L]`, what the scores add
+    to it (under the paper's credit beta and z); `grpo_advantage`, float `[n, L]`, what verl's GRPO would have given.
     """
 
     scored: ScoredBatch
@@ -59,10 +59,8 @@ class StepReport:
         return prior_of(self.rewards, self.settings)
 
     def metrics(self) -> dict[str, float]:
-        """All `prpo/*` metrics of the batch; padding rows count nowhere. Of a credit that asks no PRM those alone that
-        need none."""
-        real = torch.tensor(self.scored.rows.real)
-        results = self.scored.results
+        """All `prpo/*` metrics of the batch. Of a credit that asks no PRM, only those that need none."""
+        results = self.scored.scores
         known = [[s for s in r.scores if s is not None] if r is not None and r.scores else [] for r in results]
         metrics = advantage_metrics(
             advantages=self.advantages,
@@ -76,17 +74,16 @@ class StepReport:
             response_mask=self.response_mask,
             index=self.index,
             scored=self.scored.scored & torch.tensor([bool(scores) for scores in known], dtype=torch.bool),
-            truncated=torch.tensor(self.scored.rows.truncated, dtype=torch.bool),
-            rows=real,
+            truncated=torch.tensor(self.scored.rollouts.truncated, dtype=torch.bool),
         )
         if not needs_prm(self.settings):
             return metrics
         asked = [r for r in results if r is not None and r.asked_about]
         gap = self.settings.min_gap if self.settings.segmenter in ("entropy", "surprisal") else None
         return {
-            **segment_metrics(self.scored.segment_starts, self.scored.rows.response_mask, real, gap),
+            **segment_metrics(self.scored.segment_starts, self.scored.rollouts.response_mask, gap),
             **score_metrics([scores for scores in known if scores]),
-            **prm_metrics(asked, int(real.sum()) - len(asked), sum(r is not None and r.unfinished for r in results)),
+            **prm_metrics(asked, len(results) - len(asked), sum(r is not None and r.unfinished for r in results)),
             **metrics,
         }
 
@@ -94,7 +91,7 @@ class StepReport:
         return advantages_of(rewards, settings, outcome_rewards, self.response_mask, self.index)
 
     def _right(self) -> Tensor:
-        """1 for a right response, 0 for a wrong one, NaN where nothing says it; float `[bs]`."""
+        """1 for a right response, 0 for a wrong one, NaN where nothing says it; float `[n]`."""
         verdicts = self.verdicts.right if self.verdicts is not None else [None] * len(self.index)
         return torch.tensor([math.nan if right is None else float(right) for right in verdicts])
 

@@ -7,7 +7,7 @@ Whoever reads the response alone has to know that it begins inside a thought.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 OPEN, CLOSE = "<think>", "</think>"
@@ -26,6 +26,18 @@ _THOUGHT_TAG = re.compile(
 )
 _OTHER_TAG = re.compile(_MARKED.format("other", _OTHERS), re.IGNORECASE)
 
+_ROLES = "[Aa]ssistant|model|[Uu]ser|system|developer|tool|ipython|function|observation"
+_HEADER = re.compile(
+    rf"(?:<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<[|｜])(?P<marked>{_ROLES})\b"
+    rf"|^(?P<line>{_ROLES})(?:\n|\Z)"
+    r"|(?<=\S)(?P<glued>assistant|user|system|ipython)(?=\n\n)"
+    r"|(?:^|(?<=[.?!)]\s))(?P<spoken>Assistant|User|Human)\s?:"
+    r"|(?P<instructions>\[/?INST\])",
+    re.MULTILINE,
+)
+"""What opens a turn of a prompt, also where its special tokens are gone."""
+_ANSWERS = ("assistant", "model", "[/inst]")
+
 
 def tag_spans(text: str) -> list[tuple[int, int, bool]]:
     """The tags around thoughts and answers in a text.
@@ -43,30 +55,41 @@ def without_tags(text: str) -> str:
     return _OTHER_TAG.sub("", _THOUGHT_TAG.sub("", text))
 
 
-def opens_thought(prompt: str) -> bool:
+def opens_thought(prompt: str, messages: Sequence[Mapping[str, Any]] = ()) -> bool:
     """Whether a prompt ends inside a thought, so that the response begins in it.
+
+    The prompt may end with the opening tag, or with the first words of the thought behind it. With such words the tag
+    must belong to the generation prompt: it stands behind the last message, or behind the header of the answer. A
+    message that only mentions a tag opens no thought.
 
     Args:
         prompt: rendered by the chat template; it must hold its tags, also those that are special tokens
             (`decode_with_tags`).
+        messages: the chat messages of the prompt, where they are known.
     """
-    return _opening_at_end(prompt) is not None
+    return _opening(prompt, messages) is not None
 
 
-def with_opening(prompt: str, response: str) -> str:
+def with_opening(prompt: str, response: str, messages: Sequence[Mapping[str, Any]] = ()) -> str:
     """The response as a reader without the prompt should see it: behind the tag with which the prompt opens a thought.
 
     Args:
         prompt: as for `opens_thought`.
         response: decoded.
+        messages: as for `opens_thought`.
     """
-    tag = _opening_at_end(prompt)
+    tag = _opening(prompt, messages)
     return response if tag is None else f"{tag}\n{response}"
 
 
-def closing_tag(prompt: str) -> str | None:
-    """The tag that ends the thought that a prompt opens; None where it opens none."""
-    tag = _opening_at_end(prompt)
+def closing_tag(prompt: str, messages: Sequence[Mapping[str, Any]] = ()) -> str | None:
+    """The tag that ends the thought that a prompt opens; None where it opens none.
+
+    Args:
+        prompt: as for `opens_thought`.
+        messages: as for `opens_thought`.
+    """
+    tag = _opening(prompt, messages)
     if tag is None:
         return None
     for opening, closing in (("[", "[/"), ("◁", "◁/"), ("<|begin", "<|end"), ("<|", "<|/"), ("<", "</")):
@@ -112,8 +135,57 @@ def _closes(tag: re.Match[str]) -> bool:
     return bool(tag["close"] or tag["square"] or tag["triangle"]) or (tag["edge"] or "").lower() == "end"
 
 
-def _opening_at_end(prompt: str) -> str | None:
+def _opening(prompt: str, messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """The tag with which a prompt opens the thought that it ends in."""
     tags = list(_THOUGHT_TAG.finditer(prompt))
-    if not tags or _closes(tags[-1]) or prompt[tags[-1].end() :].strip():
+    if not tags or _closes(tags[-1]):
         return None
-    return tags[-1].group()
+    tag = tags[-1]
+    if not prompt[tag.end() :].strip():
+        return tag.group()
+    headers = list(_HEADER.finditer(prompt))
+    if headers and headers[-1].start() > tag.start():
+        return None
+    said = _in_messages(prompt, tag, messages)
+    if said is None:  # the headers decide
+        texts = list(_texts(messages))
+        if headers:
+            said = str(headers[-1][headers[-1].lastgroup or 0]).lower() not in _ANSWERS
+        else:
+            said = not texts or any(map(_THOUGHT_TAG.search, texts))
+    return None if said else tag.group()
+
+
+def _in_messages(prompt: str, tag: re.Match[str], messages: Sequence[Mapping[str, Any]]) -> bool | None:
+    """Whether a tag of a prompt is part of a message or stands before the last one; None where that is unknown.
+
+    White space is not compared, because templates and tokenizers change it.
+    """
+    texts = list(map(_without_space, _texts(messages)))
+    whole, before, mark = map(_without_space, (prompt, prompt[: tag.start()], tag.group()))
+    for text in texts:
+        begin = whole.rfind(text, 0, len(before) + len(text))
+        if begin >= 0 and begin + len(text) >= len(before) + len(mark):
+            # A message that ends the prompt may itself end with the beginning of an answer.
+            return None if begin + len(text) == len(whole) else True
+    if not texts or texts[-1] not in whole:
+        return None
+    return texts[-1] not in before
+
+
+def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Texts of messages without the answers at the end, which a prompt may begin."""
+    last = len(messages)
+    while last and messages[last - 1].get("role") == "assistant":
+        last -= 1
+    for message in list(messages)[:last]:
+        content = message.get("content")
+        parts = [content] if isinstance(content, str) else content or ()
+        for part in parts:
+            text = part.get("text") if isinstance(part, Mapping) else part
+            if isinstance(text, str) and text.strip():
+                yield text
+
+
+def _without_space(text: str) -> str:
+    return "".join(text.split())

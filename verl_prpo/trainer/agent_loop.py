@@ -14,7 +14,7 @@ import ray
 from verl.experimental.agent_loop import AgentLoopOutput
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 
-from verl_prpo.trainer.reward_manager import FINISHED_RESPONSE, PROCESS_RESULT, FinishedResponse
+from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, ToScore
 
 _training: ContextVar[bool] = ContextVar("verl_prpo_training", default=False)
 """Whether the session of this asyncio task is of training; each session has a task of its own."""
@@ -42,7 +42,7 @@ class StreamingAgentLoopWorker(AgentLoopWorkerTQ.__ray_actor_class__):
             await super()._compute_score(outputs, kwargs)
             return
         (output,) = outputs
-        response = FinishedResponse(
+        response = ToScore(
             key=f"{kwargs['uid']}_{kwargs['session_id']}_0",
             messages=[dict(message) for message in kwargs["raw_prompt"]],
             response_ids=list(output.response_ids),
@@ -50,10 +50,10 @@ class StreamingAgentLoopWorker(AgentLoopWorkerTQ.__ray_actor_class__):
             log_probs=None if output.response_logprobs is None else list(output.response_logprobs),
             prompt_length=len(output.prompt_ids),
         )
-        await super()._compute_score(outputs, {**kwargs, FINISHED_RESPONSE: response})
+        await super()._compute_score(outputs, {**kwargs, TO_SCORE_BESIDE: response})
         scored = output.extra_fields.get("reward_extra_info") or {}
-        if PROCESS_RESULT in scored:
-            output.extra_fields[PROCESS_RESULT] = scored.pop(PROCESS_RESULT)
+        if SCORES in scored:
+            output.extra_fields[SCORES] = scored.pop(SCORES)
 
 
 class StreamingAgentLoopManager(AgentLoopManagerTQ):

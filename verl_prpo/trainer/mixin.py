@@ -31,31 +31,31 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.server.engine import require_servers
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, needs_prm, prm_config, prpo_config, uses_prpo
-from verl_prpo.step.scored_batch import Rows, ScoredBatch
+from verl_prpo.settings.timeouts import DESCRIBE_TIMEOUT
+from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, without_process_rewards
+from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.telemetry.alarms import Alarms
 from verl_prpo.telemetry.announcements import Announcements
 from verl_prpo.telemetry.rollouts.format import COLUMN
-from verl_prpo.telemetry.rollouts.write import PendingRecord, choose, pending_records
+from verl_prpo.telemetry.rollouts.write import PendingRecord, choose
 from verl_prpo.telemetry.step_report import StepReport
 from verl_prpo.trainer import process_pass
 from verl_prpo.trainer.checks.config_check import check_config
 from verl_prpo.trainer.checks.start_checks import require_gpus, require_score_range
-from verl_prpo.trainer.estimator import OutcomeRewards, ProcessRewards, handed_over, without_process_rewards
+from verl_prpo.trainer.estimator import handed_over
 from verl_prpo.trainer.length_limit import LengthLimit, length_limit
 from verl_prpo.trainer.reward_manager import outcome_config, wire
 from verl_prpo.trainer.reward_model import awake, router_url, shares_gpus, uses_reward_model
 from verl_prpo.trainer.schedule import fingerprint, keeps_log_probs, segmenter_of, start_streaming
 from verl_prpo.trainer.transfer_queue import (
     fetch_outcomes,
-    fetch_rows,
+    fetch_rollouts,
     fetch_streamed,
     padded,
+    pending_records,
     require_one_output_per_session,
     rollouts_of,
 )
-
-DESCRIBE_TIMEOUT = 60.0
-"""Seconds a loaded copy of the PRM may take to say what it is."""
 
 COUNTS, RATIOS = "prpo/prm/", ("prpo/prm/cache_hit",)
 """Metrics that add up over the updates of a step, and those among them that do not."""
@@ -97,7 +97,7 @@ class ProcessAware:
     def _setup(self) -> None:
         if self._asks_prm():
             require_gpus(self.config)
-            if self._prm.server_urls:
+            if self._prm.server.urls:
                 require_servers(self._prm)
         super()._setup()  # type: ignore[misc]
         if self._asks_prm():
@@ -161,19 +161,20 @@ class ProcessAware:
     def _launch(self, batch: KVBatchMeta) -> process_pass.PendingScores:
         """Cut and send out what was not scored as it finished."""
         assert self._prpo is not None
-        rows = fetch_rows(batch, self._limit, self._signal())
+        rollouts = fetch_rollouts(batch, self._limit, self._signal())
         workers = self.reward_loop_manager.reward_loop_workers
         if not self._streams:
-            return process_pass.launch(rows, process_pass.segment(rows, self._prpo, self.tokenizer), workers)
+            return process_pass.launch(rollouts, process_pass.segment(rollouts, self._prpo, self.tokenizer), workers)
         settings = fingerprint(self._prpo, self._prm)
-        starts, streamed, lacking = process_pass.take_streamed(rows, fetch_streamed(batch), settings, self._began)
+        brought = fetch_streamed(batch, rollouts)
+        starts, streamed, lacking = process_pass.take_streamed(rollouts, brought, settings, self._began)
         if lacking:
             print(
-                f"[verl-prpo] step {self.global_steps}: {len(lacking)} of {sum(rows.real)} responses, the first "
-                f"{rows.keys[lacking[0]]}, brought no process scores that this run can use and are scored now"
+                f"[verl-prpo] step {self.global_steps}: {len(lacking)} of {len(rollouts)} responses, the first "
+                f"{rollouts.keys[lacking[0]]}, brought no process scores that this run can use and are scored now"
             )
-            starts[lacking] = process_pass.segment(rows.select(lacking), self._prpo, self.tokenizer)
-        pending = process_pass.launch(rows, starts, workers, streamed)
+            starts[lacking] = process_pass.segment(rollouts.select(lacking), self._prpo, self.tokenizer)
+        pending = process_pass.launch(rollouts, starts, workers, streamed)
         pending.longest_wait = self._sampling_seconds
         return pending
 
@@ -187,15 +188,14 @@ class ProcessAware:
         if pending is None:
             raise PrmError("the batch whose advantage is due is not one whose process scores were asked for")
         scored = process_pass.collect(pending, self._prm.timeout)
-        if scored.rows.keys != list(batch.keys):
-            scored = scored.arranged(batch.keys)
+        scored = scored.arranged(batch.keys)
         scored.require(self._prm)
         self._say([scored.failure_summary(), scored.overlong_summary(), *self._announcements.on_responses(scored)])
         metrics["timing_s/prm_wait"] = scored.wait_seconds
         metrics["timing_s/prm_busy"] = scored.busy_seconds
         if self._streams:
             metrics["prpo/prm/not_streamed"] = sum(map(len, pending.positions))
-        verdicts, outcomes = self._outcomes(batch, scored.rows)
+        verdicts, outcomes = self._outcomes(batch, scored.rollouts)
         rewards = ProcessRewards(
             scored.token_scores(),
             scored.segment_starts,
@@ -204,7 +204,7 @@ class ProcessAware:
             self._prm_description.prior_std,
             outcomes,
         )
-        with handed_over(rewards):
+        with handed_over(rewards.spread(scored.rollouts)):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         self._report(batch, scored, rewards, verdicts, metrics)
         counts = {name: count for name, count in metrics.items() if name.startswith(COUNTS) and name not in RATIOS}
@@ -213,18 +213,19 @@ class ProcessAware:
 
     def _compute_unscored_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         """For a credit that asks no PRM: each response is one segment, without a score."""
-        rows = fetch_rows(batch, self._limit)
-        verdicts, outcomes = self._outcomes(batch, rows)
-        rewards = without_process_rewards(rows.response_mask, outcomes)
-        with handed_over(rewards):
+        rollouts = fetch_rollouts(batch, self._limit)
+        verdicts, outcomes = self._outcomes(batch, rollouts)
+        rewards = without_process_rewards(rollouts.response_mask, outcomes)
+        with handed_over(rewards.spread(rollouts)):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        scored = ScoredBatch(rows, uniform_segments(rows.response_mask, 1), [None] * len(rows.keys), 0.0, 0.0)
+        one_segment = uniform_segments(rollouts.response_mask, 1)
+        scored = ScoredBatch(rollouts, one_segment, [None] * len(rollouts), 0.0, 0.0)
         self._report(batch, scored, rewards, verdicts, metrics)
         return batch
 
-    def _outcomes(self, batch: KVBatchMeta, rows: Rows) -> tuple[Verdicts, OutcomeRewards]:
+    def _outcomes(self, batch: KVBatchMeta, rollouts: Rollouts) -> tuple[Verdicts, OutcomeRewards]:
         """Which responses are right, and what else the estimator has to know of the outcomes."""
-        verdicts, outcomes = fetch_outcomes(batch, rows, self._verdicts)
+        verdicts, outcomes = fetch_outcomes(batch, rollouts, self._verdicts)
         self._say(self._announcements.on_verdicts(self._verdicts))
         return verdicts, outcomes
 
@@ -246,22 +247,22 @@ class ProcessAware:
         if self.config.algorithm.use_kl_in_reward:
             fields.append("token_level_rewards")
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-        width = scored.segment_starts.shape[1]
-        reward = padded(data["token_level_rewards" if "token_level_rewards" in fields else "rm_scores"], width).sum(1)
+        rollouts, width = scored.rollouts, scored.segment_starts.shape[1]
+        uids = list(data["uid"])
+        reward = data["token_level_rewards" if "token_level_rewards" in fields else "rm_scores"]
         report = StepReport(
             scored,
             rewards,
             self._prpo,
-            token_rewards=reward.float(),
-            advantages=padded(data["advantages"], width),
-            response_mask=padded(data["response_mask"], width),
-            index=np.array(list(data["uid"]), dtype=object),
+            token_rewards=padded(reward, width)[rollouts.places].sum(1).float(),
+            advantages=padded(data["advantages"], width)[rollouts.places],
+            response_mask=padded(data["response_mask"], width)[rollouts.places],
+            index=np.array([uids[row] for row in rollouts.places], dtype=object),
             verdicts=verdicts,
         )
         metrics.update(report.metrics())
         if self.config.trainer.get("rollout_data_dir"):
-            real = zip(scored.rows.keys, scored.rows.real, strict=True)
-            self._reports.update({key: (report, row) for row, (key, is_real) in enumerate(real) if is_real})
+            self._reports.update({key: (report, row) for row, key in enumerate(rollouts.keys)})
 
     def _compute_metrics(self, batch: KVBatchMeta, metrics: dict, *args: Any, **kwargs: Any) -> None:
         super()._compute_metrics(batch, metrics, *args, **kwargs)  # type: ignore[misc]

@@ -19,121 +19,113 @@ from torch import Tensor
 from verl_prpo.method.segmentation import segment_bounds
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.settings.timeouts import COLLECT_GRACE
 from verl_prpo.step.clock import covered_seconds
 from verl_prpo.step.cutting import cut
-from verl_prpo.step.scored_batch import Rows, ScoredBatch
-from verl_prpo.trainer.reward_manager import (
-    PROCESS_RESULT,
-    ProcessRequest,
-    ProcessResult,
-    StreamedResult,
-    process_request_batch,
-)
-
-COLLECT_GRACE = 30.0
-"""Seconds on top of `reward.prm.timeout`, so that a worker's own timeout, which names the row, is heard first."""
+from verl_prpo.step.messages import SCORES, Scores, ToScore
+from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
+from verl_prpo.trainer.reward_manager import score_request
 
 
 @dataclass
 class PendingScores:
-    """Requests on their way: which row each result belongs to, and the Ray references of the workers' answers.
+    """Requests on their way: which rollout each answer is about, and the Ray references of the workers' answers.
 
     Attributes:
-        rows, segment_starts: the batch as cut, bool `[bs, L]`.
-        positions: rows that each answer is about.
+        rollouts, segment_starts: the batch as cut, bool `[n, L]`.
+        positions: rollouts that each answer is about.
         answers: of the workers.
         launched: when they were asked, by `time.monotonic`.
-        streamed: results that were there before, by row.
+        streamed: scores that were there before, by rollout.
         longest_wait: for how long the trainer waited for these responses, in seconds.
         collected: what `collect` gave, so that a second time asks nobody.
     """
 
-    rows: Rows
+    rollouts: Rollouts
     segment_starts: Tensor
     positions: list[list[int]]
     answers: list["ray.ObjectRef"]
     launched: float
-    streamed: Mapping[int, ProcessResult] = field(default_factory=dict)
+    streamed: Mapping[int, Scores] = field(default_factory=dict)
     longest_wait: float = math.inf
     collected: ScoredBatch | None = None
 
 
-def segment(rows: Rows, settings: PrpoConfig, tokenizer: Any = None) -> Tensor:
-    """Segment starts of a batch, bool `[bs, L]`; `tokenizer` is the policy's, for the segmenter text."""
+def segment(rollouts: Rollouts, settings: PrpoConfig, tokenizer: Any = None) -> Tensor:
+    """Segment starts of a batch, bool `[n, L]`; `tokenizer` is the policy's, for the segmenter text."""
     return cut(
         settings,
-        keys=rows.keys,
-        response_ids=rows.response_ids,
-        response_mask=rows.response_mask,
-        signal=rows.signal,
+        keys=rollouts.keys,
+        response_ids=rollouts.response_ids,
+        response_mask=rollouts.response_mask,
+        signal=rollouts.signal,
         tokenizer=tokenizer,
     )
 
 
 def take_streamed(
-    rows: Rows, streamed: Sequence[StreamedResult | None], fingerprint: str, since: float = -math.inf
-) -> tuple[Tensor, dict[int, ProcessResult], list[int]]:
-    """What responses brought along that were cut and scored as they finished.
+    rollouts: Rollouts, streamed: Sequence[Scores | None], fingerprint: str, since: float = -math.inf
+) -> tuple[Tensor, dict[int, Scores], list[int]]:
+    """Collect the scores of responses that were scored during the rollout, and list those that still have to be scored.
 
     Args:
-        rows: the batch.
-        streamed: what each row brought, if anything.
-        fingerprint: of the present settings; a result of others (a rollout of an earlier run) is not used.
+        rollouts: the batch.
+        streamed: what each rollout brought, if anything.
+        fingerprint: of the present settings; scores under others (a rollout of an earlier run) are not used.
         since: when this run began, by `time.time`; a failure from before, whose cause may be fixed, is not used.
 
     Returns:
-        Segment starts, bool `[bs, L]`; results by row; the rollouts that brought none and have to be cut and scored
-        now.
+        Segment starts, bool `[n, L]`; scores by rollout; the rollouts that have to be cut and scored now.
     """
-    starts = torch.zeros_like(rows.response_mask, dtype=torch.bool)
-    results: dict[int, ProcessResult] = {}
+    starts = torch.zeros_like(rollouts.response_mask, dtype=torch.bool)
+    scores: dict[int, Scores] = {}
     lacking: list[int] = []
     for row, brought in enumerate(streamed):
-        if not rows.real[row]:
-            continue  # verl copies padding rows from rollouts, with all that those brought
-        if brought is None or brought.starts is None or brought.fingerprint != fingerprint:
-            lacking.append(row)
-            continue
-        if brought.result.failure is not None and brought.result.answered_at < since:
+        if (
+            brought is None
+            or brought.starts is None
+            or brought.fingerprint != fingerprint
+            or (brought.failure is not None and brought.answered_at < since)
+        ):
             lacking.append(row)
             continue
         starts[row, brought.starts] = True
-        results[row] = brought.result
-    return starts, results, lacking
+        scores[row] = brought
+    return starts, scores, lacking
 
 
 def launch(
-    rows: Rows,
+    rollouts: Rollouts,
     segment_starts: Tensor,
     workers: Sequence[Any],
-    streamed: Mapping[int, ProcessResult] | None = None,
+    streamed: Mapping[int, Scores] | None = None,
 ) -> PendingScores:
     """Send every response that has segments to the reward-loop workers, long and short ones dealt out evenly.
 
     Args:
-        rows: the batch.
-        segment_starts: bool `[bs, L]`.
+        rollouts: the batch.
+        segment_starts: bool `[n, L]`.
         workers: verl's reward-loop workers.
-        streamed: results by row that are there already; those rows are not sent.
+        streamed: scores by rollout that are there already; those are not sent.
     """
     streamed = streamed or {}
-    positions = [i for i, real in enumerate(rows.real) if real and i not in streamed and bool(segment_starts[i].any())]
-    positions.sort(key=lambda i: -len(rows.response_ids[i]))
+    positions = [i for i in range(len(rollouts)) if i not in streamed and bool(segment_starts[i].any())]
+    positions.sort(key=lambda i: -len(rollouts.response_ids[i]))
     dealt = [hand for hand in (positions[w :: len(workers)] for w in range(len(workers))) if hand]
     answers = []
     for worker, hand in zip(workers, dealt, strict=False):
-        requests = [
-            ProcessRequest(
-                rows.keys[i],
-                rows.messages[i],
-                rows.response_ids[i],
-                segment_bounds(segment_starts[i], len(rows.response_ids[i])),
-                rows.truncated[i],
+        responses = [
+            ToScore(
+                rollouts.keys[i],
+                rollouts.messages[i],
+                rollouts.response_ids[i],
+                segment_bounds(segment_starts[i], len(rollouts.response_ids[i])),
+                rollouts.truncated[i],
             )
             for i in hand
         ]
-        answers.append(worker.compute_score_batch.remote(process_request_batch(requests)))
-    return PendingScores(rows, segment_starts, dealt, answers, time.monotonic(), streamed)
+        answers.append(worker.compute_score_batch.remote(score_request(responses)))
+    return PendingScores(rollouts, segment_starts, dealt, answers, time.monotonic(), streamed)
 
 
 def collect(pending: PendingScores, timeout: float) -> ScoredBatch:
@@ -151,16 +143,16 @@ def collect(pending: PendingScores, timeout: float) -> ScoredBatch:
     began = time.monotonic()
     answers = _answers(pending, timeout, began) if pending.answers else []
     blocked = time.monotonic() - began
-    results: list[ProcessResult | None] = [pending.streamed.get(row) for row in range(len(pending.rows.keys))]
+    scores: list[Scores | None] = [pending.streamed.get(row) for row in range(len(pending.rollouts))]
     for positions, outputs in zip(pending.positions, answers, strict=True):
         for row, output in zip(positions, outputs, strict=True):
-            results[row] = output[PROCESS_RESULT]
+            scores[row] = output[SCORES]
     pending.collected = ScoredBatch(
-        pending.rows,
+        pending.rollouts,
         pending.segment_starts,
-        results,
+        scores,
         blocked + min(_held_up(list(pending.streamed.values())), pending.longest_wait),
-        covered_seconds((r.clock, r.asked, r.answered) for r in results if r is not None),
+        covered_seconds((s.clock, s.asked, s.answered) for s in scores if s is not None),
     )
     return pending.collected
 
@@ -182,9 +174,9 @@ def _answers(pending: PendingScores, timeout: float, began: float) -> list[list[
         ) from error
 
 
-def _held_up(streamed: Sequence[ProcessResult]) -> float:
+def _held_up(streamed: Sequence[Scores]) -> float:
     """Seconds from the arrival of a node's last response to the PRM's last answer there, where that took longest."""
-    by_clock: dict[str, list[ProcessResult]] = {}
+    by_clock: dict[str, list[Scores]] = {}
     for result in streamed:
         by_clock.setdefault(result.clock, []).append(result)
     waits = (max(r.answered for r in there) - max(r.arrived for r in there) for there in by_clock.values())

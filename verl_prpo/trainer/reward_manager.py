@@ -14,7 +14,7 @@ import copy
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,126 +34,13 @@ from verl_prpo.prm.results import PrmFailure, PrmResult
 from verl_prpo.settings.prpo import MANAGER, prm_config, prpo_config
 from verl_prpo.step.clock import clock_name
 from verl_prpo.step.cutting import cut
-from verl_prpo.text.segment_text import segment_texts
+from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, TO_SCORE_NOW, Scores, ToScore
+from verl_prpo.text.decoding import segment_texts
 from verl_prpo.trainer.length_limit import length_limit
 from verl_prpo.trainer.reward_model import uses_reward_model, wire_reward_model, without_default_scorer
 from verl_prpo.trainer.schedule import fingerprint
 
-FINISHED_RESPONSE = "finished_response"
-PROCESS_REQUEST = "process_request"
-PROCESS_RESULT = "process_result"
 NAIVE = {"source": "register", "name": "naive", "module": {"path": None, "name": None}}
-
-
-@dataclass(frozen=True)
-class FinishedResponse:
-    """A response of training, to be cut and scored while others are generated.
-
-    Attributes:
-        key: the row's TransferQueue key, `{uid}_{session}_{index}`.
-        messages: the prompt as chat messages (`raw_prompt`).
-        response_ids: token ids of the response, without padding.
-        response_mask: 1 on the policy's own tokens, one per token.
-        log_probs: of the sampled tokens under the rollout, one per token; None where the rollout keeps none.
-        prompt_length: tokens of the prompt.
-    """
-
-    key: str
-    messages: Sequence[dict[str, Any]]
-    response_ids: list[int]
-    response_mask: list[int]
-    log_probs: list[float] | None = None
-    prompt_length: int = 0
-
-
-@dataclass(frozen=True)
-class ProcessRequest:
-    """One response whose segments the trainer wants scored.
-
-    Attributes:
-        key: the row's TransferQueue key, `{uid}_{session}_{index}`.
-        messages: the prompt as chat messages (`raw_prompt`).
-        response_ids: token ids of the response, without padding.
-        bounds: half-open token spans that tile the response.
-        truncated: whether it was cut off by a length limit.
-    """
-
-    key: str
-    messages: Sequence[dict[str, Any]]
-    response_ids: list[int]
-    bounds: list[tuple[int, int]]
-    truncated: bool = False
-
-
-@dataclass
-class ProcessResult:
-    """What the PRM made of one response.
-
-    Attributes:
-        texts: the text of each segment; together they are the decoded response.
-        scores: one per segment, None for a segment that the PRM did not judge; or None where there are none at all.
-        failure: the kind of failure, or None. A response in which nothing can be judged (no words, or nothing but an
-            unfinished segment) has neither scores nor a failure.
-        detail: what went wrong, for people.
-        tokens: length of the dialogue as the PRM read it.
-        overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
-        cached: whether the scores were remembered from an equal dialogue.
-        unfinished: whether the last segment was not judged because the response was cut off within it.
-        arrived, asked, answered: when the response came, the PRM was asked and had answered, in seconds of `clock`; the
-            last two are equal where it was not asked.
-        clock: which clock these were read from, see `verl_prpo.step.clock`.
-        answered_at: the moment of the answer in seconds of the epoch, to tell an earlier run's results.
-    """
-
-    texts: list[str]
-    scores: list[float | None] | None = None
-    failure: str | None = None
-    detail: str = ""
-    tokens: int = 0
-    overlong: bool = False
-    cached: bool = False
-    unfinished: bool = False
-    arrived: float = field(default=0.0, compare=False)
-    asked: float = field(default=0.0, compare=False)
-    answered: float = field(default=0.0, compare=False)
-    clock: str = field(default="", compare=False)
-    answered_at: float = field(default=0.0, compare=False)
-
-    @property
-    def asked_about(self) -> bool:
-        """Whether the PRM was asked: it gave scores or failed."""
-        return self.scores is not None or self.failure is not None
-
-    @property
-    def unread(self) -> int:
-        """Segments past the PRM's context, which have no score; an unfinished last segment is none of them."""
-        return sum(score is None for score in (self.scores or [])[: -1 if self.unfinished else None])
-
-
-@dataclass
-class StreamedResult:
-    """The result of a response that was cut and scored as it finished, on its way to the trainer.
-
-    Attributes:
-        starts: columns at which its segments start; None when it could not be cut.
-        result: what the PRM made of it.
-        fingerprint: of the settings it was cut and scored under, see `verl_prpo.trainer.schedule.fingerprint`.
-    """
-
-    starts: list[int] | None
-    result: ProcessResult
-    fingerprint: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, as verl's agent loop passes on."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "StreamedResult":
-        """Back from `as_dict`."""
-        known = {entry.name for entry in fields(ProcessResult)}  # another version may have written it
-        result = {name: value for name, value in data["result"].items() if name in known}
-        return cls(data["starts"], ProcessResult(**result), data["fingerprint"])
 
 
 @register(MANAGER)
@@ -176,41 +63,56 @@ class PrmRewardManager(RewardManagerBase):
         Raises:
             Exception: what the wrapped manager raises; nothing of the PRM's.
         """
-        if PROCESS_REQUEST in data.non_tensor_batch:
-            request: ProcessRequest = data.non_tensor_batch[PROCESS_REQUEST][0]
-            arrived = time.monotonic()
-            texts = segment_texts(self.tokenizer, request.response_ids, request.bounds)
-            result = await self._process_scores(request.messages, texts, request.truncated, arrived)
-            return {"reward_score": 0.0, "reward_extra_info": {}, PROCESS_RESULT: result}
-        finished = data.non_tensor_batch.pop(FINISHED_RESPONSE, None)
+        if TO_SCORE_NOW in data.non_tensor_batch:
+            response: ToScore = data.non_tensor_batch[TO_SCORE_NOW][0]
+            return {"reward_score": 0.0, "reward_extra_info": {}, SCORES: await self._scores(response)}
+        finished = data.non_tensor_batch.pop(TO_SCORE_BESIDE, None)
         if finished is None:
             return await self.outcome_manager.run_single(data)
-        streamed = asyncio.create_task(self._streamed(finished[0]))
+        scoring = asyncio.create_task(self._scores(finished[0]))
         try:
             outcome = await self.outcome_manager.run_single(data)
-            outcome["reward_extra_info"] = {
-                **outcome.get("reward_extra_info", {}),
-                PROCESS_RESULT: (await streamed).as_dict(),
-            }
+            scores = (await scoring).as_dict()
+            outcome["reward_extra_info"] = {**outcome.get("reward_extra_info", {}), SCORES: scores}
             return outcome
         finally:
-            streamed.cancel()
+            scoring.cancel()
 
-    async def _streamed(self, response: FinishedResponse) -> StreamedResult:
+    async def _scores(self, response: ToScore) -> Scores:
+        """The scores of one response, cut here if it was not. What goes wrong with it is a failure of this response."""
         arrived = time.monotonic()
-        starts = None
-        try:
-            # Off the event loop, which other responses share: a long one takes a while to be cut. Not in the loop's own
-            # threads either, in which verifiers run.
-            starts, texts = await asyncio.get_running_loop().run_in_executor(self._scissors, self._cut, response)
-            truncated = self.limit.truncates(response.response_ids, response.prompt_length)
-            result = await self._process_scores(response.messages, texts, truncated, arrived)
-        except Exception as error:  # verl would take it for a failed rollout and try that again
-            detail = f"{type(error).__name__}: {error}"
-            result = _timed(ProcessResult([], None, PrmFailure.BAD_INPUT.value, detail), arrived, time.monotonic())
-        return StreamedResult(starts, result, self.fingerprint)
+        starts, truncated, unfinished = None, response.truncated, False
+        texts: list[str] = []
+        found: PrmResult | None = None
+        if response.bounds is not None:
+            texts = segment_texts(self.tokenizer, response.response_ids, response.bounds)
+        else:
+            try:
+                # Off the event loop, which other responses share: a long one takes a while to be cut. Not in the loop's
+                # own threads either, in which verifiers run.
+                loop = asyncio.get_running_loop()
+                starts, texts = await loop.run_in_executor(self._scissors, self._cut, response)
+                truncated = self.limit.truncates(response.response_ids, response.prompt_length)
+            except Exception as error:  # verl would take it for a failed rollout and try that again
+                found = PrmResult(failure=PrmFailure.BAD_INPUT, detail=f"{type(error).__name__}: {error}")
+        asked = time.monotonic()
+        if found is None:
+            found, unfinished = await self._judged(response.messages, texts, truncated)
+        scores = Scores.of(
+            found,
+            texts=texts,
+            unfinished=unfinished,
+            starts=starts,
+            fingerprint=self.fingerprint,
+            arrived=arrived,
+            asked=asked,
+            answered=time.monotonic(),
+            clock=clock_name(),
+            answered_at=time.time(),
+        )
+        return scores if scores.asked_about else replace(scores, answered=asked)
 
-    def _cut(self, response: FinishedResponse) -> tuple[list[int], list[str]]:
+    def _cut(self, response: ToScore) -> tuple[list[int], list[str]]:
         """Columns at which the segments of a response start, and their texts."""
         signal = None if response.log_probs is None else -torch.tensor([response.log_probs], dtype=torch.float32)
         (row,) = cut(
@@ -225,44 +127,25 @@ class PrmRewardManager(RewardManagerBase):
         texts = segment_texts(self.tokenizer, response.response_ids, bounds)
         return row.nonzero()[:, 0].tolist(), texts
 
-    async def _process_scores(
-        self, messages: Sequence[dict[str, Any]], texts: list[str], truncated: bool, arrived: float
-    ) -> ProcessResult:
-        asked = time.monotonic()
+    async def _judged(
+        self, messages: Sequence[dict[str, Any]], texts: list[str], truncated: bool
+    ) -> tuple[PrmResult, bool]:
+        """The PRM's result, and whether the last segment was left out as unfinished."""
         shown = shown_steps(texts, truncated)
         if not shown.steps:
-            return _timed(ProcessResult(texts, unfinished=shown.unfinished), arrived, asked, asked)
+            return PrmResult(), shown.unfinished
         try:
-            found = await self.client.score(list(messages), texts, truncated)
+            return await self.client.score(list(messages), texts, truncated), shown.unfinished
         except Exception as error:  # nobody there to ask, or a cluster that is gone in one of Ray's many ways
             detail = str(error) if isinstance(error, PrmError) else f"{type(error).__name__}: {error}"
-            found = PrmResult(None, PrmFailure.ENGINE_ERROR, detail)
-        result = ProcessResult(
-            texts,
-            found.scores,
-            found.failure.value if found.failure is not None else None,
-            found.detail,
-            found.tokens,
-            found.overlong,
-            found.cached,
-            shown.unfinished,
-        )
-        return _timed(result, arrived, asked)
+            return PrmResult(failure=PrmFailure.ENGINE_ERROR, detail=detail), shown.unfinished
 
 
-def _timed(result: ProcessResult, arrived: float, asked: float, answered: float | None = None) -> ProcessResult:
-    """The result with its times, of this node's monotonic clock; answered now where nothing else is said."""
-    result.arrived, result.asked = arrived, asked
-    result.answered = time.monotonic() if answered is None else answered
-    result.clock, result.answered_at = clock_name(), time.time()
-    return result
-
-
-def process_request_batch(requests: Sequence[ProcessRequest]) -> DataProto:
-    """Requests in the form that `RewardLoopWorker.compute_score_batch` takes."""
-    column = np.empty(len(requests), dtype=object)
-    column[:] = requests
-    return DataProto(batch=None, non_tensor_batch={PROCESS_REQUEST: column})
+def score_request(responses: Sequence[ToScore]) -> DataProto:
+    """Responses in the form that `RewardLoopWorker.compute_score_batch` takes."""
+    column = np.empty(len(responses), dtype=object)
+    column[:] = responses
+    return DataProto(batch=None, non_tensor_batch={TO_SCORE_NOW: column})
 
 
 def wire(config: DictConfig) -> str:

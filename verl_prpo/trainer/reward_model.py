@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from ray.exceptions import RayError
 
 from verl_prpo.prm.families import resolve_family
-from verl_prpo.prm.families.base import PrmError, read_model_config
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.prm.families.checkpoints import read_model_config
 from verl_prpo.settings.prpo import ConfigError, PrmConfig, engine_of, prm_config
 
 WORKER_EXTENSION = "verl_prpo.trainer.reward_model_worker.PrmWorkerExtension"
@@ -43,7 +44,7 @@ def shares_gpus(config: DictConfig) -> bool:
 
 
 def check_reward_model(config: DictConfig, prm: PrmConfig) -> None:
-    """Hold `reward.reward_model` against what a PRM needs of it.
+    """Check that `reward.reward_model` gives what a PRM needs.
 
     Args:
         config: the whole verl configuration.
@@ -56,19 +57,21 @@ def check_reward_model(config: DictConfig, prm: PrmConfig) -> None:
     if not settings.enable:
         raise ConfigError(
             f"reward.prm.engine=reward_model scores with the reward model that verl launches, but {_KEY}.enable=False. "
-            f"Set {_KEY}.enable=True, or another reward.prm.engine."
+            f"Set {_KEY}.enable=True, or another engine, such as ++reward.prm.engine=in_process."
         )
     if not settings.model_path:
-        raise ConfigError(f"reward.prm.engine=reward_model needs {_KEY}.model_path, the process reward model to launch")
+        raise ConfigError(
+            f"reward.prm.engine=reward_model needs the process reward model to launch; set {_KEY}.model_path"
+        )
     if prm.model_path and prm.model_path != settings.model_path:
         raise ConfigError(
             f"reward.prm.model_path={prm.model_path} is not the model that verl launches, "
-            f"{_KEY}.model_path={settings.model_path}; leave the first unset"
+            f"{_KEY}.model_path={settings.model_path}. Leave the first unset."
         )
     name = "unset" if OmegaConf.is_missing(settings.rollout, "name") else settings.rollout.name
     if name != "vllm":
         raise ConfigError(
-            f"{_KEY}.rollout.name is {name}; process scores are read from a vLLM server: set {_KEY}.rollout.name=vllm"
+            f"{_KEY}.rollout.name is {name}, but process scores come from a vLLM server. Set {_KEY}.rollout.name=vllm."
         )
     place, where = (config.trainer, "trainer") if not settings.enable_resource_pool else (settings, _KEY)
     gpus = place.nnodes * place.n_gpus_per_node
@@ -79,7 +82,8 @@ def check_reward_model(config: DictConfig, prm: PrmConfig) -> None:
         asked = ", ".join(f"{_KEY}.rollout.{key}={size}" for key, size in sizes.items() if size > 1)
         raise ConfigError(
             f"{where}.nnodes={place.nnodes} x n_gpus_per_node={place.n_gpus_per_node} gives the reward model "
-            f"{gpus} GPUs, and one server needs {needed}" + (f" ({asked})" if asked else "")
+            f"{gpus} GPUs, and one server needs {needed}{f' ({asked})' if asked else ''}. Raise the former, or lower "
+            f"the parallel sizes of {_KEY}.rollout."
         )
 
 
@@ -112,8 +116,8 @@ def wire_reward_model(config: DictConfig) -> None:
         if family.serving is None:
             raise ConfigError(
                 f"reward.prm.engine=reward_model: no vLLM server can give the scores of the PRM family {family.name}. "
-                f"Set reward.prm.engine=in_process, {_KEY}.enable=False and "
-                f"reward.prm.model_path={reward.prm.model_path}."
+                f"Set ++reward.prm.engine=in_process, {_KEY}.enable=False and "
+                f"++reward.prm.model_path={reward.prm.model_path}."
             )
         if family.serving == "pooling":
             _leave_batching_to_vllm(rollout, reward.reward_model.model_path)

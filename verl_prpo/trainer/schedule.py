@@ -19,6 +19,10 @@ def segmenter_of(config: DictConfig) -> str:
     return "surprisal" if bypass and segmenter == "entropy" else segmenter
 
 
+_FORMAT = 2
+"""Number of the plain-data format of `verl_prpo.step.messages.Scores`. Scores in another format are discarded."""
+
+
 def keeps_log_probs(config: DictConfig) -> bool:
     """Whether the rollout keeps the log-probabilities of sampled tokens; then they are what surprisal is read from."""
     return bool(config.actor_rollout_ref.rollout.get("calculate_log_probs", False))
@@ -34,7 +38,7 @@ def schedule_of(config: DictConfig) -> tuple[str, str | None]:
         "stream" and None, or "batch" and the reason; None for a reason when the user asked for batch.
 
     Raises:
-        ConfigError: `reward.prm.schedule=stream` cannot be had, with the keys to change.
+        ConfigError: `reward.prm.schedule=stream` cannot be used, with the keys to change.
     """
     asked = prm_config(config.reward).schedule
     if asked == "batch":
@@ -44,14 +48,14 @@ def schedule_of(config: DictConfig) -> tuple[str, str | None]:
         return "stream", None
     if asked == "stream":
         raise ConfigError(
-            f"reward.prm.schedule=stream cannot be had: {obstacle}. Set reward.prm.schedule=auto or batch."
+            f"reward.prm.schedule=stream cannot be used: {obstacle}. Set ++reward.prm.schedule=auto or batch."
         )
     return "batch", obstacle
 
 
 def start_streaming(config: DictConfig) -> bool:
-    """Settle whether responses are scored as they finish, say so in a line, and if they are put in the agent loop that
-    this takes; idempotent.
+    """Decide whether responses are scored as they finish, and print the decision. If they are, set the agent loop
+    manager that streams. Idempotent.
 
     Args:
         config: the whole verl configuration; `actor_rollout_ref.rollout.agent` is changed in place.
@@ -67,13 +71,13 @@ def start_streaming(config: DictConfig) -> bool:
 
 
 def fingerprint(prpo: PrpoConfig, prm: PrmConfig) -> str:
-    """Tells scores that were streamed under other segments or another PRM, by an earlier run whose rollouts are used
-    again."""
+    """A hash of every setting that affects segments or scores. Scores with another hash come from an earlier run and
+    are discarded."""
     cut = (prpo.segmenter, prpo.max_anchors, prpo.min_gap, prpo.anchor_rule, prpo.num_segments)
     marks = (prpo.delimiters, prpo.delimiter_token_ids)
     custom = (prm.custom_family.path, prm.custom_family.name)
     judge = (prm.model_path, prm.family, sorted(prm.family_options.items(), key=str), custom, prm.overlong)
-    return hashlib.blake2b(repr((cut, marks, judge)).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(repr((_FORMAT, cut, marks, judge)).encode(), digest_size=8).hexdigest()
 
 
 def _obstacle(config: DictConfig) -> str | None:
@@ -81,12 +85,12 @@ def _obstacle(config: DictConfig) -> str | None:
     if segmenter == "entropy":
         return (
             "algorithm.prpo.segmenter=entropy needs the entropy, which the policy computes after the rollout "
-            "(algorithm.prpo.segmenter=surprisal needs the rollout's log-probs alone)"
+            "(++algorithm.prpo.segmenter=surprisal needs the rollout's log-probs alone)"
         )
     if segmenter == "surprisal" and not keeps_log_probs(config):
         return (
             "algorithm.prpo.segmenter=surprisal needs the rollout's log-probs "
-            "(actor_rollout_ref.rollout.calculate_log_probs=True)"
+            "(set actor_rollout_ref.rollout.calculate_log_probs=True)"
         )
     reward_model = config.reward.get("reward_model") or {}
     if reward_model.get("enable", False) and not reward_model.get("enable_resource_pool", False):
@@ -96,5 +100,5 @@ def _obstacle(config: DictConfig) -> str | None:
         )
     manager = (config.actor_rollout_ref.rollout.get("agent") or {}).get("agent_loop_manager_class")
     if manager not in (None, "", STREAMING_MANAGER):
-        return f"actor_rollout_ref.rollout.agent.agent_loop_manager_class={manager} takes the place of ours"
+        return f"actor_rollout_ref.rollout.agent.agent_loop_manager_class={manager} is not the one that streams"
     return None

@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is read of a batch's rows in verl's TransferQueue; each row in the order of the batch."""
+"""What is read of a batch in verl's TransferQueue, rollout by rollout in the order of the batch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,14 +11,16 @@ from torch import Tensor
 from transfer_queue import KVBatchMeta
 
 from verl_prpo.outcome.verdicts import VerdictReader, Verdicts
-from verl_prpo.step.scored_batch import Rows
-from verl_prpo.trainer.estimator import OutcomeRewards
+from verl_prpo.step.credit import OutcomeRewards
+from verl_prpo.step.messages import SCORES, Scores
+from verl_prpo.step.scored_batch import Rollouts
+from verl_prpo.telemetry.rollouts.write import PendingRecord
+from verl_prpo.telemetry.step_report import StepReport
 from verl_prpo.trainer.length_limit import LengthLimit
-from verl_prpo.trainer.reward_manager import PROCESS_RESULT, StreamedResult
 
 
-def fetch_rows(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = None) -> Rows:
-    """What the process pass needs.
+def fetch_rollouts(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = None) -> Rollouts:
+    """What the process pass needs. verl's padding rows are dropped here, and nowhere else.
 
     Args:
         batch: keys and tags of the rows.
@@ -27,20 +29,23 @@ def fetch_rows(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = None
     """
     fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else [])]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+    places = [row for row, tag in enumerate(batch.tags) if not tag.get("is_padding", False)]
     values = None
     if signal:
-        values = padded(data[signal]).float()
+        values = padded(data[signal]).float()[places]
         values = values if signal == "entropy" else -values
-    response_ids = [ids.tolist() for ids in data["responses"].unbind()]
-    prompts = [int(tag.get("prompt_len", 0)) for tag in batch.tags]
-    return Rows(
-        keys=list(batch.keys),
-        real=[not tag.get("is_padding", False) for tag in batch.tags],
-        messages=[list(messages) for messages in data["raw_prompt"]],
+    responses, messages = data["responses"].unbind(), list(data["raw_prompt"])
+    response_ids = [responses[row].tolist() for row in places]
+    prompt_lengths = [int(batch.tags[row].get("prompt_len", 0)) for row in places]
+    return Rollouts(
+        keys=[batch.keys[row] for row in places],
+        places=places,
+        batch_size=len(batch.keys),
+        messages=[list(messages[row]) for row in places],
         response_ids=response_ids,
-        response_mask=padded(data["response_mask"]),
+        response_mask=padded(data["response_mask"])[places],
         signal=values,
-        truncated=[limit.truncates(ids, prompt) for ids, prompt in zip(response_ids, prompts, strict=True)],
+        truncated=[limit.truncates(ids, length) for ids, length in zip(response_ids, prompt_lengths, strict=True)],
     )
 
 
@@ -50,29 +55,71 @@ def fetch_extra_fields(batch: KVBatchMeta) -> list[dict[str, Any]]:
     return plain(data["extra_fields"]) if "extra_fields" in set(data.keys()) else [{} for _ in batch.keys]
 
 
-def fetch_streamed(batch: KVBatchMeta) -> list[StreamedResult | None]:
-    """The process scores that each response brought along; None for one that brought none."""
-    brought = [extra.get(PROCESS_RESULT) for extra in fetch_extra_fields(batch)]
-    return [StreamedResult.from_dict(result) if result is not None else None for result in brought]
+def fetch_streamed(batch: KVBatchMeta, rollouts: Rollouts) -> list[Scores | None]:
+    """The process scores that each rollout brought along; None for one that brought none."""
+    extra = fetch_extra_fields(batch)
+    brought = [extra[row].get(SCORES) for row in rollouts.places]
+    return [Scores.from_dict(scores) if scores is not None else None for scores in brought]
 
 
-def fetch_outcomes(batch: KVBatchMeta, rows: Rows, reader: VerdictReader) -> tuple[Verdicts, OutcomeRewards]:
+def fetch_outcomes(batch: KVBatchMeta, rollouts: Rollouts, reader: VerdictReader) -> tuple[Verdicts, OutcomeRewards]:
     """Which responses of a batch are right, and what else the estimator has to know of the outcomes.
 
     Args:
         batch: keys and tags of the rows.
-        rows: the same rows.
+        rollouts: of the same batch.
         reader: of the run.
+
+    Returns:
+        Both rollout by rollout.
     """
     data = tq.kv_batch_get(
         keys=batch.keys, partition_id=batch.partition_id, select_fields=["uid", "rm_scores", "data_source"]
     )
-    rewards = padded(data["rm_scores"]).sum(1).float()
-    parts = [extra.get("reward_extra_info") or {} for extra in fetch_extra_fields(batch)]
-    data_sources = [str(name) for name in data["data_source"]] if "data_source" in set(data.keys()) else None
-    verdicts = reader.read(rewards.tolist(), parts, rows.real, data_sources)
-    agree = torch.tensor(verdicts.agree(list(data["uid"])), dtype=torch.bool)
-    return verdicts, OutcomeRewards(rewards, agree, torch.tensor(rows.truncated, dtype=torch.bool))
+    places = rollouts.places
+    rewards = padded(data["rm_scores"]).sum(1).float()[places]
+    extra, uids = fetch_extra_fields(batch), list(data["uid"])
+    parts = [extra[row].get("reward_extra_info") or {} for row in places]
+    sources = list(data["data_source"]) if "data_source" in set(data.keys()) else None
+    verdicts = reader.read(rewards.tolist(), parts, sources and [str(sources[row]) for row in places])
+    agree = torch.tensor(verdicts.agree([uids[row] for row in places]), dtype=torch.bool)
+    return verdicts, OutcomeRewards(rewards, agree, torch.tensor(rollouts.truncated, dtype=torch.bool))
+
+
+def pending_records(
+    keys: Sequence[str],
+    partition_id: str,
+    reports: Mapping[str, tuple[StepReport, int]],
+    log_probs: str,
+    tokenizer: Any,
+) -> dict[str, PendingRecord]:
+    """Records to be, by key, with what only the TransferQueue knows of the responses.
+
+    Args:
+        keys: of the responses chosen.
+        partition_id: where they lie.
+        reports: by key, the report that a response stands in, and its row there.
+        log_probs: the field whose negative is surprisal.
+        tokenizer: the policy's, for the writer alone.
+    """
+    if not keys:
+        return {}
+    fields = ["entropy", log_probs, "extra_fields"]
+    data = tq.kv_batch_get(keys=list(keys), partition_id=partition_id, select_fields=fields)
+    there = set(data.keys())
+    columns = {name: [row.float() for row in data[name].unbind()] for name in ("entropy", log_probs) if name in there}
+    entropy, log_prob = columns.get("entropy"), columns.get(log_probs)
+    extra = plain(data["extra_fields"]) if "extra_fields" in there else [{} for _ in keys]
+    return {
+        key: PendingRecord(
+            *reports[key],
+            tokenizer,
+            entropy=entropy[i] if entropy is not None else None,
+            surprisal=-log_prob[i] if log_prob is not None else None,
+            outcome_parts=extra[i].get("reward_extra_info") or {},
+        )
+        for i, key in enumerate(keys)
+    }
 
 
 def plain(extra_fields: Iterable[Any]) -> list[dict[str, Any]]:

@@ -1,3 +1,7 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a prompt and the segments of a response to the token ids that a PRM reads."""
+"""From a prompt and the segments of a response to the token ids that a PRM reads.
+
+Reading order: `shown` (which segments are steps), `response` (one response), `batch` (many, and back to results),
+`truncation` (what fits into the context), `dialogue` and `chat_template` (how families write text), `tensors`.
+"""

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""A PRM's chat template with the options it is rendered with, both checked when the PRM is loaded.
+"""Render dialogues in a PRM's chat template, and check template and options when the PRM is loaded.
 
 A template ignores a variable that it does not know, and a PRM behind the wrong prompt still gives scores. So an option
 that the template never looks at is an error here and not a warning: nobody reads the warning of a run that trains.
@@ -16,7 +16,7 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 
 from verl_prpo.prm.families.base import PrmError
-from verl_prpo.text.thinking import closing_tag
+from verl_prpo.text.thinking import closing_tag, opens_thought
 
 SETTING = "reward.prm.family_options.chat_template_kwargs"
 
@@ -78,10 +78,18 @@ class ChatTemplate:
         """
         return self._rendered(_QUESTION, True, {**self._options, **more}) + self._closing
 
+    def opens_thought(self, **more: Any) -> bool:
+        """Whether the answer to a question begins inside a thought, with `more` in place of options as configured.
+
+        Raises:
+            ValueError: the template refuses `more`.
+        """
+        return opens_thought(self.prompt(**more), _QUESTION)
+
     def close_thought(self) -> None:
         """From now on write an end of thought behind a prompt that opens one, as templates write an empty thought."""
         prompt = self.prompt()
-        tag = closing_tag(prompt)
+        tag = closing_tag(prompt, _QUESTION)
         assert tag is not None, "the prompt opens no thought"
         closed = f"\n\n{tag}\n\n"
         begun = prompt[len(prompt.rstrip()) :]
@@ -134,7 +142,7 @@ def _checked(kwargs: Mapping[str, Any] | None, reserved: frozenset[str]) -> dict
     if kwargs is None:
         return {}
     if not isinstance(kwargs, Mapping):
-        raise PrmError(f"{SETTING}={kwargs!r} must be a mapping, such as {SETTING}.enable_thinking=false")
+        raise PrmError(f"{SETTING}={kwargs!r} must be a mapping, such as ++{SETTING}.enable_thinking=false")
     for key, value in kwargs.items():
         if not isinstance(key, str):
             raise PrmError(f"{SETTING} has the key {key!r} where the name of a template's variable belongs")

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Dialogues to token ids in which only the chat template speaks in special tokens.
+"""Turn dialogues into token ids in which only the chat template speaks in special tokens.
 
 What messages and responses say is tokenised as plain text: a literal `<|im_end|>` in a response ends no turn, and a
 literal separator is no separator. Positions of tokens put into the answer are known because they are put there, never
@@ -14,7 +14,7 @@ from typing import Any
 
 from verl_prpo.prm.encoding.chat_template import ChatTemplate
 from verl_prpo.prm.families.base import PrmError
-from verl_prpo.text.thinking import opens_thought, without_tags
+from verl_prpo.text.thinking import without_tags
 
 _NUMBERED = re.compile(r"Step \d+:")
 _OPENS = re.compile(r"\A\s*<think>\s*")
@@ -85,7 +85,7 @@ class Dialogue:
         Args:
             segments: of the response, at least one.
         """
-        said = opens_thought(self.template.prompt())
+        said = self.template.opens_thought()
         first = _OPENS.sub("", segments[0]) if said else segments[0]
         return [first or segments[0], *segments[1:]]
 
@@ -144,9 +144,9 @@ class Dialogue:
             raise ValueError("the PRM's tokenizer joins a new line with what follows it, so steps cannot be told apart")
         return [ids[len(guard) :] for ids in guarded]
 
-    def require_embeddings(self, rows: int, mend: str, also: Sequence[int] = ()) -> None:
+    def require_embeddings(self, rows: int, fix: str, also: Sequence[int] = ()) -> None:
         """`verl_prpo.prm.encoding.dialogue.require_embeddings` for this tokenizer."""
-        require_embeddings(self.tokenizer, self.model_path, rows, mend, also)
+        require_embeddings(self.tokenizer, self.model_path, rows, fix, also)
 
     def _render(
         self,
@@ -166,7 +166,7 @@ class Dialogue:
         number = {slot: i for i, slot in enumerate(slots)}
         found = [number[part] for part in parts if part in number]
         lost = sorted({*number.values()} - {*found})
-        # What holds token ids must stand where it was put: their positions are told by their order.
+        # What holds token ids must stand where it was put: their positions follow from their order.
         fixed = [i for i, content in enumerate(contents) if not all(isinstance(piece, str) for piece in content)]
         held = {*fixed}
         ordered = [i for i in found if i in held] == fixed
@@ -224,14 +224,14 @@ def vocabulary(tokenizer: Any, also: Sequence[int] = ()) -> dict[str, int]:
     return {token: i for token, i in tokenizer.get_vocab().items() if i not in unused}
 
 
-def require_embeddings(tokenizer: Any, model_path: str, rows: int, mend: str, also: Sequence[int] = ()) -> None:
+def require_embeddings(tokenizer: Any, model_path: str, rows: int, fix: str, also: Sequence[int] = ()) -> None:
     """Check that every token of `vocabulary` has an embedding.
 
     Args:
         tokenizer: the PRM's.
         model_path: where it comes from, for the message.
         rows: of the model's input embeddings.
-        mend: the setting to change, for the message.
+        fix: the setting to change, for the message.
         also: ids of tokens that the family puts into dialogues itself.
 
     Raises:
@@ -241,7 +241,7 @@ def require_embeddings(tokenizer: Any, model_path: str, rows: int, mend: str, al
     if largest >= rows:
         raise PrmError(
             f"the tokenizer of reward.prm.model_path={model_path} has token ids up to {largest}, but the "
-            f"weights have {rows} embeddings: the two are not of one model. {mend}"
+            f"weights have {rows} embeddings: the two are not of one model. {fix}"
         )
 
 

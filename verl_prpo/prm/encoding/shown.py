@@ -1,13 +1,15 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a response's segments a PRM is shown as steps, decided here and before any family.
+"""Decide which segments of a response are steps that a PRM is shown, before any family sees them.
 
-A segment without words (white space, a lone `<think>` or `</answer>`, or a part of one) is no step. It joins the step
-beside it: the one before, or the one after where it only opens something or where nothing comes before. The last
-segment of a response that was cut off by its length limit is unfinished; nobody can say whether it would have been
+A segment without words is no step: white space, a lone `<think>` or `</answer>` or a part of one, Markdown alone such
+as `---` or a code fence. Words are letters, digits and mathematical symbols such as the empty set. Such a segment joins
+the step beside it: the one before, or the one after where it only opens something or where nothing comes before. The
+last segment of a response that was cut off by its length limit is unfinished. Nobody can say whether it would have been
 right, so it is not shown.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +17,11 @@ from itertools import accumulate
 
 from verl_prpo.text.thinking import tag_spans
 
-_BROKEN = "\ufffd"
-"""What bytes decode to that are no character."""
+_DRAWN = frozenset("=|~+<>\N{END OF PROOF}")
+"""Mathematical symbols that alone say nothing: Markdown and HTML draw lines, tables and fences with them."""
+
+_FENCE = re.compile(r"^[ \t>]*(?:`{3,}|~{3,})[ \t]*[A-Za-z][\w+#.-]*[ \t]*$", re.MULTILINE)
+"""A line that opens a block of code and names its language."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,9 @@ class Shown:
 
 
 def has_words(text: str) -> bool:
-    """Whether a text says anything besides white space, invisible characters and the tags around thoughts and
-    answers."""
-    return _has_words(text, tag_spans(text), 0)
+    """Whether a text holds a letter, a digit or a mathematical symbol outside the tags around thoughts and answers and
+    outside the names of code fences."""
+    return _has_words(text, _marks(text), 0)
 
 
 def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
@@ -53,7 +58,7 @@ def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
     response = "".join(segments)
     ends = list(accumulate(map(len, segments)))
     begins = [end - len(segment) for segment, end in zip(segments, ends, strict=True)]
-    tags = _by_segment(tag_spans(response), begins, ends)  # of the whole: a tag may lie across segments
+    tags = _by_segment(_marks(response), begins, ends)  # of the whole: a tag may lie across segments
     wordy = [_has_words(segment, theirs, begin) for segment, theirs, begin in zip(segments, tags, begins, strict=True)]
     unfinished = bool(truncated and wordy and wordy[-1])
     judged = len(segments) - unfinished
@@ -76,6 +81,11 @@ def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
     last = len(steps) - 1
     places = [None if place is None or last < 0 else min(place, last) for place in places]
     return Shown(steps, [*places, *[None] * unfinished], unfinished)
+
+
+def _marks(text: str) -> list[tuple[int, int, bool]]:
+    """Tags and named code fences of a text: begin and end of each, in order, and whether it opens something."""
+    return sorted({*tag_spans(text), *((fence.start(), fence.end(), True) for fence in _FENCE.finditer(text))})
 
 
 def _by_segment(
@@ -105,5 +115,5 @@ def _has_words(segment: str, tags: Sequence[tuple[int, int, bool]], begin: int) 
 
 
 def _is_word(character: str) -> bool:
-    """Whether a character is seen: no separator, control or format character, and no sign of a broken one."""
-    return character != _BROKEN and unicodedata.category(character)[0] not in "CZ"
+    """Whether a character alone says something: a letter, a digit, or a mathematical symbol that is no mere line."""
+    return character.isalnum() or (unicodedata.category(character) == "Sm" and character not in _DRAWN)

@@ -1,86 +1,36 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""How much of a response fits into the PRM's context, found with few tokenisations."""
+"""Find how many steps of a response fit into the PRM's context, with few tokenisations."""
 
 import bisect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
 _GUESSES = 6
 """From the length in characters, before the interval is halved."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """How much fits.
-
-    Attributes:
-        count: from 1 to one less than all; 0 when none does.
-        tokens: length of the dialogue with so many; 0 for none.
-        tokens_of_next: with one more; infinite when that cannot be encoded.
-    """
-
-    count: int
-    tokens: float
-    tokens_of_next: float
-
-
-def segments_that_fit(tokens: Callable[[list[str]], float], texts: list[str], length: int, room: int) -> Fit:
-    """How many whole segments fit, from the first on.
-
-    Args:
-        tokens: length of the dialogue with the given segments; infinite when it cannot be encoded.
-        texts: all segments, together too long.
-        length: tokens of the dialogue with all of them.
-        room: most tokens of a dialogue.
-    """
-    ends = [0, *accumulate(map(len, texts))]
-    return _most_that_fits(ends, lambda count: tokens(texts[:count]), 0, length, room, exactly=True)
-
-
-def part_that_fits(tokens: Callable[[list[str]], float], texts: list[str], fit: Fit, room: int) -> str:
-    """The beginning of the first segment that does not fit, up to which it does; "" when nothing of it does.
-
-    Args:
-        tokens: as in `segments_that_fit`.
-        texts: all segments.
-        fit: what `segments_that_fit` gave for them.
-        room: most tokens of a dialogue.
-    """
-    shown, segment = texts[: fit.count], texts[fit.count]
-    part = _most_that_fits(
-        range(len(segment) + 1),
-        lambda count: tokens([*shown, segment[:count]]),
-        fit.tokens,
-        fit.tokens_of_next,
-        room,
-        exactly=False,
-    )
-    return segment[: part.count]
-
-
-def _most_that_fits(
-    ends: Sequence[int], tokens: Callable[[int], float], least: float, most: float, room: int, *, exactly: bool
-) -> Fit:
-    """The greatest count that fits.
+def steps_that_fit(tokens: Callable[[int], float], steps: Sequence[str], length: int, room: int) -> int:
+    """How many whole steps fit, from the first on.
 
     The next count to try is where the room would end if the tokens between the greatest count known to fit and the
     least known not to were spread evenly over their characters. After a few such guesses the interval is halved.
 
     Args:
-        ends: characters up to each count, from 0 on.
-        tokens: of the dialogue with so many.
-        least: tokens of the dialogue with none, at most.
-        most: tokens of the dialogue with all.
+        tokens: length of the dialogue with so many steps; infinite when it cannot be encoded.
+        steps: all of them, together too long.
+        length: tokens of the dialogue with all of them.
         room: most tokens of a dialogue.
-        exactly: whether to go on when the room is full to the last token.
+
+    Returns:
+        From 0 to one less than all.
     """
-    low, high = 0, len(ends) - 1
-    at_low, at_high = least, most
+    ends = [0, *accumulate(map(len, steps))]
+    low, high = 0, len(steps)
+    at_low, at_high = 0.0, float(length)
     guesses = 0
-    while high - low > 1 and (exactly or at_low < room):
+    while high - low > 1:
         middle = (low + high) // 2
         if guesses < _GUESSES and math.isfinite(at_high):
             share = (room - at_low) / (at_high - at_low)
@@ -92,4 +42,4 @@ def _most_that_fits(
             low, at_low = middle, at_middle
         else:
             high, at_high = middle, at_middle
-    return Fit(low, at_low, at_high)
+    return low

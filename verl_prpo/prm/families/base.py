@@ -1,26 +1,32 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a family of process reward models has to say for itself, and how a model finds its family.
+"""Say what a family of process reward models is: the contract that every family fulfils.
 
 A family knows how a dialogue and the segments of its answer become token ids, where in the model's output each
 segment's score is read, and the range and prior of those scores. One forward pass covers all segments of a response.
 Only text comes in: the policy's tokenizer stays outside.
 """
 
-import json
-import math
-import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
+from verl_prpo.prm.results import PrmFailure
+
 
 class PrmError(RuntimeError):
-    """A process reward model that cannot be used as configured; the message names the setting that mends it."""
+    """A process reward model, or a response, that cannot be used; the message says what to change.
+
+    Attributes:
+        kind: why a response has no scores, where `load_prm` raised this for one; None for a fault of the PRM itself.
+    """
+
+    def __init__(self, message: str = "", kind: PrmFailure | None = None):
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,10 @@ class Encoded:
 
 class PrmFamily(ABC):
     """A kind of process reward model, loaded and ready to score.
+
+    `load` (or `open`, where a server holds the weights), then `encode`, then `forward` (or `served_scores`). In the
+    families of this package the model's output becomes scores in one place, the method `scores_from_logits`
+    (`scores_from_log_probs` of implicit_prm).
 
     Attributes:
         name: what `reward.prm.family` calls it.
@@ -95,8 +105,8 @@ class PrmFamily(ABC):
             PrmError: what is missing, or that a server cannot give this family's scores.
         """
         raise PrmError(
-            f"the PRM family {cls.name} cannot be read from a server; unset reward.prm.server_urls to load its weights "
-            "in process (reward.prm.engine=in_process)"
+            f"the PRM family {cls.name} cannot be read from a server; unset reward.prm.server.urls to load its weights "
+            "in process (++reward.prm.engine=in_process)"
         )
 
     @abstractmethod
@@ -127,118 +137,3 @@ class PrmFamily(ABC):
             ValueError: an output that holds no scores for this dialogue; the message says what it holds.
         """
         raise NotImplementedError
-
-
-FAMILIES: dict[str, type[PrmFamily]] = {}
-
-
-def register_family(cls: type[PrmFamily]) -> type[PrmFamily]:
-    """Class decorator: make a family known under its `name`.
-
-    Raises:
-        ValueError: the name is taken by another class.
-    """
-    taken = FAMILIES.get(cls.name)
-    if taken is not None and taken is not cls:
-        raise ValueError(f"PRM family {cls.name!r} is already registered to {taken.__module__}.{taken.__qualname__}")
-    FAMILIES[cls.name] = cls
-    return cls
-
-
-def claiming_families(model_config: dict[str, Any]) -> list[str]:
-    """Names of the registered families that claim a model's `config.json`, sorted."""
-    return sorted(name for name, family in FAMILIES.items() if family.detects(model_config))
-
-
-def detect_family(model_path: str) -> str:
-    """The registered family that claims the model by its `config.json`.
-
-    Raises:
-        PrmError: there is no such model, or none or several claim it; then the message lists the names
-            `reward.prm.family` takes.
-    """
-    config = read_model_config(model_path)
-    claims = claiming_families(config)
-    if len(claims) == 1:
-        return claims[0]
-    found = f"architectures={config.get('architectures')}, model_type={config.get('model_type')!r}"
-    verdict = "no PRM family is known for it" if not claims else f"it could be any of {', '.join(claims)}"
-    raise PrmError(
-        f"cannot tell how to read the PRM {model_path} ({found}): {verdict}. "
-        f"Set reward.prm.family to one of {', '.join(sorted(FAMILIES))}, or reward.prm.custom_family.path and .name."
-    )
-
-
-def read_model_config(model_path: str) -> dict[str, Any]:
-    """A model's `config.json`, from its folder or the hub.
-
-    Raises:
-        PrmError: there is none, or it holds no JSON object.
-    """
-    where = f"reward.prm.model_path={model_path}"
-    folder = Path(model_path)
-    if folder.is_dir():
-        path = folder / "config.json"
-        if not path.is_file():
-            raise PrmError(f"{where} is a folder without a config.json; give the one that holds config and weights")
-    elif folder.exists():
-        raise PrmError(f"{where} is a file; give the folder in Hugging Face format that it belongs to")
-    elif model_path.startswith(("/", ".", "~")):
-        raise PrmError(
-            f"{where}: there is no such folder on this node; give the absolute path of one that every node can read, "
-            "or a name on the hub"
-        )
-    else:
-        from transformers.utils import cached_file
-
-        try:
-            path = Path(cached_file(model_path, "config.json"))
-        except Exception as error:  # of the file system, the hub's client, or the network beneath it
-            raise PrmError(f"{where} is neither a folder nor a model on the hub with a config.json: {error}") from error
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PrmError(f"the config.json of {where} cannot be read: {type(error).__name__}: {error}") from error
-    if not isinstance(config, dict):
-        raise PrmError(f"the config.json of {where} holds a {type(config).__name__} where an object belongs")
-    return config
-
-
-def checked_family(family: Any, setting: str) -> PrmFamily:
-    """A loaded family, once what it declares makes sense.
-
-    Args:
-        family: what its `load` returned.
-        setting: that names the family, for messages.
-
-    Raises:
-        PrmError: the attribute that is missing or cannot be, and its value.
-    """
-    if not isinstance(family, PrmFamily):
-        raise PrmError(f"{setting}: load returned {type(family).__name__} where a PrmFamily belongs")
-
-    def require(attribute: str, wanted: str, fits: Callable[[Any], bool]) -> None:
-        value = getattr(family, attribute, None)
-        if not fits(value):
-            raise PrmError(f"{setting}: {type(family).__name__}.{attribute} must be {wanted}, and is {value!r}")
-
-    require("name", "a string that is not empty", lambda name: isinstance(name, str) and name != "")
-    require(
-        "max_context",
-        "a positive whole number of tokens",
-        lambda tokens: isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0,
-    )
-    require(
-        "score_range",
-        "two finite numbers, the lesser first",
-        lambda pair: (
-            isinstance(pair, tuple | list) and len(pair) == 2 and all(map(_is_finite, pair)) and pair[0] < pair[1]
-        ),
-    )
-    require("prior_mean", "a finite number", _is_finite)
-    require("prior_std", "a positive finite number", lambda std: _is_finite(std) and std > 0)
-    return family
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,16 +1,17 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Causal language models: loading them whole, and their logits at the tokens that matter."""
+"""Load a causal language model whole, and get its logits at the tokens that matter."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
-from verl_prpo.prm.families import register_built_in_families
-from verl_prpo.prm.families.base import Encoded, PrmError, claiming_families, read_model_config
-from verl_prpo.prm.in_process.forward_passes import padded_ids
+from verl_prpo.prm.encoding.tensors import padded_ids
+from verl_prpo.prm.families.base import Encoded, PrmError
+from verl_prpo.prm.families.checkpoints import read_model_config
+from verl_prpo.prm.families.registry import claiming_families, register_built_in_families
 
 _HEADS = ("score.", "v_head.", "value_head.", "reward_head.", "classifier")
 """Of reward models, in the names of weights; a causal language model loads without them."""
@@ -70,22 +71,6 @@ def refuse_known_prm(model_path: str, family: str, setting: str = "reward.prm.mo
             f"{setting}={model_path} is a process reward model ({', '.join(others)}), not a language model that the "
             f"family {family} could read; leave reward.prm.family unset"
         )
-
-
-def context_length(model_path: str, trust_remote_code: bool) -> int:
-    """The longest sequence a model was made for, in tokens.
-
-    Raises:
-        PrmError: its config does not say.
-    """
-    config = AutoConfig.from_pretrained(model_path, trust_remote_code=trust_remote_code)
-    context = config.get_text_config().to_dict().get("max_position_embeddings")
-    if context is None:
-        raise PrmError(
-            f"the config.json of reward.prm.model_path={model_path} has no max_position_embeddings, so the longest "
-            "dialogue it can read is unknown; choose another model, or set reward.prm.custom_family"
-        )
-    return context
 
 
 def logits_at(

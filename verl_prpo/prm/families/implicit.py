@@ -1,7 +1,7 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Implicit process rewards: PRIME-RL/EurusPRM-Stage1 and -Stage2, and the reward models that PRIME trains (2412.01981,
-2502.01456).
+"""Score by implicit process rewards: PRIME-RL/EurusPRM-Stage1 and -Stage2, and the reward models that PRIME trains
+(2412.01981, 2502.01456).
 
 Two causal language models with one tokenizer read the dialogue: the PRM and the reference that its training began with.
 The score of a segment y is
@@ -34,10 +34,11 @@ import torch
 from transformers import AutoTokenizer
 
 from verl_prpo.prm.encoding.dialogue import Dialogue, numbered_step, vocabulary
+from verl_prpo.prm.encoding.tensors import per_row
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
-from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, logits_at, refuse_known_prm
+from verl_prpo.prm.families.causal_lm import load_causal_lm, logits_at, refuse_known_prm
+from verl_prpo.prm.families.checkpoints import context_length
 from verl_prpo.prm.families.options import OPTIONS
-from verl_prpo.prm.in_process.forward_passes import per_row
 
 DIVIDER = "\n\n"
 STD_NATS = 5.0
@@ -111,7 +112,7 @@ class ImplicitPrm(PrmFamily):
     def open(cls, model_path: str, *, trust_remote_code: bool = False, **options: Any) -> "ImplicitPrm":
         raise PrmError(
             f"the PRM family {cls.name} compares two models on every token of a response, which no server gives; unset "
-            "reward.prm.server_urls to load both in process (reward.prm.engine=in_process)"
+            "reward.prm.server.urls to load both in process (++reward.prm.engine=in_process)"
         )
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
@@ -135,11 +136,15 @@ class ImplicitPrm(PrmFamily):
         rows = [row for row, encoded in enumerate(batch) for begin, end in encoded.reads for _ in range(begin, end)]
         columns = [at for encoded in batch for begin, end in encoded.reads for at in range(begin, end)]
         said = [batch[row].input_ids[at] for row, at in zip(rows, columns, strict=True)]
-        ratio = self._log_probs(self.model, batch, rows, columns, said)
-        ratio -= self._log_probs(self.reference, batch, rows, columns, said)
+        prm = self._log_probs(self.model, batch, rows, columns, said)
+        reference = self._log_probs(self.reference, batch, rows, columns, said)
         lengths = [end - begin for encoded in batch for begin, end in encoded.reads]
-        scores = [self.beta * part.sum() for part in ratio.split(lengths)]
-        return per_row(torch.stack(scores), batch)
+        return per_row(self.scores_from_log_probs(prm, reference, lengths), batch)
+
+    def scores_from_log_probs(self, prm: torch.Tensor, reference: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        """beta times the sum of log-ratios over each segment: from `[tokens]` of both models to `[segments]`, which
+        have so many tokens each."""
+        return torch.stack([self.beta * part.sum() for part in (prm - reference).split(list(lengths))])
 
     def _log_probs(
         self, model: Any, batch: Sequence[Encoded], rows: list[int], columns: list[int], said: list[int]

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Any instruct model as a judge of steps, without training: the stand-in where no process reward model is at hand.
+"""Let any instruct model judge steps, without training: the stand-in where no process reward model is at hand.
 
 The user's turn gives the problem and asks for a verdict after each step; the assistant's turn walks through the
 response, with a slot after each segment:
@@ -37,14 +37,16 @@ from transformers import AddedToken, AutoTokenizer
 from verl_prpo.prm.encoding.chat_template import SETTING, ChatTemplate
 from verl_prpo.prm.encoding.dialogue import Dialogue, problem_text
 from verl_prpo.prm.families.base import Encoded, PrmError
-from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, refuse_known_prm
-from verl_prpo.prm.families.labels import LabelTokenPrm
+from verl_prpo.prm.families.causal_lm import refuse_known_prm
+from verl_prpo.prm.families.checkpoints import context_length
+from verl_prpo.prm.families.label_token import LabelTokenPrm, distinct_labels
 from verl_prpo.prm.families.options import OPTIONS, require_flag
-from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought
+from verl_prpo.text.thinking import CLOSE, OPEN
 
 _log = logging.getLogger(__name__)
 
 ANSWERS = (" Yes", " No")
+_OTHER_MODEL = "Choose another instruct model for reward.prm.model_path, with the tokenizer that it came with."
 SLOT = "\n[Is this step right? Answer:"
 AFTER_SLOT = "]\n"
 INSTRUCTION = (
@@ -85,12 +87,9 @@ class ZeroShotJudge(LabelTokenPrm):
             chat_template_kwargs=chat_template_kwargs,
             close_thought=close_thought,
         )
-        family.model = load_causal_lm(
-            model_path, cls.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code
-        )
-        family.dialogue.require_embeddings(
-            family.model.get_input_embeddings().weight.shape[0],
-            "Choose an instruct model with the tokenizer it came with.",
+        tokenizer = family.dialogue.tokenizer
+        family.load_weights(
+            tokenizer, model_path, _OTHER_MODEL, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
         return family
 
@@ -140,7 +139,7 @@ def _shut_thought(template: ChatTemplate, close_thought: bool) -> None:
     """
     prompt = template.prompt()
     shut = _thinking_off(template)
-    if not opens_thought(prompt):
+    if not template.opens_thought():
         if close_thought:
             raise PrmError(
                 f"{OPTIONS}.close_thought=true, but the chat template of {template.where} opens no thought; remove it"
@@ -174,7 +173,7 @@ def _thinking_off(template: ChatTemplate) -> str | None:
     """The variable of a template that, when false, makes the model answer without a thought."""
     for name in ("enable_thinking", "thinking"):
         try:
-            if name in template.variables and not opens_thought(template.prompt(**{name: False})):
+            if name in template.variables and not template.opens_thought(**{name: False}):
                 return name
         except ValueError:  # the template refuses it
             continue
@@ -183,11 +182,5 @@ def _thinking_off(template: ChatTemplate) -> str | None:
 
 def _slot_and_answers(dialogue: Dialogue, model_path: str) -> tuple[list[int], tuple[int, int]]:
     slot, *answered = dialogue.plain_ids([SLOT, *(SLOT + answer for answer in ANSWERS)])
-    answers = [ids[-1] for ids in answered if ids[:-1] == slot]
-    if len(answers) != len(ANSWERS) or len(set(answers)) != len(ANSWERS):
-        raise PrmError(
-            f"{' and '.join(map(repr, ANSWERS))} are not one distinct token each in the tokenizer of "
-            f"reward.prm.model_path={model_path}, so the family zero_shot_judge cannot compare them; choose another "
-            "instruct model"
-        )
-    return slot, (answers[0], answers[1])
+    found = [ids[-1] for ids in answered if ids[:-1] == slot]
+    return slot, distinct_labels(found, ANSWERS, dialogue.tokenizer, model_path, _OTHER_MODEL)

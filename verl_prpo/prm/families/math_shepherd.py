@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""peiyi9979/math-shepherd-mistral-7b-prm (Math-Shepherd, 2312.08935), and models trained in its format.
+"""Score with peiyi9979/math-shepherd-mistral-7b-prm (Math-Shepherd, 2312.08935) and models trained in its format.
 
 A causal language model without a chat template. The problem, a space, and the steps, each with its number before it
 and a tag after it, one to a line:
@@ -12,7 +12,7 @@ The score of a segment is the probability of "+" against "-" after its tag. A se
 around it, and without a number of ours where it begins with one of its own ("Step 3: ...").
 
 The tag is an ordinary word to the tokenizer, so the same token id may also occur in what a problem or a response says;
-no score is read there. Nothing in the config tells the model from any other Mistral: it must be asked for by name.
+no score is read there. Nothing in the config sets the model apart from any other Mistral: it must be asked for by name.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,14 @@ from typing import Any, ClassVar
 import torch
 from transformers import AutoTokenizer
 
-from verl_prpo.prm.encoding.dialogue import numbered_step, plain_ids, problem_text, require_embeddings
+from verl_prpo.prm.encoding.dialogue import numbered_step, plain_ids, problem_text
 from verl_prpo.prm.families.base import Encoded, PrmError
-from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, refuse_known_prm
-from verl_prpo.prm.families.labels import LabelTokenPrm
+from verl_prpo.prm.families.causal_lm import refuse_known_prm
+from verl_prpo.prm.families.checkpoints import context_length
+from verl_prpo.prm.families.label_token import LabelTokenPrm, distinct_labels
 
 TAG = "ки"
-LABELS = "+ -"
+LABELS = ("+", "-")
 _OTHER_FAMILY = (
     "Set reward.prm.model_path to a PRM in the format of Math-Shepherd, or reward.prm.family to the family of this "
     "model."
@@ -51,11 +52,9 @@ class MathShepherd(LabelTokenPrm):
         cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
     ) -> "MathShepherd":
         family = cls.open(model_path, trust_remote_code=trust_remote_code)
-        family.model = load_causal_lm(
-            model_path, cls.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+        family.load_weights(
+            family.tokenizer, model_path, _OTHER_FAMILY, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
-        rows = family.model.get_input_embeddings().weight.shape[0]
-        require_embeddings(family.tokenizer, model_path, rows, _OTHER_FAMILY)
         return family
 
     @classmethod
@@ -68,7 +67,8 @@ class MathShepherd(LabelTokenPrm):
                 f"the family {cls.name} opens every dialogue. {_OTHER_FAMILY}"
             )
         tag_id = _tag_id(tokenizer, model_path)
-        label_ids = _label_ids(tokenizer, model_path)
+        found = plain_ids(tokenizer, [" ".join(LABELS)])[0]
+        label_ids = distinct_labels(found, LABELS, tokenizer, model_path, _OTHER_FAMILY)
         return cls(None, tokenizer, tag_id, label_ids, context_length(model_path, trust_remote_code))
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
@@ -92,13 +92,3 @@ def _tag_id(tokenizer: Any, model_path: str) -> int:
             f"step (it reads it as {len(alone)} tokens). {_OTHER_FAMILY}"
         )
     return alone[0]
-
-
-def _label_ids(tokenizer: Any, model_path: str) -> tuple[int, int]:
-    ids = plain_ids(tokenizer, [LABELS])[0]
-    if len(ids) != 2 or ids[0] == ids[1] or tokenizer.unk_token_id in ids:
-        raise PrmError(
-            f"'+' and '-' are not one distinct token each in the tokenizer of reward.prm.model_path={model_path} (it "
-            f"reads {LABELS!r} as {len(ids)} tokens). {_OTHER_FAMILY}"
-        )
-    return ids[0], ids[1]

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a family's options by type, with messages that name the key."""
+"""Check the options of a family by type, with messages that name the key."""
 
 import difflib
 from collections.abc import Iterable

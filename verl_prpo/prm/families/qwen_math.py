@@ -1,7 +1,7 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Qwen2.5-Math-PRM-7B and -72B, Qwen2.5-Math-7B-PRM800K ("The Lessons of Developing Process Reward Models",
-2501.07301).
+"""Score with Qwen2.5-Math-PRM-7B and -72B and Qwen2.5-Math-7B-PRM800K ("The Lessons of Developing Process Reward
+Models", 2501.07301).
 
 A Qwen2 trunk under a two-layer head with two classes. Each step of the answer is followed by `<extra_0>`, and the
 probability of class 1 at that token is the step's score. Line breaks around a segment give way to the separator. The
@@ -18,9 +18,10 @@ from transformers import AddedToken, AutoTokenizer, Qwen2Config, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 
 from verl_prpo.prm.encoding.dialogue import Dialogue
+from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
-from verl_prpo.prm.families.heads import require_complete
-from verl_prpo.prm.in_process.forward_passes import padded_ids, per_row, read_index
+from verl_prpo.prm.families.checkpoints import load_with_head
+from verl_prpo.prm.families.two_classes import served_probabilities
 
 ARCHITECTURE = "Qwen2ForProcessRewardModel"
 SEPARATOR = "<extra_0>"
@@ -74,7 +75,11 @@ class QwenMathPrm(PrmFamily):
             chat_template_kwargs: variables of the chat template.
         """
         family = cls.open(model_path, trust_remote_code=trust_remote_code, chat_template_kwargs=chat_template_kwargs)
-        family.model = _load_weights(model_path, dtype).to(device).eval()
+        wanted = f"{ARCHITECTURE} (a Qwen2 trunk and a head with two classes)"
+        config = Qwen2Config.from_pretrained(model_path)
+        family.model = load_with_head(
+            ProcessRewardModel, model_path, dtype, head="score.", wanted=wanted, fix=_OTHER_FAMILY, config=config
+        ).to(device)
         rows = family.model.get_input_embeddings().weight.shape[0]
         family.dialogue.require_embeddings(rows, _OTHER_FAMILY, [family.separator_id])
         return family
@@ -112,23 +117,19 @@ class QwenMathPrm(PrmFamily):
         assert self.model is not None, "opened without weights"
         device = self.model.device
         hidden = self.model.model(input_ids=padded_ids(batch, device), use_cache=False).last_hidden_state
-        logits = self.model.score(hidden[read_index(batch, device)])  # [reads, 2]
-        return per_row(logits.float().softmax(-1)[:, 1], batch)
+        logits = self.model.score(hidden[read_index(batch, device)])
+        return per_row(self.scores_from_logits(logits), batch)
+
+    def scores_from_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """The probability of class 1: from `[reads, 2]` to `[reads]`."""
+        return logits.float().softmax(-1)[:, 1]
 
     def served_scores(self, encoded: Encoded, output: Any) -> list[float]:
         # vLLM pools this architecture at the separators ("STEP") and applies the softmax.
-        if len(output) != len(encoded.reads) or any(len(classes) != 2 for classes in output):
-            shape = f"{len(output)} rows of {sorted({len(classes) for classes in output})} numbers"
-            raise ValueError(
-                f"{shape} for {len(encoded.reads)} separators, where rows of 2 belong; the server must read at "
-                f'{SEPARATOR}: --pooler-config \'{{"tok_pooling_type": "STEP", "step_tag_id": {self.separator_id}}}\''
-            )
-        if any(0 <= classes[1] <= 1 and abs(sum(classes) - 1) > 1e-2 for classes in output):
-            raise ValueError(
-                "the two classes' numbers do not add up to 1, so they are no probabilities; remove use_activation from "
-                "the server's --pooler-config"
-            )
-        return [float(classes[1]) for classes in output]
+        config = f'{{"tok_pooling_type": "STEP", "step_tag_id": {self.separator_id}}}'
+        way_out = f"the server must read at {SEPARATOR}: --pooler-config '{config}'"
+        rows = served_probabilities(output, len(encoded.reads), "separators", way_out)
+        return [float(right) for _, right in rows]
 
 
 def _separator_id(tokenizer: Any, model_path: str) -> int:
@@ -141,19 +142,3 @@ def _separator_id(tokenizer: Any, model_path: str) -> int:
     # Marked as special, a literal separator in a text can be told from the real one; that changes no id.
     tokenizer.add_tokens([AddedToken(SEPARATOR, special=True, normalized=False)], special_tokens=True)
     return ids[0]
-
-
-def _load_weights(model_path: str, dtype: torch.dtype) -> ProcessRewardModel:
-    config = Qwen2Config.from_pretrained(model_path)
-    try:
-        model, loading = ProcessRewardModel.from_pretrained(
-            model_path, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
-        )
-    except RuntimeError as error:
-        raise PrmError(
-            f"the weights in reward.prm.model_path={model_path} do not fit {ARCHITECTURE} (a Qwen2 trunk and a head "
-            f"with two classes): {error}. {_OTHER_FAMILY}"
-        ) from error
-    wanted = f"{ARCHITECTURE} (a Qwen2 trunk and a head with two classes)"
-    require_complete(loading, model_path, "score.", wanted, _OTHER_FAMILY)
-    return model

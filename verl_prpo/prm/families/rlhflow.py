@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""RLHFlow/Llama3.1-8B-PRM-Mistral-Data and -Deepseek-Data (github.com/RLHFlow/RLHF-Reward-Modeling, math-rm).
+"""Score with RLHFlow/Llama3.1-8B-PRM-Mistral-Data and -Deepseek-Data (github.com/RLHFlow/RLHF-Reward-Modeling).
 
 An instruct model trained to answer every step of a solution with "+" or "-". The dialogue has a turn per step:
 
@@ -17,7 +17,8 @@ Some templates write the last answer of a dialogue in another way than those bef
 before it). Here every answer is read as one that a further step follows, so that a score does not depend on whether its
 step is the last.
 
-Nothing in the config tells the model from the instruct model it was trained from: it must be asked for by name.
+Nothing in the config sets the model apart from the instruct model it was trained from: it must be asked for by
+name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,8 +29,9 @@ from transformers import AutoTokenizer
 
 from verl_prpo.prm.encoding.dialogue import Dialogue, problem_text
 from verl_prpo.prm.families.base import Encoded, PrmError
-from verl_prpo.prm.families.causal_lm import context_length, load_causal_lm, refuse_known_prm
-from verl_prpo.prm.families.labels import LabelTokenPrm
+from verl_prpo.prm.families.causal_lm import refuse_known_prm
+from verl_prpo.prm.families.checkpoints import context_length
+from verl_prpo.prm.families.label_token import LabelTokenPrm, distinct_labels
 
 LABELS = ("+", "-")
 _OTHER_FAMILY = "Set reward.prm.model_path to a PRM of RLHFlow, or reward.prm.family to the family of this model."
@@ -62,11 +64,10 @@ class RlhflowPrm(LabelTokenPrm):
             chat_template_kwargs: variables of the chat template.
         """
         family = cls.open(model_path, trust_remote_code=trust_remote_code, chat_template_kwargs=chat_template_kwargs)
-        family.model = load_causal_lm(
-            model_path, cls.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+        tokenizer = family.dialogue.tokenizer
+        family.load_weights(
+            tokenizer, model_path, _OTHER_FAMILY, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
-        rows = family.model.get_input_embeddings().weight.shape[0]
-        family.dialogue.require_embeddings(rows, _OTHER_FAMILY, family.label_ids)
         return family
 
     @classmethod
@@ -80,7 +81,8 @@ class RlhflowPrm(LabelTokenPrm):
         refuse_known_prm(model_path, cls.name)
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
         dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs)
-        label_ids = _label_ids(dialogue, model_path)
+        found = [i for ids in dialogue.plain_ids(LABELS) for i in ids]
+        label_ids = distinct_labels(found, LABELS, tokenizer, model_path, _OTHER_FAMILY)
         family = cls(None, dialogue, label_ids, context_length(model_path, trust_remote_code))
         try:
             _require_turns(family)
@@ -106,13 +108,3 @@ def _require_turns(family: RlhflowPrm) -> None:
     one, two = (family.encode(question, ["We add.", "It is 2."][:steps]).input_ids for steps in (1, 2))
     if two[: len(one)] != one:
         raise ValueError("it writes a step in another way when another step follows, so its score would change")
-
-
-def _label_ids(dialogue: Dialogue, model_path: str) -> tuple[int, int]:
-    good, bad = dialogue.plain_ids(LABELS)
-    if len(good) != 1 or len(bad) != 1 or good == bad or dialogue.tokenizer.unk_token_id in (*good, *bad):
-        raise PrmError(
-            f"{' and '.join(map(repr, LABELS))} are not one distinct token each in the tokenizer of "
-            f"reward.prm.model_path={model_path}. {_OTHER_FAMILY}"
-        )
-    return good[0], bad[0]

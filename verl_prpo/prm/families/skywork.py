@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Skywork-o1-Open-PRM-Qwen-2.5-1.5B and -7B.
+"""Score with Skywork-o1-Open-PRM-Qwen-2.5-1.5B and -7B.
 
 A Qwen2 trunk under a value head of one number. The dialogue is the beginning-of-sequence token, the problem and a
 newline, then the steps, each closed by a newline; the sigmoid of the value at that newline is the step's score. As in
@@ -21,10 +21,10 @@ from transformers import AutoTokenizer, Qwen2Config, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 
 from verl_prpo.prm.encoding.dialogue import plain_ids, problem_text, require_embeddings
+from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
-from verl_prpo.prm.families.heads import require_complete
+from verl_prpo.prm.families.checkpoints import load_with_head
 from verl_prpo.prm.families.options import require_text
-from verl_prpo.prm.in_process.forward_passes import padded_ids, per_row, read_index
 
 ARCHITECTURE = "Qwen2ForPrmModel"
 NEWLINE = "\n"
@@ -84,19 +84,28 @@ class SkyworkPrm(PrmFamily):
                 published code needs one, and so does this.
         """
         config = Qwen2Config.from_pretrained(model_path)
-        model = _load_weights(model_path, config, dtype)  # tells a model of another family, so it comes first
+        model = load_with_head(  # refuses a model of another family, so it comes first
+            PrmModel,
+            model_path,
+            dtype,
+            head="v_head.",
+            wanted=f"{ARCHITECTURE} (a Qwen2 trunk and the value head v_head.summary)",
+            fix=_OTHER_FAMILY,
+            config=config,
+            key_mapping={r"^pretrained_model\.": ""},
+        )
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
         bos_id = _bos_id(tokenizer, bos_token, model_path)
         newline_id = plain_ids(tokenizer, [NEWLINE])[0][-1]
         rows = model.get_input_embeddings().weight.shape[0]
         require_embeddings(tokenizer, model_path, rows, _OTHER_FAMILY, [bos_id])
-        return cls(model.to(device).eval(), tokenizer, bos_id, newline_id, config.max_position_embeddings)
+        return cls(model.to(device), tokenizer, bos_id, newline_id, config.max_position_embeddings)
 
     @classmethod
     def open(cls, model_path: str, *, trust_remote_code: bool = False, **_: Any) -> "SkyworkPrm":
         raise PrmError(
             f"vLLM knows no architecture {ARCHITECTURE}, so no server can give the scores of "
-            f"reward.prm.model_path={model_path}; unset reward.prm.server_urls and set reward.prm.engine=in_process"
+            f"reward.prm.model_path={model_path}; unset reward.prm.server.urls and set ++reward.prm.engine=in_process"
         )
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
@@ -115,8 +124,12 @@ class SkyworkPrm(PrmFamily):
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
         device = self.model.device
         hidden = self.model.model(input_ids=padded_ids(batch, device), use_cache=False).last_hidden_state
-        values = self.model.v_head.summary(hidden[read_index(batch, device)])  # [reads, 1]
-        return per_row(values.float().sigmoid()[:, 0], batch)
+        values = self.model.v_head.summary(hidden[read_index(batch, device)])
+        return per_row(self.scores_from_logits(values), batch)
+
+    def scores_from_logits(self, values: torch.Tensor) -> torch.Tensor:
+        """The sigmoid of a step's value: from `[reads, 1]` to `[reads]`."""
+        return values.float().sigmoid()[:, 0]
 
 
 def _bos_id(tokenizer: Any, bos_token: str | None, model_path: str) -> int:
@@ -136,22 +149,3 @@ def _bos_id(tokenizer: Any, bos_token: str | None, model_path: str) -> int:
             f"reward.prm.model_path={model_path}, where one belongs. {_OTHER_FAMILY}"
         )
     return ids[0]
-
-
-def _load_weights(model_path: str, config: Qwen2Config, dtype: torch.dtype) -> PrmModel:
-    wanted = f"{ARCHITECTURE} (a Qwen2 trunk and the value head v_head.summary)"
-    try:
-        model, loading = PrmModel.from_pretrained(
-            model_path,
-            config=config,
-            dtype=dtype,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name
-            key_mapping={r"^pretrained_model\.": ""},
-        )
-    except RuntimeError as error:
-        raise PrmError(
-            f"the weights in reward.prm.model_path={model_path} do not fit {wanted}: {error}. {_OTHER_FAMILY}"
-        ) from error
-    require_complete(loading, model_path, "v_head.", wanted, _OTHER_FAMILY)
-    return model

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Token classifiers with a wrong and a right class: what TRL's PRMTrainer makes, and PURE-PRM-7B (2504.15275).
+"""Score with a token classifier of a wrong and a right class: from TRL's PRMTrainer, or PURE-PRM-7B (2504.15275).
 
 The dialogue is the prompt and the steps, each followed by a separator and judged at the separator's last token. Prompt,
 steps and separator are tokenised on their own, and the beginning-of-sequence token comes first where the tokenizer has
@@ -16,11 +16,11 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from verl_prpo.prm.encoding.dialogue import Dialogue, plain_ids, problem_text, require_embeddings
-from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily, read_model_config
-from verl_prpo.prm.families.causal_lm import context_length
-from verl_prpo.prm.families.heads import require_complete
+from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.families.checkpoints import context_length, label_count, load_with_head, read_model_config
 from verl_prpo.prm.families.options import OPTIONS, require_flag, require_one_of, require_text
-from verl_prpo.prm.in_process.forward_passes import padded_ids, per_row, read_index
+from verl_prpo.prm.families.two_classes import served_probabilities
 
 ARCHITECTURE_SUFFIX = "ForTokenClassification"
 SCORES = {"p1": ((0.0, 1.0), 0.5, 12**-0.5), "p1-p0": ((-1.0, 1.0), 0.0, 3**-0.5)}
@@ -57,7 +57,7 @@ class TokenClassificationPrm(PrmFamily):
             isinstance(architectures, list)
             and len(architectures) == 1
             and str(architectures[0]).endswith(ARCHITECTURE_SUFFIX)
-            and _labels(model_config) == 2
+            and label_count(model_config) == 2
         )
 
     @classmethod
@@ -88,17 +88,14 @@ class TokenClassificationPrm(PrmFamily):
             chat_template=chat_template,
             chat_template_kwargs=chat_template_kwargs,
         )
-        try:
-            model, loading = AutoModelForTokenClassification.from_pretrained(
-                model_path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
-            )
-        except RuntimeError as error:
-            raise PrmError(
-                f"the weights in reward.prm.model_path={model_path} do not fit a token classifier: {error}. "
-                f"{_OTHER_FAMILY}"
-            ) from error
-        wanted = f"{type(model).__name__} of two classes"
-        require_complete(loading, model_path, "score.", wanted, _OTHER_FAMILY)
+        model = load_with_head(
+            AutoModelForTokenClassification,
+            model_path,
+            dtype,
+            head="score.",
+            wanted="a token classifier of two classes",
+            fix=_OTHER_FAMILY,
+        )
         attention = [module.is_causal for module in model.modules() if hasattr(module, "is_causal")]
         if not attention or not all(attention):
             raise PrmError(
@@ -110,7 +107,7 @@ class TokenClassificationPrm(PrmFamily):
             family.dialogue.require_embeddings(rows, _OTHER_FAMILY, family.separator_ids)
         else:
             require_embeddings(family.tokenizer, model_path, rows, _OTHER_FAMILY, family.separator_ids)
-        family.model = model.to(device).eval()
+        family.model = model.to(device)
         return family
 
     @classmethod
@@ -131,7 +128,7 @@ class TokenClassificationPrm(PrmFamily):
         if chat_template_kwargs and not chat_template:
             raise PrmError(
                 f"{OPTIONS}.chat_template_kwargs is given, but the family {cls.name} writes no chat template unless "
-                f"{OPTIONS}.chat_template=true; set that, or remove the former"
+                f"++{OPTIONS}.chat_template=true; set that, or remove the former"
             )
         _require_classifier(model_path)
         tokenizer = AutoTokenizer.from_pretrained(model_path)
@@ -165,27 +162,22 @@ class TokenClassificationPrm(PrmFamily):
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
         device = self.model.device
         logits = self.model(input_ids=padded_ids(batch, device), use_cache=False).logits  # [rows, longest, 2]
-        return per_row(self._score(logits[read_index(batch, device)].float().softmax(-1)), batch)
+        return per_row(self.scores_from_logits(logits[read_index(batch, device)]), batch)
+
+    def scores_from_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """The probability of class 1, or that minus the one of class 0: from `[reads, 2]` to `[reads]`."""
+        return self._scores_from_probabilities(logits.float().softmax(-1))
+
+    def _scores_from_probabilities(self, probabilities: torch.Tensor) -> torch.Tensor:
+        wrong, right = probabilities.unbind(-1)
+        return right if self.score == "p1" else right - wrong
 
     def served_scores(self, encoded: Encoded, output: Any) -> list[float]:
         # vLLM gives the probabilities of both classes at every token of the dialogue.
-        if len(output) != len(encoded.input_ids) or any(len(classes) != 2 for classes in output):
-            shape = f"{len(output)} rows of {sorted({len(classes) for classes in output})} numbers"
-            raise ValueError(
-                f"{shape} for {len(encoded.input_ids)} tokens, where one row of 2 per token belongs; serve the PRM "
-                "with --runner pooling and no --pooler-config"
-            )
-        read = torch.tensor([output[position] for position in encoded.reads], dtype=torch.float64).reshape(-1, 2)
-        if ((read.sum(-1) - 1).abs() > 1e-2).any():
-            raise ValueError(
-                "the two classes' numbers do not add up to 1, so they are no probabilities; remove problem_type from "
-                "the config.json that is served, and use_activation from --pooler-config"
-            )
-        return self._score(read).tolist()
-
-    def _score(self, probabilities: torch.Tensor) -> torch.Tensor:
-        wrong, right = probabilities.unbind(-1)
-        return right if self.score == "p1" else right - wrong
+        way_out = "serve the PRM with --runner pooling and no --pooler-config"
+        rows = served_probabilities(output, len(encoded.input_ids), "tokens", way_out)
+        read = torch.tensor([rows[position] for position in encoded.reads], dtype=torch.float64).reshape(-1, 2)
+        return self._scores_from_probabilities(read).tolist()
 
 
 def _separator_ids(tokenizer: Any, separator: str, model_path: str) -> list[int]:
@@ -195,16 +187,9 @@ def _separator_ids(tokenizer: Any, separator: str, model_path: str) -> list[int]
         seen = f"reads it as {tokenizer.convert_ids_to_tokens(ids)}" if ids else "makes no token of it"
         raise PrmError(
             f"the tokenizer of reward.prm.model_path={model_path} {seen}, so the PRM would not see where a step ends; "
-            f"set {OPTIONS}.separator={separator!r} to the one that it was trained with"
+            f"set {OPTIONS}.separator (now {separator!r}) to the one that it was trained with"
         )
     return ids
-
-
-def _labels(model_config: dict[str, Any]) -> int:
-    """Number of classes; transformers leaves its default of two out of a config.json."""
-    if isinstance(model_config.get("id2label"), dict):
-        return len(model_config["id2label"])
-    return model_config.get("num_labels", 2)
 
 
 def _require_classifier(model_path: str) -> None:
@@ -215,7 +200,7 @@ def _require_classifier(model_path: str) -> None:
             f"reward.prm.model_path={model_path} (architectures={architectures}) is no token classifier, so it has no "
             f"process-reward head for the family {TokenClassificationPrm.name}. {_OTHER_FAMILY}"
         )
-    labels = _labels(model_config)
+    labels = label_count(model_config)
     if labels != 2:
         raise PrmError(
             f"reward.prm.model_path={model_path} sorts tokens into {labels} classes; which of them is right the family "

@@ -1,21 +1,27 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scores a batch of responses with a PRM in this process: each response in one forward pass, like lengths together."""
+"""Score a batch of responses with a PRM in this process: each response in one forward pass, like lengths together."""
 
 import gc
 import logging
 from collections import deque
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from verl_prpo.prm.cache import ScoreCache
-from verl_prpo.prm.encoding.batch import shown_error, shown_value, take
+from verl_prpo.prm.encoding.batch import encode_batch
+from verl_prpo.prm.encoding.response import shown_error, shown_value
+from verl_prpo.prm.families import checked_family, family_setting, resolve_family
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.in_process.forward_passes import forward_passes
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
+from verl_prpo.settings.prpo import tokens_per_forward
+
+if TYPE_CHECKING:
+    from verl_prpo.settings.prpo import PrmConfig
 
 _SIGNS_OF_NO_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
@@ -30,7 +36,7 @@ class InProcessEngine:
         family: the PRM.
         max_tokens_per_forward: most tokens, padding included, of one forward pass; a single dialogue may exceed it.
             The engine lowers it when a pass runs out of memory.
-        overlong: neutral, truncate or raise, see `verl_prpo.prm.encoding.batch.take`.
+        overlong: neutral or raise, see `verl_prpo.prm.encoding.response.encode_response`.
         cache_size: most dialogues whose scores are remembered.
         """
         self.family = family
@@ -46,7 +52,7 @@ class InProcessEngine:
         Raises:
             PrmError: the family raises one.
         """
-        batch = take(self.family, self.cache, requests, self.overlong)
+        batch = encode_batch(self.family, self.cache, requests, self.overlong)
         outputs: list[Any] = [None] * len(batch.todo)
         lengths = [len(dialogue.input_ids) for dialogue in batch.todo]
         passes = deque(self._passes(lengths, range(len(lengths))))
@@ -113,6 +119,34 @@ class InProcessEngine:
             self.max_tokens_per_forward,
             fault,
         )
+
+
+def open_in_process_engine(config: "PrmConfig", device: torch.device) -> InProcessEngine:
+    """Load the weights of the configured PRM into this process.
+
+    Args:
+        config: `reward.prm`.
+        device: where the weights go.
+
+    Raises:
+        PrmError: the PRM cannot be used as configured. What transformers or a family of your own raises passes through.
+    """
+    if not config.model_path:
+        raise PrmError("reward.prm.model_path is not set; give the hub name or folder of a process reward model")
+    family = resolve_family(config).load(
+        config.model_path,
+        device=device,
+        dtype=getattr(torch, dtype_of(config, device.type)),
+        trust_remote_code=config.trust_remote_code,
+        **config.family_options,
+    )
+    limit = tokens_per_forward(config, device.type)
+    return InProcessEngine(checked_family(family, family_setting(config)), limit, config.overlong, config.cache_size)
+
+
+def dtype_of(config: "PrmConfig", device_type: str) -> str:
+    """The dtype of the weights as torch names it: as set, else what suits the device."""
+    return config.dtype or ("float32" if device_type == "cpu" else "bfloat16")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""One copy of the PRM in a Ray actor, or the one door to the servers that hold it.
+"""Hold one replica of the PRM in a Ray actor, or the one door to the servers that hold it.
 
 What leaves it is plain: results, a description, and faults as a `PrmError` of text, for a family's own types need not
 be known where they arrive. The actor's log has their traceback.
@@ -16,12 +16,12 @@ import ray
 import torch
 from transformers import PreTrainedModel
 
-from verl_prpo.prm.families import family_setting, resolve_family
-from verl_prpo.prm.families.base import PrmError, PrmFamily, checked_family
-from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.families import family_setting
+from verl_prpo.prm.families.base import PrmError, PrmFamily
+from verl_prpo.prm.in_process.engine import dtype_of, open_in_process_engine
 from verl_prpo.prm.results import PrmRequest, PrmResult
 from verl_prpo.prm.server.engine import ServedEngine, open_served_engine
-from verl_prpo.settings.prpo import engine_of, tokens_per_forward
+from verl_prpo.settings.prpo import engine_of
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
@@ -60,7 +60,7 @@ class PrmDescription:
 
 
 class PrmReplica:
-    """One copy of the PRM in an actor of its own; `load` comes first."""
+    """One replica of the PRM in an actor of its own; `load` comes first."""
 
     def load(self, config: "PrmConfig", device_type: str) -> PrmDescription:
         """Load the configured PRM.
@@ -72,28 +72,14 @@ class PrmReplica:
         Raises:
             PrmError: it cannot be used as configured.
         """
-        if not config.model_path:
-            raise PrmError("reward.prm.model_path is not set; give the hub name or folder of a process reward model")
-        setting = family_setting(config)
-        with _faults_as_text(f"reward.prm.model_path={config.model_path} cannot be loaded with {setting}: "):
+        where = f"reward.prm.model_path={config.model_path} cannot be loaded with {family_setting(config)}: "
+        with _faults_as_text(where):
             device = _own_device(device_type)
-            dtype_name = config.dtype or ("float32" if device_type == "cpu" else "bfloat16")
-            family: PrmFamily = checked_family(
-                resolve_family(config).load(
-                    config.model_path,
-                    device=device,
-                    dtype=getattr(torch, dtype_name),
-                    trust_remote_code=config.trust_remote_code,
-                    **config.family_options,
-                ),
-                setting,
-            )
+            self._engine = open_in_process_engine(config, device)
             if config.compile:
-                compile_models(family)
-            self._description = _description(family, config, device=str(device), dtype=dtype_name)
-            self._engine = InProcessEngine(
-                family, tokens_per_forward(config, device_type), config.overlong, config.cache_size
-            )
+                compile_models(self._engine.family)
+            dtype = dtype_of(config, device_type)
+            self._description = _description(self._engine.family, config, device=str(device), dtype=dtype)
         return self._description
 
     def describe(self) -> PrmDescription:
@@ -197,6 +183,6 @@ def _own_device(device_type: str) -> torch.device:
     module = torch.get_device_module(device_type)
     resource = RAY_RESOURCE.get(device_type, "GPU")
     assigned = ray.get_runtime_context().get_accelerator_ids().get(resource, [])
-    # Ray hides the other devices, unless RAY_EXPERIMENTAL_NOSET_*_VISIBLE_DEVICES tells it not to.
+    # Ray hides the other devices, unless RAY_EXPERIMENTAL_NOSET_*_VISIBLE_DEVICES says not to.
     hidden = not assigned or module.device_count() <= len(assigned)
     return torch.device(device_type, 0 if hidden else int(assigned[0]))

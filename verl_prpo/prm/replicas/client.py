@@ -1,12 +1,13 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the PRM replicas for scores from an async actor, such as verl's reward-loop workers.
+"""Ask the PRM replicas for scores, from an async actor such as verl's reward-loop workers.
 
-Requests that arrive together travel together, equal ones once; each replica has a bounded number of calls per client,
-so that the rest can still go to whichever replica is free first.
+Requests that arrive together travel together. Each replica has a bounded number of calls per client, so that the rest
+can still go to whichever replica is free first.
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,20 +16,17 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
-from verl_prpo.prm.cache import content_digest
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.routing import Asked, Replica, plan_calls
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.settings.prpo import PrmConfig, engine_of
-
-LINGER = 0.005
-"""Seconds for which a first request waits for others to travel with it."""
+from verl_prpo.settings.timeouts import LINGER
 
 REQUESTS_PER_CALL = 32
 """To a PRM in process: enough to fill forward passes, few enough to share the load among replicas."""
 
 CALLS_AT_ONCE = 2
-"""For each that a replica works on one that waits, so that it is never idle between two."""
+"""Calls in flight per replica: one running and one queued, so the replica never waits for the next."""
 
 NOT_THERE = "it is not there: it died or was never started"
 
@@ -52,7 +50,6 @@ class PrmClient:
         self._requests_per_call, self._calls_per_replica = call_limits(config)
         self._get_replicas = get_replicas
         self._replicas: list[Replica] = []
-        self._asked: dict[bytes, Asked] = {}
         self._waiting: list[Asked] = []
         self._calls: set[asyncio.Task[None]] = set()
         self._departure: asyncio.TimerHandle | None = None
@@ -71,15 +68,10 @@ class PrmClient:
             PrmError: the replicas cannot be found or called.
         """
         loop = asyncio.get_running_loop()
-        digest = content_digest([list(messages), list(segments), truncated])
-        asked = self._asked.get(digest)
-        if asked is None:
-            asked = self._asked[digest] = Asked(PrmRequest(messages, segments, truncated), digest)
-            self._waiting.append(asked)
-            if self._departure is None:
-                self._departure = loop.call_later(LINGER, self._dispatch)
         future: asyncio.Future[PrmResult] = loop.create_future()
-        asked.waiters.append(future)
+        self._waiting.append(Asked(PrmRequest(messages, segments, truncated), future))
+        if self._departure is None:
+            self._departure = loop.call_later(LINGER, self._dispatch)
         try:
             return await asyncio.wait_for(future, self._timeout)
         except asyncio.TimeoutError:
@@ -90,10 +82,7 @@ class PrmClient:
         if self._departure is not None:
             self._departure.cancel()
             self._departure = None
-        for asked in self._waiting:
-            if not asked.awaited:
-                self._forget(asked)
-        self._waiting = [asked for asked in self._waiting if asked.awaited]
+        self._waiting = [asked for asked in self._waiting if not asked.result.done()]
         if not self._waiting:
             return
         try:
@@ -102,6 +91,7 @@ class PrmClient:
                     Replica(f"prm_replica_{i}", handle, death=NOT_THERE if handle is None else "")
                     for i, handle in enumerate(self._get_replicas())
                 ]
+                random.shuffle(self._replicas)  # the clients' first requests do not all go to the same one
         except Exception as error:
             self._fail(self._waiting, error)
             self._waiting = []
@@ -116,6 +106,7 @@ class PrmClient:
         for replica, chunk in calls:
             replica.calls += 1
             replica.requests += len(chunk)
+            replica.sent += len(chunk)
             call = asyncio.get_running_loop().create_task(self._call(replica, chunk))
             self._calls.add(call)
             call.add_done_callback(self._calls.discard)
@@ -170,39 +161,30 @@ class PrmClient:
 
     def _answer(self, chunk: Sequence[Asked], results: Sequence[PrmResult]) -> None:
         for asked, result in zip(chunk, results, strict=True):
-            self._forget(asked)
-            for waiter in asked.waiters:
-                if not waiter.done():
-                    waiter.set_result(result)
-                    result = replace(result, cached=result.failure is None)
+            if not asked.result.done():
+                asked.result.set_result(result)
 
     def _fail(self, chunk: Sequence[Asked], error: Exception) -> None:
         for asked in chunk:
-            self._forget(asked)
-            for waiter in asked.waiters:
-                if not waiter.done():
-                    waiter.set_exception(error)
-
-    def _forget(self, asked: Asked) -> None:
-        """Equal requests that come from now on are asked anew."""
-        self._asked.pop(asked.digest, None)
+            if not asked.result.done():
+                asked.result.set_exception(error)
 
     def _timed_out(self) -> PrmResult:
         detail = (
             f"no scores within {self._timeout:g} s; a larger reward.prm.timeout gives the PRM more time, "
-            "a larger reward.prm.num_replicas more copies"
+            "a larger reward.prm.num_replicas more replicas"
         )
         return PrmResult(None, PrmFailure.TIMEOUT, detail)
 
     def _nobody_left(self) -> PrmResult:
-        late = [replica.name for replica in self._replicas if replica.overdue and not replica.death]
+        late = sorted(replica.name for replica in self._replicas if replica.overdue and not replica.death)
         if late:
             detail = (
                 f"{', '.join(late)} let a call run past reward.prm.timeout={self._timeout:g} s and is still not back; "
                 "no other replica is left"
             )
             return PrmResult(None, PrmFailure.TIMEOUT, detail)
-        deaths = "; ".join(f"{replica.name}: {replica.death}" for replica in self._replicas)
+        deaths = "; ".join(sorted(f"{replica.name}: {replica.death}" for replica in self._replicas))
         return PrmResult(None, PrmFailure.REPLICA_DIED, f"no replica is left ({deaths})")
 
 
@@ -214,8 +196,8 @@ def call_limits(config: PrmConfig) -> tuple[int, int]:
     """
     if engine_of(config) == "in_process":
         return REQUESTS_PER_CALL, CALLS_AT_ONCE
-    requests = config.server_concurrency * max(1, len(config.server_urls))
-    return config.server_prompts_per_request, CALLS_AT_ONCE * requests
+    requests = config.server.concurrency * max(1, len(config.server.urls))
+    return config.server.prompts_per_request, CALLS_AT_ONCE * requests
 
 
 def _at(replica: Replica, result: PrmResult) -> PrmResult:

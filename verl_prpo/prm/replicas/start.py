@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Copies of the PRM as Ray actors: started by the trainer, found by name in the reward-loop workers.
+"""Start, find and stop the replicas of the PRM, each a Ray actor with a name.
 
-Their resources come from a placement group of their own, so that "the cluster has no room" is told from "the weights
+Their resources come from a placement group of their own. So "the cluster has no room" is not taken for "the weights
 are still loading", and each has a deadline of its own.
 """
 
@@ -26,6 +26,7 @@ from verl_prpo.prm.replicas.actor import RAY_RESOURCE, PrmDescription, PrmReplic
 from verl_prpo.prm.replicas.client import PrmClient
 from verl_prpo.prm.server.engine import require_servers
 from verl_prpo.settings.prpo import engine_of
+from verl_prpo.settings.timeouts import NAMES_PAUSE, NAMES_TIMEOUT, PLACEMENT_TIMEOUT
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
@@ -40,12 +41,6 @@ __all__ = [
     "stop_replicas",
 ]
 
-PLACEMENT_TIMEOUT = 45.0
-"""Seconds in which the cluster must find room for the replicas."""
-
-NAMES_TIMEOUT = 20.0
-"""Seconds in which replicas that were stopped must be gone before others can take their names."""
-
 _GROUP = "prm_replicas"
 
 
@@ -59,7 +54,7 @@ def start_replicas(
     Args:
         config: `reward.prm`.
         device_type: the trainer's device. On "cpu", or with no GPU asked for per replica, the PRM runs on the CPU.
-        server_urls: where the PRM is served, with `engine=reward_model`; None stands for `config.server_urls`.
+        server_urls: where the PRM is served, with `engine=reward_model`; None stands for `config.server.urls`.
 
     Returns:
         The actors' handles, in order.
@@ -69,9 +64,9 @@ def start_replicas(
             loaded, or not within `startup_timeout`, or a server that is not up. Nothing is left running.
     """
     served = engine_of(config) != "in_process"
-    urls = list(config.server_urls if server_urls is None else server_urls)
+    urls = list(config.server.urls if server_urls is None else server_urls)
     if served and not urls:
-        raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known; set reward.prm.server_urls")
+        raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known; set reward.prm.server.urls")
     if served and server_urls is None:
         require_servers(config)  # before Ray is asked for anything
     if served or config.num_gpus_per_replica == 0:
@@ -122,7 +117,7 @@ def lookup_replicas(config: "PrmConfig") -> list[ActorHandle | None]:
     if all(replica is None for replica in found):
         raise PrmError(
             f"the PRM is not running: none of its replicas (reward.prm.num_replicas={config.num_replicas}) is there. "
-            "They died (their logs tell why) or were stopped, or they were never started: verl-prpo's trainer does "
+            "They died (their logs say why) or were stopped, or they were never started: verl-prpo's trainer does "
             f"that, with trainer.use_v1=True and algorithm.adv_estimator=prpo. {fault}"
         )
     return found
@@ -160,7 +155,7 @@ def _wait_for_names(count: int) -> None:
                 ray.get_actor(name)
             except ValueError:
                 break
-            time.sleep(0.05)
+            time.sleep(NAMES_PAUSE)
         else:
             raise PrmError(f"an actor named {name} is still running {NAMES_TIMEOUT:g} s after its PRM was stopped")
 

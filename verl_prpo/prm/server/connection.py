@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""One HTTP exchange with a server, and what can go wrong with it in terms of `PrmFailure`."""
+"""Make one HTTP exchange with a server, and name what goes wrong with it as a `PrmFailure`."""
 
 import asyncio
 import json
@@ -13,15 +13,10 @@ import aiohttp
 
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.results import PrmFailure
+from verl_prpo.settings.timeouts import CONNECT_TIMEOUT, KEEP_ALIVE
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
-
-CONNECT_TIMEOUT = 10.0
-"""Seconds in which a server must accept a connection."""
-
-KEEP_ALIVE = 4.0
-"""Seconds for which an idle connection is kept: less than the 5 after which uvicorn, and so vLLM, closes it."""
 
 MAX_ANSWER = 2**30
 """Most bytes of an answer that are read."""
@@ -55,21 +50,21 @@ def open_session(config: "PrmConfig") -> aiohttp.ClientSession:
         PrmError: the API key's variable is not set or holds no key, or the certificates cannot be read.
     """
     headers = {}
-    name = config.server_api_key_env
+    name = config.server.api_key_env
     if name is not None:
         key = os.environ.get(name, "").strip()
         if not key:
             raise PrmError(
-                f"reward.prm.server_api_key_env={name}: this environment variable is not set on the node that runs the "
+                f"reward.prm.server.api_key_env={name}: this environment variable is not set on the node that runs the "
                 "PRM's actor; export it before Ray starts there, or unset the key"
             )
         if not (key.isascii() and key.isprintable()):
             raise PrmError(
-                f"reward.prm.server_api_key_env={name}: this environment variable holds characters that are not "
+                f"reward.prm.server.api_key_env={name}: this environment variable holds characters that are not "
                 "printable ASCII, which no header can carry; set it to the key alone"
             )
         headers["Authorization"] = f"Bearer {key}"
-    connector = aiohttp.TCPConnector(limit=0, ssl=_tls(config.server_ca_file), keepalive_timeout=KEEP_ALIVE)
+    connector = aiohttp.TCPConnector(limit=0, ssl=_tls(config.server.ca_file), keepalive_timeout=KEEP_ALIVE)
     return aiohttp.ClientSession(connector=connector, headers=headers)
 
 
@@ -108,7 +103,7 @@ async def exchange(
         mend = (
             "the server may speak plain HTTP: write http://"
             if plain
-            else "reward.prm.server_ca_file names a certificate authority of your own"
+            else "reward.prm.server.ca_file names a certificate authority of your own"
         )
         detail = f"{shown}: TLS: {_told(error)}; {mend}"
         raise ServerFault(PrmFailure.REFUSED, detail) from error
@@ -133,8 +128,8 @@ async def _whole(response: aiohttp.ClientResponse, shown: str) -> bytes:
         size += len(part)
         if size > MAX_ANSWER:
             detail = (
-                f"{shown}: an answer of more than {MAX_ANSWER} bytes; lower reward.prm.server_prompts_per_request or "
-                "reward.prm.prompt_logprobs"
+                f"{shown}: an answer of more than {MAX_ANSWER} bytes; lower reward.prm.server.prompts_per_request or "
+                "reward.prm.server.prompt_logprobs"
             )
             raise ServerFault(PrmFailure.BAD_OUTPUT, detail)
     return b"".join(parts)
@@ -160,7 +155,7 @@ def answer_of(url: str, status: int, body: bytes) -> Any:
     if status in _ABOUT_THE_INPUT:
         raise ServerFault(PrmFailure.BAD_INPUT, detail, about_input=True)
     if status in (401, 403):
-        detail += "; the API key is read from the environment variable that reward.prm.server_api_key_env names"
+        detail += "; the API key is read from the environment variable that reward.prm.server.api_key_env names"
     raise ServerFault(PrmFailure.REFUSED, detail)
 
 
@@ -176,7 +171,7 @@ def _tls(ca_file: str | None) -> ssl.SSLContext:
             context.load_verify_locations(cafile=ca_file)
         except (OSError, ssl.SSLError) as error:
             raise PrmError(
-                f"reward.prm.server_ca_file={ca_file} cannot be read as PEM certificates: {_told(error)}"
+                f"reward.prm.server.ca_file={ca_file} cannot be read as PEM certificates: {_told(error)}"
             ) from error
     return context
 

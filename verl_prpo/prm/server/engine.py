@@ -1,32 +1,31 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scores responses with a PRM that vLLM servers hold: token ids go out, numbers or log-probabilities come back."""
+"""Score responses with a PRM that vLLM servers hold: token ids go out, numbers or log-probabilities come back."""
 
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from verl_prpo.prm.cache import ScoreCache, dialogue_key
-from verl_prpo.prm.encoding.batch import checked_scores, shown_value, take
-from verl_prpo.prm.families import family_setting, resolve_family
-from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily, checked_family, read_model_config
+from verl_prpo.prm.cache import ScoreCache
+from verl_prpo.prm.encoding.batch import checked_scores, encode_batch
+from verl_prpo.prm.encoding.response import shown_error, shown_value
+from verl_prpo.prm.families import checked_family, family_setting, resolve_family
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.families.checkpoints import read_model_config
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
-from verl_prpo.prm.server.answers import GENERATED, PATHS, PromptLogprobs, body, rows
 from verl_prpo.prm.server.connection import ServerFault
+from verl_prpo.prm.server.protocol import GENERATED, PATHS, PromptLogprobs, answer_rows, request_body
 from verl_prpo.prm.server.servers import ServedModel, Server, ServerPool
+from verl_prpo.settings.timeouts import SHARE_OF_TIMEOUT
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
 
 TRIAL = PrmRequest([{"role": "user", "content": "What is 1 + 1?"}], ["1 + 1 = 2.", " The answer is 2."])
 """A dialogue that every server must score before the run starts."""
-
-SHARE_OF_TIMEOUT = 0.9
-"""Of `reward.prm.timeout`: what a server still owes by then fails, so that the scores of the others are not lost with
-it when the caller's own wait ends."""
 
 SAME_MODEL = 0.05
 """Greatest difference between two servers' scores of the trial dialogue, as a share of the range: more than narrow
@@ -51,7 +50,7 @@ class ServedEngine:
         if family.serving not in PATHS:
             raise PrmError(
                 f"a vLLM server cannot give the scores of the PRM family {family.name}; set "
-                "reward.prm.engine=in_process and unset reward.prm.server_urls"
+                "++reward.prm.engine=in_process and unset reward.prm.server.urls"
             )
         self.family = family
         self.serving = family.serving
@@ -62,15 +61,13 @@ class ServedEngine:
         # Texts are tokenised off the event loop: it would miss the answers to other calls meanwhile. One thread, for a
         # family's tokenizer may bear no more.
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prm_reader")
-        self._asked: dict[bytes, asyncio.Future[Any]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         if model.max_model_len is not None:
             appended = len(family.served_ids(Encoded([0], []))) - 1
             longest = model.max_model_len - appended - GENERATED[self.serving]
             family.max_context = min(family.max_context, longest)
 
     async def try_servers(self) -> None:
-        """Have every server score a trial dialogue, within one `server_request_timeout`.
+        """Have every server score a trial dialogue, within one `server.request_timeout`.
 
         Raises:
             PrmError: which server cannot and what it answered, or that the servers' scores differ.
@@ -88,11 +85,11 @@ class ServedEngine:
             if max(abs(x - y) for x, y in zip(found, scores[0], strict=True)) > SAME_MODEL * (high - low):
                 raise PrmError(
                     f"the PRM servers {servers[0].shown} and {server.shown} give different scores for the same "
-                    f"dialogue ({scores[0]} and {found}); serve the same weights at all of reward.prm.server_urls"
+                    f"dialogue ({scores[0]} and {found}); serve the same weights at all of reward.prm.server.urls"
                 )
 
     async def _trial_scores(self, server: Server, encoded: Encoded) -> list[float]:
-        deadline = asyncio.get_running_loop().time() + self._config.server_request_timeout
+        deadline = asyncio.get_running_loop().time() + self._config.server.request_timeout
         (output,) = await self._ask([encoded], deadline, server)
         result = output if isinstance(output, PrmResult) else checked_scores(self.family, encoded, output)
         if isinstance(result, PrmResult):
@@ -122,49 +119,21 @@ class ServedEngine:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._config.timeout * SHARE_OF_TIMEOUT
         settings = (self.family, self.cache, requests, self._config.overlong)
-        batch = await loop.run_in_executor(self._reader, take, *settings)
-        return batch.results(await self._outputs(batch.todo, deadline))
+        batch = await loop.run_in_executor(self._reader, encode_batch, *settings)
+        outputs = await asyncio.gather(*(self._ask(part, deadline) for part in self._parts(batch.todo)))
+        return batch.results([output for part in outputs for output in part])
 
-    async def _outputs(self, dialogues: Sequence[Encoded], deadline: float) -> list[Any]:
-        """For each dialogue its scores as the server gave them, or a failure; one that is already asked is awaited."""
-        loop = asyncio.get_running_loop()
-        keys = [dialogue_key(encoded) for encoded in dialogues]
-        outputs: list[Any] = [self.cache.get(key) for key in keys]  # what came while these dialogues were read
-        new = [i for i, key in enumerate(keys) if outputs[i] is None and key not in self._asked]
-        for i in new:
-            self._asked[keys[i]] = loop.create_future()
-        answers = {i: self._asked[key] for i, key in enumerate(keys) if outputs[i] is None}
-        for part in self._parts(new):
-            # A task of its own, so that a caller that gives up takes nothing from another that waits for the same.
-            task = loop.create_task(self._settle([keys[i] for i in part], [dialogues[i] for i in part], deadline))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        found = await asyncio.gather(*(asyncio.shield(answer) for answer in answers.values()))
-        for i, output in zip(answers, found, strict=True):
-            outputs[i] = output
-        return outputs
-
-    def _parts(self, indices: list[int]) -> Iterable[list[int]]:
+    def _parts(self, dialogues: list[Encoded]) -> list[list[Encoded]]:
         """Shares for one request each: as large as may be, and spread over the servers that have nothing to do."""
         idle = sum(server.requests == 0 for server in self.pool.servers)
-        size = min(self._config.server_prompts_per_request, math.ceil(len(indices) / max(idle, 1)) or 1)
-        return (indices[i : i + size] for i in range(0, len(indices), size))
-
-    async def _settle(self, keys: list[bytes], dialogues: list[Encoded], deadline: float) -> None:
-        outputs: list[Any] = [PrmResult(None, PrmFailure.ENGINE_ERROR, "the engine was stopped")] * len(keys)
-        try:
-            outputs = await self._ask(dialogues, deadline)
-        except Exception as error:  # of the family, on what it is to send
-            _log.exception("the PRM's servers cannot be asked")
-            outputs = [PrmResult(None, PrmFailure.ENGINE_ERROR, f"{type(error).__name__}: {error}")] * len(keys)
-        finally:
-            for key, output in zip(keys, outputs, strict=True):
-                self._asked.pop(key).set_result(output)
+        size = min(self._config.server.prompts_per_request, math.ceil(len(dialogues) / max(idle, 1)) or 1)
+        return [dialogues[i : i + size] for i in range(0, len(dialogues), size)]
 
     async def _ask(self, dialogues: list[Encoded], deadline: float, only: Server | None = None) -> list[Any]:
-        ids = [list(self.family.served_ids(encoded)) for encoded in dialogues]
-        request = body(self.serving, self.model.name, ids, self._config.prompt_logprobs)
+        """For each dialogue its scores as a server gave them, or a failure."""
         try:
+            ids = [list(self.family.served_ids(encoded)) for encoded in dialogues]
+            request = request_body(self.serving, self.model.name, ids, self._config.server.prompt_logprobs)
             answer = await self.pool.post(PATHS[self.serving], request, sum(map(len, ids)), deadline, only)
         except ServerFault as fault:
             if fault.about_input and len(dialogues) > 1:  # of one dialogue, most likely; the others are not to suffer
@@ -173,7 +142,10 @@ class ServedEngine:
                 first, second = await asyncio.gather(*(self._ask(part, deadline, only) for part in parts))
                 return first + second
             return [PrmResult(None, fault.kind, fault.detail)] * len(dialogues)
-        found = rows(self.serving, answer, len(dialogues))
+        except Exception as error:  # of the family, on what it is to send
+            _log.exception("the PRM's servers cannot be asked")
+            return [PrmResult(None, PrmFailure.ENGINE_ERROR, shown_error(error))] * len(dialogues)
+        found = answer_rows(self.serving, answer, len(dialogues))
         if isinstance(found, PrmResult):
             return [found] * len(dialogues)
         return [self._scores(encoded, row) for encoded, row in zip(dialogues, found, strict=True)]
@@ -222,14 +194,14 @@ async def open_served_engine(config: "PrmConfig", urls: Sequence[str]) -> Served
 
 
 def require_servers(config: "PrmConfig") -> None:
-    """Stop at once, before anything is started, when a server of `reward.prm.server_urls` cannot be used.
+    """Stop at once, before anything is started, when a server of `reward.prm.server.urls` cannot be used.
 
     Raises:
         PrmError: the servers, each with its URL and the reason.
     """
 
     async def check() -> None:
-        pool = ServerPool(config, config.server_urls)
+        pool = ServerPool(config, config.server.urls)
         try:
             await pool.check()
         finally:
@@ -242,8 +214,8 @@ def require_servers(config: "PrmConfig") -> None:
 def _require_vocabulary(config: "PrmConfig") -> None:
     """Asked for more log-probabilities than there are tokens, vLLM's engine does not refuse but ends."""
     size = read_model_config(config.model_path or "").get("vocab_size")
-    if isinstance(size, int) and config.prompt_logprobs > size:
+    if isinstance(size, int) and config.server.prompt_logprobs > size:
         raise PrmError(
-            f"reward.prm.prompt_logprobs={config.prompt_logprobs} is more than the {size} tokens of the vocabulary of "
-            f"reward.prm.model_path={config.model_path}; lower it, or set it to -1 for all of them"
+            f"reward.prm.server.prompt_logprobs={config.server.prompt_logprobs} is more than the {size} tokens of the "
+            f"vocabulary of reward.prm.model_path={config.model_path}; lower it, or set it to -1 for all of them"
         )

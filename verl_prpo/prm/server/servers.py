@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Several servers of one model behind one call: load spread by work in flight, faults that can pass tried again.
+"""Ask one of several servers of a model: the one with the least work in flight, and again after a fault that can pass.
 
 A server that fails rests for a while, longer each time in a row, and then gets one request at a time until it answers.
 """
@@ -17,22 +17,10 @@ from yarl import URL
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.results import PrmFailure
 from verl_prpo.prm.server.connection import ServerFault, answer_of, exchange, open_session, without_password
+from verl_prpo.settings.timeouts import BACKOFF, CHECK_TIMEOUT, MAX_BACKOFF, MAX_REST, REST
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
-
-CHECK_TIMEOUT = 15.0
-"""Seconds in which every server must have answered the check at start."""
-
-BACKOFF = 0.5
-"""Longest pause before the first retry, in seconds; doubled with each, up to `MAX_BACKOFF`."""
-
-MAX_BACKOFF = 10.0
-
-REST = 0.5
-"""Seconds for which a server rests after a first fault; doubled with each in a row, up to `MAX_REST`."""
-
-MAX_REST = 15.0
 
 _NO_HEALTH_ROUTE = (401, 403, 404, 405)
 
@@ -71,7 +59,7 @@ class ServerPool:
 
     def __init__(self, config: "PrmConfig", urls: Sequence[str]):
         """Args:
-        config: `reward.prm`, of which `server_concurrency`, `server_request_timeout`, `server_retries`, the API key and
+        config: `reward.prm`, of which `server.concurrency`, `server.request_timeout`, `server.retries`, the API key and
             the certificates are used.
         urls: base URLs; one that ends in /v1 means the same server as without.
 
@@ -81,7 +69,7 @@ class ServerPool:
         self._config = config
         self.servers = [Server(url) for url in dict.fromkeys(map(_base_url, urls))]
         if not self.servers:
-            raise PrmError("no server of the PRM is given; set reward.prm.server_urls")
+            raise PrmError("no server of the PRM is given; set reward.prm.server.urls")
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._changed = asyncio.Event()
@@ -98,7 +86,7 @@ class ServerPool:
 
         Raises:
             PrmError: the servers that do not answer within `CHECK_TIMEOUT` or not as they should, each with its URL and
-                the reason; or their models do not match `reward.prm.server_model` or each other.
+                the reason; or their models do not match `reward.prm.server.model` or each other.
         """
         self._open()  # a missing key is no server's fault
         found = await asyncio.gather(*(self._model_of(server) for server in self.servers), return_exceptions=True)
@@ -108,7 +96,7 @@ class ServerPool:
                 raise fault
         if faults:
             down = any(isinstance(f, ServerFault) and (f.passing or f.kind is PrmFailure.TIMEOUT) for f in found)
-            mend = ". Start them, or correct reward.prm.server_urls" if down else ""
+            mend = ". Start them, or correct reward.prm.server.urls" if down else ""
             raise PrmError(
                 f"{len(faults)} of the PRM's {len(self.servers)} servers cannot be used: {'; '.join(faults)}{mend}"
             )
@@ -117,7 +105,7 @@ class ServerPool:
             listed = "; ".join(f"{s.shown}: {model.name}" for s, model in zip(self.servers, models, strict=True))
             raise PrmError(
                 f"the PRM's servers hold different models ({listed}); serve one model, or one name with vLLM's "
-                "--served-model-name, and set reward.prm.server_model to it"
+                "--served-model-name, and set reward.prm.server.model to it"
             )
         lengths = [model.max_model_len for model in models if model.max_model_len is not None]
         return ServedModel(models[0].name, min(lengths, default=None))
@@ -147,7 +135,7 @@ class ServerPool:
             except ServerFault as fault:
                 self._note(server, fault)
                 elsewhere = not fault.about_input and only is None and len(self.servers) > 1 and not self._closed
-                helps = (fault.passing or elsewhere) and tries <= self._config.server_retries
+                helps = (fault.passing or elsewhere) and tries <= self._config.server.retries
                 pause = random.uniform(0, min(MAX_BACKOFF, BACKOFF * 2 ** min(tries - 1, 32)))
                 if not helps or loop.time() + pause >= deadline:
                     fault.detail += f" (tried {tries} times)" if tries > 1 else ""
@@ -162,7 +150,7 @@ class ServerPool:
 
     async def _request(self, server: Server, path: str, body: Any, deadline: float) -> Any:
         left = deadline - asyncio.get_running_loop().time()
-        timeout = min(self._config.server_request_timeout, max(left, 0.001))
+        timeout = min(self._config.server.request_timeout, max(left, 0.001))
         status, content = await exchange(self._open(), "POST", server.url + path, timeout, body)
         return answer_of(server.shown + path, status, content)
 
@@ -188,7 +176,7 @@ class ServerPool:
         now = asyncio.get_running_loop().time()
         awake = [server for server in among if server.resting_until <= now] or among
         free = [
-            server for server in awake if server.requests < (1 if server.faults else self._config.server_concurrency)
+            server for server in awake if server.requests < (1 if server.faults else self._config.server.concurrency)
         ]
         retry = last is not None
         return min(
@@ -236,12 +224,12 @@ class ServerPool:
             models = {str(model["id"]): model.get("max_model_len") for model in listed["data"]}
         except (TypeError, KeyError, AttributeError) as error:
             raise ServerFault(PrmFailure.BAD_OUTPUT, f"{server.shown}/v1/models lists no models") from error
-        wanted = self._config.server_model
+        wanted = self._config.server.model
         names = ", ".join(models) or "none"
         if wanted is None and len(models) != 1:
-            raise PrmError(f"{server.shown} serves {len(models)} models ({names}); set reward.prm.server_model to one")
+            raise PrmError(f"{server.shown} serves {len(models)} models ({names}); set reward.prm.server.model to one")
         if wanted is not None and wanted not in models:
-            raise PrmError(f"{server.shown} does not serve reward.prm.server_model={wanted}, but {names}")
+            raise PrmError(f"{server.shown} does not serve reward.prm.server.model={wanted}, but {names}")
         name = wanted if wanted is not None else next(iter(models))
         length = models[name]
         return ServedModel(name, length if isinstance(length, int) and length > 0 else None)
@@ -253,8 +241,8 @@ def _base_url(url: str) -> str:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError("it must be http:// or https:// with a host")
         if parsed.query_string or parsed.fragment:
-            raise ValueError("a base URL ends before ? and #; a key goes under reward.prm.server_api_key_env")
+            raise ValueError("a base URL ends before ? and #; a key goes under reward.prm.server.api_key_env")
     except ValueError as error:
         shown = without_password(url).partition("?")[0]
-        raise PrmError(f"reward.prm.server_urls: {shown!r} is no URL of a server: {error}") from error
+        raise PrmError(f"reward.prm.server.urls: {shown!r} is no URL of a server: {error}") from error
     return str(parsed).rstrip("/").removesuffix("/v1")

@@ -75,7 +75,7 @@ class Rollouts(Iterator[Rollout]):
         raise StopIteration
 
 
-def read_rollouts(source: Path, steps: Sequence[int] | None = None) -> Rollouts:
+def read_rollouts(source: Path | str, steps: Sequence[int] | None = None) -> Rollouts:
     """The responses of a dump that carry a record, step by step and in each step group by group.
 
     Args:
@@ -89,6 +89,15 @@ def read_rollouts(source: Path, steps: Sequence[int] | None = None) -> Rollouts:
     Raises:
         RolloutError: nothing there, a step that is not there, a line that cannot be read, or a record of another
             format. Lines are read as the iterator reaches them.
+
+    Example:
+        The worst step of each response of a run that had `trainer.rollout_data_dir=rollouts`:
+
+        >>> from verl_prpo import read_rollouts
+        >>> for rollout in read_rollouts("rollouts", steps=[1]):
+        ...     worst = min(rollout.segments, key=lambda segment: segment.score)
+        ...     print(rollout.outcome_reward, worst.score, repr(worst.text))
+        1.0 0.25 ' So it is 3.'
     """
     return Rollouts(row for file in step_files(Path(source), steps) for row in read_rows(file))
 

@@ -13,16 +13,14 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-import transfer_queue as tq
 from torch import Tensor
 
 from verl_prpo.method.segmentation import segment_bounds
 from verl_prpo.prm.encoding.dialogue import message_text
-from verl_prpo.step.cutting import token_texts
+from verl_prpo.step.messages import Scores
 from verl_prpo.telemetry.rollouts.format import Rollout, Segment, record_of
 from verl_prpo.telemetry.step_report import StepReport
-from verl_prpo.trainer.reward_manager import ProcessResult
-from verl_prpo.trainer.transfer_queue import plain
+from verl_prpo.text.decoding import token_texts
 
 
 @dataclass
@@ -58,8 +56,8 @@ class PendingRecord:
         except Exception as error:
             raise RuntimeError(
                 f"no record of response {self.columns.get('uid')} for the rollout dump of step "
-                f"{self.columns.get('step')}: {type(error).__name__}: {error}. algorithm.prpo.dump_responses=0 dumps "
-                "without records"
+                f"{self.columns.get('step')}: {type(error).__name__}: {error}. Set "
+                "++algorithm.prpo.dump_responses=0 to dump without records"
             ) from error
         if rollout.response != self.columns["output"]:  # a pad token that is none of the special ones, say
             record["response"] = rollout.response
@@ -69,7 +67,7 @@ class PendingRecord:
         """The response as `verl_prpo.telemetry.rollouts.read.read_rollouts` gives it."""
         report, row, columns = self.report, self.row, self.columns
         scored = report.scored
-        ids, result = scored.rows.response_ids[row], scored.results[row]
+        ids, result = scored.rollouts.response_ids[row], scored.scores[row]
         texts = token_texts(self.tokenizer, ids)
         offsets = list(accumulate(map(len, texts), initial=0))
         mask = report.response_mask[row, : len(ids)]
@@ -79,7 +77,7 @@ class PendingRecord:
             step=int(columns["step"]),
             uid=str(report.index[row]),
             prompt=columns["input"],
-            messages=_texts(scored.rows.messages[row]),
+            messages=_texts(scored.rollouts.messages[row]),
             response="".join(texts),
             ground_truth=columns["gts"],
             verifier_score=float(columns["score"]),
@@ -95,11 +93,11 @@ class PendingRecord:
             advantages=report.advantages[row, : len(ids)].tolist(),
             grpo_advantage=report.grpo_advantage[row, own[0]].item() if len(own) else 0.0,
             prm_latency=result.answered - result.asked if result is not None and asked else None,
-            failure=result.failure if result is not None else None,
+            failure=str(result.failure) if result is not None and result.failure is not None else None,
             failure_detail=result.detail if result is not None else "",
             overlong=result.overlong if result is not None else False,
             cached=result.cached if result is not None else False,
-            truncated=scored.rows.truncated[row],
+            truncated=scored.rollouts.truncated[row],
             unfinished=result.unfinished if result is not None else False,
             prior_mean=report.prior[0] if asked else None,
             prior_std=report.prior[1] if asked else None,
@@ -131,44 +129,8 @@ def choose(reports: Mapping[str, tuple[StepReport, int]], limit: int | None) -> 
     return chosen or [key for group in ordered[:1] for key in group[:limit]]
 
 
-def pending_records(
-    keys: Sequence[str],
-    partition_id: str,
-    reports: Mapping[str, tuple[StepReport, int]],
-    log_probs: str,
-    tokenizer: Any,
-) -> dict[str, PendingRecord]:
-    """Records to be, by key, with what only the TransferQueue knows of the responses.
-
-    Args:
-        keys: of the responses chosen.
-        partition_id: where they lie.
-        reports: by key, the report that a response stands in, and its row there.
-        log_probs: the field whose negative is surprisal.
-        tokenizer: the policy's, for the writer alone.
-    """
-    if not keys:
-        return {}
-    fields = ["entropy", log_probs, "extra_fields"]
-    data = tq.kv_batch_get(keys=list(keys), partition_id=partition_id, select_fields=fields)
-    there = set(data.keys())
-    columns = {name: [row.float() for row in data[name].unbind()] for name in ("entropy", log_probs) if name in there}
-    entropy, log_prob = columns.get("entropy"), columns.get(log_probs)
-    extra = plain(data["extra_fields"]) if "extra_fields" in there else [{} for _ in keys]
-    return {
-        key: PendingRecord(
-            *reports[key],
-            tokenizer,
-            entropy=entropy[i] if entropy is not None else None,
-            surprisal=-log_prob[i] if log_prob is not None else None,
-            outcome_parts=extra[i].get("reward_extra_info") or {},
-        )
-        for i, key in enumerate(keys)
-    }
-
-
 def _segments(
-    result: ProcessResult | None, spans: Sequence[tuple[int, int]], response: str, offsets: Sequence[int]
+    result: Scores | None, spans: Sequence[tuple[int, int]], response: str, offsets: Sequence[int]
 ) -> list[Segment]:
     texts = [response[offsets[begin] : offsets[end]] for begin, end in spans]
     if result is not None and "".join(result.texts) == response and len(result.texts) == len(spans):

@@ -78,7 +78,7 @@ def size_faults(config: DictConfig) -> list[Fault]:
 
 
 def that_divide(config: DictConfig) -> dict[str, int]:
-    """The nearest smaller batch sizes that divide over the trainer's processes.
+    """The nearest smaller batch sizes that divide over the trainer's processes and into each other.
 
     Args:
         config: the whole verl configuration.
@@ -94,8 +94,14 @@ def that_divide(config: DictConfig) -> dict[str, int]:
     if str(config.trainer.v1.trainer_mode) == "separate_async":
         whole = int(config.trainer.v1.separate_async.parameter_sync_step) * fitting
     else:
-        whole = batch if fitting == mini else max(fitting, batch // fitting * fitting)
+        # verl also asks that all responses divide over all processes, those that share a piece of a batch among them.
+        every = 1 if config.actor_rollout_ref.actor.use_dynamic_bsz else cut.processes // math.gcd(cut.processes, n)
+        unit = math.lcm(fitting, every)
+        whole = max(unit, batch // unit * unit)
     changed = {key: new for key, old, new in ((BATCH, batch, whole), (MINI, mini, fitting)) if old != new}
+    generated = int(config.data.get("gen_batch_size") or whole)
+    if whole % generated:
+        changed["data.gen_batch_size"] = _divisor(whole, generated)
     for key, micro, each in _micro_batches(config, cut.ranks, fitting, whole):
         if micro is not None and each % micro:
             changed[key] = _divisor(each, micro)
@@ -191,6 +197,14 @@ def _server_faults(config: DictConfig, cut: Shares) -> Iterator[Fault]:
             )
         elif int(trainer.nnodes) > 1:
             yield from _spread(TENSOR, size, int(trainer.n_gpus_per_node), "trainer.n_gpus_per_node")
+            told, there = int(rollout.n_gpus_per_node or 0), int(trainer.n_gpus_per_node)
+            if min(told, size) > there:  # verl goes by this number, and puts so many GPUs of a server on one node
+                yield Fault(
+                    f"actor_rollout_ref.rollout.n_gpus_per_node={told} puts {min(told, size)} GPUs of a rollout server "
+                    f"({TENSOR}={rollout.tensor_model_parallel_size}) on one node, and the trainer has "
+                    f"trainer.n_gpus_per_node={there} there",
+                    f"leave actor_rollout_ref.rollout.n_gpus_per_node out, or set it to {there}",
+                )
     if apart:
         pool = int(rollout.nnodes) * int(rollout.n_gpus_per_node)
         if 0 < pool < size:

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""A whole verl configuration held against what PRPO needs, on the driver and before Ray starts."""
+"""Checks of a whole verl configuration, on the driver and before Ray starts: whether PRPO can work with it."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ TRAINER_MODES = ("sync", "colocate_async", "separate_async")
 
 
 def check_config(config: DictConfig) -> None:
-    """Hold a verl configuration against what this package's parts need, as far as it uses them.
+    """Check that a verl configuration gives what the parts of this package need, as far as it uses them.
 
     Args:
         config: the whole configuration, as `main_ppo` gets it.
@@ -41,31 +41,31 @@ def check_config(config: DictConfig) -> None:
     prpo = prpo_config(config.algorithm)
     prm = prm_config(config.reward)
     if not config.trainer.get("use_v1", True):
-        raise ConfigError("algorithm.adv_estimator=prpo needs verl's v1 trainer; set trainer.use_v1=True")
+        raise ConfigError("algorithm.adv_estimator=prpo needs verl's v1 trainer. Set trainer.use_v1=True.")
     one_of("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, TRAINER_MODES)
     if needs_prm(prpo):
         _check_prm(config, prm)
     elif uses_reward_model(prm) and (config.reward.get("reward_model") or {}).get("enable"):
         raise ConfigError(
-            f"algorithm.prpo.credit={prpo.credit} asks no PRM, and verl would take the reward model for the outcome; "
-            "set reward.reward_model.enable=False"
+            f"algorithm.prpo.credit={prpo.credit} asks no PRM, and verl would use the scores of the reward model as "
+            "the outcome. Set reward.reward_model.enable=False."
         )
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
     if bypass and needs_prm(prpo) and prpo.segmenter in ("entropy", "surprisal"):
         if not config.actor_rollout_ref.rollout.get("calculate_log_probs", False):
             raise ConfigError(
-                f"algorithm.prpo.segmenter={prpo.segmenter} finds no signal: "
-                "algorithm.rollout_correction.bypass_mode=True skips the entropy and the rollout keeps no log-probs. "
-                "Set actor_rollout_ref.rollout.calculate_log_probs=True (surprisal takes the entropy's place), or "
-                "bypass_mode=False, or ++algorithm.prpo.segmenter=uniform."
+                f"algorithm.prpo.segmenter={prpo.segmenter} has no signal to cut at. "
+                "algorithm.rollout_correction.bypass_mode=True computes no entropy, and the rollout keeps no log-probs."
+                " Set one of: actor_rollout_ref.rollout.calculate_log_probs=True (to cut at surprisal), "
+                "algorithm.rollout_correction.bypass_mode=False, ++algorithm.prpo.segmenter=uniform."
             )
     if needs_prm(prpo):
         schedule_of(config)
 
 
 def notices(config: DictConfig) -> list[str]:
-    """What a checked configuration does that its user may not expect; said once, on the driver."""
-    said = unread_settings(config)
+    """Lines on what a checked configuration does that its user may not expect. They are printed once, on the driver."""
+    said = [*unread_settings(config), *_idle_manager(config)]
     if not uses_prpo(config):
         return said
     said += [f"WARNING: {key}" for key in ignored_keys(config)]
@@ -75,21 +75,37 @@ def notices(config: DictConfig) -> list[str]:
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
     if bypass and prpo.segmenter == "entropy":
         said.append(
-            "algorithm.rollout_correction.bypass_mode=True computes no entropy: responses are cut at surprisal "
-            "(rollout log-probs)"
+            "algorithm.rollout_correction.bypass_mode=True computes no entropy. Responses are cut at surprisal (from "
+            "the rollout's log-probs)."
         )
     if config.actor_rollout_ref.rollout.n < 2:
         said.append(
-            "actor_rollout_ref.rollout.n=1 makes groups of one, in which the outcome advantage is 0 "
-            "(outcome_norm=mean): PRPO then learns from the PRM alone. Set actor_rollout_ref.rollout.n to 4 or more."
+            "actor_rollout_ref.rollout.n=1 makes groups of one response, whose outcome advantage is 0. PRPO then "
+            "learns from the PRM alone. Set actor_rollout_ref.rollout.n to 4 or more."
         )
     said += _unread_cuts(prpo)
     if prpo.credit == "pure" and prpo.outcome_weight != 1:
         said.append(
-            f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} with credit=pure: PURE takes the outcome reward as "
-            "it is; set ++algorithm.prpo.outcome_weight=1.0 for the published method"
+            f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} with algorithm.prpo.credit=pure: PURE "
+            "does not weight the outcome reward. Set ++algorithm.prpo.outcome_weight=1.0 for the published method."
         )
     return said
+
+
+def _idle_manager(config: DictConfig) -> list[str]:
+    """A line for the user who names this package's manager himself, where nothing asks its PRM."""
+    asks = uses_prpo(config) and needs_prm(prpo_config(config.algorithm))
+    reward = config.get("reward") or {}
+    if asks or (reward.get("reward_manager") or {}).get("name") != MANAGER:
+        return []
+    inner = ((reward.get("prm") or {}).get("outcome_reward_manager") or {}).get("name", "naive")
+    chosen = "algorithm.prpo.credit" if uses_prpo(config) else "algorithm.adv_estimator"
+    value = prpo_config(config.algorithm).credit if uses_prpo(config) else config.algorithm.adv_estimator
+    return [
+        f"reward.reward_manager.name={MANAGER} with {chosen}={value}: no PRM is started or asked, and the rewards are "
+        f"those of the manager {inner!r} that it wraps. Set reward.reward_manager.name={inner}, or "
+        "algorithm.adv_estimator=prpo to train with process rewards (the manager is then put in place by itself)"
+    ]
 
 
 READ_BY = {
@@ -106,8 +122,8 @@ def _unread_cuts(prpo: PrpoConfig) -> list[str]:
     """A line for each setting that differs from its default and that the chosen segmenter does not read."""
     defaults = PrpoConfig()
     return [
-        f"algorithm.prpo.{name}={getattr(prpo, name)!r} is not read with algorithm.prpo.segmenter={prpo.segmenter}; "
-        f"set ++algorithm.prpo.segmenter={readers[0]} to cut by it"
+        f"algorithm.prpo.{name}={getattr(prpo, name)!r} is not read with algorithm.prpo.segmenter={prpo.segmenter}. "
+        f"Set ++algorithm.prpo.segmenter={readers[0]} to cut by it."
         for name, readers in READ_BY.items()
         if prpo.segmenter not in readers and getattr(prpo, name) != getattr(defaults, name)
     ]
@@ -118,20 +134,21 @@ def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
         check_reward_model(config, prm)
     elif not prm.model_path:
         raise ConfigError(
-            "algorithm.adv_estimator=prpo needs a process reward model: add "
-            "++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B (a hub name or a folder)"
+            "algorithm.adv_estimator=prpo needs a process reward model. Set a hub name or a folder, such as "
+            "++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B."
         )
     reward_model = config.reward.get("reward_model") or {}
     custom = (config.reward.get("custom_reward_function") or {}).get("path")
     if reward_model.get("enable") and not custom and not uses_reward_model(prm):
         raise ConfigError(
             "reward.reward_model.enable=True without reward.custom_reward_function.path makes verl bypass every reward "
-            "manager, and with it the PRM. Set ++reward.prm.engine=reward_model if that model is the PRM, "
-            "reward.reward_model.enable=False if it is not needed, or name a custom reward function that calls it."
+            "manager, and with it the PRM. If that model is the PRM, set ++reward.prm.engine=reward_model. If it is "
+            "not needed, set reward.reward_model.enable=False. If it gives the outcome, set "
+            "reward.custom_reward_function.path to a reward function that calls it."
         )
     path = prm.custom_family.path
     if path is not None and not Path(path).expanduser().is_file():
-        raise ConfigError(f"reward.prm.custom_family.path={path} is not a file (looked for from {Path.cwd()})")
+        raise ConfigError(f"reward.prm.custom_family.path={path} is not a file (searched from {Path.cwd()})")
     if path is None and prm.family is not None:
         one_of("reward.prm.family", prm.family, tuple(family_names()))
     _check_outcome_manager(config, prm)
@@ -143,11 +160,11 @@ def _check_outcome_manager(config: DictConfig, prm: PrmConfig) -> None:
         return
     if config.reward.reward_manager.name != MANAGER:
         raise ConfigError(
-            "reward.prm.outcome_reward_manager is filled in from reward.reward_manager: set that one instead, "
-            "reward.reward_manager.name=... and so on"
+            "reward.prm.outcome_reward_manager is not yours to set: it is copied from reward.reward_manager. Set "
+            "reward.reward_manager.name instead."
         )
     if not isinstance(outcome, dict) or outcome.get("name") in (None, MANAGER):
         raise ConfigError(
             f"reward.prm.outcome_reward_manager={outcome} must be a section like reward.reward_manager, with the name "
-            "of the manager that gives the outcome reward"
+            "of the manager that gives the outcome reward. Leave it unset, and set reward.reward_manager.name."
         )

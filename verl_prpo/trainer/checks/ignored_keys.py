@@ -14,6 +14,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from verl_prpo.settings.prpo import MANAGER
+
 OLD_SECTIONS = ("reward_model", "custom_reward_function", "sandbox_fusion")
 """Sections at the top of verl's YAML that nothing of `main_ppo` reads."""
 
@@ -30,14 +32,21 @@ class IgnoredKey:
         value: that it was given.
         successor: the key that is read in its place, or "" when nothing took it.
         decides_rewards: whether ignoring it changes what is rewarded.
+        known: where the successor names an entry of a registry that lacks the value, those that it has; else empty.
     """
 
     key: str
     value: Any
     successor: str
     decides_rewards: bool
+    known: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        if self.known:
+            return (
+                f"{self.key}={self.value} is a key of older verl and has no effect, and this verl has no {self.value}: "
+                f"write {self.successor}=NAME, with a NAME of {', '.join(self.known)}"
+            )
         instead = f"write {self.successor}={self.value}" if self.successor else "nothing took its place; take it out"
         return f"{self.key}={self.value} is a key of older verl and has no effect: {instead}"
 
@@ -68,8 +77,22 @@ def ignored_keys(config: DictConfig) -> list[IgnoredKey]:
         harmless = not successor or key.rpartition(".")[2] in HARMLESS or ".rollout." in key
         holder, _, name = successor.rpartition(".")
         declared = not successor or name in list(OmegaConf.select(config, holder) or {})  # missing values count
-        found.append(IgnoredKey(key, value, successor if declared else f"++{successor}", not harmless))
+        written = successor if declared else f"++{successor}"
+        found.append(IgnoredKey(key, value, written, not harmless, _lacking(given, successor, value)))
     return found
+
+
+def _lacking(given: list[tuple[str, Any]], successor: str, value: Any) -> tuple[str, ...]:
+    """The names that a registry of verl's has, where it lacks the value; empty where it has it, or none is asked."""
+    if successor == "reward.reward_manager.name" and dict(given).get("reward_model.reward_loop_source") != "importlib":
+        importlib.import_module("verl.experimental.reward_loop.reward_manager")
+        registry = importlib.import_module("verl.experimental.reward_loop.reward_manager.registry").REWARD_MANAGER
+        names = set(registry) - {MANAGER}  # which is put in place by itself
+    elif successor == "reward.reward_model.rollout.name":
+        names = set(importlib.import_module("verl.workers.rollout.replica").RolloutReplicaRegistry._registry)
+    else:
+        return ()
+    return () if value in names else tuple(sorted(names))
 
 
 def _moved(config: DictConfig, keys: list[str]) -> dict[str, str]:

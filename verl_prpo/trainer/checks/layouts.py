@@ -3,6 +3,7 @@
 """Layouts that fit the GPUs that are there, for a run that asks for more: settings to paste, each checked."""
 
 import copy
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from verl_prpo.prm.families import resolve_family
 from verl_prpo.settings.prpo import ConfigError, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
-from verl_prpo.trainer.checks.batch_sizes import BATCH, MINI, size_faults, that_divide
+from verl_prpo.trainer.checks.batch_sizes import BATCH, MINI, TENSOR, size_faults, that_divide
 from verl_prpo.trainer.checks.config_check import check_config
 from verl_prpo.trainer.checks.gpus import fits, pools, servers_size
 from verl_prpo.trainer.checks.verl_rules import verl_refusal
@@ -76,6 +77,51 @@ def layouts(config: DictConfig, nodes: Sequence[float]) -> list[Layout]:
     return found
 
 
+def dividing(config: DictConfig) -> list[dict[str, int]]:
+    """The ways in which sizes that do not divide would, each checked; the one that changes least first.
+
+    Args:
+        config: the whole verl configuration.
+
+    Returns:
+        Settings with their values; none where the sizes divide, or where something else stands in the way.
+    """
+    servers = _smaller_servers(config)
+    config = with_settings(config, servers)
+    batch, mini = int(config.data.train_batch_size), int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
+    most = min(mini, batch)
+    sizes = [size for size in range(most, most // 4, -1) if batch % size == 0 and size != mini]
+    tried = ({MINI: size} | that_divide(with_settings(config, {MINI: size})) for size in sizes)
+    smaller = that_divide(config)
+    if str(config.trainer.v1.trainer_mode) == "separate_async":  # in which the mini-batch decides the batch
+        sizes.clear()
+    # Where the batch would shrink: a mini-batch with which it need not.
+    kept = (way for way in tried if BATCH in smaller and BATCH not in way and _divides(config, way))
+    found = [*itertools.islice(kept, 1), *([smaller] if _divides(config, smaller) else [])]
+    return sorted((servers | way for way in found if servers | way), key=len)
+
+
+def _smaller_servers(config: DictConfig) -> dict[str, int]:
+    """The largest rollout servers that the trainer's GPUs hold, where those that are asked for do not fit."""
+    tensor = int(config.actor_rollout_ref.rollout.tensor_model_parallel_size)
+    for size in range(tensor, 0, -1):
+        if not any(TENSOR in fault.found for fault in size_faults(with_settings(config, {TENSOR: size}))):
+            return {} if size == tensor else {TENSOR: size}
+    return {}
+
+
+def _divides(config: DictConfig, settings: dict[str, int]) -> bool:
+    """Whether nothing of the sizes is left to complain about."""
+    changed = with_settings(config, settings)
+    left = int(changed.data.train_batch_size) % int(changed.actor_rollout_ref.actor.ppo_mini_batch_size)
+    return not left and not size_faults(changed) and not verl_refusal(changed)
+
+
+def shown_sizes(ways: Sequence[dict[str, int]]) -> str:
+    """What `dividing` found, as overrides to paste; "" for none."""
+    return ", or ".join(" ".join(override_line(key, value) for key, value in way.items()) for way in ways)
+
+
 def with_settings(config: DictConfig, settings: dict[str, Any]) -> DictConfig:
     """A copy of a configuration with some keys set."""
     changed = copy.deepcopy(config)
@@ -129,7 +175,11 @@ def _shapes(config: DictConfig, nodes: Sequence[float]) -> Iterator[dict[str, in
     count, each = int(config.trainer.nnodes), int(config.trainer.n_gpus_per_node)
     most, there = min(each, int(max(nodes, default=0))), min(count, len(nodes))
     sizes = {(there, gpus) for gpus in range(1, most + 1)} | {(of, most) for of in range(1, there + 1)}
+    apart = str(config.trainer.v1.trainer_mode) == "separate_async"
+    server = 1 if apart else servers_size(config.actor_rollout_ref.rollout)
     for of, gpus in sorted(sizes, key=lambda size: (size[0] * size[1], size[0]), reverse=True):
+        if gpus < server <= each:  # a rollout server that lies on one node stays on one
+            continue
         shape = {"trainer.nnodes": of, "trainer.n_gpus_per_node": gpus}
         yield {key: new for key, new in shape.items() if gpus and new != OmegaConf.select(config, key)}
 
@@ -173,7 +223,7 @@ def _elsewhere(config: DictConfig, pooling: bool) -> Layout:
     """The PRM at servers on GPUs that Ray does not see."""
     prm = prm_config(config.reward)
     path = prm.model_path or config.reward.reward_model.model_path
-    settings: dict[str, Any] = {"reward.prm.server_urls": [PLACEHOLDER], "reward.prm.model_path": path}
+    settings: dict[str, Any] = {"reward.prm.server.urls": [PLACEHOLDER], "reward.prm.model_path": path}
     if prm.engine is not None:
         settings["reward.prm.engine"] = "server"
     settings |= {"reward.reward_model.enable": False, "reward.reward_model.enable_resource_pool": False}
@@ -186,7 +236,7 @@ def _completed(config: DictConfig, nodes: Sequence[float], settings: dict[str, A
     changed = with_settings(config, settings)
     if not fits(pools(changed), nodes):
         return None
-    if size_faults(changed):
+    if size_faults(changed) or verl_refusal(changed):
         settings = settings | that_divide(changed)
         changed = with_settings(config, settings)
     if size_faults(changed):

@@ -4,7 +4,7 @@
 
 import difflib
 import glob
-import math
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -114,12 +114,10 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _refuse_equal_runs(runs: Sequence[RunLog]) -> None:
-    """No run may count twice, as when a pattern matches both its console log and its jsonl."""
-    for index, later in enumerate(runs):
-        for earlier in runs[:index]:
-            a, b = earlier.series.get(STEP_TIME, {}), later.series.get(STEP_TIME, {})
-            common = a.keys() & b.keys()
-            # Tensorboard keeps 24 bits of a number; the times of two runs never agree to as many in every step.
-            same = bool(common) and all(math.isclose(a[step], b[step], rel_tol=1e-6) for step in common)
-            if same or earlier.path.resolve() == later.path.resolve():
-                raise LogError(f"{earlier.path} and {later.path} hold the same run, which may be given only once")
+    """No run may count twice, as when a pattern also matches a copy of its log; step times of two runs differ."""
+    for earlier, later in itertools.combinations(runs, 2):
+        a, b = earlier.series.get(STEP_TIME, {}), later.series.get(STEP_TIME, {})
+        common = a.keys() & b.keys()
+        same = bool(common) and all(a[step] == b[step] for step in common)
+        if same or earlier.path.resolve() == later.path.resolve():
+            raise LogError(f"{earlier.path} and {later.path} hold the same run, which may be given only once")

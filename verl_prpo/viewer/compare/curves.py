@@ -3,12 +3,16 @@
 """Statistics of training curves: the mean of an arm with its band, and how far two arms lie apart."""
 
 import difflib
-import itertools
 import math
 import statistics
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+
+import numpy as np
+from scipy.integrate import trapezoid
+from scipy.stats import sem, ttest_1samp, ttest_ind
+from scipy.stats import t as student_t
 
 from verl_prpo.viewer.compare.arms import STEP_TIME, Arm
 from verl_prpo.viewer.compare.runs import LogError, RunLog, Series
@@ -94,12 +98,20 @@ def metrics_of(arms: Sequence[Arm], extra: Sequence[str] = ()) -> list[Metric]:
     means = [key for key in core if "/mean@" in key] or core
     for name in extra:
         if name not in logged:
-            near = difflib.get_close_matches(name, logged, n=3, cutoff=0.4)
-            raise LogError(
-                f"--metric {name}: no run logs it; near are {', '.join(near)}" if near else f"--metric {name}: unknown"
-            )
+            raise LogError(f"--metric {name}: no run logs it; {_near(name, logged)}")
     validations = [Metric(_validation_title(key), (key,)) for key in means]
     return [*validations, *TRAINING_METRICS, *(Metric(name, (name,)) for name in dict.fromkeys(extra))]
+
+
+def _near(name: str, logged: Iterable[str]) -> str:
+    """A question with the metrics that a name most likely means, whole or by one of its parts; else all of them."""
+    names = sorted(logged)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if not near:
+        parts = {part for one in names for part in one.split("/")}
+        close = difflib.get_close_matches(name.rpartition("/")[2], parts, n=2, cutoff=0.6)
+        near = [one for part in close for one in names if part in one.split("/")][:3]
+    return f"did you mean {' or '.join(near)}?" if near else f"they log {', '.join(names)}"
 
 
 def _validation_title(key: str) -> str:
@@ -137,17 +149,13 @@ def curve(series: Sequence[Series]) -> Curve:
         return Curve(steps, mean, None, width)
     if len(series) == 2:
         return Curve(steps, mean, [(min(column), max(column)) for column in columns], width)
-    halves = [t_quantile(len(c) - 1) * _deviation(c) / math.sqrt(len(c)) for c in columns]
-    return Curve(steps, mean, [(m - half, m + half) for m, half in zip(mean, halves, strict=True)], width)
+    halves = student_t.ppf((1 + CONFIDENCE) / 2, len(series) - 1) * sem(columns, axis=1)
+    return Curve(steps, mean, [(m - half, m + half) for m, half in zip(mean, halves.tolist(), strict=True)], width)
 
 
 def _finite_mean(values: Iterable[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return math.fsum(finite) / len(finite) if finite else math.nan
-
-
-def _deviation(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
 def common_steps(series: Iterable[Series]) -> list[int]:
@@ -166,8 +174,7 @@ def mean_height(series: Series, steps: Sequence[int]) -> float | None:
     """The area under the curve (trapezoids) divided by the steps it spans, in units of the metric; None of one step."""
     if len(steps) < 2:
         return None
-    pairs = itertools.pairwise(steps)
-    return math.fsum((b - a) * (series[a] + series[b]) / 2 for a, b in pairs) / (steps[-1] - steps[0])
+    return float(trapezoid([series[step] for step in steps], steps)) / (steps[-1] - steps[0])
 
 
 @dataclass(frozen=True)
@@ -202,35 +209,14 @@ def difference(baseline: Sequence[float], arm: Sequence[float], paired: bool) ->
     if min(len(baseline), len(arm)) < 2:
         return Difference(value, None, "an arm of one seed does not say how far seeds scatter")
     if paired:
-        method, freedom = PAIRED, len(arm) - 1.0
-        deviation = statistics.stdev(b - a for a, b in zip(baseline, arm, strict=True))
-        error = deviation / math.sqrt(len(arm))
+        method, differences = PAIRED, np.subtract(arm, baseline)
+        error = sem(differences)
     else:
-        method = WELCH
-        squares = [statistics.variance(values) / len(values) for values in (baseline, arm)]
-        error = math.sqrt(sum(squares))
-        below = sum(s**2 / (len(v) - 1) for s, v in zip(squares, (baseline, arm), strict=True))
-        freedom = sum(squares) ** 2 / below if below else 1.0
+        method, error = WELCH, math.hypot(sem(baseline), sem(arm))
     if error <= 1e-12 * max(1e-300, *map(abs, (*baseline, *arm))):
         return Difference(value, None, "the seeds do not scatter")
-    width = t_quantile(freedom) * error
-    return Difference(value, (value - width, value + width), method)
-
-
-@lru_cache(maxsize=1024)
-def t_quantile(freedom: float) -> float:
-    """Half the width of the central 95% of Student's t.
-
-    Both tails beyond t hold I_x(freedom / 2, 1 / 2) with x = freedom / (freedom + t^2), I the regularized incomplete
-    beta function (Abramowitz and Stegun 26.7.1); it grows with x.
-    """
-    import mpmath
-
-    low, high = 0.0, 1.0
-    for _ in range(45):
-        middle = (low + high) / 2
-        if mpmath.betainc(freedom / 2, 0.5, 0, middle, regularized=True) < 1 - CONFIDENCE:
-            low = middle
-        else:
-            high = middle
-    return math.sqrt(freedom * (1 - low) / low)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # seeds of one arm may be equal
+        test = ttest_1samp(differences, 0.0) if paired else ttest_ind(arm, baseline, equal_var=False)
+    low, high = test.confidence_interval(CONFIDENCE)
+    return Difference(value, (float(low), float(high)), method)

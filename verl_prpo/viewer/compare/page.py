@@ -159,5 +159,5 @@ def described(arms: Sequence[Arm]) -> list[str]:
     for arm in arms:
         for index, run in enumerate(arm.runs):
             steps = run.steps
-            lines.append(f"{run_name(arm, index)}: steps {steps[0]} to {steps[-1]}, {run.kind} log {run.path}")
+            lines.append(f"{run_name(arm, index)}: steps {steps[0]} to {steps[-1]}, {run.path}")
     return lines

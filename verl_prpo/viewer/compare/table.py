@@ -190,5 +190,5 @@ def _condition(arms: Sequence[Arm]) -> list[str]:
                 count = len(run.repeated)
                 notes.append(f"{name} was resumed: {count} steps were logged before it, and what came later counts")
             if run.damaged:
-                notes.append(f"{name}: {run.damaged} entries of {run.path.name} are cut or broken and were left out")
+                notes.append(f"{name}: {run.damaged} lines of {run.path.name} are cut or broken and were left out")
     return notes

@@ -58,7 +58,7 @@ def katex_for(texts: Iterable[str]) -> Katex | None:
     if not with_signs:
         return None
     fonts = {*ALWAYS, *(name for name, rule in SOMETIMES.items() if any(re.search(rule, t, re.S) for t in with_signs))}
-    here = files("verl_prpo.viewer") / "katex"
+    here = files("verl_prpo.viewer.report") / "katex"
 
     def face(found: re.Match[str]) -> str:
         if found[1] not in fonts:

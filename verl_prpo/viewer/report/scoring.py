@@ -4,15 +4,13 @@
 
 import argparse
 import contextlib
-import json
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from verl_prpo.calibration.response_rows import PromptReader
     from verl_prpo.prm.encoding.shown import Shown
     from verl_prpo.prm.open_prm import OpenPrm
     from verl_prpo.prm.results import PrmResult
@@ -71,14 +69,15 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
         plan = _plan(prpo, arguments.tokenizer)
     except ConfigError as error:
         raise ReportError(str(error)) from error
+    prompts = _prompts(arguments)
     found, recorded = _read(arguments)
     plain = _drawn(found, arguments.limit or limit, arguments.seed)
     cuts = _cut(plain, plan)
-    messages, notes = _messages(plain)
+    messages = _messages(plain, prompts)
     shown = [shown_steps(cut.segments()) for cut in cuts]
     sent = [row for row, steps in enumerate(shown) if steps.steps]
     if not sent:
-        raise ReportError(f"{arguments.dump} holds no response with text")
+        raise ReportError(f"{arguments.dump} holds no response with words")
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prm = open_prm(prm_settings, arguments.device)
@@ -103,7 +102,7 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
         survey,
         points,
         lambda indexes: [rollouts[index] for index in sorted(indexes)],
-        (*_words(prm, prm_settings.model_path, plan, len(plain), len(found), recorded), *notes),
+        (*_words(prm, prm_settings.model_path, plan, len(plain), len(found), recorded), *prompts.notes()),
     )
 
 
@@ -140,7 +139,7 @@ def _plan(prpo: "PrpoConfig", tokenizer: str | None) -> Plan:
     elif prpo.segmenter in BY_COUNT and tokenizer is None:
         raise ConfigError(
             f"algorithm.prpo.segmenter={prpo.segmenter} cuts by the policy's tokens, and the dump holds text alone: "
-            "give the policy's tokenizer with --tokenizer, or take algorithm.prpo.segmenter=text"
+            "give the policy's tokenizer with --tokenizer, or set ++algorithm.prpo.segmenter=text"
         )
     elif prpo.segmenter == "text":
         said.append(f"Responses are cut at {' or '.join(map(repr, settings.delimiters))}.")
@@ -172,7 +171,8 @@ def _read(arguments: argparse.Namespace) -> tuple[list["Plain"], bool]:
             for row in read_rows(file):
                 recorded |= row.columns.get(COLUMN) is not None
                 try:
-                    found.append(plain_response(row.columns, row.line))
+                    place = f"{row.file.name}, line {row.line}"
+                    found.append(replace(plain_response(row.columns, row.line), place=place))
                 except KeyError as error:
                     raise ReportError(
                         f"{row.file}, line {row.line}: {error} is missing; a dump of trainer.rollout_data_dir has "
@@ -203,7 +203,8 @@ def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
     import torch
 
     from verl_prpo.method.segmentation import text_segments
-    from verl_prpo.step.cutting import cut, token_texts
+    from verl_prpo.step.cutting import cut
+    from verl_prpo.text.decoding import token_texts
     from verl_prpo.viewer.report.sample import ReportError
     from verl_prpo.viewer.report.would import Cut, words
 
@@ -215,7 +216,7 @@ def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
             if plan.settings.segmenter == "tokens":
                 raise ReportError(
                     f"--tokenizer does not give the text of response {one.key} back, so its token ids are not known: "
-                    "is it the policy's? Else take algorithm.prpo.segmenter=text"
+                    "is it the policy's? Otherwise set ++algorithm.prpo.segmenter=text"
                 )
             tokens, ids = words(one.text), []
         mask = torch.ones(1, len(tokens), dtype=torch.long)
@@ -228,16 +229,25 @@ def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
     return cuts
 
 
-def _messages(plain: Sequence["Plain"]) -> tuple[list[Sequence[Mapping[str, Any]]], list[str]]:
-    """The prompts as chat messages, found as `verl-prpo calibrate` finds them, and what is doubtful of them."""
-    from verl_prpo.calibration.responses import read_responses
+def _prompts(arguments: argparse.Namespace) -> "PromptReader":
+    from verl_prpo.calibration.response import InputError
+    from verl_prpo.calibration.response_rows import PromptReader
+    from verl_prpo.viewer.report.sample import ReportError
 
-    prompts = sorted({one.prompt for one in plain})
-    with tempfile.TemporaryDirectory() as folder:
-        asked = Path(folder) / "1.jsonl"
-        lines = [json.dumps({"input": prompt, "output": "-", "score": 0.0}) for prompt in prompts]
-        asked.write_text("".join(line + "\n" for line in lines))
-        read = read_responses(asked)
-    found = {response.group: response.messages for response in read}
-    doubts = [f"Prompts: {note.split('. ')[0]}. calibrate says more." for note in getattr(read, "notes", ())]
-    return [found.get(one.prompt, [{"role": "user", "content": one.prompt}]) for one in plain], doubts
+    try:
+        return PromptReader(arguments.messages_from)
+    except InputError as error:
+        raise ReportError(str(error)) from error
+
+
+def _messages(plain: Sequence["Plain"], prompts: "PromptReader") -> list[Sequence[Mapping[str, Any]]]:
+    """The prompts as chat messages, found as `verl-prpo calibrate` finds them."""
+    from verl_prpo.viewer.report.sample import ReportError
+
+    found = []
+    for one in plain:
+        try:
+            found.append(prompts.messages(one.prompt, one.place))
+        except ValueError as error:
+            raise ReportError(f"{one.place}: {error}") from error
+    return found

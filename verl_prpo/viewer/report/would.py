@@ -18,8 +18,8 @@ import torch
 from verl_prpo.outcome.verdicts import SOURCES
 from verl_prpo.prm.results import PrmResult
 from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.step.credit import ProcessRewards, advantages_of
 from verl_prpo.telemetry.rollouts.format import Rollout, Segment
-from verl_prpo.trainer.estimator import ProcessRewards, advantages_of
 
 _KEY = re.compile(r"(.+)_\d+_\d+")
 
@@ -33,6 +33,7 @@ class Plain:
         prompt, text, truth: as verl dumped them.
         reward: of the verifier.
         parts: what else the row says of the outcome, such as `acc`.
+        place: where the row stands, for people.
     """
 
     step: int
@@ -43,6 +44,7 @@ class Plain:
     truth: str | None
     reward: float
     parts: Mapping[str, Any]
+    place: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from verl_prpo.settings.timeouts import DOWNLOAD_TIMEOUT
+
 VERSION = "0.19.1"
 INTEGRITY = "sha512-jG8uKntjSEcm2EpQOh0XturpPuuC9r3Sq5HLHdsFdWZT27E672SF19QEi+of0/YeOy15lDgRhKvr5614uRrEfA=="
 """As `npm view katex@VERSION dist.integrity` prints it."""
@@ -32,7 +34,9 @@ FONTS = "package/dist/fonts/"
 def main() -> int:
     """Replace the files beside this script; returns the exit status."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["npm", "pack", f"katex@{VERSION}", "--silent"], cwd=folder, check=True, timeout=300)
+        subprocess.run(
+            ["npm", "pack", f"katex@{VERSION}", "--silent"], cwd=folder, check=True, timeout=DOWNLOAD_TIMEOUT
+        )
         packed = (Path(folder) / f"katex-{VERSION}.tgz").read_bytes()
         found = "sha512-" + base64.b64encode(hashlib.sha512(packed).digest()).decode()
         if found != INTEGRITY:

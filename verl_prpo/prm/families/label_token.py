@@ -1,0 +1,132 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Score a step by the token that a causal language model would say next: the base of several families.
+
+A read is the position of the last token before the verdict. The score is the probability of the good label against the
+bad one, their logits alone under a softmax.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from verl_prpo.prm.encoding.dialogue import require_embeddings
+from verl_prpo.prm.encoding.tensors import per_row, read_index
+from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.families.causal_lm import load_causal_lm, logits_at
+
+UNSURE = 1e-3
+"""Greatest error of a score for which a label outside the server's top log-probabilities may count as 0."""
+
+
+class LabelTokenPrm(PrmFamily):
+    """Scores in [0, 1] from two label tokens; a family says how the dialogue is written."""
+
+    serving: ClassVar[str | None] = "prompt_logprobs"
+
+    model: Any
+    """The causal language model, or None when a server holds it."""
+
+    label_ids: tuple[int, int]
+    """Token ids of the good and the bad label."""
+
+    def load_weights(
+        self,
+        tokenizer: Any,
+        model_path: str,
+        fix: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trust_remote_code: bool,
+    ) -> None:
+        """Load the language model, and check that it knows every token of a dialogue.
+
+        Args:
+            tokenizer: the PRM's.
+            model_path, device, dtype, trust_remote_code: as in `PrmFamily.load`.
+            fix: the setting to change, for messages.
+
+        Raises:
+            PrmError: weights are missing, or are not of the tokenizer's model.
+        """
+        self.model = load_causal_lm(
+            model_path, self.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+        )
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        require_embeddings(tokenizer, model_path, rows, fix, self.label_ids)
+
+    def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
+        logits = logits_at(self.model, batch, read_index(batch, self.model.device), self.name)
+        return per_row(self.scores_from_logits(logits), batch)
+
+    def scores_from_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """The good label's share of the two: from `[reads, vocabulary]` to `[reads]`."""
+        return logits[:, list(self.label_ids)].float().softmax(-1)[:, 0]
+
+    def served_ids(self, encoded: Encoded) -> list[int]:
+        # The verdict after the last read is a prompt token only if a token follows; it changes nothing before it.
+        return [*encoded.input_ids, self.label_ids[0]]
+
+    def served_scores(self, encoded: Encoded, output: Sequence[Mapping[int, float] | None]) -> list[float]:
+        if len(output) != len(encoded.input_ids) + 1:
+            raise ValueError(f"log-probabilities of {len(output)} tokens for {len(encoded.input_ids) + 1}")
+        return [label_score(output[read + 1], self.label_ids, read) for read in encoded.reads]
+
+
+def distinct_labels(
+    ids: Sequence[int], labels: Sequence[str], tokenizer: Any, model_path: str, fix: str
+) -> tuple[int, int]:
+    """Token ids of the good and the bad label.
+
+    Args:
+        ids: what the tokenizer makes of the labels.
+        labels: their texts, for the message.
+        tokenizer: the PRM's.
+        model_path: where it comes from, for the message.
+        fix: the setting to change, for the message.
+
+    Raises:
+        PrmError: they are not one token each, or the same, or not known.
+    """
+    if len(ids) != 2 or ids[0] == ids[1] or tokenizer.unk_token_id in ids:
+        raise PrmError(
+            f"{' and '.join(map(repr, labels))} are not one distinct token each in the tokenizer of "
+            f"reward.prm.model_path={model_path}. {fix}"
+        )
+    return ids[0], ids[1]
+
+
+def label_score(logprobs: Mapping[int, float] | None, label_ids: tuple[int, int], read: int) -> float:
+    """The good label's share from the log-probabilities that a server gave for one position.
+
+    A server names the likeliest tokens only. A label that is not among them is no likelier than the last that is; where
+    that settles the score to within `UNSURE`, it counts as 0.
+
+    Args:
+        logprobs: by token id, natural logarithms.
+        label_ids: of the good and the bad label.
+        read: the position, for the message.
+
+    Raises:
+        ValueError: neither label is there, or one is and the other could still matter.
+    """
+    found = [None if logprobs is None else logprobs.get(label) for label in label_ids]
+    good, bad = found
+    if good is not None and bad is not None:
+        return 1 / (1 + math.exp(min(bad - good, 700.0)))
+    if logprobs and (good is not None or bad is not None):
+        # The prompt's own token is always named; it says nothing of what a label outside the list can have.
+        least = sorted(logprobs.values())[1 if len(logprobs) > 1 else 0]
+        known = good if good is not None else bad
+        assert known is not None
+        if math.exp(min(least - known, 0.0)) <= UNSURE:
+            return 1.0 if good is not None else 0.0
+    missing = " and ".join(str(label) for label, value in zip(label_ids, found, strict=True) if value is None)
+    raise ValueError(
+        f"after token {read} the server names no log-probability of label token {missing} among its "
+        f"{len(logprobs or {})} likeliest; raise reward.prm.server.prompt_logprobs (and the server's --max-logprobs), "
+        "or check that reward.prm.family is the family of the model it serves"
+    )

@@ -1,0 +1,208 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Load a process reward model and score responses with it, in a notebook or a script: no trainer, no Ray, no settings
+file.
+
+This is the engine that training uses with `reward.prm.engine=in_process`, so the scores are those of a run.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
+
+import torch
+
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.prm.in_process.engine import InProcessEngine, open_in_process_engine
+from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
+from verl_prpo.settings.prpo import ConfigError, prm_config
+
+Messages = Sequence[Mapping[str, Any]]
+Scores = list[float | None]
+
+
+class LoadedPrm:
+    """A process reward model in this process, ready to score; see `load_prm`.
+
+    Attributes:
+        family: the name of its family, such as qwen_math_prm.
+        score_range: the least and the greatest score that it can give.
+        prior_mean, prior_std: mean and standard deviation of the prior that turns scores into z = (score - mean) / std.
+        max_model_len: the longest dialogue (problem, response and what the family adds) that it reads, in tokens.
+    """
+
+    def __init__(self, engine: InProcessEngine):
+        self._engine = engine
+        family = engine.family
+        self.family = family.name
+        self.score_range = (float(family.score_range[0]), float(family.score_range[1]))
+        self.prior_mean = float(family.prior_mean)
+        self.prior_std = float(family.prior_std)
+        self.max_model_len = family.max_context
+
+    def __repr__(self) -> str:
+        low, high = self.score_range
+        return f"LoadedPrm(family={self.family}, scores in [{low:g}, {high:g}], max_model_len={self.max_model_len})"
+
+    def score(self, messages: Messages, segments: Sequence[str]) -> Scores:
+        """Score the segments of one response.
+
+        Args:
+            messages: the problem as chat messages, each with a role and a content.
+            segments: texts whose concatenation is the response.
+
+        Returns:
+            One score per segment, in `score_range`. A segment without words gets the score of the step that it joins.
+            None stands for a segment past `max_model_len`, only with `overlong="neutral"`.
+
+        Raises:
+            PrmError: there are no scores. Its `kind` says why and its message what to do.
+        """
+        return self.score_batch([(messages, segments)])[0]
+
+    @overload
+    def score_batch(
+        self, responses: Sequence[tuple[Messages, Sequence[str]]], *, return_exceptions: Literal[False] = False
+    ) -> list[Scores]: ...
+
+    @overload
+    def score_batch(
+        self, responses: Sequence[tuple[Messages, Sequence[str]]], *, return_exceptions: bool
+    ) -> list[Scores | PrmError]: ...
+
+    def score_batch(
+        self, responses: Sequence[tuple[Messages, Sequence[str]]], *, return_exceptions: bool = False
+    ) -> list[Scores] | list[Scores | PrmError]:
+        """Score many responses, those of like length in one forward pass.
+
+        Args:
+            responses: the messages and the segments of each, as in `score`.
+            return_exceptions: put the `PrmError` of a response that has no scores in their place, and go on.
+
+        Returns:
+            For each response what `score` returns, in their order.
+
+        Raises:
+            PrmError: a response has no scores, unless `return_exceptions`. The message counts those that have none.
+        """
+        found: list[Any] = [_request(messages, segments) for messages, segments in responses]
+        asked = [i for i, request in enumerate(found) if isinstance(request, PrmRequest)]
+        for i, result in zip(asked, self._engine.score([found[i] for i in asked]), strict=True):
+            found[i] = result.scores if result.failure is None else self._error(result)
+        faults = [i for i, scores in enumerate(found) if isinstance(scores, PrmError)]
+        if faults and not return_exceptions:
+            first = found[faults[0]]
+            if len(found) == 1:
+                raise first
+            also = f" ({len(faults)} of {len(found)} responses have no scores; return_exceptions=True keeps the others)"
+            raise PrmError(f"response {faults[0]}: {first}{also}", first.kind)
+        return found
+
+    def _error(self, result: PrmResult) -> PrmError:
+        assert result.failure is not None
+        detail = result.detail
+        if result.failure is PrmFailure.OVERLONG:
+            detail = f"the dialogue has {result.tokens} tokens, and {self.family} reads at most {self.max_model_len}"
+        return _error(result.failure, detail)
+
+
+def load_prm(
+    path: str,
+    *,
+    family: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    max_model_len: int | None = None,
+    max_tokens_per_forward: int | None = None,
+    overlong: Literal["raise", "neutral"] = "raise",
+    family_options: Mapping[str, Any] | None = None,
+    trust_remote_code: bool = False,
+) -> LoadedPrm:
+    r"""Load a process reward model, so that a few lines of Python can score the steps of a response.
+
+    >>> prm = load_prm("Qwen/Qwen2.5-Math-PRM-7B")
+    >>> question = [{"role": "user", "content": "What is 3 * 4 + 1?"}]
+    >>> scores = prm.score(question, ["3 * 4 = 12.\n\n", "12 + 1 = 13, so the answer is 13."])
+    >>> len(scores)
+    2
+    >>> all(0 <= score <= 1 for score in scores)
+    True
+
+    Args:
+        path: a folder or a hub name in Hugging Face format.
+        family: how the model reads a dialogue (docs/prm.md lists the families); read from its config.json when None. A
+            family of your own is known by its name after `verl_prpo.prm.families.register_family`.
+        device: as torch names it; cuda where there is one, else the CPU, when None.
+        dtype: bfloat16, float16 or float32; bfloat16 on accelerators and float32 on the CPU when None.
+        max_model_len: the longest dialogue to read, in tokens, at most what the model was made for, which it is when
+            None.
+        max_tokens_per_forward: most tokens of one forward pass, padding included; 16384, or 2048 on the CPU, when None.
+            A pass that runs out of memory is tried again with fewer.
+        overlong: what becomes of a dialogue longer than `max_model_len`: "raise" a PrmError, or "neutral", which gives
+            None to the segments that do not fit.
+        family_options: options of the family, such as {"chat_template_kwargs": {"enable_thinking": False}}.
+        trust_remote_code: passed on to transformers.
+
+    Raises:
+        PrmError: the model is no known PRM, or cannot be used as asked; the message says what was found and what to
+            change.
+    """
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    section = {
+        "model_path": str(path),
+        "family": family,
+        "family_options": dict(family_options or {}),
+        "dtype": str(dtype).removeprefix("torch.") if dtype is not None else None,
+        "max_tokens_per_forward": max_tokens_per_forward,
+        "overlong": overlong,
+        "trust_remote_code": trust_remote_code,
+    }
+    try:
+        engine = open_in_process_engine(prm_config({"prm": section}), where)
+    except (PrmError, ConfigError) as error:
+        raise PrmError(_for_python(str(error))) from error
+    except Exception as error:  # of transformers or the hub, on weights that cannot be had
+        raise PrmError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    if max_model_len is not None:
+        longest = engine.family.max_context
+        if not 0 < max_model_len <= longest:
+            raise PrmError(f"max_model_len={max_model_len} must be from 1 to {longest}, the longest that {path} reads")
+        engine.family.max_context = max_model_len
+    return LoadedPrm(engine)
+
+
+_WAYS_OUT = {
+    PrmFailure.OVERLONG: 'Shorten it, or load the PRM with overlong="neutral", which gives None to segments past that',
+    PrmFailure.BAD_INPUT: "Messages need a role and a text, and a response needs a segment with words",
+    **dict.fromkeys(
+        (PrmFailure.WRONG_COUNT, PrmFailure.BAD_OUTPUT, PrmFailure.OUT_OF_RANGE),
+        "Does this model belong to the family? load_prm takes another as family",
+    ),
+}
+
+
+def _request(messages: Messages, segments: Sequence[str]) -> PrmRequest | PrmError:
+    """A response as the engine takes it, or what is wrong with it."""
+    if not _is_list_of(segments, str):
+        return _error(PrmFailure.BAD_INPUT, f"segments must be a list of texts, and it is {repr(segments)[:80]}")
+    if not _is_list_of(messages, Mapping) or any("role" not in message for message in messages):
+        wanted = "messages must be a list of dicts with role and content"
+        return _error(PrmFailure.BAD_INPUT, f"{wanted}, and it is {repr(messages)[:80]}")
+    return PrmRequest([dict(message) for message in messages], list(segments))
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return (
+        isinstance(value, Sequence) and not isinstance(value, str | bytes) and all(isinstance(v, kind) for v in value)
+    )
+
+
+def _error(kind: PrmFailure, detail: str) -> PrmError:
+    way_out = f". {_WAYS_OUT[kind]}." if kind in _WAYS_OUT else ""
+    return PrmError(_for_python(f"no scores ({kind.value}): {detail}{way_out}"), kind)
+
+
+def _for_python(message: str) -> str:
+    """A message that names settings of a run, with the way from them to the arguments here."""
+    if "reward.prm." not in message:
+        return message
+    return f"{message} (Here reward.prm.model_path is load_prm's path, and any other reward.prm.KEY its argument KEY.)"

@@ -1,0 +1,124 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The advantages of one batch under the user's settings: `verl_prpo.method.advantage` with what the batch and the
+configuration say."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from verl_prpo.method.advantage import prpo_advantage
+from verl_prpo.method.groups import all_equal_groups
+from verl_prpo.method.segmentation import restrict_segments
+from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.step.scored_batch import Rollouts
+
+
+@dataclass
+class OutcomeRewards:
+    """What verl's estimator call does not say of the outcomes of one batch, row by row.
+
+    Attributes:
+        before_kl: float `[bs]`, the reward manager's rewards, without the penalty of `algorithm.use_kl_in_reward`.
+        agree: bool `[bs]`, rows whose group has one verdict (`verl_prpo.outcome.verdicts`).
+        truncated: bool `[bs]`, rows that were cut off by a length limit.
+    """
+
+    before_kl: Tensor
+    agree: Tensor
+    truncated: Tensor
+
+    def spread(self, rollouts: Rollouts) -> "OutcomeRewards":
+        """The same in the rows of verl's batch, 0 and False in its padding rows."""
+        parts = (self.before_kl, self.agree, self.truncated)
+        return OutcomeRewards(*map(rollouts.spread, parts))
+
+
+@dataclass
+class ProcessRewards:
+    """Scores of one batch, row by row: its rollouts, or after `spread` the rows that verl's estimator call sees.
+
+    Attributes:
+        process_scores: float32 `[bs, L]`, each token's segment score; anything where there is none.
+        segment_starts: bool `[bs, L]`, True at the first token of each segment.
+        scored: bool `[bs]`, rows that have process scores, or `[bs, L]`, tokens whose segment has one.
+        prior_mean, prior_std: of the PRM family, in units of the score.
+        outcomes: what is known of the outcomes besides; None where nobody looked.
+    """
+
+    process_scores: Tensor
+    segment_starts: Tensor
+    scored: Tensor
+    prior_mean: float
+    prior_std: float
+    outcomes: OutcomeRewards | None = None
+
+    def spread(self, rollouts: Rollouts) -> "ProcessRewards":
+        """The same in the rows of verl's batch: no segment, no score in its padding rows."""
+        return replace(
+            self,
+            process_scores=rollouts.spread(self.process_scores),
+            segment_starts=rollouts.spread(self.segment_starts),
+            scored=rollouts.spread(self.scored),
+            outcomes=None if self.outcomes is None else self.outcomes.spread(rollouts),
+        )
+
+
+def weighted_outcome(settings: PrpoConfig, rewards: Tensor, outcomes: OutcomeRewards | None) -> Tensor:
+    """The outcome times `algorithm.prpo.outcome_weight`, and a KL penalty as it is configured, whatever the weight.
+
+    Args:
+        settings: `algorithm.prpo`.
+        rewards: float `[bs]`, sums of verl's `token_level_rewards`, a KL penalty included.
+        outcomes: None where no KL penalty is in the rewards.
+    """
+    before_kl = rewards if outcomes is None else outcomes.before_kl.to(rewards)
+    return rewards + (settings.outcome_weight - 1.0) * before_kl
+
+
+def advantages_of(
+    given: ProcessRewards,
+    settings: PrpoConfig,
+    outcome_rewards: Tensor,
+    response_mask: Tensor,
+    index: np.ndarray,
+) -> Tensor:
+    """`prpo_advantage` under the user's settings, 0 in the rows that they leave out."""
+    prior_mean, prior_std = prior_of(given, settings)
+    advantages = prpo_advantage(
+        given.process_scores,
+        restrict_segments(given.segment_starts, response_mask),
+        outcome_rewards,
+        response_mask,
+        index,
+        credit=settings.credit,
+        process_norm=settings.process_norm,
+        prior_mean=prior_mean,
+        prior_std=prior_std,
+        outcome_norm=settings.outcome_norm,
+        scored=given.scored,
+    )
+    left_out = torch.zeros(len(advantages), dtype=torch.bool, device=advantages.device)
+    if settings.skip_all_equal_groups:
+        agree = given.outcomes.agree if given.outcomes is not None else all_equal_groups(outcome_rewards, index)
+        left_out |= agree.to(left_out.device)
+    if settings.skip_truncated_responses and given.outcomes is not None:
+        left_out |= given.outcomes.truncated.to(left_out.device)
+    return advantages.masked_fill(left_out[:, None], 0.0)
+
+
+def prior_of(given: ProcessRewards, settings: PrpoConfig) -> tuple[float, float]:
+    """Mean and standard deviation of the prior: as set, else the PRM family's; in units of the score."""
+    return (
+        given.prior_mean if settings.prior_mean is None else settings.prior_mean,
+        given.prior_std if settings.prior_std is None else settings.prior_std,
+    )
+
+
+def without_process_rewards(response_mask: Tensor, outcomes: OutcomeRewards | None = None) -> ProcessRewards:
+    """No row scored: what `credit=outcome` works on."""
+    nothing = torch.zeros_like(response_mask, dtype=torch.float32)
+    none = torch.zeros(len(response_mask), dtype=torch.bool, device=response_mask.device)
+    return ProcessRewards(nothing, response_mask.bool(), none, prior_mean=0.0, prior_std=1.0, outcomes=outcomes)

@@ -1,0 +1,104 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The two messages between the trainer and verl's reward-loop workers: a response to score, and its scores."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from verl_prpo.prm.results import PrmFailure, PrmResult
+
+TO_SCORE_NOW = "process_request"
+"""Column of a request for process scores alone."""
+
+TO_SCORE_BESIDE = "finished_response"
+"""Column of a response that has just finished, which gets its outcome reward and its process scores."""
+
+SCORES = "process_result"
+"""Where a worker puts the `Scores`."""
+
+
+@dataclass(frozen=True)
+class ToScore:
+    """One response to score.
+
+    The trainer sends one that it has cut (`bounds`, `truncated`). An agent loop sends one as it finishes, with what a
+    worker needs to cut it (`response_mask`, `log_probs`, `prompt_length`).
+
+    Attributes:
+        key: the row's TransferQueue key, `{uid}_{session}_{index}`.
+        messages: the prompt as chat messages (`raw_prompt`).
+        response_ids: token ids of the response, without padding.
+        bounds: half-open token spans that tile the response; None where the worker cuts it.
+        truncated: whether it was cut off by a length limit.
+        response_mask: 1 on the policy's own tokens, one per token.
+        log_probs: of the sampled tokens under the rollout, one per token; None where the rollout keeps none.
+        prompt_length: tokens of the prompt.
+    """
+
+    key: str
+    messages: Sequence[dict[str, Any]]
+    response_ids: list[int]
+    bounds: list[tuple[int, int]] | None = None
+    truncated: bool = False
+    response_mask: list[int] | None = None
+    log_probs: list[float] | None = None
+    prompt_length: int = 0
+
+
+@dataclass(frozen=True)
+class Scores(PrmResult):
+    """What the PRM made of one response: its result, and what the worker knows besides.
+
+    A response in which nothing can be judged (no words, or nothing but an unfinished segment) has neither scores nor a
+    failure.
+
+    Attributes:
+        texts: the text of each segment; together they are the decoded response.
+        unfinished: whether the last segment was not judged because the response was cut off within it.
+        starts: columns at which the segments start, where the worker cut the response; None where it did not, or could
+            not.
+        fingerprint: of the settings under which the worker cut it, see `verl_prpo.trainer.schedule.fingerprint`.
+        arrived, asked, answered: when the response came, the PRM was asked and had answered, in seconds of `clock`. The
+            last two are equal where it was not asked.
+        clock: which clock these were read from, see `verl_prpo.step.clock`.
+        answered_at: the moment of the answer in seconds of the epoch, to tell an earlier run's results.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    unfinished: bool = False
+    starts: list[int] | None = None
+    fingerprint: str = ""
+    arrived: float = field(default=0.0, compare=False)
+    asked: float = field(default=0.0, compare=False)
+    answered: float = field(default=0.0, compare=False)
+    clock: str = field(default="", compare=False)
+    answered_at: float = field(default=0.0, compare=False)
+
+    @classmethod
+    def of(cls, result: PrmResult, **known: Any) -> "Scores":
+        """A PRM's result with what the worker knows besides."""
+        return cls(**{entry.name: getattr(result, entry.name) for entry in fields(PrmResult)}, **known)
+
+    @property
+    def asked_about(self) -> bool:
+        """Whether the PRM was asked: it gave scores or failed."""
+        return self.scores is not None or self.failure is not None
+
+    @property
+    def unread(self) -> int:
+        """Segments past the PRM's context, which have no score. An unfinished last segment is none of them."""
+        return sum(score is None for score in (self.scores or [])[: -1 if self.unfinished else None])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as verl's agent loop passes on."""
+        return {**asdict(self), "failure": self.failure.value if self.failure is not None else None}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Scores":
+        """Back from `as_dict`. A field that another version wrote is left out."""
+        names = {entry.name for entry in fields(cls)}
+        known = {name: value for name, value in data.items() if name in names}
+        if known.get("failure") is not None:
+            known["failure"] = PrmFailure(known["failure"])
+        return cls(**known)

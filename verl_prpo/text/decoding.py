@@ -1,0 +1,116 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""From the token ids of a response to text, by token and by segment. Text is all that crosses from the policy's
+tokenizer to the PRM's."""
+
+from collections.abc import Sequence
+from typing import Any
+
+_LONGEST_CHARACTER = 4
+"""Tokens over which the bytes of one UTF-8 character can be spread."""
+
+
+def segment_texts(tokenizer: Any, response_ids: Sequence[int], bounds: Sequence[tuple[int, int]]) -> list[str]:
+    """The text of each segment. Together they are the decoded response, character for character.
+
+    A character whose bytes lie on both sides of a cut goes whole to the segment that holds its last byte.
+
+    Args:
+        tokenizer: the policy's Hugging Face tokenizer.
+        response_ids: token ids of one response, without padding.
+        bounds: half-open token spans that tile the response, in order; none at all for a response without segments.
+
+    Returns:
+        One string per span; "" where a span has no text, such as one of special tokens alone.
+
+    Raises:
+        ValueError: spans that leave a gap, overlap, or do not cover the response.
+    """
+    if not bounds:
+        return []
+    _require_tiling(bounds, len(response_ids))
+    texts = token_texts(tokenizer, response_ids)
+    return ["".join(texts[begin:end]) for begin, end in bounds]
+
+
+def token_texts(tokenizer: Any, response_ids: Sequence[int]) -> list[str]:
+    """The text that each token adds to the response; "" for special tokens and for all but the last token of a
+    character whose bytes are spread over several.
+
+    Args:
+        tokenizer: the policy's Hugging Face tokenizer.
+        response_ids: token ids of one response, without padding.
+
+    Returns:
+        As many strings as tokens; together they are the response, decoded without special tokens.
+    """
+    ids = list(response_ids)
+    if not ids:
+        return []
+    whole = tokenizer.decode(ids, skip_special_tokens=True)
+    for decoded in (_decoded_alone, _decoded_in_windows):
+        texts = decoded(tokenizer, ids)
+        if "".join(texts) == whole:
+            return texts
+    return _decoded_in_windows(tokenizer, ids, len(ids))
+
+
+def _decoded_alone(tokenizer: Any, ids: list[int]) -> list[str]:
+    """Each token decoded by itself, or with the ones before it that hold the first bytes of its character."""
+    distinct = list(dict.fromkeys(ids))
+    decoded = tokenizer.batch_decode([[token] for token in distinct], skip_special_tokens=True)
+    alone = dict(zip(distinct, decoded, strict=True))
+    texts: list[str] = []
+    broken: list[int] = []
+    for token in ids:
+        text = alone[token]
+        if broken or text.endswith("\ufffd"):
+            broken.append(token)
+            text = tokenizer.decode(broken, skip_special_tokens=True)
+            if text.endswith("\ufffd") and len(broken) < _LONGEST_CHARACTER:
+                texts.append("")
+                continue
+            broken = []
+        texts.append(text)
+    return texts
+
+
+def _decoded_in_windows(tokenizer: Any, ids: list[int], width: int = 32) -> list[str]:
+    """For tokens that read differently within a text, and for bytes that are no UTF-8: what each adds to the few before
+    it. With a width of the whole response this is exact for any decoder, at the square of its length."""
+    texts: list[str] = []
+    for begin in range(0, len(ids), width):
+        end = min(begin + width, len(ids))
+        left = max(0, begin - _LONGEST_CHARACTER)
+        window, *prefixes = tokenizer.batch_decode(
+            [ids[left : end + _LONGEST_CHARACTER], *(ids[left:cut] for cut in range(max(begin, 1), end + 1))],
+            skip_special_tokens=True,
+        )
+        at = 0 if begin == 0 else _common_length(prefixes.pop(0), window)
+        for prefix in prefixes:
+            reach = max(at, _common_length(prefix, window))
+            texts.append(window[at:reach])
+            at = reach
+    return texts
+
+
+def _common_length(a: str, b: str) -> int:
+    if b.startswith(a):
+        return len(a)
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if a[:middle] == b[:middle] else (low, middle - 1)
+    return low
+
+
+def _require_tiling(bounds: Sequence[tuple[int, int]], length: int) -> None:
+    at = 0
+    for begin, end in bounds:
+        if begin != at or end < begin:
+            raise ValueError(
+                f"segment bounds {list(bounds)} do not tile the response: ({begin}, {end}) must begin at {at}"
+            )
+        at = end
+    if at != length:
+        raise ValueError(f"segment bounds {list(bounds)} end at token {at}, but the response has {length} tokens")
