@@ -13,13 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from study.runs import Result
 from study.trainer import Row
 
-from verl_prpo.evaluation.statistics import sign_flip_p
-
 RESAMPLES = 10_000
 SEED = 0
+EXACT_SIGNS = 20
+"""Most differences other than 0 for which a sign-flip test goes through all sign patterns."""
+
+_AT_ONCE = 4_000_000
+"""Numbers drawn at once."""
+
 WINDOW = 0.25
 """Share of a run's steps at its begin and at its end that are averaged."""
 
@@ -128,3 +133,31 @@ def best_rates(results: Sequence[Result]) -> dict[tuple[str, str], float]:
 
 def _window(steps: Sequence[float]) -> int:
     return max(1, round(WINDOW * len(steps)))
+
+
+def sign_flip_p(differences: NDArray[np.float64], seed: int, resamples: int = RESAMPLES) -> float:
+    """Two-sided paired permutation test: the sign of each pair's difference flipped at random.
+
+    Args:
+        differences: [pairs].
+        seed: of the random flips, where there are too many patterns for all of them.
+        resamples: random flips then.
+
+    Returns:
+        Share of sign patterns whose sum is at least as far from 0 as the one seen; the latter counts as one of the
+        random ones, so that this is never 0. 1 where all differences are 0.
+    """
+    moved = differences[differences != 0]
+    seen = abs(moved.sum()) - 1e-9
+    if len(moved) <= EXACT_SIGNS:
+        sums = np.zeros(1)
+        for value in moved:
+            sums = np.concatenate([sums + value, sums - value])
+        return float((np.abs(sums) >= seen).mean())
+    random = np.random.default_rng(seed)
+    as_far = 0
+    step = max(1, _AT_ONCE // len(moved))
+    for begin in range(0, resamples, step):
+        signs = 2 * random.integers(2, size=(min(step, resamples - begin), len(moved))) - 1
+        as_far += int((np.abs(signs @ moved) >= seen).sum())
+    return (as_far + 1) / (resamples + 1)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from verl_prpo.evaluation.statistics import (
-    EXACT_SIGNS,
     bootstrap_intervals,
     majority,
     mcnemar_p,
@@ -107,7 +106,6 @@ class TestMajority:
             ("(1,234)", "(1234)"),
             ("x", "y"),
             ("x", "X"),
-            ("1e3", "1000"),
             ("f'(x)", "f(x)"),
             ("(1,2)", "(2,1)"),
         ],
@@ -200,12 +198,11 @@ class TestPairedTests:
         differences = np.array([1.0] * 9 + [-1.0] * 2 + [0.0] * 20)
         assert sign_flip_p(differences, seed=0) == pytest.approx(mcnemar_p(9, 2))
 
-    def test_twenty_pairs_are_gone_through_exactly(self) -> None:
-        assert sign_flip_p(np.array([1.0] * 14 + [-1.0] * 6), seed=0) == pytest.approx(mcnemar_p(14, 6), abs=1e-12)
+    def test_thirteen_pairs_are_gone_through_exactly(self) -> None:
+        assert sign_flip_p(np.array([1.0] * 9 + [-1.0] * 4), seed=0) == pytest.approx(mcnemar_p(9, 4), abs=1e-12)
 
     def test_random_flips_come_near_the_exact_test(self) -> None:
         differences = np.array([1.0] * 16 + [-1.0] * 8)
-        assert len(differences) > EXACT_SIGNS
         exact = min(1.0, 2 * sum(comb(24, i) for i in range(9)) / 2**24)
         assert sign_flip_p(differences, seed=0) == pytest.approx(exact, abs=0.02)
 

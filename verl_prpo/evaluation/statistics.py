@@ -19,9 +19,6 @@ Floats = NDArray[np.float64]
 RESAMPLES = 10_000
 """Of a bootstrap, and of a permutation test that cannot be exact."""
 
-EXACT_SIGNS = 20
-"""Most differences other than 0 for which a sign-flip test goes through all sign patterns."""
-
 _AT_ONCE = 4_000_000
 """Numbers drawn at once."""
 
@@ -116,7 +113,7 @@ def sign_flip_p(differences: Floats, seed: int, resamples: int = RESAMPLES) -> f
     Args:
         differences: [problems].
         seed: of the random flips, where there are too many patterns for all of them.
-        resamples: random flips then.
+        resamples: random flips then; with no more patterns than that (13 problems) the test is exact.
 
     Returns:
         Twice the share of sign patterns whose sum is at least as far from 0, on the same side, as the one seen. That
@@ -127,13 +124,12 @@ def sign_flip_p(differences: Floats, seed: int, resamples: int = RESAMPLES) -> f
     moved = differences[differences != 0]
     if len(moved) < 2:
         return 1.0  # of one, either sign is as far from 0
-    count = 2 ** len(moved) if len(moved) <= EXACT_SIGNS else resamples
     found = permutation_test(
         (moved,),
         np.sum,
         permutation_type="samples",
         vectorized=True,
-        n_resamples=count,
+        n_resamples=resamples,  # with fewer sign patterns than that it goes through all of them
         batch=max(1, _AT_ONCE // len(moved)),
         rng=seed,
     )

@@ -20,7 +20,7 @@ from verl_prpo.evaluation.prompts import Job
 from verl_prpo.evaluation.sampling import Sampling
 
 FATAL = b"Error in _run_prompt"
-"""What verl logs of a response that it could not generate or score. Its validation then waits for it for ever."""
+"""What verl logs of a response that it could not generate or score. Its validation goes on without it."""
 
 MANAGER_KEY = "reward.reward_manager.name"
 FUNCTION_KEY = "reward.custom_reward_function.path"
@@ -163,11 +163,24 @@ def run_settings(
 
 
 def platform_settings() -> list[str]:
-    """On a CPU what docs/cpu.md asks for; on GPUs the actor makes room for vLLM."""
+    """On a CPU what docs/cpu.md asks for, as in recipes/grpo_laptop.yaml; on GPUs the actor makes room for vLLM."""
+    actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
     if not is_requested():
-        return ["actor_rollout_ref.actor.fsdp_config.param_offload=True"]
-    in_process = "++actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend=uni"
-    return ["hydra.searchpath=[pkg://verl_prpo.recipes]", "+base=cpu", in_process]
+        return [f"{actor}.fsdp_config.param_offload=True"]
+    return [
+        *("trainer.device=cpu", "data.dataloader_num_workers=0", "reward.num_workers=1"),
+        *(f"{actor}.use_torch_compile=False", f"{actor}.fsdp_config.use_torch_compile=False"),
+        *(f"{actor}.fsdp_config.dtype=float32", "actor_rollout_ref.ref.fsdp_config.dtype=float32"),
+        *(f"++{actor}.fsdp_config.mixed_precision.{kind}_dtype=fp32" for kind in ("param", "reduce", "buffer")),
+        "actor_rollout_ref.model.enable_gradient_checkpointing=False",
+        *(f"{rollout}.dtype=float32", f"{rollout}.enforce_eager=True", f"{rollout}.free_cache_engine=False"),
+        *(f"++{rollout}.enable_sleep_mode=False", f"{rollout}.gpu_memory_utilization=0.3"),
+        *(f"{rollout}.agent.num_workers=1", f"{rollout}.tensor_model_parallel_size=1"),
+        f"++{rollout}.engine_kwargs.vllm.distributed_executor_backend=uni",
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
+        *("ray_kwargs.ray_init.num_cpus=32", "++ray_kwargs.ray_init.num_gpus=1"),
+        "++ray_kwargs.ray_init.include_dashboard=False",
+    ]
 
 
 def _quoted(value: object) -> str:
