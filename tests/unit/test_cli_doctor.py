@@ -121,7 +121,7 @@ class TestASetUpThatTrains:
             "overlong": "neutral",
         }
         assert found["PRM family"]["details"]["family"] == "qwen_math_prm"
-        assert "told from config.json" in found["PRM family"]["found"]
+        assert "detected from config.json" in found["PRM family"]["found"]
         assert found["reading"]["details"]["max_context"] == 2048
         assert tiny_models.SEPARATOR in found["reading"]["found"]
         assert found["overlong"]["state"] == "ok"

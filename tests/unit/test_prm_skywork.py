@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The family `skywork_prm`, compared with the published way of writing and reading a dialogue, in plain transformers."""
+"""The family `skywork_prm`, compared with the published way of writing and reading a dialogue in plain transformers."""
 
 import json
 

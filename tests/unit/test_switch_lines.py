@@ -65,7 +65,7 @@ def _switch_lines(page: str) -> list[str]:
 def _choices(page: str) -> dict[str, list[str]]:
     """The rows of the table of places for the PRM."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    table = text.split("| on a node of 8 GPUs | add |\n|---|---|\n")[1].split("\n\n")[0]
+    table = text.split("| on a node of 8 GPUs | in place of the last line |\n|---|---|\n")[1].split("\n\n")[0]
     rows = (row.strip("| ").split(" | ") for row in table.splitlines())
     return {name: shlex.split(lines.strip("`")) for name, lines in rows}
 

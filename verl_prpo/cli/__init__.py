@@ -1,3 +1,3 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `verl-prpo`: `doctor` looks a training set-up over, `calibrate` looks a process reward model over."""
+"""The command `verl-prpo`: one module for each of its commands."""

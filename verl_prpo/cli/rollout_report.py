@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""`verl-prpo report`: rollouts with what each token was told, as an HTML page or in the terminal."""
+"""`verl-prpo report`: rollouts with what each token was paid, as an HTML page or in the terminal."""
 
 import argparse
 import contextlib

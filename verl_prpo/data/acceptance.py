@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Do the outcome scorers accept what is right: verl's own, and this package's (`math_verifier`)."""
+"""Check that the outcome scorers accept right answers: verl's own, and this package's (`math_verifier`)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

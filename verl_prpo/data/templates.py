@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Prompt templates: how the policy is asked, and in which form it is told to answer."""
+"""Prompt templates: how the policy is asked, and in which form it must answer."""
 
 from typing import NamedTuple
 

@@ -81,7 +81,7 @@ def family_of(config: PrmConfig) -> Finding:
         family = checked_family(cls.open(config.model_path or "", **options), family_setting(config))
     named = config.family is not None or config.custom_family.path is not None
     lines = [
-        f"{family.name} ({'named by you' if named else 'told from config.json'})",
+        f"{family.name} ({'named by you' if named else 'detected from config.json'})",
         f"servers give its scores by {family.serving}" if family.serving else "in process only, servers do not hold it",
     ]
     details = {"family": family.name, "setting": family_setting(config), "serving": family.serving}

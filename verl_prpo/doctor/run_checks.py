@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether what a training command names is there: its problems and its policy; and whether its batches divide."""
+"""Check that what a training command names is there, its problems and its policy, and that its batches divide."""
 
 import json
 import os

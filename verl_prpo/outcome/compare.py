@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Does an answer equal the ground truth, decided part by part: by form, words, units, numbers and algebra.
+"""Decide whether an answer equals the ground truth, part by part: by form, words, units, numbers and algebra.
 
 A general checker takes a list for a tuple, 3.141593 for pi, "2 3" for 5, 2516_8 for 2516, ABCD for CBAD and f' for f.
 Here a form is only compared with the same form, and a value only when all of it is understood.

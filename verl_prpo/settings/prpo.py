@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The settings: the method under `algorithm.prpo.*`, the process reward model under `reward.prm.*`.
+"""The settings of the method, `algorithm.prpo.*`. The names of `verl_prpo.settings.prm` can be imported from here too.
 
 Both sections may be absent: the defaults are the paper's (arXiv 2601.07182, section 4). A mistyped key or an impossible
 value is a `ConfigError` that names the key. `verl_prpo.trainer.checks.config_check` checks a whole verl configuration.

@@ -58,7 +58,7 @@ def compose(arguments: TrainingArguments) -> DictConfig:
 
 
 def hydra_folder(arguments: TrainingArguments) -> str | None:
-    """The folder that Hydra makes for the run, None where it cannot be told before the run starts."""
+    """The folder that Hydra makes for the run, None where it is not known before the run starts."""
     try:
         return str(_composed(arguments).hydra.run.dir)
     except Exception:  # an interpolation that Hydra fills in when it starts the job

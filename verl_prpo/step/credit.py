@@ -1,7 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The advantages of one batch under the user's settings: `verl_prpo.method.advantage` with what the batch and the
-configuration say."""
+"""Apply the user's settings to one batch, and ask `verl_prpo.method.advantage` for its advantages."""
 
 from dataclasses import dataclass, replace
 

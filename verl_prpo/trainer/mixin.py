@@ -146,7 +146,7 @@ class ProcessAware:
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)  # type: ignore[misc]
         if self._asks_prm():
-            began = time.monotonic()
+            began, waited = time.monotonic(), 0.0
             if self._passes_step != self.global_steps:
                 self._passes, self._counts, self._passes_step = {}, {}, self.global_steps
             # A batch that comes again, in whatever order, keeps its segments and scores.
@@ -154,8 +154,8 @@ class ProcessAware:
                 with self._prm_awake():
                     self._passes[rollouts_of(batch)] = pending = self._launch(batch)
                     if shares_gpus(self.config):  # it sleeps again before other work on the GPUs
-                        process_pass.collect(pending, self._prm.timeout)
-            metrics["timing_s/prm_submit"] = time.monotonic() - began
+                        waited = process_pass.collect(pending, self._prm.timeout).wait_seconds
+            metrics["timing_s/prm_submit"] = time.monotonic() - began - waited  # which counts as prm_wait
         return batch
 
     def _launch(self, batch: KVBatchMeta) -> process_pass.PendingScores:

@@ -165,7 +165,7 @@ def _answers(pending: PendingScores, timeout: float, began: float) -> list[list[
     except ray.exceptions.GetTimeoutError as error:
         raise PrmError(
             f"no process scores for {sum(map(len, pending.positions))} responses within {timeout:g} s. Give the PRM "
-            "more time (reward.prm.timeout) or more copies (reward.prm.num_replicas)."
+            "more time (reward.prm.timeout) or more replicas (reward.prm.num_replicas)."
         ) from error
     except ray.exceptions.RayActorError as error:
         raise PrmError(

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is read of a batch in verl's TransferQueue, rollout by rollout in the order of the batch."""
+"""Read a batch from verl's TransferQueue without its padding rows, rollout by rollout in the order of the batch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from verl_prpo.trainer.length_limit import LengthLimit
 
 
 def fetch_rollouts(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = None) -> Rollouts:
-    """What the process pass needs. verl's padding rows are dropped here, and nowhere else.
+    """What the process pass needs. verl's padding rows are dropped here.
 
     Args:
         batch: keys and tags of the rows.
@@ -29,7 +29,7 @@ def fetch_rollouts(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = 
     """
     fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else [])]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-    places = [row for row, tag in enumerate(batch.tags) if not tag.get("is_padding", False)]
+    places = _places(batch)
     values = None
     if signal:
         values = padded(data[signal]).float()[places]
@@ -130,8 +130,12 @@ def plain(extra_fields: Iterable[Any]) -> list[dict[str, Any]]:
 
 def rollouts_of(batch: KVBatchMeta) -> frozenset[str]:
     """Which rollouts a batch holds, whatever their order and padding."""
-    tags = zip(batch.keys, batch.tags, strict=True)
-    return frozenset(key for key, tag in tags if not tag.get("is_padding", False))
+    return frozenset(batch.keys[row] for row in _places(batch))
+
+
+def _places(batch: KVBatchMeta) -> list[int]:
+    """Rows of a batch that are rollouts, not verl's padding."""
+    return [row for row, tag in enumerate(batch.tags) if not tag.get("is_padding", False)]
 
 
 def require_one_output_per_session(batch: KVBatchMeta) -> None:

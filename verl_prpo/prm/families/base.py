@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Say what a family of process reward models is: the contract that every family fulfils.
+"""The contract that every family of process reward models fulfils.
 
-A family knows how a dialogue and the segments of its answer become token ids, where in the model's output each
+A family knows how a dialogue and the segments of its response become token ids, where in the model's output each
 segment's score is read, and the range and prior of those scores. One forward pass covers all segments of a response.
 Only text comes in: the policy's tokenizer stays outside.
 """

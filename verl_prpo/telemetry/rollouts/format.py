@@ -38,7 +38,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Rollout:
-    """One response of a training step, and what each of its tokens was told. Lists are one value per token.
+    """One response of a training step, and what each of its tokens was paid. Lists are one value per token.
 
     Attributes:
         step: the training step.

@@ -113,8 +113,8 @@ def choose(reports: Mapping[str, tuple[StepReport, int]], limit: int | None) -> 
         limit: most of them; all when None.
 
     Returns:
-        Keys, of whole groups as far as they fit and of one in part where not one does. Which groups is told by their
-        uid alone: the same rollouts give the same choice.
+        Keys, of whole groups as far as they fit and of one in part where not one does. Their
+        uids alone decide which groups, so the same rollouts give the same choice.
     """
     groups: dict[str, list[str]] = {}
     for key, (report, row) in reports.items():

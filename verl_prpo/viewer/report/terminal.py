@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rollouts in the terminal: groups with their outcomes, then responses with what each token was told."""
+"""Rollouts in the terminal: groups with their outcomes, then responses with what each token was paid."""
 
 import math
 import sys
