@@ -262,6 +262,17 @@ class TestGrpoOfVerl:
 
 
 class TestOneValuedGroups:
+    @pytest.mark.parametrize("credit", ["prm_avg", "prpo", "prm_avg_prpo"])
+    def test_equal_rewards_and_scores_are_paid_nothing_however_their_mean_rounds(self, credit):
+        """An fp32 mean of equal numbers can miss them by a digit, which 1e-6 would blow up."""
+        ones = torch.ones(8, 2)
+        for reward in (1.0, 0.3, 5.0, 100.1):
+            rewards = torch.full((8,), reward)
+            found = prpo_advantage(
+                0.9 * ones, ones, rewards, ones, ["a"] * 8, credit=credit, outcome_norm="mean_std", prior_mean=0.9
+            )
+            assert found.abs().max() < 1e-5
+
     """The epsilon on every measured std: what is constant has no advantage, and what nearly is stays finite."""
 
     @pytest.mark.parametrize("score", [0.0, 0.1, 0.7, 0.999, 1.0])
@@ -311,6 +322,13 @@ class TestOneValuedGroups:
 
 
 class TestUnscoredRows:
+    def test_scored_may_be_given_as_numbers(self):
+        ones = torch.ones(2, 3)
+        given = [
+            prpo_advantage(ones, ones, torch.zeros(2), ones, ["a", "a"], scored=s) for s in (torch.tensor([1, 0]),)
+        ]
+        assert given[0][1].abs().sum() == 0 and given[0][0].abs().sum() > 0
+
     """`scored` marks rows whose PRM request failed and the policy is to go on without them."""
 
     def test_their_process_advantage_is_zero_and_their_values_are_not_read(self):
@@ -392,6 +410,15 @@ class TestUnscoredRows:
 
 
 class TestErrors:
+    def test_what_is_no_tensor_is_named(self):
+        with pytest.raises(TypeError, match=r"process_scores must be a torch.Tensor, got list; torch.as_tensor"):
+            prpo_advantage([[0.5]], torch.ones(1, 1), torch.ones(1), torch.ones(1, 1), ["a"])
+
+    def test_a_prior_mean_that_is_no_number_is_named(self):
+        with pytest.raises(ValueError, match="prior_mean must be finite, got nan"):
+            ones = torch.ones(1, 1)
+            prpo_advantage(ones, ones, torch.ones(1), ones, ["a"], prior_mean=float("nan"))
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [
@@ -409,8 +436,8 @@ class TestErrors:
             ({"credit": "gae"}, "unknown credit 'gae'.*prpo, process, outcome, prm_avg, prm_avg_prpo, pure"),
             ({"process_norm": "batch"}, "unknown process_norm 'batch'.*prior, group"),
             ({"outcome_norm": "std"}, "unknown outcome_norm 'std'.*mean, mean_std"),
-            ({"prior_std": 0.0}, "prior_std must be positive, got 0.0"),
-            ({"prior_std": NAN}, "prior_std must be positive, got nan"),
+            ({"prior_std": 0.0}, "prior_std must be positive and finite, got 0.0"),
+            ({"prior_std": NAN}, "prior_std must be positive and finite, got nan"),
             ({"outcome_rewards": torch.tensor([1.0, NAN])}, "outcome reward of row 1 is nan"),
             ({"outcome_rewards": torch.tensor([-math.inf, 0.0])}, "outcome reward of row 0 is -inf"),
         ],

@@ -136,7 +136,7 @@ ALGORITHM_MISTAKES = [
         {"segmenter": "tokens", "delimiter_token_ids": [-1]},
         "delimiter_token_ids[0]=-1 must be a whole number",
     ),
-    ({"delimiters": "\n"}, "must be a list; write algorithm.prpo.delimiters='[\n]'"),
+    ({"delimiters": "\n"}, "must be a list; write ++algorithm.prpo.delimiters='[\\n]'"),
     ({"delimiters": [["a"]]}, "algorithm.prpo.delimiters[0]=['a'] must be a text"),
     ({"outcome_weight": 0.0}, "algorithm.prpo.outcome_weight=0.0 must be a positive number"),
     ({"outcome_weight": float("inf")}, "algorithm.prpo.outcome_weight=inf must be a positive number"),
@@ -186,7 +186,7 @@ PRM_MISTAKES = [
     ({"server": {"urls": ["prm:8000"]}}, "prm:8000 must begin with http:// or https://"),
     (
         {"server": {"urls": "http://prm:8000"}},
-        "reward.prm.server.urls=http://prm:8000 must be a list; write reward.prm.server.urls='[http://prm:8000]'",
+        "reward.prm.server.urls=http://prm:8000 must be a list; write ++reward.prm.server.urls='[http://prm:8000]'",
     ),
     ({"server": {"urls": ["http://a", "http://a"]}}, "names a server twice"),
     ({"server": {"concurrency": 0}}, "reward.prm.server.concurrency=0 must be a whole number of at least 1"),

@@ -110,6 +110,8 @@ class TestNoScores:
             (QUESTION, "So 2.", r"segments must be a list of texts, and it is 'So 2\.'"),
             (QUESTION, ["So", 2], "segments must be a list of texts"),
             ("1 + 1?", STEPS, "messages must be a list of dicts with role and content, and it is '1"),
+            ([], STEPS, "messages must be a list of dicts with role and content"),
+            ([{"role": "user", "content": None}], STEPS, "messages must be a list of dicts with role and content"),
             ([{"content": "1 + 1?"}], STEPS, "messages must be a list of dicts with role and content"),
             ([{"role": "user", "content": [{"type": "image"}]}], STEPS, "'image'"),
         ],

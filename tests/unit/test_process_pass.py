@@ -271,6 +271,9 @@ class TestStreamed:
         again = Scores.from_dict(json.loads(json.dumps(brought.as_dict())))
         assert again == brought and again.answered == 12.0
 
+    def test_a_failure_of_a_kind_that_another_version_knows_is_a_failure_here(self):
+        assert Scores.from_dict({"failure": "melted", "detail": "hot"}).failure == "engine_error"
+
     def test_times_are_what_the_step_waited_for_and_what_the_prm_worked(self):
         def result(arrived, asked, answered):
             return Scores(texts=["a"], scores=[0.5], arrived=arrived, asked=asked, answered=answered)
@@ -361,7 +364,7 @@ class TestPolicy:
         for row, scores in ((1, [0.5, None, None]), (2, [None])):
             batch.scores[row] = Scores(texts=["x"] * len(scores), scores=scores, overlong=True)
         assert batch.overlong_summary() == (
-            "3 segments of 2 responses lie past the PRM's context and get the prior mean. The first is u1_0_0, with "
+            "3 segments of 2 responses lie past the PRM's context and get no process score. The first is u1_0_0, with "
             "2 of 3"
         )
         batch.scores[1:] = [Scores(texts=["x"], scores=[0.5]), Scores(texts=["x"], failure="overlong")]

@@ -267,8 +267,9 @@ class TestProcessRequest:
         assert "not running" in result.detail and "trainer.use_v1=True" in result.detail
 
     def test_bounds_that_do_not_tile_the_response_are_refused(self, ask):
-        with pytest.raises(ValueError, match="do not tile the response"):
-            ask(RIGHT, cuts=(5, 3))
+        result = ask(RIGHT, cuts=(5, 3))
+        assert (result.scores, result.failure) == (None, "bad_input")
+        assert "do not tile the response" in result.detail
 
     def test_requests_survive_the_way_to_a_worker(self):
         requests = [ToScore(f"u{i}_0_0", QUESTION, [1, 2], [(0, 2)]) for i in range(3)]
@@ -381,7 +382,7 @@ class TestFinishedResponse:
         surprisal = manager("+algorithm.prpo.segmenter=surprisal")
         answer, streamed = self.score(surprisal, finished(tokenizer, RIGHT)[0])
         assert (answer["reward_score"], streamed.starts) == (1.0, None)
-        assert "needs a signal" in streamed.detail
+        assert "needs entropy or log-probs" in streamed.detail
 
         def missing(name: str) -> None:
             raise ValueError(f"no actor {name}")

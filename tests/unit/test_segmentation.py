@@ -198,6 +198,10 @@ def test_inputs_are_left_as_they_were(rule):
 
 
 class TestUniform:
+    def test_long_rows_in_many_segments_do_not_overflow(self):
+        starts = uniform_segments(torch.ones(1, 50_000), 45_000)
+        assert starts.sum() == 45_000
+
     @pytest.mark.parametrize(
         ("length", "segments", "expected"),
         [(12, 3, [0, 4, 8]), (12, 1, [0]), (3, 3, [0, 1, 2]), (2, 5, [0, 1]), (1, 4, [0])],

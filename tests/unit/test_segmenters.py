@@ -68,8 +68,23 @@ def test_the_random_segmenter_draws_by_the_rows_key(tokenizer):
 
 
 def test_a_segmenter_without_its_signal_says_so():
-    with pytest.raises(ValueError, match=r"segmenter=entropy needs a signal"):
+    with pytest.raises(ValueError, match=r"segmenter=entropy needs entropy or log-probs.*calculate_log_probs=True"):
         cut(PrpoConfig(), keys=["a"], response_ids=[[1]], response_mask=torch.ones(1, 1))
+
+
+def test_a_signal_that_is_no_number_names_the_response_and_the_segmenter():
+    settings = PrpoConfig(segmenter="surprisal")
+    signal, mask = torch.tensor([[0.1, 0.2], [0.3, float("inf")]]), torch.ones(2, 2)
+    with pytest.raises(ValueError, match=r"response b, token 1: the policy's surprisal is inf"):
+        cut(
+            PrpoConfig(segmenter="surprisal"),
+            keys=["a", "b"],
+            response_ids=[[1, 2]] * 2,
+            response_mask=mask,
+            signal=signal,
+        )
+    mask[1, 1] = 0
+    assert cut(PrpoConfig(), keys=["a", "b"], response_ids=[[1, 2]] * 2, response_mask=mask, signal=signal)[:, 0].all()
 
 
 class TestTokenTexts:

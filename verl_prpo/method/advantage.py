@@ -12,6 +12,7 @@ back in the dtype of `process_scores`. Groups are given by `index` and nothing e
 change nothing.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -102,8 +103,10 @@ def prpo_advantage(
     _choose("credit", credit, CREDITS)
     _choose("process_norm", process_norm, PROCESS_NORMS)
     _choose("outcome_norm", outcome_norm, OUTCOME_NORMS)
-    if not prior_std > 0:
-        raise ValueError(f"prior_std must be positive, got {prior_std}")
+    if not 0 < prior_std < math.inf:
+        raise ValueError(f"prior_std must be positive and finite, got {prior_std}")
+    if not math.isfinite(prior_mean):
+        raise ValueError(f"prior_mean must be finite, got {prior_mean}")
     with torch.no_grad():
         batch = _validated(process_scores, segment_starts, outcome_rewards, response_mask, index, scored)
         batch.process_norm, batch.prior, batch.outcome_norm = process_norm, (prior_mean, prior_std), outcome_norm
@@ -193,7 +196,9 @@ def _prpo(batch: _Batch) -> Tensor:
 
 
 def _outcome(batch: _Batch) -> Tensor:
-    return _outcome_advantage(batch, batch.rewards)[:, None].expand_as(batch.scores)
+    rewards, groups = batch.rewards, batch.groups
+    beta = groups.centred(rewards) if batch.outcome_norm == "mean" else groups.standardised(rewards, as_verl=True)
+    return beta[:, None].expand_as(batch.scores)
 
 
 def _prm_avg(batch: _Batch) -> Tensor:
@@ -251,6 +256,10 @@ _READ_AT_STARTS = ("prm_avg", "prm_avg_prpo", "pure")
 
 
 def _validated(scores, starts, rewards, response_mask, index, scored) -> _Batch:
+    tensors = {"process_scores": scores, "segment_starts": starts, "outcome_rewards": rewards}
+    for name, tensor in {**tensors, "response_mask": response_mask, "scored": scored}.items():
+        if not isinstance(tensor, Tensor) and (name != "scored" or tensor is not None):
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}; torch.as_tensor makes one")
     if response_mask.dim() != 2:
         raise ValueError(f"response_mask must be [bs, L], got shape {tuple(response_mask.shape)}")
     bs = len(response_mask)
@@ -272,8 +281,8 @@ def _validated(scores, starts, rewards, response_mask, index, scored) -> _Batch:
     groups = Groups.of(index, bs, scores.device)
     mask = response_mask if response_mask.dtype == torch.bool else response_mask != 0
     starts = starts if starts.dtype == torch.bool else starts != 0
-    if scored is not None and scored.dim() == 1:
-        scored = scored[:, None]
+    if scored is not None:
+        scored = (scored if scored.dtype == torch.bool else scored != 0).view(bs, -1)
     return _Batch(scores.to(dtype), starts, rewards, mask, groups, scored)
 
 

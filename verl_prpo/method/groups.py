@@ -48,7 +48,7 @@ class Groups:
         mean = self.sums(exact) / self.sums(torch.ones_like(exact))
         return (exact - mean).to(values.dtype)
 
-    def standardised(self, values: Tensor) -> Tensor:
+    def standardised(self, values: Tensor, as_verl: bool = False) -> Tensor:
         """GRPO as in verl: (R - mean) / (std + epsilon) per group, with mean 0 and std 1 in a group of one.
 
         Where all values of a group nearly agree, the last digit of its mean shows. So the mean is torch's own fp32 mean
@@ -63,6 +63,8 @@ class Groups:
                 groups = (size == n).nonzero()[:, 0]
                 members = values[order[first[groups][:, None] + torch.arange(n, device=order.device)]]
                 mean[groups] = members.mean(1)
+                if not as_verl:  # equal values have no deviation; that of verl's fp32 mean is up to half a unit of A
+                    mean[groups] = torch.where((members == members[:, :1]).all(1), members[:, 0], mean[groups])
                 deviation = members.double() - mean[groups].double()[:, None]
                 std[groups] = (deviation.square_().sum(1) / (n - 1)).sqrt().to(std.dtype)
         return (values - mean[self.of_row]) / (std[self.of_row] + EPSILON)

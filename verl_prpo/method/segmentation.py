@@ -101,8 +101,9 @@ def uniform_segments(response_mask: Tensor, num_segments: int) -> Tensor:
     if mask.numel() == 0:
         return torch.zeros_like(mask)
     with torch.no_grad():
-        length = mask.sum(1, keepdim=True, dtype=torch.int32)
-        rank = mask.cumsum(1, dtype=torch.int32) - 1
+        num_segments = min(num_segments, mask.shape[1])
+        length = mask.sum(1, keepdim=True)
+        rank = mask.cumsum(1) - 1  # int64: rank * num_segments passes 2^31 on long rows
         bin_of = rank * num_segments // length.clamp(min=1)
         bin_before = (rank - 1) * num_segments // length.clamp(min=1)  # -1 at rank 0, which makes it a start
         return mask & (bin_of != bin_before)
@@ -333,6 +334,9 @@ def _first_valid(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _checked_mask(response_mask: Tensor) -> Tensor:
+    if not isinstance(response_mask, Tensor):
+        kind = type(response_mask).__name__
+        raise TypeError(f"response_mask must be a torch.Tensor, got {kind}; torch.as_tensor makes one")
     if response_mask.dim() != 2:
         raise ValueError(f"response_mask must be [bs, L], got shape {tuple(response_mask.shape)}")
     return response_mask if response_mask.dtype == torch.bool else response_mask != 0
@@ -356,5 +360,7 @@ def _require_above_minus_infinity(entropy: Tensor, mask: Tensor) -> None:
 
 
 def _require_segments(num_segments: int) -> None:
+    if type(num_segments) is not int:
+        raise TypeError(f"num_segments must be an int, got {num_segments!r}")
     if num_segments < 1:
         raise ValueError(f"num_segments must be at least 1, got {num_segments}")

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Decide whether the final answer of a response is the ground truth: verl's scorer, then exact numbers, then algebra."""
+"""Decide whether the final answer of a response is the ground truth: verl's scorer, then numbers, then algebra."""
 
 import logging
 import re

@@ -7,6 +7,7 @@ This is the engine that training uses with `reward.prm.engine=in_process`, so th
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
@@ -106,7 +107,7 @@ class LoadedPrm:
 
 
 def load_prm(
-    path: str,
+    path: str | Path,
     *,
     family: str | None = None,
     device: str | torch.device | None = None,
@@ -146,7 +147,16 @@ def load_prm(
         PrmError: the model is no known PRM, or cannot be used as asked; the message says what was found and what to
             change.
     """
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if not isinstance(path, (str, Path)):
+        raise PrmError(f"path must be a folder or a hub name, and it is {path!r}")
+    if family_options is not None and not isinstance(family_options, Mapping):
+        raise PrmError(f"family_options must be a dict, and it is {family_options!r}")
+    if max_model_len is not None and type(max_model_len) is not int:
+        raise PrmError(f"max_model_len must be a whole number of tokens, and it is {max_model_len!r}")
+    try:
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise PrmError(f"device={device!r} is none that torch knows, such as cuda, cuda:1 or cpu") from error
     section = {
         "model_path": str(path),
         "family": family,
@@ -184,10 +194,14 @@ def _request(messages: Messages, segments: Sequence[str]) -> PrmRequest | PrmErr
     """A response as the engine takes it, or what is wrong with it."""
     if not _is_list_of(segments, str):
         return _error(PrmFailure.BAD_INPUT, f"segments must be a list of texts, and it is {repr(segments)[:80]}")
-    if not _is_list_of(messages, Mapping) or any("role" not in message for message in messages):
+    if not _is_list_of(messages, Mapping) or not messages or not all(map(_says_something, messages)):
         wanted = "messages must be a list of dicts with role and content"
         return _error(PrmFailure.BAD_INPUT, f"{wanted}, and it is {repr(messages)[:80]}")
     return PrmRequest([dict(message) for message in messages], list(segments))
+
+
+def _says_something(message: Mapping[str, Any]) -> bool:
+    return isinstance(message.get("role"), str) and bool(message.get("content"))
 
 
 def _is_list_of(value: Any, kind: type) -> bool:

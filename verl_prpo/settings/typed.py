@@ -131,7 +131,8 @@ def _message(section: str, cls: Any, fault: ErrorDetails, replaced: Mapping[str,
     if fault["type"] == "literal_error":
         return _not_known(key, value, choices(kind))
     if fault["type"] == "list_type" and isinstance(value, str):
-        return f"{key}={value} must be a list; write {key}='[{value}]'"
+        shown = value if value.isprintable() else value.encode("unicode_escape").decode()
+        return f"{key}={shown} must be a list; write ++{key}='[{shown}]'"
     if is_dataclass(kind):
         return f"{key} must be {words(kind)}, got {value!r}"
     return f"{key}={value} must be {words(kind)}"

@@ -51,7 +51,17 @@ def cut(
     segmenter = settings.segmenter
     if segmenter in ("entropy", "surprisal"):
         if signal is None:
-            raise ValueError(f"algorithm.prpo.segmenter={segmenter} needs a signal and got none")
+            raise ValueError(
+                f"algorithm.prpo.segmenter={segmenter} needs entropy or log-probs and got none. Set "
+                "actor_rollout_ref.rollout.calculate_log_probs=True, or another ++algorithm.prpo.segmenter"
+            )
+        unusable = response_mask.bool() & ~signal.isfinite()
+        if unusable.any():
+            row, token = unusable.nonzero()[0].tolist()
+            raise ValueError(
+                f"response {keys[row]}, token {token}: the policy's {segmenter} is {signal[row, token].item()}, so it "
+                f"cannot be cut by algorithm.prpo.segmenter={segmenter}"
+            )
         rule = settings.anchor_rule
         return entropy_segments(signal, response_mask, settings.max_anchors, settings.min_gap, rule)
     if segmenter == "text":

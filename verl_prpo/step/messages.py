@@ -100,5 +100,6 @@ class Scores(PrmResult):
         names = {entry.name for entry in fields(cls)}
         known = {name: value for name, value in data.items() if name in names}
         if known.get("failure") is not None:
-            known["failure"] = PrmFailure(known["failure"])
+            kinds = {kind.value for kind in PrmFailure}  # another version may know others
+            known["failure"] = PrmFailure(known["failure"] if known["failure"] in kinds else "engine_error")
         return cls(**known)

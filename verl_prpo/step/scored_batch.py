@@ -137,7 +137,7 @@ class ScoredBatch:
         key, first = next(iter(unread.items()))
         return (
             f"{sum(scores.unread for scores in unread.values())} segments of {len(unread)} responses lie past the PRM's"
-            f" context and get the prior mean. The first is {key}, with {first.unread} of {len(first.texts)}"
+            f" context and get no process score. The first is {key}, with {first.unread} of {len(first.texts)}"
         )
 
     def token_scores(self) -> Tensor:
@@ -173,6 +173,9 @@ class ScoredBatch:
             keys: of all rows of verl's batch.
         """
         row_of = {key: row for row, key in enumerate(keys)}
+        lost = [key for key in self.rollouts.keys if key not in row_of]
+        if lost:
+            raise PrmError(f"the batch whose advantage is due lacks response {lost[0]}, which was scored")
         places = [row_of[key] for key in self.rollouts.keys]
         order = sorted(range(len(places)), key=places.__getitem__)
         rollouts = replace(self.rollouts, places=places, batch_size=len(keys)).select(order)

@@ -108,6 +108,8 @@ def launch(
         workers: verl's reward-loop workers.
         streamed: scores by rollout that are there already; those are not sent.
     """
+    if not workers:
+        raise PrmError("there is no reward-loop worker to score responses; set reward.num_workers to 1 or more")
     streamed = streamed or {}
     positions = [i for i in range(len(rollouts)) if i not in streamed and bool(segment_starts[i].any())]
     positions.sort(key=lambda i: -len(rollouts.response_ids[i]))

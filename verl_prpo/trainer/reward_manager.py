@@ -26,7 +26,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.trainer.ppo.reward import load_reward_manager
 
 from verl_prpo.method.segmentation import segment_bounds
-from verl_prpo.prm.encoding.shown import shown_steps
+from verl_prpo.prm.encoding.shown import Shown, shown_steps
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.client import PrmClient
 from verl_prpo.prm.replicas.start import lookup_replicas
@@ -83,21 +83,22 @@ class PrmRewardManager(RewardManagerBase):
         arrived = time.monotonic()
         starts, truncated, unfinished = None, response.truncated, False
         texts: list[str] = []
-        found: PrmResult | None = None
-        if response.bounds is not None:
-            texts = segment_texts(self.tokenizer, response.response_ids, response.bounds)
-        else:
-            try:
+        found = PrmResult()
+        try:
+            if response.bounds is not None:
+                texts = segment_texts(self.tokenizer, response.response_ids, response.bounds)
+            else:
                 # Off the event loop, which other responses share: a long one takes a while to be cut. Not in the loop's
                 # own threads either, in which verifiers run.
                 loop = asyncio.get_running_loop()
                 starts, texts = await loop.run_in_executor(self._scissors, self._cut, response)
                 truncated = self.limit.truncates(response.response_ids, response.prompt_length)
-            except Exception as error:  # verl would take it for a failed rollout and try that again
-                found = PrmResult(failure=PrmFailure.BAD_INPUT, detail=f"{type(error).__name__}: {error}")
+            shown = shown_steps(texts, truncated)
+        except Exception as error:  # verl would take it for a failed rollout and try that again
+            shown, found = None, PrmResult(failure=PrmFailure.BAD_INPUT, detail=f"{type(error).__name__}: {error}")
         asked = time.monotonic()
-        if found is None:
-            found, unfinished = await self._judged(response.messages, texts, truncated)
+        if shown is not None:
+            found, unfinished = await self._judged(response.messages, texts, truncated, shown), shown.unfinished
         scores = Scores.of(
             found,
             texts=texts,
@@ -128,17 +129,15 @@ class PrmRewardManager(RewardManagerBase):
         return row.nonzero()[:, 0].tolist(), texts
 
     async def _judged(
-        self, messages: Sequence[dict[str, Any]], texts: list[str], truncated: bool
-    ) -> tuple[PrmResult, bool]:
-        """The PRM's result, and whether the last segment was left out as unfinished."""
-        shown = shown_steps(texts, truncated)
+        self, messages: Sequence[dict[str, Any]], texts: list[str], truncated: bool, shown: Shown
+    ) -> PrmResult:
         if not shown.steps:
-            return PrmResult(), shown.unfinished
+            return PrmResult()
         try:
-            return await self.client.score(list(messages), texts, truncated), shown.unfinished
+            return await self.client.score(list(messages), texts, truncated)
         except Exception as error:  # nobody there to ask, or a cluster that is gone in one of Ray's many ways
             detail = str(error) if isinstance(error, PrmError) else f"{type(error).__name__}: {error}"
-            return PrmResult(failure=PrmFailure.ENGINE_ERROR, detail=detail), shown.unfinished
+            return PrmResult(failure=PrmFailure.ENGINE_ERROR, detail=detail)
 
 
 def score_request(responses: Sequence[ToScore]) -> DataProto:

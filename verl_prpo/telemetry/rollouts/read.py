@@ -95,11 +95,14 @@ def read_rollouts(source: Path | str, steps: Sequence[int] | None = None) -> Rol
 
         >>> from verl_prpo import read_rollouts
         >>> for rollout in read_rollouts("rollouts", steps=[1]):
-        ...     worst = min(rollout.segments, key=lambda segment: segment.score)
-        ...     print(rollout.outcome_reward, worst.score, repr(worst.text))
+        ...     scored = [segment for segment in rollout.segments if segment.score is not None]
+        ...     for segment in sorted(scored, key=lambda segment: segment.score)[:1]:
+        ...         print(rollout.outcome_reward, segment.score, repr(segment.text))
         1.0 0.25 ' So it is 3.'
     """
-    return Rollouts(row for file in step_files(Path(source), steps) for row in read_rows(file))
+    if isinstance(steps, (int, str)):
+        raise RolloutError(f"steps={steps!r} must be a list of numbers, such as [1]")
+    return Rollouts(row for file in step_files(Path(source).expanduser(), steps) for row in read_rows(file))
 
 
 def step_files(source: Path, steps: Sequence[int] | None = None) -> list[Path]:
