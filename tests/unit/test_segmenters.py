@@ -77,14 +77,14 @@ def test_a_signal_that_is_no_number_names_the_response_and_the_segmenter():
     signal, mask = torch.tensor([[0.1, 0.2], [0.3, float("inf")]]), torch.ones(2, 2)
     with pytest.raises(ValueError, match=r"response b, token 1: the policy's surprisal is inf"):
         cut(
-            PrpoConfig(segmenter="surprisal"),
+            settings,
             keys=["a", "b"],
             response_ids=[[1, 2]] * 2,
             response_mask=mask,
             signal=signal,
         )
     mask[1, 1] = 0
-    assert cut(PrpoConfig(), keys=["a", "b"], response_ids=[[1, 2]] * 2, response_mask=mask, signal=signal)[:, 0].all()
+    assert cut(settings, keys=["a", "b"], response_ids=[[1, 2]] * 2, response_mask=mask, signal=signal)[:, 0].all()
 
 
 class TestTokenTexts:
