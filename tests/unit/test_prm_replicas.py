@@ -367,8 +367,10 @@ def test_a_fault_of_ray_itself_while_loading_is_told_as_such(config, monkeypatch
 
 
 def test_an_amount_below_rays_precision_is_refused_with_the_keys(config):
+    small = one_of(config)
+    small.num_cpus_per_replica = 1e-5  # which the settings refuse already
     with pytest.raises(PrmError, match=r"Ray cannot reserve 1e-05 CPU.*reward\.prm\.num_cpus_per_replica"):
-        start_replicas(one_of(config, num_cpus_per_replica=1e-5), "cpu")
+        start_replicas(small, "cpu")
     assert groups_left() == []
 
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of a whole verl configuration, on the driver and before Ray starts: whether PRPO can work with it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -96,7 +97,8 @@ def _idle_manager(config: DictConfig) -> list[str]:
     """A line for the user who names this package's manager himself, where nothing asks its PRM."""
     asks = uses_prpo(config) and needs_prm(prpo_config(config.algorithm))
     reward = config.get("reward") or {}
-    if asks or (reward.get("reward_manager") or {}).get("name") != MANAGER:
+    named = reward.get("reward_manager")
+    if asks or not isinstance(named, Mapping) or named.get("name") != MANAGER:
         return []
     inner = ((reward.get("prm") or {}).get("outcome_reward_manager") or {}).get("name", "naive")
     chosen = "algorithm.prpo.credit" if uses_prpo(config) else "algorithm.adv_estimator"
