@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole test suite on a CPU, from nothing: environment, style, types, tests. Arguments go to pytest.
 #
-#   bash tests/run.sh                       # everything, about 40 minutes on 2 cores
+#   bash tests/run.sh                       # everything, about 30 minutes on 2 cores
 #   bash tests/run.sh --fast                # the method, settings and PRM texts alone, two minutes, without mypy
 #   bash tests/run.sh -m "not e2e"          # without the runs of main_ppo, about 15 minutes
 #   bash tests/run.sh -n 0 -s FILE          # one file in this process, with what it prints

@@ -117,3 +117,9 @@ class TestProgress:
         assert (written == "") is not terminal
         if terminal:
             assert "scoring" in written and "3/4" in written and "so far" in written
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m verl_prpo recipe prpo_laptop | true"
+    ended = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "")

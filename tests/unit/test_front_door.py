@@ -56,3 +56,9 @@ def test_the_example_in_its_docstring_runs_and_prints_what_it_says(name, tmp_pat
     said: list[str] = []
     results = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example, out=said.append)
     assert results.failed == 0, "".join(said)
+
+
+def test_the_estimator_brings_no_prm_into_a_process_that_computes_advantages():
+    code = "import sys, verl_prpo.trainer.estimator; print(*(m for m in sys.modules if m.startswith('verl_prpo.prm')))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert found.stdout.strip() == ""

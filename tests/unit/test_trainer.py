@@ -245,6 +245,11 @@ class TestOneStep:
         assert metrics["prpo/prm/requests"] == 4 and metrics["prpo/group/all_equal"] == 0.5
         assert {"timing_s/prm_submit", "timing_s/prm_wait", "timing_s/prm_busy", "actor/entropy"} <= set(metrics)
 
+    def test_a_reward_that_is_no_number_stops_the_step_with_the_responses_key(self, mode, rollouts):
+        batch, mode.actor_rollout_wg, _ = rollouts(outcomes=[1.0, float("nan"), *OUTCOMES[2:]])
+        with pytest.raises(ValueError, match=r"response a_1_0 got the reward nan.*reward\.custom_reward_function"):
+            step(mode, batch)
+
     def test_row_order_and_verls_padding_rows_change_nothing(self, mode, rollouts, parts):
         batch, mode.actor_rollout_wg, _ = rollouts()
         plain, plain_metrics = step(mode, batch)

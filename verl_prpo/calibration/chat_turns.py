@@ -149,7 +149,7 @@ def _read(text: str, style: _Style) -> Turns | None:
 
 
 def _frame(headers: list[re.Match[str]]) -> list[re.Match[str]]:
-    """The headers of a system prompt and one user's turn; all later ones are part of what the user says."""
+    """The headers of a system prompt and one user's turn. All later ones are part of what the user says."""
     return headers[: 2 if _kind(headers[0]) == "s" else 1]
 
 

@@ -99,6 +99,6 @@ def begins_in_thought(prompt: str, response: str, messages: Sequence[Mapping[str
 
 
 def _spoken(segments: Sequence[str], places: Sequence[int | None], step: int) -> int:
-    """The segment that brings the words of a step; a tag that lies across segments may leave none that does alone."""
+    """The segment that brings the words of a step. A tag that lies across segments may leave none that does alone."""
     within = [i for i, place in enumerate(places) if place == step]
     return next((i for i in within if has_words(segments[i])), within[0])

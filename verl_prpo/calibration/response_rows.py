@@ -123,7 +123,7 @@ class RowReader:
 
     def _recorded(self, row: Row, rollout: Rollout) -> Response:
         messages: Sequence[Mapping[str, Any]] = rollout.messages
-        # As the PRM was given them; the prompt's text holds what the template added.
+        # As the PRM was given them. The prompt's text holds what the template added.
         if not messages or any(message["content"] is None for message in messages):
             messages = self._prompts.messages(rollout.prompt, _place(row))
         made = Response(

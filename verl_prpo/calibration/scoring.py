@@ -78,7 +78,7 @@ def score_all(
     dialogues: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[str]]],
     unfinished: Sequence[bool] | None = None,
 ) -> list["PrmResult"]:
-    """One result per dialogue, in their order; the PRM is closed in the end.
+    """One result per dialogue, in their order. The PRM is closed in the end.
 
     Args:
         prm: an open one.

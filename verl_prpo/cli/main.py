@@ -4,6 +4,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments, without the program's name; those of the process when None.
 
     Returns:
-        The exit status: 0 all right, 1 something fails, 2 arguments or files that cannot be used; others are a
+        The exit status: 0 all right, 1 something fails, 2 arguments or files that cannot be used. Others are a
         command's own.
     """
     words = list(sys.argv[1:] if argv is None else argv)
@@ -46,7 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         near = [nearest(option, command._option_string_actions) for option in options[:1] if option.startswith("--")]
         command.error(f"unrecognized arguments: {' '.join(unknown)}{near[0] if near and 'did' in near[0] else ''}")
     logging.getLogger(_PLATFORM).addFilter(_not_on_accelerators)
-    return COMMANDS[chosen].run(arguments)
+    try:
+        status = COMMANDS[chosen].run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 _PLATFORM = "verl.plugin.platform.platform_manager"

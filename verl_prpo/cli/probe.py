@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrpoConfig
 
 PROBED = 64
-"""Responses probed; each is scored once as it is and once per perturbation."""
+"""Responses probed. Each is scored once as it is and once per perturbation."""
 
 MARGIN = 0.25
 """Of a verdict, in units of z."""
@@ -101,7 +101,7 @@ def _tokens(tokenizer: str | None) -> "TokenCount":
 
 
 def _solutions(responses: "Sequence[Response]", arguments: argparse.Namespace) -> list["Probed"]:
-    """The responses as steps; an `InputError` where they can decide nothing."""
+    """The responses as steps. An `InputError` where they can decide nothing."""
     from verl_prpo.calibration.responses import InputError, Response, cut, nothing_cut
     from verl_prpo.probe.report import Probed
     from verl_prpo.probe.solution import Solution

@@ -43,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and print the list, the recipe, or where its copy is."""
     try:
         return _run(arguments)
+    except BrokenPipeError:
+        raise
     except (RecipeError, OSError) as error:
         say(str(error))
         return 2

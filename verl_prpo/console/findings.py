@@ -46,7 +46,7 @@ class Finding:
 
 
 class CheckFailed(Exception):
-    """A check that failed; the message says what was found, `advice` what to do, `details` the same for scripts."""
+    """A check that failed. The message says what was found, `advice` what to do, `details` the same for scripts."""
 
     def __init__(self, found: str, advice: str = "", details: dict[str, Any] | None = None):
         super().__init__(found)
@@ -92,7 +92,7 @@ class Report:
         return any(check.state is State.FAILED for check in self.checks)
 
     def run(self, name: str, action: Callable[[], Finding]) -> Any:
-        """Run a check; an error inside it is its failure.
+        """Run a check. An error inside it is its failure.
 
         Returns:
             The finding's value, or None when the check failed.
@@ -139,7 +139,7 @@ def _reason(error: Exception) -> str:
 
 
 def terminal(file: Any = None) -> Any:
-    """A console of rich on a stream, the standard output when None; a pipe or file gets `PIPE_WIDTH` columns unless
+    """A console of rich on a stream, the standard output when None. A pipe or file gets `PIPE_WIDTH` columns unless
     COLUMNS says otherwise."""
     from rich.console import Console
 
@@ -155,7 +155,7 @@ def within(seconds: float, what: str, action: Callable[[], Value]) -> Value:
     """The result of an action that may wait for the network or a disk, for at most so long.
 
     Raises:
-        CheckFailed: it takes longer; it is left to itself then.
+        CheckFailed: it takes longer. It is left to itself then.
         Exception: whatever the action raises.
     """
     outcome: list[Value] = []

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the folders that a run writes can be written; nothing is left in them."""
+"""Whether the folders that a run writes can be written. Nothing is left in them."""
 
 import os
 import tempfile

@@ -48,7 +48,7 @@ class Progress:
         return self._bar.tasks[0].elapsed or 0.0
 
     def describe(self, what: str) -> None:
-        """Say what is being done from here on; the clock starts anew."""
+        """Say what is being done from here on. The clock starts anew."""
         self._bar.reset(self._task, description=what, completed=self.done)
 
     def advance(self, units: int = 1, note: str = "") -> None:

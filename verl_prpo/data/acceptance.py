@@ -58,7 +58,7 @@ def _judged(at: Sequence[int], rows: Sequence[Row]) -> list[Acceptance]:
 
 
 def _by_verl(rows: Sequence[Row]) -> list[tuple[bool, str | None]]:
-    """By the function that verl's reward managers call; it gives a number, or a dict that holds one as "score"."""
+    """By the function that verl's reward managers call. It gives a number, or a dict that holds one as "score"."""
     from verl.utils.reward_score import default_compute_score
 
     verdicts: list[tuple[bool, str | None]] = []

@@ -15,7 +15,7 @@ from verl_prpo.data.templates import TEMPLATES
 
 
 class DataError(ValueError):
-    """A source that cannot be read; the message says which row."""
+    """A source that cannot be read. The message says which row."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ HASHES = "#### {answer}"
 
 
 class Template(NamedTuple):
-    """A system and a user message around `{question}`; an empty system message is left out.
+    """A system and a user message around `{question}`. An empty system message is left out.
 
     Attributes:
         system: text of the system message.

@@ -68,7 +68,7 @@ def model(config: PrmConfig) -> Finding:
 
 
 def family_of(config: PrmConfig) -> Finding:
-    """Which family reads the model; its value is the family opened without weights,
+    """Which family reads the model. Its value is the family opened without weights,
     or the class alone for one that servers cannot hold.
 
     Raises:

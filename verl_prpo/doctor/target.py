@@ -41,7 +41,7 @@ class Target:
 
 
 def platform(config: DictConfig) -> Finding:
-    """Which device verl finds on this machine; the one that trains may be another."""
+    """Which device verl finds on this machine. The one that trains may be another."""
     found = importlib.import_module("verl.plugin.platform").get_platform()
     device, count = str(config.trainer.device), int(found.device_count()) if found.is_available() else 0
     details = {"device": device, "count": count}

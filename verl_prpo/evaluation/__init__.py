@@ -4,8 +4,8 @@
 
 
 class EvaluationError(Exception):
-    """Something that stops an evaluation; the message says what was found, where, and what fixes it."""
+    """Something that stops an evaluation. The message says what was found, where, and what fixes it."""
 
 
 class RunFailed(EvaluationError):
-    """A process of verl failed or did not end in time; the message shows the end of its log."""
+    """A process of verl failed or did not end in time. The message shows the end of its log."""

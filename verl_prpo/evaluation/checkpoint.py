@@ -135,7 +135,7 @@ def merged_model(found: FoundModel, cache: Path, trust_remote_code: bool = False
 
     Args:
         found: a checkpoint with a backend.
-        cache: folder of merged models; each has one of its own, named for the checkpoint and its files.
+        cache: folder of merged models. Each has one of its own, named for the checkpoint and its files.
         trust_remote_code: whether the model's own code may run.
 
     Returns:

@@ -35,7 +35,7 @@ class EvaluationProblem:
     extra_info: dict[str, Any]
 
     def about(self) -> dict[str, Any]:
-        """What a record keeps of it; the question is extra_info.question, or the last message."""
+        """What a record keeps of it. The question is extra_info.question, or the last message."""
         level, subject = (self.extra_info.get(name) for name in ("level", "subject"))
         return {
             "index": self.index,

@@ -66,7 +66,7 @@ def bootstrap_intervals(values: Floats, seed: int, resamples: int = RESAMPLES, l
 
     Args:
         values: [figures, problems].
-        seed: of the resamples; the same seed gives the same intervals.
+        seed: of the resamples. The same seed gives the same intervals.
         resamples: how many.
         level: share of the resamples within the interval.
 

@@ -76,7 +76,7 @@ def validate(
         model: folder or hub name.
         context: most tokens of prompt and response; None where the model names no limit.
         overrides: of the user.
-        folder: of this run: its problems, log and dump; an earlier one's are replaced.
+        folder: of this run: its problems, log and dump. An earlier one's are replaced.
         timeout: most seconds.
 
     Returns:
@@ -113,7 +113,7 @@ def validate(
 def run_settings(
     jobs: Sequence[Job], sampling: Sampling, model: str, context: int | None, overrides: Sequence[str], folder: Path
 ) -> list[str]:
-    """The overrides of the run; the user's come last.
+    """The overrides of the run. The user's come last.
 
     Nothing is trained. So batch sizes only have to pass verl's checks, and the actor, from which vLLM gets its weights,
     needs no flash attention. The arguments are those of `validate`.

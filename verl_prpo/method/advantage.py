@@ -163,7 +163,7 @@ def _location_shift(z: Tensor, beta: Tensor) -> Tensor:
 
 
 def _mean_segment_score(batch: _Batch) -> Tensor:
-    """Mean of r over a response's segments, `[bs]`; the group's mean of it where there is none."""
+    """Mean of r over a response's segments, `[bs]`. The group's mean of it where there is none."""
     opens = batch.starts & batch.judged
     count = opens.sum(1)
     mean = torch.where(opens, batch.scores, 0.0).sum(1) / count.clamp(min=1)

@@ -179,7 +179,7 @@ def token_segments(response_ids: Tensor, response_mask: Tensor, delimiter_token_
 
 
 def text_segments(token_texts: Sequence[Sequence[str]], response_mask: Tensor, delimiters: Sequence[str]) -> Tensor:
-    """Cut each response after its delimiters; the token that holds the end of one belongs to the segment that ends.
+    """Cut each response after its delimiters. The token that holds the end of one belongs to the segment that ends.
 
     A segment of nothing but delimiters and white space joins the one before it, and at the start of a response the one
     after it; so a run of delimiters ends one segment.

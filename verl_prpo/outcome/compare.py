@@ -28,7 +28,7 @@ LONGEST = 1000
 
 _MOST_SIDES = 6
 _DEEPEST = 40
-"""Brackets within brackets; a deeper text is no answer."""
+"""Brackets within brackets. A deeper text is no answer."""
 
 
 _LETTER = re.compile(r"(?<![A-Za-z\\])[a-df-hj-zA-Z](?![A-Za-z])")
@@ -44,7 +44,7 @@ def equal(answer: str, truth: str) -> bool:
 
     Args:
         answer: what a response gives.
-        truth: what it is compared with; the comparison is not symmetric.
+        truth: what it is compared with. The comparison is not symmetric.
 
     Raises:
         Unread: they differ as texts, and a part that matters is in no known notation.

@@ -118,7 +118,7 @@ class WorkerPool:
             timeout: longest comparison, in seconds. Waiting for a worker does not count.
 
         Raises:
-            TimedOut: it took longer; the worker is gone.
+            TimedOut: it took longer. The worker is gone.
             Unread: the answer or the ground truth is in no known notation.
             WorkerFailed: no worker could be started, or two died of this answer, or it raised an error.
         """

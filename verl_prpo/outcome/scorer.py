@@ -18,7 +18,7 @@ from verl_prpo.outcome.pool import TimedOut, WorkerFailed, shared_pool
 from verl_prpo.settings.timeouts import COMPARISON_TIMEOUT, TRIAL_TIMEOUT
 
 UNDECIDED = ("timeout", "error", "unread")
-"""Methods of verdicts that no comparison led to; they count as wrong."""
+"""Methods of verdicts that no comparison led to. They count as wrong."""
 
 _TRIAL = (r"\sqrt{12}", r"2\sqrt{3}")
 

@@ -150,7 +150,7 @@ def _matrix(text: str, depth: int) -> Shape | None:
 
 def _union(text: str, depth: int) -> Shape | None:
     parts = top_level(text.replace(r"\cup", "\0"), "\0")
-    # Brackets of half-open intervals do not balance in kind, only in number; that is enough for top_level.
+    # Brackets of half-open intervals do not balance in kind, only in number. That is enough for top_level.
     return _parts("union", parts, depth) if len(parts) > 1 else None
 
 

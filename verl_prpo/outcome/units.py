@@ -123,7 +123,7 @@ class Unit:
     """A unit, simple or composed.
 
     Attributes:
-        dimensions: dimension and power of each part, such as length 1 and time -1; an unknown word is a dimension.
+        dimensions: dimension and power of each part, such as length 1 and time -1. An unknown word is a dimension.
         factor: by which a number in this unit is multiplied for the base units of its dimensions.
         known: whether every part is known.
     """
@@ -205,7 +205,7 @@ def _both(one: Unit, two: Unit) -> Unit:
 
 
 def unit_of(text: str, power: int = 1, bottom_power: int = 1) -> Unit:
-    """The unit that words name; an unknown word is a dimension of its own."""
+    """The unit that words name. An unknown word is a dimension of its own."""
     words = re.sub(r"\s+", " ", text.strip().strip(".").lower())
     words = " ".join(_SPELLED_OUT.get(word, word) for word in words.split())
     top, *bottoms = re.split(r"\s*/\s*|\s+per\s+|\s+an?\s+(?=hour|minute|second|day)", words)

@@ -118,7 +118,7 @@ class VerdictReader:
 
     @property
     def rule(self) -> tuple[Any, ...]:
-        """What decides at present; it changes when a new value of a reward changes what is right."""
+        """What decides at present. It changes when a new value of a reward changes what is right."""
         rules = {source: _right_value(seen) for source, seen in self._seen.items()}
         return (tuple(sorted(rules.items())), self._lacking > 0)
 

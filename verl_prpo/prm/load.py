@@ -144,7 +144,7 @@ def load_prm(
         trust_remote_code: passed on to transformers.
 
     Raises:
-        PrmError: the model is no known PRM, or cannot be used as asked; the message says what was found and what to
+        PrmError: the model is no known PRM, or cannot be used as asked. The message says what was found and what to
             change.
     """
     if not isinstance(path, (str, Path)):

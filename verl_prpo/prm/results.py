@@ -9,7 +9,7 @@ from typing import Any
 
 
 class PrmFailure(str, Enum):
-    """Why a response has no process scores; each kind has a counter `prpo/prm/{kind}`."""
+    """Why a response has no process scores. Each kind has a counter `prpo/prm/{kind}`."""
 
     OVERLONG = "overlong"
     WRONG_COUNT = "wrong_count"
@@ -44,7 +44,7 @@ class PrmRequest:
 
 @dataclass(frozen=True)
 class PrmResult:
-    """Either one score per segment or a failure.
+    """One score per segment, or a failure. Neither where nothing in the response can be judged.
 
     Attributes:
         scores: in the family's range, as many as segments; None for a segment that the PRM did not judge (one past its

@@ -31,7 +31,7 @@ class Harm(str, Enum):
     """Work is left out or none is added: it must cost."""
 
     FORM = "form"
-    """Nothing is left out; it may be harmless, and must not be paid more."""
+    """Nothing is left out. It may be harmless, and must not be paid more."""
 
     ERROR = "error"
     """A step turns wrong: it must be noticed."""

@@ -82,7 +82,7 @@ class Solution:
         return len(self.pieces)
 
     def joined(self, pieces: Sequence[str]) -> list[str]:
-        """Segments from pieces, with the tags where the pieces leave the thought; a text that is no `Piece` stands
+        """Segments from pieces, with the tags where the pieces leave the thought. A text that is no `Piece` stands
         where the one before it does."""
         texts: list[str] = []
         to_close = self.closing

@@ -75,7 +75,7 @@ def typed_section(section: str, cls: type[Section], given: Any, replaced: Mappin
 
     Args:
         section: its full name, for messages.
-        cls: a dataclass with defaults; a field may be a section of its own.
+        cls: a dataclass with defaults. A field may be a section of its own.
         given: the section, or None where there is none. Values that are still to be given (`???`) count as absent.
         replaced: keys of earlier versions, or `key=value` for values, each with what its message says of it.
 

@@ -3,6 +3,7 @@
 """Apply the user's settings to one batch, and ask `verl_prpo.method.advantage` for its advantages."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from verl_prpo.method.advantage import prpo_advantage
 from verl_prpo.method.groups import all_equal_groups
 from verl_prpo.method.segmentation import restrict_segments
 from verl_prpo.settings.prpo import PrpoConfig
-from verl_prpo.step.scored_batch import Rollouts
+
+if TYPE_CHECKING:
+    from verl_prpo.step.scored_batch import Rollouts
 
 
 @dataclass
@@ -29,7 +32,7 @@ class OutcomeRewards:
     agree: Tensor
     truncated: Tensor
 
-    def spread(self, rollouts: Rollouts) -> "OutcomeRewards":
+    def spread(self, rollouts: "Rollouts") -> "OutcomeRewards":
         """The same in the rows of verl's batch, 0 and False in its padding rows."""
         parts = (self.before_kl, self.agree, self.truncated)
         return OutcomeRewards(*map(rollouts.spread, parts))
@@ -54,7 +57,7 @@ class ProcessRewards:
     prior_std: float
     outcomes: OutcomeRewards | None = None
 
-    def spread(self, rollouts: Rollouts) -> "ProcessRewards":
+    def spread(self, rollouts: "Rollouts") -> "ProcessRewards":
         """The same in the rows of verl's batch: no segment, no score in its padding rows."""
         return replace(
             self,

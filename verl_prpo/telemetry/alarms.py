@@ -49,7 +49,7 @@ class Window:
         self._first: dict[str, float] = {}
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Take in a step; the oldest one leaves."""
+        """Take in a step. The oldest one leaves."""
         self._steps.append((step, dict(metrics)))
         if self.full:
             for name in ("response_length/mean", "actor/entropy"):

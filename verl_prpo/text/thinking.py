@@ -63,7 +63,7 @@ def opens_thought(prompt: str, messages: Sequence[Mapping[str, Any]] = ()) -> bo
     message that only mentions a tag opens no thought.
 
     Args:
-        prompt: rendered by the chat template; it must hold its tags, also those that are special tokens
+        prompt: rendered by the chat template. It must hold its tags, also those that are special tokens
             (`decode_with_tags`).
         messages: the chat messages of the prompt, where they are known.
     """

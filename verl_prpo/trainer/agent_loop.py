@@ -17,7 +17,7 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorke
 from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, ToScore
 
 _training: ContextVar[bool] = ContextVar("verl_prpo_training", default=False)
-"""Whether the session of this asyncio task is of training; each session has a task of its own."""
+"""Whether the session of this asyncio task is of training. Each session has a task of its own."""
 
 
 class StreamingAgentLoopWorker(AgentLoopWorkerTQ.__ray_actor_class__):

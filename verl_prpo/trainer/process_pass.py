@@ -106,7 +106,7 @@ def launch(
         rollouts: the batch.
         segment_starts: bool `[n, L]`.
         workers: verl's reward-loop workers.
-        streamed: scores by rollout that are there already; those are not sent.
+        streamed: scores by rollout that are there already. Those are not sent.
     """
     if not workers:
         raise PrmError("there is no reward-loop worker to score responses; set reward.num_workers to 1 or more")
@@ -131,7 +131,7 @@ def launch(
 
 
 def collect(pending: PendingScores, timeout: float) -> ScoredBatch:
-    """Wait for the scores of a launched batch; a second time gives the same, without waiting.
+    """Wait for the scores of a launched batch. A second time gives the same, without waiting.
 
     Args:
         pending: what `launch` returned.

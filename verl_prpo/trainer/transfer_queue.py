@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read a batch from verl's TransferQueue without its padding rows, rollout by rollout in the order of the batch."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -78,6 +79,12 @@ def fetch_outcomes(batch: KVBatchMeta, rollouts: Rollouts, reader: VerdictReader
     )
     places = rollouts.places
     rewards = padded(data["rm_scores"]).sum(1).float()[places]
+    for key, reward in zip(rollouts.keys, rewards.tolist(), strict=True):
+        if not math.isfinite(reward):
+            raise ValueError(
+                f"response {key} got the reward {reward}. The reward manager (reward.reward_manager) and the reward "
+                "function (reward.custom_reward_function) must give finite numbers"
+            )
     extra, uids = fetch_extra_fields(batch), list(data["uid"])
     parts = [extra[row].get("reward_extra_info") or {} for row in places]
     sources = list(data["data_source"]) if "data_source" in set(data.keys()) else None

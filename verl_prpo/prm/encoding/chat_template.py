@@ -65,7 +65,7 @@ class ChatTemplate:
             add_generation_prompt: whether the text ends where an assistant's answer begins.
 
         Raises:
-            ValueError: the template refuses them; the message holds its words.
+            ValueError: the template refuses them. The message holds its words.
         """
         text = self._rendered(turns, add_generation_prompt, self._options)
         return text + self._closing if add_generation_prompt else text

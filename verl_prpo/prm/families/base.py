@@ -18,7 +18,7 @@ from verl_prpo.prm.results import PrmFailure
 
 
 class PrmError(RuntimeError):
-    """A process reward model, or a response, that cannot be used; the message says what to change.
+    """A process reward model, or a response, that cannot be used. The message says what to change.
 
     Attributes:
         kind: why a response has no scores, where `load_prm` raised this for one; None for a fault of the PRM itself.
@@ -79,7 +79,7 @@ class PrmFamily(ABC):
     ) -> "PrmFamily":
         """Load tokenizer and weights, and check that they are of this family.
 
-        A family with options of its own takes them as further keyword arguments, here and in `open`; they are
+        A family with options of its own takes them as further keyword arguments, here and in `open`. They are
         `reward.prm.family_options`.
 
         Args:
@@ -134,6 +134,6 @@ class PrmFamily(ABC):
                 tokens before (None for the first).
 
         Raises:
-            ValueError: an output that holds no scores for this dialogue; the message says what it holds.
+            ValueError: an output that holds no scores for this dialogue. The message says what it holds.
         """
         raise NotImplementedError

@@ -91,7 +91,7 @@ def logits_at(
     def only_where(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         return (args[0][where], *args[1:])  # [rows, longest, hidden] -> [positions, hidden]
 
-    # Logits over the vocabulary at every position would outweigh the model; the hook leaves what models do to their
+    # Logits over the vocabulary at every position would outweigh the model. The hook leaves what models do to their
     # logits (scaling, soft caps) in place, which reading the hidden states would not.
     hook = model.get_output_embeddings().register_forward_pre_hook(only_where)
     try:

@@ -17,7 +17,7 @@ Options (`reward.prm.family_options`):
     beta: 0.05 as in PRIME; EurusPRM has 0.001.
     step_prefix: what is written before a segment, with {k} for its number. null writes the response as it is. EurusPRM
         is made for "Step {k}: ": then each segment is stripped of white space, has a number unless it begins with one
-        of its own, and an empty line divides it from the next; all that is of the segment it stands with.
+        of its own, and an empty line divides it from the next. All that is of the segment it stands with.
     chat_template_kwargs: variables of the chat template. A PRM that PRIME trains reads what the policy says behind the
         prompt that the policy was given, so give it those of `data.apply_chat_template_kwargs`.
 

@@ -24,7 +24,7 @@ Options (`reward.prm.family_options`):
     close_thought: for templates that open a thought whatever their options are (those of DeepSeek-R1): write the end of
         an empty thought behind the prompt.
 
-The scores are only as good as the model is as a judge, and not calibrated; the family must be asked for by name.
+The scores are only as good as the model is as a judge, and not calibrated. The family must be asked for by name.
 """
 
 import logging
@@ -122,7 +122,7 @@ class ZeroShotJudge(LabelTokenPrm):
 
 
 def _quote_thoughts(tokenizer: Any) -> None:
-    """Make the tags of thoughts special tokens, which a text never becomes; that changes no id."""
+    """Make the tags of thoughts special tokens, which a text never becomes. That changes no id."""
     tags = [token for token in tokenizer.added_tokens_decoder.values() if token.content in (OPEN, CLOSE)]
     special = [
         AddedToken(tag.content, special=True, normalized=False, lstrip=tag.lstrip, rstrip=tag.rstrip) for tag in tags

@@ -22,7 +22,7 @@ UNSURE = 1e-3
 
 
 class LabelTokenPrm(PrmFamily):
-    """Scores in [0, 1] from two label tokens; a family says how the dialogue is written."""
+    """Scores in [0, 1] from two label tokens. A family says how the dialogue is written."""
 
     serving: ClassVar[str | None] = "prompt_logprobs"
 
@@ -67,7 +67,7 @@ class LabelTokenPrm(PrmFamily):
         return logits[:, list(self.label_ids)].float().softmax(-1)[:, 0]
 
     def served_ids(self, encoded: Encoded) -> list[int]:
-        # The verdict after the last read is a prompt token only if a token follows; it changes nothing before it.
+        # The verdict after the last read is a prompt token only if a token follows. It changes nothing before it.
         return [*encoded.input_ids, self.label_ids[0]]
 
     def served_scores(self, encoded: Encoded, output: Sequence[Mapping[int, float] | None]) -> list[float]:
@@ -118,7 +118,7 @@ def label_score(logprobs: Mapping[int, float] | None, label_ids: tuple[int, int]
     if good is not None and bad is not None:
         return 1 / (1 + math.exp(min(bad - good, 700.0)))
     if logprobs and (good is not None or bad is not None):
-        # The prompt's own token is always named; it says nothing of what a label outside the list can have.
+        # The prompt's own token is always named. It says nothing of what a label outside the list can have.
         least = sorted(logprobs.values())[1 if len(logprobs) > 1 else 0]
         known = good if good is not None else bad
         assert known is not None

@@ -139,6 +139,6 @@ def _separator_id(tokenizer: Any, model_path: str) -> int:
             f"the tokenizer of reward.prm.model_path={model_path} has no {SEPARATOR} token (it reads it as {len(ids)} "
             f"tokens), so the PRM would not see where a step ends. {_OTHER_FAMILY}"
         )
-    # Marked as special, a literal separator in a text can be told from the real one; that changes no id.
+    # Marked as special, a literal separator in a text can be told from the real one. That changes no id.
     tokenizer.add_tokens([AddedToken(SEPARATOR, special=True, normalized=False)], special_tokens=True)
     return ids[0]

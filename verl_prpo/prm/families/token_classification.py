@@ -5,7 +5,7 @@
 The dialogue is the prompt and the steps, each followed by a separator and judged at the separator's last token. Prompt,
 steps and separator are tokenised on their own, and the beginning-of-sequence token comes first where the tokenizer has
 one, as in training. Newlines around a segment give way to the separator, for the steps of the training data have
-none there. PURE-PRM-7B takes the same form with score="p1-p0"; its own reinforcement learning shows it the prompt in
+none there. PURE-PRM-7B takes the same form with score="p1-p0". Its own reinforcement learning shows it the prompt in
 the chat template, which is chat_template=true.
 """
 

@@ -34,7 +34,7 @@ class InProcessEngine:
     def __init__(self, family: PrmFamily, max_tokens_per_forward: int, overlong: str = "raise", cache_size: int = 0):
         """Args:
         family: the PRM.
-        max_tokens_per_forward: most tokens, padding included, of one forward pass; a single dialogue may exceed it.
+        max_tokens_per_forward: most tokens, padding included, of one forward pass. A single dialogue may exceed it.
             The engine lowers it when a pass runs out of memory.
         overlong: neutral or raise, see `verl_prpo.prm.encoding.response.encode_response`.
         cache_size: most dialogues whose scores are remembered.

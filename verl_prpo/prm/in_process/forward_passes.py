@@ -18,7 +18,7 @@ def forward_passes(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
 
     Args:
         lengths: of the dialogues, in tokens.
-        max_tokens: most rows times longest of one pass; a single dialogue may exceed it.
+        max_tokens: most rows times longest of one pass. A single dialogue may exceed it.
 
     Returns:
         Indices into `lengths`, each once.

@@ -49,7 +49,7 @@ def start_replicas(
 ) -> list[ActorHandle]:
     """Create the replicas, named `prm_replica_{i}`, and wait until each has loaded its weights.
 
-    With servers a replica holds no weights and no accelerator; it is ready once all servers have answered.
+    With servers a replica holds no weights and no accelerator. It is ready once all servers have answered.
 
     Args:
         config: `reward.prm`.

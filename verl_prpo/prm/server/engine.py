@@ -39,7 +39,7 @@ class ServedEngine:
 
     def __init__(self, family: PrmFamily, pool: ServerPool, model: ServedModel, config: "PrmConfig"):
         """Args:
-        family: opened, see `PrmFamily.open`; its `max_context` is lowered to what the servers take.
+        family: opened, see `PrmFamily.open`. Its `max_context` is lowered to what the servers take.
         pool: of the servers.
         model: what they serve, as `ServerPool.check` found it.
         config: `reward.prm`.

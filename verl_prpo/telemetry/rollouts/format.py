@@ -44,7 +44,7 @@ class Rollout:
         step: the training step.
         uid: the group: responses to the same prompt in the same step share it.
         prompt: as the policy read it, without special tokens.
-        messages: the prompt as chat messages, as the PRM was given it; a content that is not text is null.
+        messages: the prompt as chat messages, as the PRM was given it. A content that is not text is null.
         response: decoded without special tokens.
         ground_truth: of the data set; None where it has none.
         verifier_score: the outcome as the reward manager gave it.

@@ -83,7 +83,7 @@ def read_rollouts(source: Path | str, steps: Sequence[int] | None = None) -> Rol
         steps: only these steps of a folder; all of them when None.
 
     Returns:
-        An iterator over `Rollout`; its `skipped` counts the rows without a record that it has passed. A last line that
+        An iterator over `Rollout`. Its `skipped` counts the rows without a record that it has passed. A last line that
         is still being written is left out.
 
     Raises:

@@ -48,7 +48,7 @@ class PendingRecord:
         """The record as plain data; verl's writer calls this on whatever JSON does not know.
 
         Raises:
-            RuntimeError: it cannot be made; verl stops the run with this at the next step's dump, or at the end.
+            RuntimeError: it cannot be made. Then verl stops the run with this at the next step's dump, or at the end.
         """
         try:
             rollout = self.rollout()
@@ -148,7 +148,7 @@ def _as_data(part: Any) -> Any:
 
 
 def _texts(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Chat messages as plain data; a content that is not text is null."""
+    """Chat messages as plain data. A content that is not text is null."""
     found = []
     for message in messages:
         try:

@@ -84,7 +84,7 @@ def that_divide(config: DictConfig) -> dict[str, int]:
         config: the whole verl configuration.
 
     Returns:
-        The settings to change with their values, empty where none has to be; they may still leave faults that no
+        The settings to change with their values, empty where none has to be. They may still leave faults that no
         batch size removes.
     """
     cut = shares(config)

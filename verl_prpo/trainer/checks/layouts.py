@@ -78,7 +78,7 @@ def layouts(config: DictConfig, nodes: Sequence[float]) -> list[Layout]:
 
 
 def dividing(config: DictConfig) -> list[dict[str, int]]:
-    """The ways in which sizes that do not divide would, each checked; the one that changes least first.
+    """The ways in which sizes that do not divide would, each checked. The one that changes least first.
 
     Args:
         config: the whole verl configuration.

@@ -28,7 +28,7 @@ MARKED = 12
 
 
 def style_of(index: int) -> dict[str, Any]:
-    """Colour, marker and dashes of the arm with this index; the 8th arm has the first colour with other markers."""
+    """Colour, marker and dashes of the arm with this index. The 8th arm has the first colour with other markers."""
     dashes = (index + index // len(COLOURS)) % len(DASHES)
     return {
         "color": COLOURS[index % len(COLOURS)],

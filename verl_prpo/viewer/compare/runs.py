@@ -23,7 +23,7 @@ _CONSOLE = re.compile(rb"step:\d+ - ")
 
 
 class LogError(ValueError):
-    """A path that holds no log of verl's `file` logger; the message says what is there and how to get one."""
+    """A path that holds no log of verl's `file` logger. The message says what is there and how to get one."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class RunLog:
     Attributes:
         path: the file.
         series: metric -> step -> value.
-        repeated: steps that were logged again or dropped, as in a resumed run; the later values count.
+        repeated: steps that were logged again or dropped, as in a resumed run. The later values count.
         damaged: lines that could not be read, such as one cut off.
     """
 
@@ -91,7 +91,7 @@ def _read_file(path: Path) -> RunLog:
 
 
 def _rows(run: RunLog) -> Iterator[tuple[int, dict[str, float]]]:
-    """The step and the numbers of each line that can be read; the others are counted."""
+    """The step and the numbers of each line that can be read. The others are counted."""
     with run.path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if not line.strip():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from verl_prpo.telemetry.rollouts.read import Rollout
 
 SIGNALS = ("entropy", "surprisal")
-"""Of a token; the first that there is is drawn first."""
+"""Of a token. The first that there is is drawn first."""
 
 BINS = 24
 """Of the histogram of PRM scores."""

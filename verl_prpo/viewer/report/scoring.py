@@ -26,7 +26,7 @@ BY_COUNT = ("uniform", "random", "tokens")
 
 
 class ScoringError(Exception):
-    """The PRM gives no scores; the message says why."""
+    """The PRM gives no scores. The message says why."""
 
 
 @dataclass(frozen=True)
