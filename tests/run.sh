@@ -15,5 +15,11 @@ export RAY_USAGE_STATS_ENABLED=0 HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 
 ruff check .
 ruff format --check .
-case " $* " in *" --fast "*) ;; *) mypy ;; esac
+case " $* " in
+*" --fast "*) ;;
+*)
+    mypy
+    python examples/toy/build.py --out .quickstart/toy >/dev/null # for the tests of a trained PRM; a minute or two, once
+    ;;
+esac
 exec python -m pytest -n 2 --dist loadfile "$@"
