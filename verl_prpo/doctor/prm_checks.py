@@ -220,7 +220,10 @@ def _unreachable(error: BaseException | None) -> bool:
 
 def _most_segments(prpo: PrpoConfig, response: int) -> int:
     if prpo.segmenter in ("entropy", "surprisal"):
-        return prpo.max_anchors + 1
+        if prpo.max_anchors != "auto":
+            return prpo.max_anchors + 1
+        least, most = prpo.anchor_bounds
+        return min(max(response // prpo.tokens_per_anchor, least), most) + 1
     if prpo.segmenter in ("uniform", "random"):
         return prpo.num_segments
     return 1 if prpo.segmenter == "single" else max(1, response // TOKENS_PER_DELIMITED_SEGMENT)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 SECTION = ConfigDict(extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True)
@@ -42,6 +42,22 @@ def _only(allowed: Callable[[Any], bool]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _anchors(value: Any) -> int | Literal["auto"]:
+    if isinstance(value, str) and value.strip() == "auto":
+        return "auto"
+    try:
+        number = int(_no_truth_value(value))
+    except (TypeError, ValueError) as error:
+        raise PydanticCustomError("number", "not a number") from error
+    if number < 0 or (isinstance(value, float) and value != number):
+        raise PydanticCustomError("range", "out of range")
+    return number
+
+
+def _ascends(bounds: list[int]) -> bool:
+    return len(bounds) == 2 and bounds[0] <= bounds[1]
+
+
 _NUMBER = BeforeValidator(_no_truth_value)
 
 Natural = Annotated[int, _NUMBER, Field(ge=0), "a whole number of at least 0"]
@@ -63,6 +79,8 @@ CpuShare = Annotated[
 ]
 LogProbabilities = Annotated[int, _NUMBER, Field(ge=-1), "a whole number of at least 0, or -1 for all"]
 Texts = Annotated[list[str], "a list of texts"]
+Anchors = Annotated[int | Literal["auto"], PlainValidator(_anchors), "a whole number of at least 0, or auto"]
+AnchorBounds = Annotated[list[Natural], _only(_ascends), "two whole numbers, the lesser first, such as [5,100]"]
 TokenIds = Annotated[list[Natural], "a list of token ids"]
 AlarmWindow = Annotated[int, _NUMBER, _only(lambda n: n == 0 or n >= 8), "0 or a whole number of at least 8"]
 """Steps; a trend over fewer than 8 cannot be distinguished from noise."""
@@ -152,7 +170,7 @@ def bare(kind: Any) -> tuple[Any, list[Any], bool]:
         if get_origin(kind) is Annotated:
             kind, *more = get_args(kind)
             marks += more
-        elif get_origin(kind) in (Union, UnionType):
+        elif get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind):
             nullable = True
             (kind,) = (one for one in get_args(kind) if one is not NoneType)
         else:

@@ -62,8 +62,16 @@ def cut(
                 f"response {keys[row]}, token {token}: the policy's {segmenter} is {signal[row, token].item()}, so it "
                 f"cannot be cut by algorithm.prpo.segmenter={segmenter}"
             )
-        rule = settings.anchor_rule
-        return entropy_segments(signal, response_mask, settings.max_anchors, settings.min_gap, rule)
+        least, most = settings.anchor_bounds
+        return entropy_segments(
+            signal,
+            response_mask,
+            settings.max_anchors,
+            settings.min_gap,
+            settings.anchor_rule,
+            tokens_per_anchor=settings.tokens_per_anchor,
+            anchor_bounds=(least, most),
+        )
     if segmenter == "text":
         texts = [token_texts(tokenizer, ids) for ids in response_ids]
         return text_segments(texts, response_mask, settings.delimiters)
