@@ -201,6 +201,7 @@ def overlong(
         return Finding("\n".join(lines), details=details, value=True)
     consequence = {
         "neutral": "segments past the context get the prior mean (z=0) and are counted in prpo/prm/unread",
+        "windows": "such a response is read in windows, and a score sees no more of it than one holds",
         "raise": f"such a response is a failure: reward.prm.on_error={config.on_error} decides",
     }[config.overlong]
     lines.append(f"reward.prm.overlong={config.overlong}: {consequence}")

@@ -48,13 +48,16 @@ class PrmResult:
 
     Attributes:
         scores: in the family's range, as many as segments; None for a segment that the PRM did not judge (one past its
-            context with `reward.prm.overlong=neutral`, or the unfinished last one of a truncated response), which gets
-            z = 0. None altogether on a failure.
+            context with `reward.prm.overlong=neutral`, one longer than a window, or the unfinished last one of a
+            truncated response), which gets z = 0. None altogether on a failure.
         failure: its kind; None when there are scores.
         detail: what was found, and which setting fixes it.
-        tokens: length of the dialogue as the PRM read it, 0 when it was not encoded.
+        tokens: length of the dialogue as the PRM read it, of all windows together; 0 when it was not encoded.
         overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
         cached: whether the scores were remembered from an equal dialogue.
+        windows: in how many the response was read; 0 where it was read whole, or without what did not fit.
+        seen_from: of a response read in windows, for each judged segment the first segment that the PRM saw before it
+            in the window; its own number where it saw none.
     """
 
     scores: list[float | None] | None = None
@@ -63,3 +66,5 @@ class PrmResult:
     tokens: int = 0
     overlong: bool = False
     cached: bool = False
+    windows: int = 0
+    seen_from: list[int | None] | None = None

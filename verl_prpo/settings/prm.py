@@ -20,6 +20,7 @@ from verl_prpo.settings.typed import (
     Natural,
     Positive,
     Texts,
+    WindowContext,
     read_escapes,
     typed_section,
 )
@@ -98,9 +99,16 @@ class PrmConfig:
     """When responses are scored. stream: each as soon as it is finished, while others are generated. batch: all after
     old_log_prob, while ref_log_prob runs. auto: stream if the segmenter needs no entropy, else batch."""
 
-    overlong: Literal["neutral", "raise"] = "neutral"
+    overlong: Literal["neutral", "windows", "raise"] = "neutral"
     """What happens to a response longer than the PRM's context. `prpo/prm/overlong` counts them. neutral: segments that
-    do not fit get z = 0 and are left out of every mean and softmin. raise: the response has failed, see `on_error`."""
+    do not fit get z = 0 and are left out of every mean and softmin. windows: the PRM reads the response in windows.
+    Each holds the problem, segments to judge, and before them as many segments as fit. A segment that does not fit
+    alone is treated as with neutral. raise: the response has failed, see `on_error`."""
+
+    window_context: WindowContext = 0.5
+    """With `overlong=windows`: about which share of a window behind the problem is context, segments judged before.
+    The first window has none. At 0.5 the PRM reads a long response about twice, at 0 about once.
+    `prpo/prm/context/mean` says how much of the response a score has seen."""
 
     cache_size: Natural = 100_000
     """Most dialogues whose scores a replica keeps. Equal dialogues are scored once. 0 keeps none."""

@@ -65,6 +65,8 @@ Count = Annotated[int, _NUMBER, Field(ge=1), "a whole number of at least 1"]
 Finite = Annotated[float, _NUMBER, Field(allow_inf_nan=False), "a finite number"]
 Positive = Annotated[float, _NUMBER, Field(gt=0, allow_inf_nan=False), "a positive number"]
 Fraction = Annotated[float, _NUMBER, Field(ge=0, le=1), "a number from 0 to 1"]
+WindowContext = Annotated[float, _NUMBER, Field(ge=0, le=0.9), "a number from 0 to 0.9"]
+"""Of a window of 10 tokens 9 are context at 0.9, so that a response is read ten times."""
 GpuShare = Annotated[
     float,
     _NUMBER,
