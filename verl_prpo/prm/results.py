@@ -5,6 +5,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import accumulate
 from typing import Any
 
 
@@ -27,6 +28,20 @@ class PrmFailure(str, Enum):
         return self.value
 
 
+def context_shares(seen_from: Sequence[int | None], lengths: Sequence[int]) -> list[float]:
+    """How much of what comes before a segment the PRM had seen when it judged it in a window, from 0 to 1.
+
+    Args:
+        seen_from: for each judged segment the first one that its window shows, None for the others.
+        lengths: of the segments, in any unit; 0 for a hidden one.
+
+    Returns:
+        One for each judged segment with something before it.
+    """
+    reach = list(accumulate(lengths, initial=0))
+    return [(reach[i] - reach[begin]) / reach[i] for i, begin in enumerate(seen_from) if begin is not None and reach[i]]
+
+
 @dataclass(frozen=True)
 class PrmRequest:
     """One response to score.
@@ -35,11 +50,13 @@ class PrmRequest:
         messages: the prompt as chat messages.
         segments: texts whose concatenation is the response; "" for a segment without text.
         truncated: whether the response was cut off by its length limit, so that its last segment is not judged.
+        hidden: which segments the PRM is not shown; none at all, or one for each segment.
     """
 
     messages: Sequence[dict[str, Any]]
     segments: Sequence[str]
     truncated: bool = False
+    hidden: Sequence[bool] = ()
 
 
 @dataclass(frozen=True)

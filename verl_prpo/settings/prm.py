@@ -110,6 +110,12 @@ class PrmConfig:
     The first window has none. At 0.5 the PRM reads a long response about twice, at 0 about once.
     `prpo/prm/context/mean` says how much of the response a score has seen."""
 
+    thinking: Literal["score", "hide"] = "score"
+    """What the PRM is shown of the policy's thoughts, such as what stands between <think> and </think>. score: they
+    are judged like the rest. hide: the PRM reads the response without them. Each thought is a segment without a score.
+    Its tokens get the outcome advantage alone and are left out of every mean and softmin. The segmenter cuts what is
+    left of the response. `prpo/prm/hidden` counts such segments."""
+
     cache_size: Natural = 100_000
     """Most dialogues whose scores a replica keeps. Equal dialogues are scored once. 0 keeps none."""
 

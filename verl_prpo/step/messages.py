@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from verl_prpo.prm.results import PrmFailure, PrmResult
+from verl_prpo.prm.results import PrmFailure, PrmResult, context_shares
 
 TO_SCORE_NOW = "process_request"
 """Column of a request for process scores alone."""
@@ -34,6 +34,8 @@ class ToScore:
         response_mask: 1 on the policy's own tokens, one per token.
         log_probs: of the sampled tokens under the rollout, one per token; None where the rollout keeps none.
         prompt_length: tokens of the prompt.
+        prompt_ids: its token ids, where the worker cuts the response.
+        hidden: of a response cut by the trainer, which segments are thoughts that the PRM is not shown.
     """
 
     key: str
@@ -44,6 +46,8 @@ class ToScore:
     response_mask: list[int] | None = None
     log_probs: list[float] | None = None
     prompt_length: int = 0
+    prompt_ids: list[int] = field(default_factory=list)
+    hidden: list[bool] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Scores(PrmResult):
     Attributes:
         texts: the text of each segment; together they are the decoded response.
         unfinished: whether the last segment was not judged because the response was cut off within it.
+        hidden: which segments are thoughts that the PRM was not shown (`reward.prm.thinking=hide`); none where nothing
+            is hidden.
         starts: columns at which the segments start, where the worker cut the response; None where it did not, or could
             not.
         fingerprint: of the settings under which the worker cut it, see `verl_prpo.trainer.schedule.fingerprint`.
@@ -67,6 +73,7 @@ class Scores(PrmResult):
 
     texts: list[str] = field(default_factory=list)
     unfinished: bool = False
+    hidden: list[bool] = field(default_factory=list)
     starts: list[int] | None = None
     fingerprint: str = ""
     arrived: float = field(default=0.0, compare=False)
@@ -87,8 +94,21 @@ class Scores(PrmResult):
 
     @property
     def unread(self) -> int:
-        """Segments past the PRM's context, which have no score. An unfinished last segment is none of them."""
-        return sum(score is None for score in (self.scores or [])[: -1 if self.unfinished else None])
+        """Segments that did not fit into the PRM's context, which have no score. An unfinished last segment is none of
+        them, nor is a hidden thought."""
+        scores = (self.scores or [])[: -1 if self.unfinished else None]
+        hidden = self.hidden or [False] * len(scores)
+        return sum(score is None and not thought for score, thought in zip(scores, hidden, strict=False))
+
+    @property
+    def context_shares(self) -> list[float]:
+        """Of a response read in windows: for each judged segment with something before it, how much of that the PRM had
+        seen, from 0 to 1, in characters. Hidden thoughts do not count."""
+        if self.seen_from is None:
+            return []
+        hidden = self.hidden or [False] * len(self.texts)
+        lengths = [0 if thought else len(text) for text, thought in zip(self.texts, hidden, strict=True)]
+        return context_shares(self.seen_from, lengths)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as verl's agent loop passes on."""

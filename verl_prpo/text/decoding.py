@@ -3,8 +3,11 @@
 """From the token ids of a response to text, by token and by segment. Text is all that crosses from the policy's
 tokenizer to the PRM's."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
+
+from verl_prpo.text.thinking import special_tags, thought_spans
 
 _LONGEST_CHARACTER = 4
 """Tokens over which the bytes of one UTF-8 character can be spread."""
@@ -53,6 +56,31 @@ def token_texts(tokenizer: Any, response_ids: Sequence[int]) -> list[str]:
         if "".join(texts) == whole:
             return texts
     return _decoded_in_windows(tokenizer, ids, len(ids))
+
+
+def thought_tokens(tokenizer: Any, response_ids: Sequence[int], inside: bool) -> list[bool]:
+    """Which tokens of a response are of a thought, tags included. A token that lies on its edge is.
+
+    Args:
+        tokenizer: the policy's Hugging Face tokenizer.
+        response_ids: token ids of one response, without padding.
+        inside: whether the response begins inside a thought, because the prompt opens one.
+    """
+    tags = special_tags(tokenizer)
+    texts = token_texts(tokenizer, response_ids)
+    if tags:
+        texts = [tags.get(int(token), text) for token, text in zip(response_ids, texts, strict=True)]
+    whole = "".join(texts)
+    spans = thought_spans(whole, inside)
+    spans = [(begin, end + (end == len(whole))) for begin, end in spans]  # with the token that ends the response
+    begins = [begin for begin, _ in spans]
+    found: list[bool] = []
+    at = 0
+    for text in texts:
+        last = bisect_right(begins, max(at, at + len(text) - 1)) - 1
+        found.append(last >= 0 and at < spans[last][1])
+        at += len(text)
+    return found
 
 
 def _decoded_alone(tokenizer: Any, ids: list[int]) -> list[str]:

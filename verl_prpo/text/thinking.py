@@ -113,6 +113,26 @@ def after_thoughts(text: str) -> str:
     return text[begin:end]
 
 
+def thought_spans(text: str, inside: bool = False) -> list[tuple[int, int]]:
+    """The thoughts of a response, tags included, as half-open spans of characters in order.
+
+    Tags count as in `after_thoughts`: what these spans leave over behind the last one is what that function returns.
+
+    Args:
+        text: a response, with its tags.
+        inside: whether it begins inside a thought, because the prompt opens one (`opens_thought`).
+    """
+    spans: list[tuple[int, int]] = []
+    begin, reach = (0 if inside else None), 0
+    for tag in _THOUGHT_TAG.finditer(text):
+        if _closes(tag):
+            spans.append((reach if begin is None else begin, tag.end()))
+            begin, reach = None, tag.end()
+        elif begin is None and not text[max(reach, text.rfind("\n", reach, tag.start())) : tag.start()].strip():
+            begin = tag.start()
+    return spans if begin is None else [*spans, (begin, len(text))]
+
+
 def decode_with_tags(tokenizer: Any, ids: Sequence[int]) -> str:
     """Decode without special tokens, but with the tags of thoughts where a tokenizer has them as special ones.
 
@@ -120,15 +140,21 @@ def decode_with_tags(tokenizer: Any, ids: Sequence[int]) -> str:
         tokenizer: a Hugging Face tokenizer.
         ids: token ids.
     """
-    kept = [
-        token
-        for token, added in tokenizer.added_tokens_decoder.items()
-        if added.special and (_THOUGHT_TAG.fullmatch(added.content) or _OTHER_TAG.fullmatch(added.content))
-    ]
+    kept = special_tags(tokenizer)
     if not kept:
         return tokenizer.decode(list(ids), skip_special_tokens=True)
     dropped = set(tokenizer.all_special_ids) - set(kept)
     return tokenizer.decode([token for token in map(int, ids) if token not in dropped], skip_special_tokens=False)
+
+
+def special_tags(tokenizer: Any) -> dict[int, str]:
+    """The tags around thoughts and answers that a tokenizer has as special tokens, which decoding drops: their texts by
+    token id."""
+    return {
+        token: added.content
+        for token, added in tokenizer.added_tokens_decoder.items()
+        if added.special and (_THOUGHT_TAG.fullmatch(added.content) or _OTHER_TAG.fullmatch(added.content))
+    }
 
 
 def _closes(tag: re.Match[str]) -> bool:

@@ -49,6 +49,7 @@ class StreamingAgentLoopWorker(AgentLoopWorkerTQ.__ray_actor_class__):
             response_mask=list(output.response_mask),
             log_probs=None if output.response_logprobs is None else list(output.response_logprobs),
             prompt_length=len(output.prompt_ids),
+            prompt_ids=list(output.prompt_ids),
         )
         await super()._compute_score(outputs, {**kwargs, TO_SCORE_BESIDE: response})
         scored = output.extra_fields.get("reward_extra_info") or {}

@@ -33,7 +33,7 @@ from verl_prpo.prm.replicas.start import lookup_replicas
 from verl_prpo.prm.results import PrmFailure, PrmResult
 from verl_prpo.settings.prpo import MANAGER, prm_config, prpo_config
 from verl_prpo.step.clock import clock_name
-from verl_prpo.step.cutting import cut
+from verl_prpo.step.cutting import cut, hidden_segments, thought_mask
 from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, TO_SCORE_NOW, Scores, ToScore
 from verl_prpo.text.decoding import segment_texts
 from verl_prpo.trainer.length_limit import length_limit
@@ -85,24 +85,28 @@ class PrmRewardManager(RewardManagerBase):
         texts: list[str] = []
         found = PrmResult()
         try:
+            hidden = response.hidden
             if response.bounds is not None:
                 texts = segment_texts(self.tokenizer, response.response_ids, response.bounds)
             else:
                 # Off the event loop, which other responses share: a long one takes a while to be cut. Not in the loop's
                 # own threads either, in which verifiers run.
                 loop = asyncio.get_running_loop()
-                starts, texts = await loop.run_in_executor(self._scissors, self._cut, response)
+                starts, texts, hidden = await loop.run_in_executor(self._scissors, self._cut, response)
                 truncated = self.limit.truncates(response.response_ids, response.prompt_length)
-            shown = shown_steps(texts, truncated)
+            shown = shown_steps(texts, truncated, hidden)
         except Exception as error:  # verl would take it for a failed rollout and try that again
-            shown, found = None, PrmResult(failure=PrmFailure.BAD_INPUT, detail=f"{type(error).__name__}: {error}")
+            shown, hidden = None, []
+            found = PrmResult(failure=PrmFailure.BAD_INPUT, detail=f"{type(error).__name__}: {error}")
         asked = time.monotonic()
         if shown is not None:
-            found, unfinished = await self._judged(response.messages, texts, truncated, shown), shown.unfinished
+            found = await self._judged(response.messages, texts, truncated, hidden, shown)
+            unfinished = shown.unfinished
         scores = Scores.of(
             found,
             texts=texts,
             unfinished=unfinished,
+            hidden=hidden,
             starts=starts,
             fingerprint=self.fingerprint,
             arrived=arrived,
@@ -113,8 +117,12 @@ class PrmRewardManager(RewardManagerBase):
         )
         return scores if scores.asked_about else replace(scores, answered=asked)
 
-    def _cut(self, response: ToScore) -> tuple[list[int], list[str]]:
-        """Columns at which the segments of a response start, and their texts."""
+    def _cut(self, response: ToScore) -> tuple[list[int], list[str], list[bool]]:
+        """Columns at which the segments of a response start, their texts, and which are hidden from the PRM."""
+        thoughts = None
+        if self.settings.thinking == "hide":
+            ids, prompt = [response.response_ids], [response.prompt_ids]
+            thoughts = thought_mask(self.tokenizer, ids, prompt, [response.messages], len(response.response_ids))
         signal = None if response.log_probs is None else -torch.tensor([response.log_probs], dtype=torch.float32)
         (row,) = cut(
             self.prpo,
@@ -123,18 +131,25 @@ class PrmRewardManager(RewardManagerBase):
             response_mask=torch.tensor([response.response_mask], dtype=torch.long),
             signal=signal,
             tokenizer=self.tokenizer,
+            thoughts=thoughts,
         )
         bounds = segment_bounds(row, len(response.response_ids))
         texts = segment_texts(self.tokenizer, response.response_ids, bounds)
-        return row.nonzero()[:, 0].tolist(), texts
+        hidden = hidden_segments(row, None if thoughts is None else thoughts[0])
+        return row.nonzero()[:, 0].tolist(), texts, hidden
 
     async def _judged(
-        self, messages: Sequence[dict[str, Any]], texts: list[str], truncated: bool, shown: Shown
+        self,
+        messages: Sequence[dict[str, Any]],
+        texts: list[str],
+        truncated: bool,
+        hidden: list[bool],
+        shown: Shown,
     ) -> PrmResult:
         if not shown.steps:
             return PrmResult()
         try:
-            return await self.client.score(list(messages), texts, truncated)
+            return await self.client.score(list(messages), texts, truncated, hidden)
         except Exception as error:  # nobody there to ask, or a cluster that is gone in one of Ray's many ways
             detail = str(error) if isinstance(error, PrmError) else f"{type(error).__name__}: {error}"
             return PrmResult(failure=PrmFailure.ENGINE_ERROR, detail=detail)

@@ -77,7 +77,7 @@ def fingerprint(prpo: PrpoConfig, prm: PrmConfig) -> str:
     marks = (prpo.delimiters, prpo.delimiter_token_ids, prpo.tokens_per_anchor, prpo.anchor_bounds)
     custom = (prm.custom_family.path, prm.custom_family.name)
     judge = (prm.model_path, prm.family, sorted(prm.family_options.items(), key=str), custom, prm.overlong)
-    read = (prm.window_context,)
+    read = (prm.window_context, prm.thinking)
     return hashlib.blake2b(repr((_FORMAT, cut, marks, judge, read)).encode(), digest_size=8).hexdigest()
 
 

@@ -20,15 +20,24 @@ from verl_prpo.telemetry.step_report import StepReport
 from verl_prpo.trainer.length_limit import LengthLimit
 
 
-def fetch_rollouts(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = None) -> Rollouts:
+def fetch_rollouts(
+    batch: KVBatchMeta, limit: LengthLimit, signal: str | None = None, prompts: bool = False
+) -> Rollouts:
     """What the process pass needs. verl's padding rows are dropped here.
 
     Args:
         batch: keys and tags of the rows.
         limit: of the rollout.
         signal: the field that the segmenter cuts at: entropy, or log-probabilities, whose negative is surprisal.
+        prompts: whether the token ids of the prompts are needed.
     """
-    fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else [])]
+    fields = [
+        "response_mask",
+        "responses",
+        "raw_prompt",
+        *([signal] if signal else []),
+        *(["prompts"] if prompts else []),
+    ]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
     places = _places(batch)
     values = None
@@ -37,6 +46,7 @@ def fetch_rollouts(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = 
         values = values if signal == "entropy" else -values
     responses, messages = data["responses"].unbind(), list(data["raw_prompt"])
     response_ids = [responses[row].tolist() for row in places]
+    given = data["prompts"].unbind() if prompts else None
     prompt_lengths = [int(batch.tags[row].get("prompt_len", 0)) for row in places]
     return Rollouts(
         keys=[batch.keys[row] for row in places],
@@ -47,6 +57,7 @@ def fetch_rollouts(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = 
         response_mask=padded(data["response_mask"])[places],
         signal=values,
         truncated=[limit.truncates(ids, length) for ids, length in zip(response_ids, prompt_lengths, strict=True)],
+        prompt_ids=None if given is None else [given[row].tolist() for row in places],
     )
 
 

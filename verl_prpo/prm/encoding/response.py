@@ -58,7 +58,7 @@ def encode_response(
     Raises:
         PrmError: the family raises one.
     """
-    shown = shown_steps(request.segments, request.truncated)
+    shown = shown_steps(request.segments, request.truncated, request.hidden)
     texts = shown.steps
     if not texts:
         detail = f"none of the {len(request.segments)} segments has words that can be judged"

@@ -6,7 +6,7 @@ A segment without words is no step: white space, a lone `<think>` or `</answer>`
 as `---` or a code fence. Words are letters, digits and mathematical symbols such as the empty set. Such a segment joins
 the step beside it: the one before, or the one after where it only opens something or where nothing comes before. The
 last segment of a response that was cut off by its length limit is unfinished. Nobody can say whether it would have been
-right, so it is not shown.
+right, so it is not shown. Nor is a segment that is hidden (`reward.prm.thinking=hide`): what is left is a response.
 """
 
 import re
@@ -45,16 +45,22 @@ def has_words(text: str) -> bool:
     return _has_words(text, _marks(text), 0)
 
 
-def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
+def shown_steps(segments: Sequence[str], truncated: bool = False, hidden: Sequence[bool] = ()) -> Shown:
     """The steps of a response.
 
     Args:
         segments: texts whose concatenation is the response; "" for a segment without text.
         truncated: whether the response was cut off by its length limit, within its last segment.
+        hidden: which segments are not shown at all; none, or one for each segment.
 
     Returns:
         No steps at all where no finished segment has words.
     """
+    if hidden and any(hidden):
+        seen = [i for i, not_shown in enumerate(hidden) if not not_shown]
+        shown = shown_steps([segments[i] for i in seen], truncated and not hidden[-1])
+        place_of = dict(zip(seen, shown.places, strict=True))
+        return Shown(shown.steps, [place_of.get(i) for i in range(len(segments))], shown.unfinished)
     response = "".join(segments)
     ends = list(accumulate(map(len, segments)))
     begins = [end - len(segment) for segment, end in zip(segments, ends, strict=True)]

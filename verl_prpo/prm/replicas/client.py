@@ -55,7 +55,11 @@ class PrmClient:
         self._departure: asyncio.TimerHandle | None = None
 
     async def score(
-        self, messages: Sequence[dict[str, Any]], segments: Sequence[str], truncated: bool = False
+        self,
+        messages: Sequence[dict[str, Any]],
+        segments: Sequence[str],
+        truncated: bool = False,
+        hidden: Sequence[bool] = (),
     ) -> PrmResult:
         """Scores of one response, or the failure it met.
 
@@ -63,13 +67,14 @@ class PrmClient:
             messages: the prompt as chat messages.
             segments: texts whose concatenation is the response.
             truncated: whether the response was cut off by its length limit.
+            hidden: which segments the PRM is not shown.
 
         Raises:
             PrmError: the replicas cannot be found or called.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[PrmResult] = loop.create_future()
-        self._waiting.append(Asked(PrmRequest(messages, segments, truncated), future))
+        self._waiting.append(Asked(PrmRequest(messages, segments, truncated, hidden), future))
         if self._departure is None:
             self._departure = loop.call_later(LINGER, self._dispatch)
         try:
