@@ -39,6 +39,10 @@ NAMES = {
 }
 
 
+IN_WINDOWS = {"prpo/prm/context/mean", "prpo/prm/context/min"}
+"""There where a response was read in windows."""
+
+
 @dataclasses.dataclass
 class Response:
     """One row of a batch: its group, outcome, segments as (length, score) and what the PRM said besides."""
@@ -365,7 +369,7 @@ class TestPage:
 
         by_trainer = re.findall(r'metrics\["((?:prpo/|timing_s/prm_)[^"]+)"\] =', inspect.getsource(trainer))
         assert len(by_trainer) >= 5
-        return NAMES | set(by_trainer)
+        return NAMES | IN_WINDOWS | set(by_trainer)
 
     def named_on_page(self) -> set[str]:
         """Names in the first column of the tables, `{a,b}` spelled out."""
