@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from verl_prpo.prm.encoding.shown import has_words, shown_steps
-from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought
+from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought, thought_spans
 
 
 class InputError(ValueError):
@@ -83,6 +83,35 @@ def with_words(response: Response) -> Response:
         segments=shown.steps,
         step_labels=None if labels is None else [labels[i] for i in worded],
         recorded=None if recorded is None else [recorded[i] for i in worded],
+    )
+
+
+def without_thoughts(response: Response) -> Response | None:
+    """The response as a PRM reads it with `reward.prm.thinking=hide`; None where nothing with words is left."""
+    spans = thought_spans("".join(response.segments), response.thinking)
+    kept: list[int] = []
+    texts: list[str] = []
+    at = 0
+    for i, segment in enumerate(response.segments):
+        shown, end = "", 0
+        for begin, behind in spans:
+            shown += segment[end : max(end, begin - at)]
+            end = max(end, min(len(segment), behind - at))
+        shown += segment[end:]
+        at += len(segment)
+        if has_words(shown):
+            kept.append(i)
+            texts.append(shown)
+    if not kept:
+        return None
+    labels, recorded = response.step_labels, response.recorded
+    return replace(
+        response,
+        segments=texts,
+        step_labels=None if labels is None else [labels[i] for i in kept],
+        recorded=None if recorded is None else [recorded[i] for i in kept],
+        thinking=False,
+        unfinished=response.unfinished and kept[-1] == len(response.segments) - 1,
     )
 
 

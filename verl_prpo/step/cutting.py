@@ -54,7 +54,7 @@ def cut(
     """
     shown = response_mask if thoughts is None else response_mask * ~thoughts
     starts = _cut(settings, keys, response_ids, shown, signal, tokenizer, thoughts)
-    return starts if thoughts is None else starts | _edges(response_mask.bool(), thoughts)
+    return starts if thoughts is None else starts | thought_edges(response_mask.bool(), thoughts)
 
 
 def _cut(
@@ -147,8 +147,8 @@ def hidden_segments(starts: Tensor, thoughts: Tensor | None) -> list[bool]:
     return [] if thoughts is None else thoughts[starts].tolist()
 
 
-def _edges(mask: Tensor, thoughts: Tensor) -> Tensor:
-    """The first token of each thought and the first behind it, among the policy's own."""
+def thought_edges(mask: Tensor, thoughts: Tensor) -> Tensor:
+    """The first token of each thought and the first behind it, among the policy's own; bool `[bs, L]`, as both are."""
     state = torch.where(mask, 1 + (thoughts & mask).int(), 0)
     column = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), -1).cummax(1).values
     before = torch.nn.functional.pad(column[:, :-1], (1, 0), value=-1)

@@ -70,6 +70,11 @@ def thought_tokens(tokenizer: Any, response_ids: Sequence[int], inside: bool) ->
     texts = token_texts(tokenizer, response_ids)
     if tags:
         texts = [tags.get(int(token), text) for token, text in zip(response_ids, texts, strict=True)]
+    return thought_texts(texts, inside)
+
+
+def thought_texts(texts: Sequence[str], inside: bool) -> list[bool]:
+    """Which texts, that together are a response with its tags, are of a thought; see `thought_tokens`."""
     whole = "".join(texts)
     spans = thought_spans(whole, inside)
     spans = [(begin, end + (end == len(whole))) for begin, end in spans]  # with the token that ends the response
