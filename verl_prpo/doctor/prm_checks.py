@@ -224,8 +224,8 @@ def _in_windows(
         return Finding("\n".join(lines), details={**details, "windows": windows}, value=True)
     lines.append(
         f"reward.prm.overlong=windows: a window has room for {max(0, int(room))} tokens behind the longest problem, "
-        f"and a segment of the longest response has about {int(segment)}. Segments that do not fit get z=0 and are counted "
-        "in prpo/prm/unread"
+        f"and a segment of the longest response has about {int(segment)}. Segments that do not fit get z=0 and are "
+        "counted in prpo/prm/unread"
     )
     advice = "cut finer (++algorithm.prpo.max_anchors=auto), lower data.max_prompt_length, or choose a PRM of longer "
     return Finding("\n".join(lines), State.WARNING, f"{advice}context", details, value=True)
