@@ -10,7 +10,7 @@ from pathlib import Path
 import verl_prpo
 
 HERE = Path(__file__).resolve().parent
-ASSETS = ("policy.py", "decoding.py", "prms.py", "vocabulary.py", "assets.py", "tasks/__init__.py")
+ASSETS = ("policy.py", "decoding.py", "prms.py", "vocabulary.py", "assets.py", "tasks/seen.py")
 TRAINING = ("trainer.py", "credit.py")
 PACKAGE = ("method/advantage.py", "method/groups.py", "method/segmentation.py")
 TOY = ("task.py", "slips.py")
