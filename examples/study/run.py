@@ -22,6 +22,7 @@ from pathlib import Path
 
 from study import runs
 from study.assets import LEARNED, path_of, policy_of, prm_of
+from study.controls import CONTROLS
 from study.jobs import AGAIN, Job, StudyError, Workers, kill_workers, prepare_worker, work
 from study.plan import Plan, QuickPlan, Rates, Run
 from study.prms import Prm
@@ -209,6 +210,8 @@ def _policy(task: str, assets: Path) -> tuple[Qwen2ForCausalLM, Vocabulary]:
 
 @lru_cache(maxsize=16)
 def _prm(prm: str, task: str, assets: Path) -> Prm:
+    if prm in CONTROLS:
+        return CONTROLS[prm](TASKS[task])
     with _told_apart(task, prm, assets):
         return prm_of(prm, task, assets)
 
