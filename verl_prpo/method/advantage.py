@@ -125,6 +125,7 @@ def prpo_advantage(
         batch = _validated(process_scores, segment_starts, outcome_rewards, response_mask, index, scored)
         batch.process_norm, batch.prior, batch.outcome_norm = process_norm, (prior_mean, prior_std), outcome_norm
         if credit == "trust":
+            _require_finite_scores(batch)
             batch.process_weight = _weights(process_weight, batch)
             batch.agree = all_equal_groups(batch.rewards, index) if agree is None else agree.to(batch.mask.device) != 0
         if credit in _READ_AT_STARTS:
