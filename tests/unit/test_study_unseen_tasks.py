@@ -38,7 +38,7 @@ RIGHT = {
     "piles": (piles.Problem((5, 2, 1), (3, 1, 4)), "A to C 422\nB to C 413\nA to C 314\ndone"),
     "idle": (idle.Problem((7, 3, 9, 1)), "7-3=4\nkeep 4\n4-9=5\n5-1=4\nAnswer 4"),
     "carry": (CARRY, ADDED),
-    "stack": (stack.Problem("345+-"), "3:3\n4:34\n5:345\n+:39\n-:4\nAnswer 4"),
+    "stack": (stack.Problem("345+-"), "3:3\n4:34\n5:345\n+:32\n-:1\nAnswer 1"),
     "circuit": (CIRCUIT, "a1+b0=d1\nd1*c1=e1\n-b0=f1\ne1+d1=g1\nAnswer 11"),
 }
 
@@ -94,6 +94,7 @@ CASES = [
     ("idle", "7-3=4\n4-9=5\n5-1=4\nAnswer 4", [], True, False),
     ("idle", "keep 7\n7-3=4\n4-9=5\nkeep 5\n5-1=4\nAnswer 4", [], True, False),
     ("idle", "keep 7\nkeep 7\n7-3=4\n4-9=5\nkeep 5\n5-1=4\nAnswer 4", [], False, False),  # only the verifier minds
+    ("idle", "keep 12\n12-3=9\n9-9=0\n0-1=1\nAnswer 1", ["12\n12"], False, False),
     ("idle", "keep 8\n8-3=5\n5-9=4\n4-1=3\nAnswer 3", ["8\n8"], False, False),
     ("idle", "7-3=5\n4-9=5\n5-1=4\nAnswer 4", ["5\n4", "4-9"], True, False),
     ("idle", "7-9=2\n2-1=1\nAnswer 1", ["9=", "1=1\nA", "Answer"], False, True),
@@ -102,14 +103,15 @@ CASES = [
     ("idle", "7-3=4\n4-9=5\n5-1=4\nAnswer 4\nkeep 4", ["keep"], False, False),
     ("idle", "7-3=4\n4-9=5\n5-1=4", [""], False, False),
     ("idle", "7-3= 4", ["7", ""], False, True),
-    ("stack", "3:3\n4:34\n5:345\n-:39\n-:4\nAnswer 4", ["-:39"], True, False),
-    ("stack", "3:3\n4:34\n5:345\n-:39\n+:2\nAnswer 2", ["-:39", "+:2"], False, False),
-    ("stack", "3:3\n4:34\n5:35\n+:8\nAnswer 8", [":35", "Answer"], False, True),
-    ("stack", "3:3\n+:3\n5:35\n+:8\n-:8\nAnswer 8", ["+:3", ":3\n5", ":8\nA"], False, False),
-    ("stack", "3:3\n4:34\n5:345\n+:39\n-:4\n-:4\nAnswer 4", ["-:4\nA"], True, False),
-    ("stack", "3:3\n4:34\n5:345\n+:39\n-:4\nAnswer 7\nAnswer 4", ["7", "Answer 4"], True, False),
-    ("stack", "3:3\n4:34\n5:345\n+:38\n-:5", ["8", ""], False, True),
-    ("stack", "3 3\n34:34", ["3 3", "34:", ""], False, True),
+    ("stack", "3:3\n4:34\n5:345\n-:36\n-:4\nAnswer 4", ["-:36"], False, False),  # plus read as minus, and run so
+    ("stack", "3:3\n4:34\n5:345\n-:36\n+:2\nAnswer 2", ["-:36", "+:2"], False, False),
+    ("stack", "3:3\n4:34\n5:345\n+:33\n-:1\nAnswer 1", ["3\n-", "1\nA"], True, False),  # two slips make it good
+    ("stack", "3:3\n4:34\n5:35\n+:1\nAnswer 1", [":35", "Answer"], True, True),
+    ("stack", "3:3\n+:3\n5:35\n+:1\n-:1\nAnswer 1", ["+:3", ":3\n5", ":1\nA"], True, False),
+    ("stack", "3:3\n4:34\n5:345\n+:32\n-:1\n-:1\nAnswer 1", ["-:1\nA"], True, False),
+    ("stack", "3:3\n4:34\n5:345\n+:32\n-:1\nAnswer 6\nAnswer 1", ["6", "Answer 1"], True, False),
+    ("stack", "3:3\n4:34\n5:345\n+:31\n-:2", ["1\n-", ""], False, True),
+    ("stack", "3 3\n34:34\n8:8", ["3 3", "34:", "8:8", ""], False, True),
     ("circuit", "-b0=f1\na1+b0=d1\nd1*c1=e1\ne1+d1=g1\nAnswer 11", [], True, False),  # in any order
     ("circuit", "a1+b0=d0\nd0*c1=e0\n-b0=f1\ne0+d0=g0\nAnswer 10", ["0\nd"], False, False),
     ("circuit", "a1+b0=d1\n-b0=f1\ne0+d1=g1\nAnswer 11", ["e0+d"], True, True),  # e has no value
@@ -183,9 +185,9 @@ def test_every_text_has_tokens_and_fits_the_limit(name):
     [
         ("swaps", 0.9, 1.0),
         ("piles", 0.8, 0.95),
-        ("idle", 0.5, 0.65),
+        ("idle", 0.4, 0.55),
         ("carry", 0.4, 0.55),
-        ("stack", 0.65, 0.8),
+        ("stack", 0.45, 0.6),
         ("circuit", 0.65, 0.8),
     ],
 )
@@ -289,7 +291,7 @@ def _evaluated(program):
         else:
             right_part, left_part = parts.pop(), parts.pop()
             parts.append(f"({left_part}{symbol}{right_part})")
-    return eval(parts[0]) % 10
+    return eval(parts[0]) % 7
 
 
 def test_answers_are_those_of_another_way_to_compute_them():

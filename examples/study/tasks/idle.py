@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unseen task: differences one after the other, between which lines may be written that are right and of no use.
 
-    Differences: 7 3 9 1
+    Differences: 12 3 9 14 1
 
-    7-3=4
-    keep 4
-    4-9=5
-    5-1=4
-    Answer 4
+    12-3=9
+    keep 9
+    9-9=0
+    0-14=14
+    14-1=13
+    Answer 13
 
 A line is right when it takes the last result from the next number, or the other way round, whichever is not negative;
 "keep" is right when it names the last result, however often. The answer is right when it is the last result and every
@@ -21,29 +22,30 @@ import re
 from dataclasses import dataclass
 
 NAME = "idle"
-MIN_TERMS, MAX_TERMS = 4, 6
+MOST = 15
+MIN_TERMS, MAX_TERMS = 5, 7
 KEEP, ANSWER = "keep ", "Answer "
 MOST_KEPT = 2
 """Lines of no use that the verifier passes."""
-WORDS = (KEEP, ANSWER, "Differences:")
-MAX_NEW_TOKENS = 60
-START = 0.3
+WORDS = (KEEP, ANSWER, "Differences:", *(str(n) for n in range(10, MOST + 1)))
+MAX_NEW_TOKENS = 68
+START = 0.2
 
-LARGE = 4
+LARGE = 6
 """From this result on demonstrations keep often."""
 KEEPS_LARGE, KEEPS_SMALL, KEEPS_AGAIN = 0.65, 0.2, 0.35
 """How often a line of no use follows a large result, a small one, and another such line."""
 MOST_IN_ALL = 8
 FLAW_RATE = 0.2
 
-_STEP = re.compile(r"(\d)-(\d)=(\d)")
-_KEEP = re.compile(rf"{KEEP}(\d)")
-_ANSWER = re.compile(rf"{ANSWER}(\d)")
+_STEP = re.compile(r"(\d+)-(\d+)=(\d+)")
+_KEEP = re.compile(rf"{KEEP}(\d+)")
+_ANSWER = re.compile(rf"{ANSWER}(\d+)")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Digits, the first of which is where the differences begin."""
+    """Numbers, the first of which is where the differences begin."""
 
     terms: tuple[int, ...]
 
@@ -62,8 +64,8 @@ class Problem:
 
 
 def problem(rng: random.Random) -> Problem:
-    """Four to six digits."""
-    return Problem(tuple(rng.randint(0, 9) for _ in range(rng.randint(MIN_TERMS, MAX_TERMS))))
+    """Five to seven numbers from 0 to 15."""
+    return Problem(tuple(rng.randint(0, MOST) for _ in range(rng.randint(MIN_TERMS, MAX_TERMS))))
 
 
 def demonstration(problem: Problem, rng: random.Random) -> str:
@@ -72,12 +74,12 @@ def demonstration(problem: Problem, rng: random.Random) -> str:
 
 
 def flawed(problem: Problem, rng: random.Random) -> str:
-    """A demonstration in which a fifth of the lines have a digit changed, and which may stop or answer early."""
+    """A demonstration in which a fifth of the lines have a number changed, and which may stop or answer early."""
     return _worked(problem, rng, FLAW_RATE)
 
 
 def faults(problem: Problem, response: str) -> list[int]:
-    """Offsets of wrong digits, of the first character of an answer that is not due yet, of a line in no known form, of
+    """Offsets of wrong numbers, of the first character of an answer that is not due yet, of a line in no known form, of
     one that takes up more numbers than there are and of any after the answer; `len(response)` when it stops without
     one."""
     found: list[int] = []
@@ -119,8 +121,8 @@ def ended_early(problem: Problem, response: str) -> bool:
 
 
 def _worked(problem: Problem, rng: random.Random, flaw_rate: float) -> str:
-    def maybe_wrong(digit: int) -> int:
-        return (digit + rng.randint(1, 9)) % 10 if rng.random() < flaw_rate / 3 else digit
+    def maybe_wrong(number: int) -> int:
+        return (number + rng.randint(1, MOST)) % (MOST + 1) if rng.random() < flaw_rate / 3 else number
 
     lines: list[str] = []
     value, kept = problem.terms[0], 0

@@ -1,15 +1,15 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Unseen task: a stack machine mod 10, whose minus is easily read as a plus.
+"""Unseen task: a stack machine mod 7, whose minus is easily read as a plus.
 
-    Run mod 10: 3 4 5 + -
+    Run mod 7: 3 4 5 + -
 
     3:3
     4:34
     5:345
-    +:39
-    -:4
-    Answer 4
+    +:32
+    -:1
+    Answer 1
 
 A line is what the machine reads and the stack then, the top on the right. It is right when it reads what is due and its
 stack follows from the one before; the answer when it is what the stack holds and all has been read. The verifier reads
@@ -21,20 +21,20 @@ import re
 from dataclasses import dataclass
 
 NAME = "stack"
-MODULUS = 10
+MODULUS = 7
 MIN_NUMBERS, MAX_NUMBERS = 3, 4
-SIGNS = "+-*"
+SIGNS = "+-"
 ANSWER = "Answer "
 WORDS = (ANSWER, f"Run mod {MODULUS}:")
 MAX_NEW_TOKENS = 46
-START = 0.4
+START = 0.38
 
 MISREADS = 0.55
 """Share of minus signs that demonstrations read as plus."""
 FLAW_RATE = 0.2
 
-_LINE = re.compile(r"([\d+\-*]):(\d*)")
-_ANSWER = re.compile(rf"{ANSWER}(\d)")
+_LINE = re.compile(r"([0-6+-]):([0-6]*)")
+_ANSWER = re.compile(rf"{ANSWER}([0-6])")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def after(symbol: str, stack: str) -> str | None:
     if len(stack) < 2:
         return None
     left, right = int(stack[-2]), int(stack[-1])
-    result = left + right if symbol == "+" else left - right if symbol == "-" else left * right
+    result = left + right if symbol == "+" else left - right
     return f"{stack[:-2]}{result % MODULUS}"
 
 
