@@ -54,6 +54,18 @@ def _anchors(value: Any) -> int | Literal["auto"]:
     return number
 
 
+def _auto_or_factor(value: Any) -> float | Literal["auto"]:
+    if isinstance(value, str) and value.strip() == "auto":
+        return "auto"
+    try:
+        number = float(_no_truth_value(value))
+    except (TypeError, ValueError) as error:
+        raise PydanticCustomError("number", "not a number") from error
+    if not 0 <= number < float("inf"):
+        raise PydanticCustomError("range", "out of range")
+    return number
+
+
 def _ascends(bounds: list[int]) -> bool:
     return len(bounds) == 2 and bounds[0] <= bounds[1]
 
@@ -83,6 +95,7 @@ LogProbabilities = Annotated[int, _NUMBER, Field(ge=-1), "a whole number of at l
 Texts = Annotated[list[str], "a list of texts"]
 Anchors = Annotated[int | Literal["auto"], PlainValidator(_anchors), "a whole number of at least 0, or auto"]
 AnchorBounds = Annotated[list[Natural], _only(_ascends), "two whole numbers, the lesser first, such as [5,100]"]
+AutoOrFactor = Annotated[float | Literal["auto"], PlainValidator(_auto_or_factor), "auto or a number of at least 0"]
 TokenIds = Annotated[list[Natural], "a list of token ids"]
 AlarmWindow = Annotated[int, _NUMBER, _only(lambda n: n == 0 or n >= 8), "0 or a whole number of at least 8"]
 """Steps; a trend over fewer than 8 cannot be distinguished from noise."""
