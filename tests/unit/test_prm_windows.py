@@ -85,6 +85,21 @@ class TestTheRule:
         assert result.scores[:-1] == windowed(Letters(26), segments).scores and result.scores[-1] is None
         assert result.seen_from[-1] is None
 
+    def test_hidden_segments_are_in_no_window_and_the_rest_is_read_as_if_it_were_all(self):
+        shown = [f"{i}ab" for i in range(9)]
+        segments = ["a long thought, and more of it", *shown[:4], "another thought", *shown[4:]]
+        hidden = [True, *[False] * 4, True, *[False] * 5]
+        family = Letters(26)
+        result = windowed(family, segments, hidden=hidden)
+        alone = windowed(Letters(26), shown).scores
+        assert result.scores == [None, *alone[:4], None, *alone[4:]]
+        assert result.seen_from == [None, 1, 1, 1, 1, None, 1, 4, 4, 4, 6]
+        assert not any(ord("t") in row.input_ids for row in family.read)
+        whole_response = windowed(Letters(1000), segments, hidden=hidden)
+        assert (whole_response.windows, whole_response.overlong) == (0, False)
+        assert [score for score in whole_response.scores if score is not None] == whole(Letters(1000), shown)
+        assert windowed(Letters(26), segments, hidden=[True] * 11).failure is PrmFailure.BAD_INPUT
+
     def test_a_window_that_fails_fails_the_response(self, monkeypatch):
         family = Letters(26)
         forward = family.forward
