@@ -120,6 +120,8 @@ def place_of_prm(name: str) -> str:
         return "judge"
     if "reward_model" in name:
         return "launched_by_verl"
+    if "colocated" in name:
+        return "launched_beside_the_trainer"
     if "servers" in name:
         return "own_server"
     return "in_process_laptop" if "laptop" in name else "in_process"
@@ -178,6 +180,14 @@ def launched_by_verl(served_prm: Path) -> list[str]:
         f"+{rollout}.engine_kwargs.vllm.pooler_config={{tok_pooling_type:STEP,step_tag_id:{separator_of(served_prm)}}}",
         "ray_kwargs.ray_init.num_gpus=2",
     ]
+
+
+@pytest.fixture
+def launched_beside_the_trainer(launched_by_verl: list[str]) -> list[str]:
+    """vLLM's sleep mode needs an accelerator: here the server is woken and put to sleep, but frees nothing."""
+    rollout = "reward.reward_model.rollout"
+    own = [override for override in launched_by_verl if not override.startswith("ray_kwargs.")]
+    return [*own, f"{rollout}.free_cache_engine=False", f"+{rollout}.enable_sleep_mode=False"]
 
 
 @pytest.fixture

@@ -107,8 +107,10 @@ def diagnose(
     from verl_prpo.console import folder_checks
     from verl_prpo.doctor import hub, key_checks, run_checks, text_checks, wiring
     from verl_prpo.doctor import target as targets
+    from verl_prpo.doctor.shared_memory import shared_memory
     from verl_prpo.doctor.source_checks import scorer
     from verl_prpo.settings.prpo import uses_prpo
+    from verl_prpo.trainer.reward_model import shares_gpus
 
     config = report.run("configuration", lambda: wiring.composed(arguments))
     if config is None:
@@ -126,6 +128,8 @@ def diagnose(
         prm = _prm_of(config)
         report.run("hub", lambda: hub.hub(hub.names_of(config, prm)))
         report.run("GPUs", lambda: targets.gpus(config, target))
+        if shares_gpus(config):
+            report.run("shared memory", lambda: shared_memory(config))
         report.run(
             "problems", lambda: within(NETWORK_TIMEOUT, "reading the problems", lambda: run_checks.problems(config))
         )
