@@ -62,6 +62,8 @@ NOT_RUN = {
     "/tmp/clean/bin/": "needs an environment of its own",
     "cd /tmp": "leads to one",
     "python benchmarks/": "measures for minutes",
+    "bash benchmarks/gpu/run.sh": "measures for minutes; tests/unit/test_gpu_benchmark.py runs it on a CPU",
+    "pip wheel": "downloads packages",
     "verl-prpo calibrate": "needs rollouts and a PRM; tests/unit/test_cli_calibrate.py runs it",
     "verl-prpo report": "needs a rollout dump; tests/unit/test_report_page.py runs it",
     "verl-prpo compare": "needs logs of runs; tests/unit/test_compare_command.py runs it",

@@ -10,9 +10,8 @@ import os
 import pickle
 import threading
 from array import array
+from collections.abc import MutableMapping
 from typing import Any
-
-from cachetools import LRUCache
 
 from verl_prpo.prm.families.base import Encoded
 
@@ -26,8 +25,14 @@ class ScoreCache:
         """Args:
         size: most dialogues remembered; 0 remembers none.
         """
-        self._scores: LRUCache[bytes, tuple[float, ...]] = LRUCache(size)
+        # An engine without a cache runs where torch and transformers are all there is (benchmarks/gpu).
+        self._scores: MutableMapping[bytes, tuple[float, ...]] = {}
+        self._size = size
         self._lock = threading.Lock()
+        if size:
+            from cachetools import LRUCache
+
+            self._scores = LRUCache(size)
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -40,7 +45,7 @@ class ScoreCache:
 
     def put(self, key: bytes, scores: list[float]) -> None:
         """Remember scores that were checked."""
-        if self._scores.maxsize:
+        if self._size:
             with self._lock:
                 self._scores[key] = tuple(scores)
 
