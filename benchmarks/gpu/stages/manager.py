@@ -31,7 +31,9 @@ def prepared(record: Record) -> Iterator[prm.Work]:
         torch.cuda.empty_cache()
     work = prm.Work.build(Path(folder), 12 if record.small else 192, (4, 24))
     gpus = {} if record.device.type == "cpu" else {"num_gpus": 1}
-    ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, **gpus)
+    # By itself Ray takes the address of the host's name, which without a network may lead nowhere.
+    local = {"_node_ip_address": "127.0.0.1"}
+    ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, **gpus, **local)
     try:
         yield work
     finally:
