@@ -31,10 +31,10 @@ class Announcements:
         if self._counted:
             return []
         self._counted = True
-        if self._settings.segmenter == "text":
+        if self._settings.cuts_by == "text":
             texts = ["".join(scores.texts) for scores in scored.scores if scores is not None]
             return delimiter_lines(self._settings.delimiters, texts)
-        if self._settings.segmenter == "tokens":
+        if self._settings.cuts_by == "tokens":
             return token_lines(self._settings.delimiter_token_ids, scored.rollouts.response_ids)
         return []
 

@@ -46,7 +46,7 @@ from verl_prpo.trainer.estimator import handed_over
 from verl_prpo.trainer.length_limit import LengthLimit, length_limit
 from verl_prpo.trainer.reward_manager import outcome_config, wire
 from verl_prpo.trainer.reward_model import awake, router_url, shares_gpus, uses_reward_model
-from verl_prpo.trainer.schedule import fingerprint, keeps_log_probs, segmenter_of, start_streaming
+from verl_prpo.trainer.schedule import fingerprint, keeps_log_probs, segmenter_of, signal_of, start_streaming
 from verl_prpo.trainer.transfer_queue import (
     fetch_outcomes,
     fetch_rollouts,
@@ -311,10 +311,8 @@ class ProcessAware:
     def _signal(self) -> str | None:
         """The field that holds what the segmenter cuts at. The rollout's log-probs go before those of old_log_prob, so
         that surprisal is the same whenever a response is cut."""
-        segmenter = segmenter_of(self.config)
-        if segmenter == "surprisal":
-            return self._log_probs()
-        return "entropy" if segmenter == "entropy" else None
+        signal = signal_of(self.config)
+        return self._log_probs() if signal == "surprisal" else signal
 
     def _log_probs(self) -> str:
         return "rollout_log_probs" if keeps_log_probs(self.config) else "old_log_probs"

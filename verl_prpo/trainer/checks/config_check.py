@@ -52,7 +52,7 @@ def check_config(config: DictConfig) -> None:
             "the outcome. Set reward.reward_model.enable=False."
         )
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-    if bypass and needs_prm(prpo) and prpo.segmenter in ("entropy", "surprisal"):
+    if bypass and needs_prm(prpo) and prpo.cuts_by in ("entropy", "surprisal"):
         if not config.actor_rollout_ref.rollout.get("calculate_log_probs", False):
             raise ConfigError(
                 f"algorithm.prpo.segmenter={prpo.segmenter} has no signal to cut at. "
@@ -74,7 +74,7 @@ def notices(config: DictConfig) -> list[str]:
         return said
     prpo = prpo_config(config.algorithm)
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-    if bypass and prpo.segmenter == "entropy":
+    if bypass and prpo.cuts_by == "entropy":
         said.append(
             "algorithm.rollout_correction.bypass_mode=True computes no entropy. Responses are cut at surprisal (from "
             "the rollout's log-probs)."
@@ -127,7 +127,7 @@ def _unread_cuts(prpo: PrpoConfig) -> list[str]:
         f"algorithm.prpo.{name}={getattr(prpo, name)!r} is not read with algorithm.prpo.segmenter={prpo.segmenter}. "
         f"Set ++algorithm.prpo.segmenter={readers[0]} to cut by it."
         for name, readers in READ_BY.items()
-        if prpo.segmenter not in readers and getattr(prpo, name) != getattr(defaults, name)
+        if prpo.cuts_by not in readers and getattr(prpo, name) != getattr(defaults, name)
     ]
 
 
