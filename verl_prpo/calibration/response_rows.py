@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from verl_prpo.calibration.chat_turns import Turns, find_turns
 from verl_prpo.calibration.message_book import MessageBook
 from verl_prpo.calibration.response import InputError, Response, begins_in_thought, cut, with_words
 from verl_prpo.prm.encoding.shown import has_words
 from verl_prpo.telemetry.rollouts.read import Rollout, RolloutError, Row, read_rows
+from verl_prpo.text.chat_turns import Turns, find_turns
 
 MESSAGES_FROM = "--messages-from FILE.parquet takes the messages from the training data"
 

@@ -26,6 +26,7 @@ from verl.trainer.ppo.reward import resolve_reward_manager_cls
 from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY, PPOTrainer
 
 from verl_prpo.method.segmentation import uniform_segments
+from verl_prpo.method.sessions import Sessions
 from verl_prpo.outcome.verdicts import VerdictReader, Verdicts
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
@@ -53,7 +54,6 @@ from verl_prpo.trainer.transfer_queue import (
     fetch_streamed,
     padded,
     pending_records,
-    require_one_output_per_session,
     rollouts_of,
 )
 
@@ -161,7 +161,7 @@ class ProcessAware:
     def _launch(self, batch: KVBatchMeta) -> process_pass.PendingScores:
         """Cut and send out what was not scored as it finished."""
         assert self._prpo is not None
-        rollouts = fetch_rollouts(batch, self._limit, self._signal())
+        rollouts = fetch_rollouts(batch, self._limit, self._signal(), self.tokenizer)
         workers = self.reward_loop_manager.reward_loop_workers
         if not self._streams:
             return process_pass.launch(rollouts, process_pass.segment(rollouts, self._prpo, self.tokenizer), workers)
@@ -181,7 +181,6 @@ class ProcessAware:
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         if self._prpo is None:
             return super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        require_one_output_per_session(batch)
         if not self._asks_prm():
             return self._compute_unscored_advantage(batch, metrics)
         pending = self._passes.get(rollouts_of(batch))
@@ -203,6 +202,7 @@ class ProcessAware:
             self._prm_description.prior_mean,
             self._prm_description.prior_std,
             outcomes,
+            Sessions.of(scored.rollouts.keys),
         )
         with handed_over(rewards.spread(scored.rollouts)):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
@@ -213,9 +213,9 @@ class ProcessAware:
 
     def _compute_unscored_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         """For a credit that asks no PRM: each response is one segment, without a score."""
-        rollouts = fetch_rollouts(batch, self._limit)
+        rollouts = fetch_rollouts(batch, self._limit, tokenizer=self.tokenizer)
         verdicts, outcomes = self._outcomes(batch, rollouts)
-        rewards = without_process_rewards(rollouts.response_mask, outcomes)
+        rewards = without_process_rewards(rollouts.response_mask, outcomes, Sessions.of(rollouts.keys))
         with handed_over(rewards.spread(rollouts)):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         one_segment = uniform_segments(rollouts.response_mask, 1)

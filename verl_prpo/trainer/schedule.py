@@ -25,7 +25,7 @@ def signal_of(config: DictConfig) -> str | None:
     return next((signal for signal in ("entropy", "surprisal") if segmenter.endswith(signal)), None)
 
 
-_FORMAT = 2
+_FORMAT = 3
 """Number of the plain-data format of `verl_prpo.step.messages.Scores`. Scores in another format are discarded."""
 
 
