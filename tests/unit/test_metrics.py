@@ -31,6 +31,7 @@ NAMES = {
     *(f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")),
     *(f"prpo/{what}/{how}" for what in ("process_advantage", "outcome_advantage") for how in ("mean", "std")),
     "prpo/segments/at_min_gap",
+    "prpo/segments/turns/unrecognised",
     "prpo/process_outcome_corr",
     "prpo/sign_flip",
     "prpo/group/all_equal",

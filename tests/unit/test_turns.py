@@ -11,8 +11,10 @@ from tiny_models import qwen_tokenizer
 from verl_prpo import turn_segments
 from verl_prpo.method.turns import Turns, turn_numbers
 from verl_prpo.settings.prpo import ConfigError, PrpoConfig, prpo_config
+from verl_prpo.step.conversation import Interlude
 from verl_prpo.step.cutting import cut
-from verl_prpo.telemetry.turns import turn_metrics
+from verl_prpo.step.messages import Scores
+from verl_prpo.telemetry.turns import turn_lines, turn_metrics
 
 MASKS = ["111", "11001101", "0011100", "1", "0000", "10101", ""]
 KINDS = [
@@ -56,12 +58,17 @@ def test_turns_as_rows_and_back():
 
 
 def test_the_metrics_count_turns():
-    found = turn_metrics(masks(["111", "11001101", "0000"]))
+    scores = [None, Scores(interludes=[Interlude(2, 4, [("tool", "x")], False), Interlude(6, 7)]), Scores()]
+    found = turn_metrics(masks(["111", "11001101", "0000"]), scores)
     assert found == {
         "prpo/segments/turns/mean": pytest.approx(4 / 3),
         "prpo/segments/turns/min": 0.0,
         "prpo/segments/turns/max": 3.0,
+        "prpo/segments/turns/unrecognised": 1,
     }
+    (line,) = turn_lines(["a", "b", "c"], scores)
+    assert line.startswith("1 stretches") and "1 of 3 responses" in line and "default_agent_loop" in line
+    assert "The first is b, with 1." in line and turn_lines(["a"], [None]) == []
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=lambda settings: settings.segmenter)

@@ -83,7 +83,7 @@ class StepReport:
         gap = self.settings.min_gap if self.settings.cuts_by in ("entropy", "surprisal") else None
         return {
             **segment_metrics(self.scored.segment_starts, self.scored.rollouts.response_mask, gap),
-            **turn_metrics(self.scored.rollouts.response_mask),
+            **turn_metrics(self.scored.rollouts.response_mask, results),
             **score_metrics([scores for scores in known if scores]),
             **prm_metrics(asked, len(results) - len(asked), sum(r is not None and r.unfinished for r in results)),
             **metrics,

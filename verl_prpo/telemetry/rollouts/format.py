@@ -108,6 +108,13 @@ class Rollout:
     interludes: list[Interlude] = field(default_factory=list)
     key: str = ""
 
+    @property
+    def turns(self) -> list[tuple[int, int]]:
+        """The policy's turns, half-open spans of tokens: what lies between the interludes."""
+        ends = [0, *(one.end for one in self.interludes)]
+        begins = [*(one.begin for one in self.interludes), len(self.response_mask)]
+        return [(begin, end) for begin, end in zip(ends, begins, strict=True) if begin < end]
+
 
 def record_of(rollout: Rollout) -> dict[str, Any]:
     """The record of a response, ready for JSON; what verl's own columns hold is not in it."""
