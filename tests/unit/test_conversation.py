@@ -6,10 +6,13 @@ import json
 
 import pytest
 import torch
+from report_dumps import rollout, with_turns, write
 from tiny_models import CHAT_TEMPLATE, instruct_model, qwen_math_prm, qwen_tokenizer
 from transformers import AutoTokenizer
 from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
 
+from verl_prpo.calibration.response_rows import RowReader
+from verl_prpo.calibration.scoring import score_all
 from verl_prpo.method.segmentation import segment_bounds
 from verl_prpo.prm.conversation import Heard, steps_with, written_out
 from verl_prpo.prm.encoding.dialogue import Dialogue
@@ -20,7 +23,7 @@ from verl_prpo.prm.families.judge import ZeroShotJudge
 from verl_prpo.prm.families.math_shepherd import MathShepherd
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
-from verl_prpo.prm.results import PrmFailure, PrmRequest
+from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.settings.prpo import PrpoConfig
 from verl_prpo.step.conversation import BadMask, Interlude, interludes_of, own_words, require_fit
 from verl_prpo.step.cutting import cut
@@ -321,3 +324,26 @@ def test_policy_and_prm_need_not_share_a_template(qwen, tmp_path):
     prm = AutoTokenizer.from_pretrained(qwen.dialogue.model_path)
     wanted = transcript(qwen, steps_with(CALLS, [Heard(1, 0, "tool", "12"), Heard(2, 0, "tool", "36")]))
     assert prm.decode(qwen.encode_turns(QUESTION, steps_with(own, heard)).input_ids) == wanted
+
+
+def test_a_dump_gives_back_what_the_prm_was_asked_and_calibrate_asks_the_same(tmp_path):
+    made = with_turns()
+    segments, heard = made.spoken()
+    assert segments == ["I ask 7+5", " so 36 the answer"]
+    assert heard == [Heard(1, 0, "tool", "12"), Heard(1, 6, "tool", "<b>x</b>"), Heard(1, 6, "user", "go on")]
+    assert rollout().spoken() == (["one two.", " three four"], [])
+    (file,) = write(tmp_path, [made]).glob("*.jsonl")
+    (response,) = RowReader(("\n\n",), None).read(file)
+    assert (list(response.segments), list(response.heard), response.recorded) == (segments, heard, [0.9, 0.2])
+    asked = []
+
+    class Asked:
+        def score(self, requests):
+            asked.extend(requests)
+            return [PrmResult([0.5, 0.5]) for _ in requests]
+
+        def close(self):
+            pass
+
+    score_all(Asked(), [(response.messages, response.segments)], [False], [response.heard])
+    assert asked == [PrmRequest(made.messages, segments, False, heard)]

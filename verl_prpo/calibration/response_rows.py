@@ -126,15 +126,17 @@ class RowReader:
         # As the PRM was given them. The prompt's text holds what the template added.
         if not messages or any(message["content"] is None for message in messages):
             messages = self._prompts.messages(rollout.prompt, _place(row))
+        segments, heard = rollout.spoken()
         made = Response(
             messages,
-            [segment.text for segment in rollout.segments],
+            segments,
             rollout.prompt,
             rollout.verifier_score,
             recorded=[segment.score for segment in rollout.segments],
             thinking=begins_in_thought(rollout.prompt, rollout.response, rollout.messages),
             parts=rollout.outcome_parts,
             unfinished=rollout.unfinished,
+            heard=heard,
         )
         return with_words(made)
 

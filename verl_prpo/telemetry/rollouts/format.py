@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from verl_prpo.step.conversation import Interlude
+from verl_prpo.prm.conversation import Heard
+from verl_prpo.step.conversation import Interlude, own_words
 
 COLUMN = "prpo"
 FORMAT = 2
@@ -114,6 +115,17 @@ class Rollout:
         ends = [0, *(one.end for one in self.interludes)]
         begins = [*(one.begin for one in self.interludes), len(self.response_mask)]
         return [(begin, end) for begin, end in zip(ends, begins, strict=True) if begin < end]
+
+    def spoken(self) -> tuple[list[str], list[Heard]]:
+        """The response as the PRM was asked about it: the policy's own words by segment, and what it heard between."""
+        ends = [*self.token_offsets[1:], len(self.response)]
+        texts = [self.response[begin:end] for begin, end in zip(self.token_offsets, ends, strict=False)]
+        own = [1] * len(texts)
+        for one in self.interludes:
+            own[one.begin : one.end] = [0] * (one.end - one.begin)
+        if not self.interludes:
+            return [segment.text for segment in self.segments], []
+        return own_words(texts, own, [(segment.begin, segment.end) for segment in self.segments], self.interludes)
 
 
 def record_of(rollout: Rollout) -> dict[str, Any]:
