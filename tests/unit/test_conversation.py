@@ -180,12 +180,17 @@ class TestSteps:
     """Which segments are steps, where others speak between them."""
 
     def test_messages_stand_where_they_were_heard(self):
-        heard = [Heard(1, 0, "tool", "12"), Heard(1, 5, "user", "go on"), Heard(2, 3, "tool", "late")]
+        heard = [
+            Heard(1, 0, "tool", "12"),
+            Heard(1, 5, "user", "go on"),
+            Heard(1, 10, "tool", "13"),
+            Heard(2, 3, "tool", "x"),
+        ]
         steps = steps_with(["one", "two, three", "end"], heard)
         assert steps == [
             ["one"],
             [{"role": "tool", "content": "12"}, "two, ", {"role": "user", "content": "go on"}, "three"],
-            ["end"],
+            [{"role": "tool", "content": "13"}, "end"],
         ]
         assert written_out(steps)[1] == "Tool output:\n12\n\ntwo, \n\nUser:\ngo on\n\nthree"
 

@@ -46,12 +46,13 @@ def steps_with(texts: Sequence[str], heard: Sequence[Heard]) -> list[Step]:
         heard: in the order of the response. What came after the last words of the last step is left out.
     """
     steps: list[Step] = []
+    late: Step = []  # heard at the end of a step, so before the next one
     for number, text in enumerate(texts):
-        step: Step = []
-        at = 0
+        step, late, at = late, [], 0
         for one in (one for one in heard if one.segment == number):
-            if one.offset >= len(text) and text:
-                continue  # nothing of the step follows
+            if one.offset and one.offset >= len(text):
+                late.append(one.message)
+                continue
             if one.offset > at:
                 step.append(text[at : one.offset])
                 at = one.offset
