@@ -13,6 +13,7 @@ source examples/setup_env.sh
 python examples/calculator/build.py --out .quickstart/calculator
 run="$PWD/.quickstart/calculator/run"
 rm -rf "$run"
+mkdir -p "$run"
 
 VERL_PLATFORM=cpu VERL_FILE_LOGGER_PATH="$run/metrics.jsonl" python -m verl.trainer.main_ppo --config-dir recipes --config-name prpo_laptop \
     actor_rollout_ref.model.path=.quickstart/calculator/policy \
