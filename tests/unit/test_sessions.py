@@ -49,6 +49,11 @@ def test_the_outcome_credit_is_verls_grpo_over_sessions(norm):
     assert torch.allclose(found, wanted, atol=1e-6)
 
 
+def test_trust_without_a_weight_is_verls_grpo_over_sessions_too():
+    grpo = advantages_of(given(), PrpoConfig(credit="outcome", outcome_norm="mean_std"), REWARDS, MASK, UIDS)
+    assert torch.allclose(advantages_of(given(), PrpoConfig(credit="trust"), REWARDS, MASK, UIDS), grpo, atol=1e-6)
+
+
 def test_prpo_adds_the_sessions_outcome_to_each_outputs_own_scores():
     scores = torch.arange(8.0)[:, None].expand(8, 4) / 10
     rewards = ProcessRewards(scores, MASK.bool(), torch.ones(8, dtype=torch.bool), 0.5, 0.5, sessions=Sessions.of(KEYS))

@@ -50,6 +50,8 @@ class ProcessRewards:
         prior_mean, prior_std: of the PRM family, in units of the score.
         outcomes: what is known of the outcomes besides; None where nobody looked.
         sessions: which outputs belong to one session; None where each row is one of its own.
+        weights: float `[bs]`, the weight of each row's process advantage under the credit trust; None where nothing was
+            measured, which counts as 0.
     """
 
     process_scores: Tensor
@@ -59,6 +61,7 @@ class ProcessRewards:
     prior_std: float
     outcomes: OutcomeRewards | None = None
     sessions: Sessions | None = None
+    weights: Tensor | None = None
 
     def spread(self, rollouts: "Rollouts") -> "ProcessRewards":
         """The same in the rows of verl's batch: no segment, no score in its padding rows."""
@@ -69,6 +72,7 @@ class ProcessRewards:
             scored=rollouts.spread(self.scored),
             outcomes=None if self.outcomes is None else self.outcomes.spread(rollouts),
             sessions=None if self.sessions is None else self.sessions.spread(rollouts.places, rollouts.batch_size),
+            weights=None if self.weights is None else rollouts.spread(self.weights),
         )
 
 
@@ -93,12 +97,13 @@ def advantages_of(
 ) -> Tensor:
     """`prpo_advantage` under the user's settings, 0 in the rows that they leave out.
 
-    Of a session with several outputs the final one alone counts in the outcome of its group, for the credits prpo and
-    outcome. For the others each output is a response of the group.
+    Of a session with several outputs the final one alone counts in the outcome of its group, for the credits prpo,
+    outcome and trust. For the others each output is a response of the group.
     """
     prior_mean, prior_std = prior_of(given, settings)
     sessions = given.sessions
-    once = sessions is not None and sessions.several and settings.credit in ("prpo", "outcome")
+    once = sessions is not None and sessions.several and settings.credit in ("prpo", "outcome", "trust")
+    agree = given.outcomes.agree if given.outcomes is not None else all_equal_groups(outcome_rewards, index)
     advantages = prpo_advantage(
         given.process_scores,
         restrict_segments(given.segment_starts, response_mask),
@@ -111,19 +116,20 @@ def advantages_of(
         prior_std=prior_std,
         outcome_norm=settings.outcome_norm,
         scored=given.scored,
+        process_weight=0.0 if given.weights is None else given.weights,
+        agree=agree,
     )
     if once:
         assert sessions is not None
         beta = sessions.outcome_advantage(
             outcome_rewards.float(),
             index,
-            standardised=settings.outcome_norm == "mean_std",
-            as_verl=settings.credit == "outcome",
+            standardised=settings.outcome_norm == "mean_std" or settings.credit == "trust",
+            as_verl=settings.credit != "prpo",
         )
         advantages = advantages + beta.to(advantages)[:, None] * (response_mask != 0)
     left_out = torch.zeros(len(advantages), dtype=torch.bool, device=advantages.device)
     if settings.skip_all_equal_groups:
-        agree = given.outcomes.agree if given.outcomes is not None else all_equal_groups(outcome_rewards, index)
         left_out |= agree.to(left_out.device)
     if settings.skip_truncated_responses and given.outcomes is not None:
         left_out |= given.outcomes.truncated.to(left_out.device)
