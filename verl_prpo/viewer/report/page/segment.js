@@ -89,7 +89,7 @@ function heardBox([begin, end, messages]) {
   return el(
     "div",
     { class: "heard t a-off", "data-t": begin, "data-end": end, tabindex: begin === 0 ? 0 : -1 },
-    ...messages.map(([role, content]) => el("p", {}, el("b", {}, role), ...shown(content, true))),
+    ...messages.map(([role, content]) => el("p", {}, el("b", {}, role), " ", ...shown(content, true))),
   );
 }
 
