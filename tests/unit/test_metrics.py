@@ -23,10 +23,15 @@ from verl_prpo.telemetry.metrics import advantage_metrics, prm_metrics, score_me
 from verl_prpo.telemetry.step_report import StepReport
 
 NAMES = {
-    *(f"prpo/{what}/{how}" for what in ("segments", "segment_length") for how in ("mean", "min", "max")),
+    *(
+        f"prpo/{what}/{how}"
+        for what in ("segments", "segments/turns", "segment_length")
+        for how in ("mean", "min", "max")
+    ),
     *(f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")),
     *(f"prpo/{what}/{how}" for what in ("process_advantage", "outcome_advantage") for how in ("mean", "std")),
     "prpo/segments/at_min_gap",
+    "prpo/segments/turns/unrecognised",
     "prpo/process_outcome_corr",
     "prpo/sign_flip",
     "prpo/group/all_equal",

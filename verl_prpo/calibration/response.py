@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.prm.encoding.shown import has_words, shown_steps
 from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought
 
@@ -31,6 +32,8 @@ class Response:
         parts: what the reward manager said besides the outcome, such as `acc`.
         cut_here: whether the delimiters made the segments.
         unfinished: whether the response was cut off within its last segment, which is not judged then.
+        heard: what tools and others said in the middle of the response, by segment; the segments are then the policy's
+            own words.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -44,6 +47,7 @@ class Response:
     parts: Mapping[str, Any] = field(default_factory=dict)
     cut_here: bool = False
     unfinished: bool = False
+    heard: Sequence[Heard] = ()
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:
@@ -75,7 +79,7 @@ def nothing_cut(responses: Sequence[Response], delimiters: str | Sequence[str]) 
 
 def with_words(response: Response) -> Response:
     """The response with each segment without words joined to the step that a PRM sees it in."""
-    shown = shown_steps(response.segments)
+    shown = shown_steps(response.segments, heard=response.heard)
     worded = [_spoken(response.segments, shown.places, step) for step in range(len(shown.steps))]
     labels, recorded = response.step_labels, response.recorded
     return replace(
@@ -83,6 +87,7 @@ def with_words(response: Response) -> Response:
         segments=shown.steps,
         step_labels=None if labels is None else [labels[i] for i in worded],
         recorded=None if recorded is None else [recorded[i] for i in worded],
+        heard=shown.heard,
     )
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from verl_prpo.calibration.chat_turns import Turns, find_turns
 from verl_prpo.calibration.message_book import MessageBook
 from verl_prpo.calibration.response import InputError, Response, begins_in_thought, cut, with_words
 from verl_prpo.prm.encoding.shown import has_words
 from verl_prpo.telemetry.rollouts.read import Rollout, RolloutError, Row, read_rows
+from verl_prpo.text.chat_turns import Turns, find_turns
 
 MESSAGES_FROM = "--messages-from FILE.parquet takes the messages from the training data"
 
@@ -126,15 +126,17 @@ class RowReader:
         # As the PRM was given them. The prompt's text holds what the template added.
         if not messages or any(message["content"] is None for message in messages):
             messages = self._prompts.messages(rollout.prompt, _place(row))
+        segments, heard = rollout.spoken()
         made = Response(
             messages,
-            [segment.text for segment in rollout.segments],
+            segments,
             rollout.prompt,
             rollout.verifier_score,
             recorded=[segment.score for segment in rollout.segments],
             thinking=begins_in_thought(rollout.prompt, rollout.response, rollout.messages),
             parts=rollout.outcome_parts,
             unfinished=rollout.unfinished,
+            heard=heard,
         )
         return with_words(made)
 

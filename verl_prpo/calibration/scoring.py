@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from verl_prpo.settings.training_config import compose, forced, training_arguments
 
 if TYPE_CHECKING:
+    from verl_prpo.prm.conversation import Heard
     from verl_prpo.prm.open_prm import OpenPrm
     from verl_prpo.prm.results import PrmResult
     from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
@@ -77,6 +78,7 @@ def score_all(
     prm: "OpenPrm",
     dialogues: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[str]]],
     unfinished: Sequence[bool] | None = None,
+    heard: Sequence[Sequence["Heard"]] | None = None,
 ) -> list["PrmResult"]:
     """One result per dialogue, in their order. The PRM is closed in the end.
 
@@ -84,13 +86,16 @@ def score_all(
         prm: an open one.
         dialogues: messages of the prompt, and the segments of the response.
         unfinished: which responses were cut off within their last segment, which is not judged then; none when None.
+        heard: what tools and others said in the middle of each response; nothing when None.
     """
     from verl_prpo.console.progress import progress
     from verl_prpo.prm.results import PrmRequest
 
     requests = [
-        PrmRequest([dict(message) for message in messages], list(segments), truncated)
-        for (messages, segments), truncated in zip(dialogues, unfinished or [False] * len(dialogues), strict=True)
+        PrmRequest([dict(message) for message in messages], list(segments), truncated, said)
+        for (messages, segments), truncated, said in zip(
+            dialogues, unfinished or [False] * len(dialogues), heard or [()] * len(dialogues), strict=True
+        )
     ]
     results: list[PrmResult] = []
     try:

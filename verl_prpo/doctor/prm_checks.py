@@ -219,9 +219,11 @@ def _unreachable(error: BaseException | None) -> bool:
 
 
 def _most_segments(prpo: PrpoConfig, response: int) -> int:
-    if prpo.segmenter in ("entropy", "surprisal"):
+    if prpo.cuts_turns:  # nobody knows how many
+        return max(1, response // TOKENS_PER_DELIMITED_SEGMENT)
+    if prpo.cuts_by in ("entropy", "surprisal"):
         return prpo.max_anchors + 1
-    if prpo.segmenter in ("uniform", "random"):
+    if prpo.cuts_by in ("uniform", "random"):
         return prpo.num_segments
     return 1 if prpo.segmenter == "single" else max(1, response // TOKENS_PER_DELIMITED_SEGMENT)
 

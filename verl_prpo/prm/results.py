@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from verl_prpo.prm.conversation import Heard
+
 
 class PrmFailure(str, Enum):
     """Why a response has no process scores. Each kind has a counter `prpo/prm/{kind}`."""
@@ -21,6 +23,7 @@ class PrmFailure(str, Enum):
     SERVER_ERROR = "server_error"
     REPLICA_DIED = "replica_died"
     BAD_INPUT = "bad_input"
+    BAD_MASK = "bad_mask"
     ENGINE_ERROR = "engine_error"
 
     def __str__(self) -> str:
@@ -35,11 +38,14 @@ class PrmRequest:
         messages: the prompt as chat messages.
         segments: texts whose concatenation is the response; "" for a segment without text.
         truncated: whether the response was cut off by its length limit, so that its last segment is not judged.
+        heard: what tools and others said in the middle of the response, in order; the segments are then the policy's
+            own words alone.
     """
 
     messages: Sequence[dict[str, Any]]
     segments: Sequence[str]
     truncated: bool = False
+    heard: Sequence[Heard] = ()
 
 
 @dataclass(frozen=True)

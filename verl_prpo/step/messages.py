@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from verl_prpo.prm.results import PrmFailure, PrmResult
+from verl_prpo.step.conversation import Interlude
 
 TO_SCORE_NOW = "process_request"
 """Column of a request for process scores alone."""
 
 TO_SCORE_BESIDE = "finished_response"
-"""Column of a response that has just finished, which gets its outcome reward and its process scores."""
+"""Column of a response that has just finished, or a session with several: it gets its outcome reward and its process
+scores."""
 
 SCORES = "process_result"
 """Where a worker puts the `Scores`."""
@@ -23,7 +25,7 @@ class ToScore:
     """One response to score.
 
     The trainer sends one that it has cut (`bounds`, `truncated`). An agent loop sends one as it finishes, with what a
-    worker needs to cut it (`response_mask`, `log_probs`, `prompt_length`).
+    worker needs to cut it (`log_probs`, `prompt_length`).
 
     Attributes:
         key: the row's TransferQueue key, `{uid}_{session}_{index}`.
@@ -31,7 +33,7 @@ class ToScore:
         response_ids: token ids of the response, without padding.
         bounds: half-open token spans that tile the response; None where the worker cuts it.
         truncated: whether it was cut off by a length limit.
-        response_mask: 1 on the policy's own tokens, one per token.
+        response_mask: 1 on the policy's own tokens, one per token; None where all of them are.
         log_probs: of the sampled tokens under the rollout, one per token; None where the rollout keeps none.
         prompt_length: tokens of the prompt.
     """
@@ -47,6 +49,13 @@ class ToScore:
 
 
 @dataclass(frozen=True)
+class FinishedSession:
+    """All outputs of a session that gave several, in their order, each with its own prompt."""
+
+    outputs: list[ToScore]
+
+
+@dataclass(frozen=True)
 class Scores(PrmResult):
     """What the PRM made of one response: its result, and what the worker knows besides.
 
@@ -54,7 +63,8 @@ class Scores(PrmResult):
     failure.
 
     Attributes:
-        texts: the text of each segment; together they are the decoded response.
+        texts: the text of each segment, tools' words included; together they are the decoded response.
+        interludes: what tools and others said in the middle of the response.
         unfinished: whether the last segment was not judged because the response was cut off within it.
         starts: columns at which the segments start, where the worker cut the response; None where it did not, or could
             not.
@@ -66,6 +76,7 @@ class Scores(PrmResult):
     """
 
     texts: list[str] = field(default_factory=list)
+    interludes: list[Interlude] = field(default_factory=list)
     unfinished: bool = False
     starts: list[int] | None = None
     fingerprint: str = ""
@@ -102,4 +113,5 @@ class Scores(PrmResult):
         if known.get("failure") is not None:
             kinds = {kind.value for kind in PrmFailure}  # another version may know others
             known["failure"] = PrmFailure(known["failure"] if known["failure"] in kinds else "engine_error")
+        known["interludes"] = [Interlude.from_dict(interlude) for interlude in known.get("interludes", ())]
         return cls(**known)

@@ -16,10 +16,16 @@ def segmenter_of(config: DictConfig) -> str:
     """The segmenter in effect: where bypass mode computes no entropy, surprisal takes its place."""
     segmenter = prpo_config(config.algorithm).segmenter
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-    return "surprisal" if bypass and segmenter == "entropy" else segmenter
+    return segmenter.replace("entropy", "surprisal") if bypass else segmenter
 
 
-_FORMAT = 2
+def signal_of(config: DictConfig) -> str | None:
+    """What the segmenter in effect cuts at: entropy, surprisal, or None for one that needs neither."""
+    segmenter = segmenter_of(config)
+    return next((signal for signal in ("entropy", "surprisal") if segmenter.endswith(signal)), None)
+
+
+_FORMAT = 3
 """Number of the plain-data format of `verl_prpo.step.messages.Scores`. Scores in another format are discarded."""
 
 
@@ -81,15 +87,16 @@ def fingerprint(prpo: PrpoConfig, prm: PrmConfig) -> str:
 
 
 def _obstacle(config: DictConfig) -> str | None:
-    segmenter = segmenter_of(config)
-    if segmenter == "entropy":
+    segmenter, signal = segmenter_of(config), signal_of(config)
+    if signal == "entropy":
         return (
-            "algorithm.prpo.segmenter=entropy needs the entropy, which the policy computes after the rollout "
-            "(++algorithm.prpo.segmenter=surprisal needs the rollout's log-probs alone)"
+            f"algorithm.prpo.segmenter={segmenter} needs the entropy, which the policy computes after the rollout "
+            f"(++algorithm.prpo.segmenter={segmenter.replace('entropy', 'surprisal')} needs the rollout's log-probs "
+            "alone)"
         )
-    if segmenter == "surprisal" and not keeps_log_probs(config):
+    if signal == "surprisal" and not keeps_log_probs(config):
         return (
-            "algorithm.prpo.segmenter=surprisal needs the rollout's log-probs "
+            f"algorithm.prpo.segmenter={segmenter} needs the rollout's log-probs "
             "(set actor_rollout_ref.rollout.calculate_log_probs=True)"
         )
     reward_model = config.reward.get("reward_model") or {}

@@ -17,6 +17,7 @@ from torch import nn
 from transformers import AddedToken, AutoTokenizer, Qwen2Config, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 
+from verl_prpo.prm.conversation import Step
 from verl_prpo.prm.encoding.dialogue import Dialogue
 from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
@@ -107,10 +108,16 @@ class QwenMathPrm(PrmFamily):
         return family
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
+        return self.encode_turns(messages, [[segment] for segment in segments])
+
+    def encode_turns(self, messages: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Encoded:
         if not any(message["role"] == "system" for message in messages):
             messages = [{"role": "system", "content": SYSTEM}, *messages]
-        # The published steps are lines of an answer without their line breaks, which the separator stands for.
-        answer = [piece for segment in segments for piece in (segment.strip("\n"), self.separator_id)]
+        answer: list[str | int | Mapping[str, Any]] = []
+        for step in steps:
+            # The published steps are lines of an answer without their line breaks, which the separator stands for.
+            answer += [part.strip("\n") if isinstance(part, str) else part for part in step]
+            answer.append(self.separator_id)
         return Encoded(*self.dialogue.encode(messages, answer, end_turn=True))
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:

@@ -16,6 +16,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.routing import Asked, Replica, plan_calls
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
@@ -55,7 +56,11 @@ class PrmClient:
         self._departure: asyncio.TimerHandle | None = None
 
     async def score(
-        self, messages: Sequence[dict[str, Any]], segments: Sequence[str], truncated: bool = False
+        self,
+        messages: Sequence[dict[str, Any]],
+        segments: Sequence[str],
+        truncated: bool = False,
+        heard: Sequence[Heard] = (),
     ) -> PrmResult:
         """Scores of one response, or the failure it met.
 
@@ -63,13 +68,14 @@ class PrmClient:
             messages: the prompt as chat messages.
             segments: texts whose concatenation is the response.
             truncated: whether the response was cut off by its length limit.
+            heard: what tools and others said in the middle of the response.
 
         Raises:
             PrmError: the replicas cannot be found or called.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[PrmResult] = loop.create_future()
-        self._waiting.append(Asked(PrmRequest(messages, segments, truncated), future))
+        self._waiting.append(Asked(PrmRequest(messages, segments, truncated, heard), future))
         if self._departure is None:
             self._departure = loop.call_later(LINGER, self._dispatch)
         try:

@@ -10,11 +10,14 @@ little-endian float32; keys at their default are left out. docs/rollouts.md desc
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
+
+from verl_prpo.prm.conversation import Heard
+from verl_prpo.step.conversation import Interlude, own_words
 
 COLUMN = "prpo"
 FORMAT = 2
@@ -71,6 +74,8 @@ class Rollout:
         unfinished: whether its last segment was not judged because of that.
         prior_mean, prior_std: by which a score became z under the paper's credit, in units of the score; None where no
             PRM was asked, and in dumps of earlier versions.
+        interludes: what tools and others said in the middle of the response, as the PRM was shown it; none without
+            tools, and where no PRM was asked.
         key: of the row in verl's TransferQueue, `{uid}_{session}_{index}`; no other row of the step has it.
     """
 
@@ -101,7 +106,26 @@ class Rollout:
     unfinished: bool = False
     prior_mean: float | None = None
     prior_std: float | None = None
+    interludes: list[Interlude] = field(default_factory=list)
     key: str = ""
+
+    @property
+    def turns(self) -> list[tuple[int, int]]:
+        """The policy's turns, half-open spans of tokens: what lies between the interludes."""
+        ends = [0, *(one.end for one in self.interludes)]
+        begins = [*(one.begin for one in self.interludes), len(self.response_mask)]
+        return [(begin, end) for begin, end in zip(ends, begins, strict=True) if begin < end]
+
+    def spoken(self) -> tuple[list[str], list[Heard]]:
+        """The response as the PRM was asked about it: the policy's own words by segment, and what it heard between."""
+        ends = [*self.token_offsets[1:], len(self.response)]
+        texts = [self.response[begin:end] for begin, end in zip(self.token_offsets, ends, strict=False)]
+        own = [1] * len(texts)
+        for one in self.interludes:
+            own[one.begin : one.end] = [0] * (one.end - one.begin)
+        if not self.interludes:
+            return [segment.text for segment in self.segments], []
+        return own_words(texts, own, [(segment.begin, segment.end) for segment in self.segments], self.interludes)
 
 
 def record_of(rollout: Rollout) -> dict[str, Any]:
@@ -136,6 +160,12 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         "unfinished": rollout.unfinished or None,
         "prior_mean": rollout.prior_mean,
         "prior_std": rollout.prior_std,
+        "interludes": [
+            {"begin": one.begin, "end": one.end, "messages": one.message_dicts()}
+            | ({} if one.recognised else {"recognised": False})
+            for one in rollout.interludes
+        ]
+        or None,
     }
     return record | {key: value for key, value in optional.items() if value is not None}
 
@@ -195,6 +225,7 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         unfinished=bool(record.get("unfinished", False)),
         prior_mean=_number(record.get("prior_mean")),
         prior_std=_number(record.get("prior_std")),
+        interludes=_interludes(record.get("interludes") or (), tokens),
         key=str(row.get("uid", "")),
     )
 
@@ -222,6 +253,18 @@ def _segments(written: Sequence[Sequence[Any]], response: str, tokens: int) -> l
             f"{len(response)} characters"
         )
     return segments
+
+
+def _interludes(written: Sequence[Mapping[str, Any]], tokens: int) -> list[Interlude]:
+    found: list[Interlude] = []
+    for one in written:
+        interlude = Interlude.from_dict(one)
+        if not (found[-1].end if found else 0) <= interlude.begin < interlude.end <= tokens:
+            raise ValueError(
+                f"interludes has one from token {interlude.begin} to {interlude.end} of a response of {tokens} tokens"
+            )
+        found.append(interlude)
+    return found
 
 
 def _differences(offsets: Sequence[int], length: int) -> list[int]:

@@ -101,6 +101,7 @@ class PendingRecord:
             unfinished=result.unfinished if result is not None else False,
             prior_mean=report.prior[0] if asked else None,
             prior_std=report.prior[1] if asked else None,
+            interludes=result.interludes if result is not None else [],
             key=columns["uid"],
         )
 

@@ -52,7 +52,7 @@ def check_config(config: DictConfig) -> None:
             "the outcome. Set reward.reward_model.enable=False."
         )
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-    if bypass and needs_prm(prpo) and prpo.segmenter in ("entropy", "surprisal"):
+    if bypass and needs_prm(prpo) and prpo.cuts_by in ("entropy", "surprisal"):
         if not config.actor_rollout_ref.rollout.get("calculate_log_probs", False):
             raise ConfigError(
                 f"algorithm.prpo.segmenter={prpo.segmenter} has no signal to cut at. "
@@ -74,7 +74,7 @@ def notices(config: DictConfig) -> list[str]:
         return said
     prpo = prpo_config(config.algorithm)
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-    if bypass and prpo.segmenter == "entropy":
+    if bypass and prpo.cuts_by == "entropy":
         said.append(
             "algorithm.rollout_correction.bypass_mode=True computes no entropy. Responses are cut at surprisal (from "
             "the rollout's log-probs)."
@@ -85,6 +85,13 @@ def notices(config: DictConfig) -> list[str]:
             "learns from the PRM alone. Set actor_rollout_ref.rollout.n to 4 or more."
         )
     said += _unread_cuts(prpo)
+    rollout = config.actor_rollout_ref.rollout
+    if (rollout.get("agent") or {}).get("default_agent_loop") == "tool_agent" and not prpo.cuts_turns:
+        said.append(
+            f"algorithm.prpo.segmenter={prpo.segmenter} with actor_rollout_ref.rollout.agent.default_agent_loop="
+            "tool_agent: a segment may go on over what a tool says. Set ++algorithm.prpo.segmenter=turns, or "
+            f"turns+{prpo.cuts_by if prpo.cuts_by != 'single' else 'entropy'}, to cut where the policy takes over."
+        )
     if prpo.credit == "pure" and prpo.outcome_weight != 1:
         said.append(
             f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} with algorithm.prpo.credit=pure: PURE "
@@ -127,7 +134,7 @@ def _unread_cuts(prpo: PrpoConfig) -> list[str]:
         f"algorithm.prpo.{name}={getattr(prpo, name)!r} is not read with algorithm.prpo.segmenter={prpo.segmenter}. "
         f"Set ++algorithm.prpo.segmenter={readers[0]} to cut by it."
         for name, readers in READ_BY.items()
-        if prpo.segmenter not in readers and getattr(prpo, name) != getattr(defaults, name)
+        if prpo.cuts_by not in readers and getattr(prpo, name) != getattr(defaults, name)
     ]
 
 

@@ -130,18 +130,18 @@ def _plan(prpo: "PrpoConfig", tokenizer: str | None) -> Plan:
     from verl_prpo.settings.prpo import ConfigError
 
     settings, said = prpo, []
-    if prpo.segmenter in BY_SIGNAL:
+    if prpo.cuts_by in BY_SIGNAL:
         settings = replace(prpo, segmenter="text")
         said.append(
             f"Responses are cut at {' or '.join(map(repr, settings.delimiters))}: cuts by {prpo.segmenter} need the "
-            f"policy's {prpo.segmenter} at each token, which such a dump does not hold."
+            f"policy's {prpo.cuts_by} at each token, which such a dump does not hold."
         )
-    elif prpo.segmenter in BY_COUNT and tokenizer is None:
+    elif prpo.cuts_by in BY_COUNT and tokenizer is None:
         raise ConfigError(
             f"algorithm.prpo.segmenter={prpo.segmenter} cuts by the policy's tokens, and the dump holds text alone: "
             "give the policy's tokenizer with --tokenizer, or set ++algorithm.prpo.segmenter=text"
         )
-    elif prpo.segmenter == "text":
+    elif prpo.cuts_by == "text":
         said.append(f"Responses are cut at {' or '.join(map(repr, settings.delimiters))}.")
     else:
         said.append(f"Responses are cut by algorithm.prpo.segmenter={prpo.segmenter}.")
@@ -213,14 +213,14 @@ def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
         ids = [] if plan.tokenizer is None else plan.tokenizer(one.text, add_special_tokens=False).input_ids
         tokens = token_texts(plan.tokenizer, ids) if ids else words(one.text)
         if "".join(tokens) != one.text:  # a tokenizer that does not give the text back
-            if plan.settings.segmenter == "tokens":
+            if plan.settings.cuts_by == "tokens":
                 raise ReportError(
                     f"--tokenizer does not give the text of response {one.key} back, so its token ids are not known: "
                     "is it the policy's? Otherwise set ++algorithm.prpo.segmenter=text"
                 )
             tokens, ids = words(one.text), []
         mask = torch.ones(1, len(tokens), dtype=torch.long)
-        if plan.settings.segmenter == "text":
+        if plan.settings.cuts_by == "text":
             starts = text_segments([tokens], mask, plan.settings.delimiters) if tokens else mask.bool()
         else:
             given = ids or list(range(len(tokens)))  # no segmenter that is left reads them
