@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from verl_prpo.prm.families.base import PrmFamily
 from verl_prpo.prm.in_process.engine import dtype_of, open_in_process_engine
 from verl_prpo.prm.results import PrmRequest, PrmResult
-from verl_prpo.prm.server.engine import open_served_engine
+from verl_prpo.prm.served import open_served
 from verl_prpo.settings.prpo import PrmConfig, engine_of
 
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pth")
@@ -61,7 +61,7 @@ def open_at_servers(config: PrmConfig) -> OpenPrm:
         PrmError: a server that cannot be used, with its URL and the reason.
     """
     loop = asyncio.new_event_loop()
-    engine = loop.run_until_complete(open_served_engine(config, config.server.urls))
+    engine = loop.run_until_complete(open_served(config, config.server.urls))
 
     def score(requests: Sequence[PrmRequest]) -> list[PrmResult]:
         return loop.run_until_complete(engine.score(requests))

@@ -93,7 +93,8 @@ class ServerPool:
             PrmError: the servers that do not answer within `CHECK_TIMEOUT` or not as they should, each with its URL and
                 the reason; or their models do not match `reward.prm.server.model` or each other.
         """
-        self._open()  # a missing key is no server's fault
+        if ask is None:
+            self._open()  # a missing key is no server's fault
         asked = [_within_check(server, ask or self._ask_model) for server in self.servers]
         found = await asyncio.gather(*asked, return_exceptions=True)
         faults = [str(fault) for fault in found if isinstance(fault, ServerFault | PrmError)]
