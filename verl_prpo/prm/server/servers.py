@@ -199,10 +199,11 @@ class ServerPool:
                 return server
             ends = [end for s in among for end in (s.resting_until, s.silent_until) if end > loop.time()]
             waking = [deadline, *ends]
-            try:
-                await asyncio.wait_for(self._changed.wait(), max(min(waking) - loop.time(), 0.001))
-            except asyncio.TimeoutError:
-                pass
+            changed = asyncio.ensure_future(self._changed.wait())
+            try:  # wait_for would lose a cancellation that comes along with the change, before Python 3.12
+                await asyncio.wait({changed}, timeout=max(min(waking) - loop.time(), 0.001))
+            finally:
+                changed.cancel()
         limit = f"reward.prm.timeout={self._config.timeout:g} s"
         detail = f"none of {len(among)} servers had room for the request before {limit} ran out"
         raise ServerFault(PrmFailure.TIMEOUT, detail)
