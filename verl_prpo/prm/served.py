@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 from verl_prpo.prm.families import resolve_family
 from verl_prpo.prm.server.engine import ServedEngine, open_served_engine
 from verl_prpo.prm.server.engine import require_servers as require_prm_servers
+from verl_prpo.settings.prm import GENERATED_VERDICTS
 
 if TYPE_CHECKING:
     from verl_prpo.prm.generated.engine import JudgeEngine
     from verl_prpo.settings.prm import PrmConfig
-
-GENERATED = "generated_verdicts"
-"""The family of a judge that writes."""
 
 
 def asks_a_judge(config: "PrmConfig") -> bool:
@@ -26,7 +24,7 @@ def asks_a_judge(config: "PrmConfig") -> bool:
         PrmError: a custom family that cannot be loaded.
     """
     if config.custom_family.path is None:
-        return config.family == GENERATED
+        return config.family == GENERATED_VERDICTS
     return resolve_family(config).serving == "chat"
 
 

@@ -12,4 +12,4 @@ ANSWERS = ("unreadable", "wrong_steps", "cut_off", "refused", "empty", "no_logpr
 """Answers that hold no verdicts, see `verl_prpo.prm.generated.answers`. One that is asked for again counts too."""
 
 NAMES = (*COSTS, *SERVERS, *ANSWERS)
-"""Each is a metric `prpo/judge/{name}`."""
+"""Each is a metric `prpo/prm/judge/{name}`."""
