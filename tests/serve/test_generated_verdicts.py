@@ -114,15 +114,11 @@ def test_the_score_of_a_step_is_the_probability_of_the_verdicts_token(judge):
         with torch.inference_mode():
             shares = model(torch.tensor([ids + written[: before + 1]])).logits[0, -1].softmax(-1)
         found = [
-            sum(shares[i].item() for i, text in enumerate(texts) if begins(text, label)) for label in ("yes", "no")
+            sum(share for share, text in zip(shares.tolist(), texts, strict=True) if text and label.startswith(text))
+            for label in ("Yes", "No")  # the form leaves no other tokens there
         ]
         assert score == pytest.approx(found[0] / sum(found), abs=2e-3)
     assert max(result.scores) - min(result.scores) > 0.001  # else agreement would say little
-
-
-def begins(text, label):
-    text = text.strip().lower()
-    return bool(text) and (label.startswith(text) or text.startswith(label))
 
 
 def test_the_share_of_samples(judge):

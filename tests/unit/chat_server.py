@@ -161,3 +161,19 @@ def token(text: str, probability: float, **others: float) -> dict[str, Any]:
         **entry(text, probability),
         "top_logprobs": [entry(text, probability)] + [entry(*o) for o in others.items()],
     }
+
+
+def arithmetic(number: int, body: dict[str, Any]) -> web.Response:
+    """A judge that finds every equation which does not hold, and nothing else."""
+    steps = re.findall(r'<step number="\d+">\n(.*?)\n</step>', body["messages"][-1]["content"], re.DOTALL)
+    wrong = [any(_evaluated(sum_) != int(value) for sum_, value in _EQUATION.findall(step)) for step in steps]
+    return says(verdicts(*("wrong" if found else "right" for found in wrong)))
+
+
+_EQUATION = re.compile(r"(\d+ [-+*/] \d+) = (\d+)")
+
+
+def _evaluated(text: str) -> float:
+    left, sign, right = text.split()
+    one, other = int(left), int(right)
+    return {"+": one + other, "-": one - other, "*": one * other, "/": one / (other or 1)}[sign]
