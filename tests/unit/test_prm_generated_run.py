@@ -138,16 +138,19 @@ class TestInPython:
 def test_calibrate_asks_the_judge(tmp_path, capsys):
     rows = [
         {"prompt": f"{i}. What is 17 + 25?", "steps": steps, "correct": right}
-        for i in range(6)
+        for i in range(12)
         for steps, right in ((WRONG, False), (["17 + 25 = 42.\n", "It is 42."], True))
     ]
     source = tmp_path / "responses.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with chat_server(arithmetic) as server:
         judge = ["--prm", "judge", "++reward.prm.family=generated_verdicts", f"++reward.prm.server.urls=[{server.url}]"]
-        main(["calibrate", str(source), *judge, "--json"])
-    found = json.loads(capsys.readouterr().out)
-    assert "12" in json.dumps(found) and found["scores"]["mean"] == pytest.approx((6 * 2 + 6 * 2) / 30)
+        status = main(["calibrate", str(source), *judge, "--json"])
+    said = capsys.readouterr()
+    assert status in (0, 3, 4), said.err
+    found = json.loads(said.out)
+    assert (found["responses"], found["segments"], found["failures"]) == (24, 60, {})
+    assert (found["mean"], found["std"]) == (pytest.approx(0.8), pytest.approx(0.4))
 
 
 class TestThePage:
