@@ -100,6 +100,9 @@ class TestInPython:
         with chat_server(arithmetic) as server:
             judge = load_prm("judge", family="generated_verdicts", server={"urls": [server.url]})
             assert judge.score(QUESTION, WRONG) == [0.0, 1.0, 1.0]
+            assert judge.max_model_len is None
+            with pytest.raises(PrmError, match="max_model_len=9 is not read"):
+                load_prm("judge", family="generated_verdicts", server={"urls": [server.url]}, max_model_len=9)
             assert (judge.family, judge.score_range, judge.prior_std) == ("generated_verdicts", (0.0, 1.0), 0.5)
             judge.close()
             judge.close()

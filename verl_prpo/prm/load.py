@@ -29,7 +29,8 @@ class LoadedPrm:
         family: the name of its family, such as qwen_math_prm.
         score_range: the least and the greatest score that it can give.
         prior_mean, prior_std: mean and standard deviation of the prior that turns scores into z = (score - mean) / std.
-        max_model_len: the longest dialogue (problem, response and what the family adds) that it reads, in tokens.
+        max_model_len: the longest dialogue (problem, response and what the family adds) that it reads, in tokens; None
+            of a judge that writes, whose servers refuse what is too long.
     """
 
     def __init__(self, engine: InProcessEngine | OpenPrm):
@@ -39,7 +40,7 @@ class LoadedPrm:
         self.score_range = (float(family.score_range[0]), float(family.score_range[1]))
         self.prior_mean = float(family.prior_mean)
         self.prior_std = float(family.prior_std)
-        self.max_model_len = family.max_context
+        self.max_model_len = None if family.serving == "chat" else family.max_context
 
     def __repr__(self) -> str:
         low, high = self.score_range
@@ -107,7 +108,7 @@ class LoadedPrm:
     def _error(self, result: PrmResult) -> PrmError:
         assert result.failure is not None
         detail = result.detail
-        if result.failure is PrmFailure.OVERLONG:
+        if result.failure is PrmFailure.OVERLONG and self.max_model_len is not None:
             detail = f"the dialogue has {result.tokens} tokens, and {self.family} reads at most {self.max_model_len}"
         return _error(result.failure, detail)
 
@@ -192,6 +193,10 @@ def load_prm(
     except Exception as error:  # of transformers or the hub, on weights that cannot be had
         raise PrmError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     if max_model_len is not None:
+        if engine.family.serving == "chat":
+            raise PrmError(
+                f"max_model_len={max_model_len} is not read: the servers of {path} have a context of their own"
+            )
         longest = engine.family.max_context
         if not 0 < max_model_len <= longest:
             raise PrmError(f"max_model_len={max_model_len} must be from 1 to {longest}, the longest that {path} reads")
