@@ -46,6 +46,9 @@ TINY = {
 }
 """A tiny model of each family, by its name."""
 
+WRITE = {"generated_verdicts"}
+"""Families whose judge writes at a server and has no model here, see test_prm_generated.py."""
+
 MARKED = {"qwen_math_prm", "skywork_prm", "token_classification"}
 """Families whose models say so in their config."""
 
@@ -300,7 +303,7 @@ class TestEveryFamily:
         return load
 
     def test_has_a_tiny_model_here(self):
-        assert set(TINY) == set(BUILT_IN)
+        assert set(TINY) == set(BUILT_IN) - WRITE
 
     @pytest.mark.parametrize("name", sorted(TINY))
     def test_declares_what_makes_sense_and_scores_within_it(self, load, name):

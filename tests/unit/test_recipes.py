@@ -22,6 +22,7 @@ from verl_configs import RUNNABLE, compose, validate
 
 from verl_prpo.cpu.distribution import CpuVllmFinder
 from verl_prpo.data.problem_sets import SETS
+from verl_prpo.prm.generated.options import GeneratedOptions
 from verl_prpo.settings.outcome import MathVerifierConfig
 from verl_prpo.settings.prpo import (
     CustomFamily,
@@ -107,6 +108,7 @@ SECTIONS = {
     "reward.prm": PrmConfig,
     "reward.prm.custom_family": CustomFamily,
     "reward.prm.server": PrmServers,
+    "reward.prm.family_options": GeneratedOptions,  # of the one recipe that has any
     "reward.math_verifier": MathVerifierConfig,
 }
 

@@ -16,6 +16,7 @@ from verl_prpo.prm.families.checkpoints import read_model_config
 from verl_prpo.prm.families.label_token import LabelTokenPrm
 from verl_prpo.prm.open_prm import OpenPrm, weight_bytes
 from verl_prpo.prm.results import PrmResult
+from verl_prpo.settings.prm import GENERATED_VERDICTS
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 
 SMALL = 2 * 10**9
@@ -46,6 +47,8 @@ def model(config: PrmConfig) -> Finding:
         PrmError: there is none.
         CheckFailed: the hub cannot be reached, and its cache lacks the model.
     """
+    if config.family == GENERATED_VERDICTS:
+        return Finding(f"{config.model_path} is at its servers, and none of its files is read here", value=True)
     try:
         content = read_model_config(config.model_path or "")
     except PrmError as error:
@@ -101,8 +104,9 @@ def reading(config: PrmConfig, prpo: PrpoConfig, family: PrmFamily, example: Wor
     require_score_range(scale, prpo)
     encoded = _encoded(family, example)
     low, high = family.score_range
+    context = "that of the servers" if family.serving == "chat" else f"{family.max_context} tokens"
     lines = [
-        f"context: {family.max_context} tokens",
+        f"context: {context}",
         f"scores from {low:g} to {high:g}, prior mean {family.prior_mean:.4g} and std {family.prior_std:.4g}",
     ]
     details: dict[str, Any] = {
@@ -175,6 +179,9 @@ def overlong(
         family: the PRM's.
         example: text on which tokens of the one are counted in tokens of the other.
     """
+    if family.serving == "chat":
+        found = f"not estimated: {config.model_path}'s tokenizer is at its servers, which refuse what is too long"
+        return Finding(found, State.SKIPPED, value=True)
     prompt, response = lengths
     asked, answer = example.problem, "".join(example.good)
     whole = _length(family, asked, [answer])

@@ -14,6 +14,7 @@ import torch
 
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.in_process.engine import InProcessEngine, open_in_process_engine
+from verl_prpo.prm.open_prm import OpenPrm, open_at_servers
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.settings.prpo import ConfigError, prm_config
 
@@ -28,21 +29,27 @@ class LoadedPrm:
         family: the name of its family, such as qwen_math_prm.
         score_range: the least and the greatest score that it can give.
         prior_mean, prior_std: mean and standard deviation of the prior that turns scores into z = (score - mean) / std.
-        max_model_len: the longest dialogue (problem, response and what the family adds) that it reads, in tokens.
+        max_model_len: the longest dialogue (problem, response and what the family adds) that it reads, in tokens; None
+            of a judge that writes, whose servers refuse what is too long.
     """
 
-    def __init__(self, engine: InProcessEngine):
+    def __init__(self, engine: InProcessEngine | OpenPrm):
         self._engine = engine
         family = engine.family
         self.family = family.name
         self.score_range = (float(family.score_range[0]), float(family.score_range[1]))
         self.prior_mean = float(family.prior_mean)
         self.prior_std = float(family.prior_std)
-        self.max_model_len = family.max_context
+        self.max_model_len = None if family.serving == "chat" else family.max_context
 
     def __repr__(self) -> str:
         low, high = self.score_range
         return f"LoadedPrm(family={self.family}, scores in [{low:g}, {high:g}], max_model_len={self.max_model_len})"
+
+    def close(self) -> None:
+        """End the connections to servers; a PRM in this process has none."""
+        if isinstance(self._engine, OpenPrm):
+            self._engine.close()
 
     def score(self, messages: Messages, segments: Sequence[str]) -> Scores:
         """Score the segments of one response.
@@ -101,7 +108,7 @@ class LoadedPrm:
     def _error(self, result: PrmResult) -> PrmError:
         assert result.failure is not None
         detail = result.detail
-        if result.failure is PrmFailure.OVERLONG:
+        if result.failure is PrmFailure.OVERLONG and self.max_model_len is not None:
             detail = f"the dialogue has {result.tokens} tokens, and {self.family} reads at most {self.max_model_len}"
         return _error(result.failure, detail)
 
@@ -117,6 +124,8 @@ def load_prm(
     overlong: Literal["raise", "neutral"] = "raise",
     family_options: Mapping[str, Any] | None = None,
     trust_remote_code: bool = False,
+    server: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
 ) -> LoadedPrm:
     r"""Load a process reward model, so that a few lines of Python can score the steps of a response.
 
@@ -142,6 +151,9 @@ def load_prm(
             None to the segments that do not fit.
         family_options: options of the family, such as {"chat_template_kwargs": {"enable_thinking": False}}.
         trust_remote_code: passed on to transformers.
+        server: for a PRM that is served, its servers: {"urls": ["http://prm-0:8000"]} and any other key of
+            `reward.prm.server`. Its weights are not loaded here then.
+        timeout: with `server`, the longest wait for the scores of one call, in seconds; 600 when None.
 
     Raises:
         PrmError: the model is no known PRM, or cannot be used as asked. The message says what was found and what to
@@ -153,11 +165,13 @@ def load_prm(
         raise PrmError(f"family_options must be a dict, and it is {family_options!r}")
     if max_model_len is not None and type(max_model_len) is not int:
         raise PrmError(f"max_model_len must be a whole number of tokens, and it is {max_model_len!r}")
+    if server is not None and not isinstance(server, Mapping):
+        raise PrmError(f"server must be a dict with urls, and it is {server!r}")
     try:
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
         raise PrmError(f"device={device!r} is none that torch knows, such as cuda, cuda:1 or cpu") from error
-    section = {
+    section: dict[str, Any] = {
         "model_path": str(path),
         "family": family,
         "family_options": dict(family_options or {}),
@@ -166,13 +180,23 @@ def load_prm(
         "overlong": overlong,
         "trust_remote_code": trust_remote_code,
     }
+    if timeout is not None:
+        section["timeout"] = timeout
+    if server is not None:
+        section |= {"engine": "server", "server": dict(server)}
+    engine: InProcessEngine | OpenPrm
     try:
-        engine = open_in_process_engine(prm_config({"prm": section}), where)
+        config = prm_config({"prm": section})
+        engine = open_in_process_engine(config, where) if server is None else open_at_servers(config)
     except (PrmError, ConfigError) as error:
         raise PrmError(_for_python(str(error))) from error
     except Exception as error:  # of transformers or the hub, on weights that cannot be had
         raise PrmError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     if max_model_len is not None:
+        if engine.family.serving == "chat":
+            raise PrmError(
+                f"max_model_len={max_model_len} is not read: the servers of {path} have a context of their own"
+            )
         longest = engine.family.max_context
         if not 0 < max_model_len <= longest:
             raise PrmError(f"max_model_len={max_model_len} must be from 1 to {longest}, the longest that {path} reads")

@@ -3,9 +3,11 @@
 """Open the PRM of a configuration for a command: in this process or at its servers, without Ray."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from omegaconf import DictConfig
@@ -13,8 +15,10 @@ from omegaconf import DictConfig
 from verl_prpo.prm.families.base import PrmFamily
 from verl_prpo.prm.in_process.engine import dtype_of, open_in_process_engine
 from verl_prpo.prm.results import PrmRequest, PrmResult
-from verl_prpo.prm.server.engine import open_served_engine
+from verl_prpo.prm.served import open_served
 from verl_prpo.settings.prpo import PrmConfig, engine_of
+
+T = TypeVar("T")
 
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pth")
 
@@ -60,15 +64,31 @@ def open_at_servers(config: PrmConfig) -> OpenPrm:
     Raises:
         PrmError: a server that cannot be used, with its URL and the reason.
     """
-    loop = asyncio.new_event_loop()
-    engine = loop.run_until_complete(open_served_engine(config, config.server.urls))
+    loop = asyncio.new_event_loop()  # in a thread of its own: that of a notebook runs another
+    thread = threading.Thread(target=loop.run_forever, name="prm_servers", daemon=True)
+    thread.start()
+
+    def wait_for(asked: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(asked, loop).result()
+
+    def end() -> None:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    try:
+        engine = wait_for(open_served(config, config.server.urls))
+    except BaseException:
+        end()
+        raise
 
     def score(requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        return loop.run_until_complete(engine.score(requests))
+        return wait_for(engine.score(requests))
 
     def close() -> None:
-        loop.run_until_complete(engine.close())
-        loop.close()
+        if not loop.is_closed():
+            wait_for(engine.close())
+            end()
 
     limit = "of unknown context" if engine.model.max_model_len is None else f"of {engine.model.max_model_len} tokens"
     count = len(engine.pool.servers)

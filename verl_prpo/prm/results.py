@@ -3,7 +3,7 @@
 """Define what is asked of a PRM and what comes back: plain data that every engine speaks and any process can read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -61,6 +61,8 @@ class PrmResult:
         tokens: length of the dialogue as the PRM read it, 0 when it was not encoded.
         overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
         cached: whether the scores were remembered from an equal dialogue.
+        counts: what asking cost and what went wrong on the way, by the names of `verl_prpo.prm.generated.counts`; none
+            where the PRM is no judge that writes.
     """
 
     scores: list[float | None] | None = None
@@ -69,3 +71,4 @@ class PrmResult:
     tokens: int = 0
     overlong: bool = False
     cached: bool = False
+    counts: dict[str, int] = field(default_factory=dict)

@@ -24,6 +24,9 @@ from verl_prpo.settings.typed import (
     typed_section,
 )
 
+GENERATED_VERDICTS = "generated_verdicts"
+"""The family of a judge that writes before it decides. It runs at servers alone, and no file of it is read here."""
+
 
 @dataclass(config=SECTION)
 class CustomFamily:
@@ -53,7 +56,7 @@ class PrmServers:
     """File with the certificate authority of https servers, if it is not a public one. TLS is always verified."""
 
     concurrency: Count = 8
-    """Most requests that a replica has in flight at each server."""
+    """Most requests that a replica has in flight at each server. A judge that writes can use 32 and more."""
 
     prompts_per_request: Count = 16
     """Most dialogues in one request."""
@@ -62,7 +65,8 @@ class PrmServers:
     """Longest wait for the answer to one request, in seconds. Then the request has failed and may be sent again."""
 
     retries: Natural = 3
-    """How often a request is sent again after a fault that can pass: refused, timed out, HTTP 5xx. The pauses grow."""
+    """How often a request is sent again after a fault that can pass: refused, timed out, HTTP 5xx or 429. The pauses
+    grow. A judge's Retry-After is respected."""
 
     prompt_logprobs: LogProbabilities = 20
     """Log-probabilities per token that a server returns, for families of causal language models. At most the server's
@@ -75,12 +79,14 @@ class PrmConfig:
 
     model_path: str | None = None
     """Folder or hub name of the PRM in Hugging Face format. Required unless `algorithm.prpo.credit` is outcome. With
-    servers only its tokenizer and config are read. With `engine=reward_model`, null stands for
+    servers only its tokenizer and config are read. With the family generated_verdicts it is the judge's name at its
+    servers. With `engine=reward_model`, null stands for
     `reward.reward_model.model_path`."""
 
     family: str | None = None
     """How the PRM reads a dialogue: qwen_math_prm, skywork_prm, math_shepherd, rlhflow_prm, token_classification,
-    implicit_prm or zero_shot_judge. Null detects it from the model's config.json, where that is certain."""
+    implicit_prm, zero_shot_judge or generated_verdicts. Null detects it from the model's config.json, where that is
+    certain."""
 
     family_options: dict[str, Any] = field(default_factory=dict)
     """Options of the family, such as beta and reference_model_path of implicit_prm. Escapes such as \\n are read in all

@@ -14,6 +14,7 @@ from verl_prpo.outcome.verdicts import Verdicts
 from verl_prpo.settings.prpo import PrpoConfig, needs_prm
 from verl_prpo.step.credit import ProcessRewards, advantages_of, prior_of, weighted_outcome
 from verl_prpo.step.scored_batch import ScoredBatch
+from verl_prpo.telemetry.judge import judge_metrics
 from verl_prpo.telemetry.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
 from verl_prpo.telemetry.turns import turn_metrics
 
@@ -86,6 +87,7 @@ class StepReport:
             **turn_metrics(self.scored.rollouts.response_mask, results),
             **score_metrics([scores for scores in known if scores]),
             **prm_metrics(asked, len(results) - len(asked), sum(r is not None and r.unfinished for r in results)),
+            **judge_metrics(asked),
             **metrics,
         }
 

@@ -31,7 +31,7 @@ from verl_prpo.method.sessions import Sessions
 from verl_prpo.outcome.verdicts import VerdictReader, Verdicts
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
-from verl_prpo.prm.server.engine import require_servers
+from verl_prpo.prm.served import require_servers
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.settings.timeouts import DESCRIBE_TIMEOUT
 from verl_prpo.step.credit import ProcessRewards, without_process_rewards

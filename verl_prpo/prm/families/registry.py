@@ -22,6 +22,7 @@ BUILT_IN = {
     "rlhflow_prm": ("verl_prpo.prm.families.rlhflow", "RlhflowPrm"),
     "implicit_prm": ("verl_prpo.prm.families.implicit", "ImplicitPrm"),
     "zero_shot_judge": ("verl_prpo.prm.families.judge", "ZeroShotJudge"),
+    "generated_verdicts": ("verl_prpo.prm.families.generated", "GeneratedVerdicts"),
 }
 
 ENTRY_POINTS = "verl_prpo.prm_families"

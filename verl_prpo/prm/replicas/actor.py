@@ -20,7 +20,7 @@ from verl_prpo.prm.families import family_setting
 from verl_prpo.prm.families.base import PrmError, PrmFamily
 from verl_prpo.prm.in_process.engine import dtype_of, open_in_process_engine
 from verl_prpo.prm.results import PrmRequest, PrmResult
-from verl_prpo.prm.server.engine import ServedEngine, open_served_engine
+from verl_prpo.prm.served import open_served
 from verl_prpo.settings.prpo import engine_of
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class ServedPrmReplica:
         """
         where = f"reward.prm.model_path={config.model_path} cannot be opened with {family_setting(config)}: "
         with _faults_as_text(where):
-            self._engine: ServedEngine = await open_served_engine(config, urls)
+            self._engine = await open_served(config, urls)
             servers = tuple(server.shown for server in self._engine.pool.servers)
             self._description = _description(self._engine.family, config, device="", dtype="", servers=servers)
         return self._description

@@ -24,7 +24,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.actor import RAY_RESOURCE, PrmDescription, PrmReplica, ServedPrmReplica
 from verl_prpo.prm.replicas.client import PrmClient
-from verl_prpo.prm.server.engine import require_servers
+from verl_prpo.prm.served import require_servers
 from verl_prpo.settings.prpo import engine_of
 from verl_prpo.settings.timeouts import NAMES_PAUSE, NAMES_TIMEOUT, PLACEMENT_TIMEOUT
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from verl_prpo.prm.families import family_names
+from verl_prpo.prm.families.base import PrmError
 from verl_prpo.settings.outcome import check_math_verifier, unread_settings
+from verl_prpo.settings.prm import GENERATED_VERDICTS
 from verl_prpo.settings.prpo import (
     MANAGER,
     ConfigError,
     PrmConfig,
     PrpoConfig,
+    engine_of,
     needs_prm,
     one_of,
     prm_config,
@@ -160,7 +163,24 @@ def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
         raise ConfigError(f"reward.prm.custom_family.path={path} is not a file (searched from {Path.cwd()})")
     if path is None and prm.family is not None:
         one_of("reward.prm.family", prm.family, tuple(family_names()))
+    if path is None and prm.family == GENERATED_VERDICTS:
+        _check_judge(prm)
     _check_outcome_manager(config, prm)
+
+
+def _check_judge(prm: PrmConfig) -> None:
+    """Read the options and the prompt of a judge that writes, before anything is started."""
+    if engine_of(prm) != "server":
+        raise ConfigError(
+            f"reward.prm.family={prm.family} asks a judge at a server, and reward.prm.engine is {engine_of(prm)}. Set "
+            "++reward.prm.server.urls='[http://judge-0:8000]' with the addresses of yours, and leave the engine unset."
+        )
+    from verl_prpo.prm.families.generated import GeneratedVerdicts
+
+    try:
+        GeneratedVerdicts.open(prm.model_path or "", **prm.family_options)
+    except PrmError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _check_outcome_manager(config: DictConfig, prm: PrmConfig) -> None:
