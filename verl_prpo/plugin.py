@@ -17,25 +17,35 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-_TESTED_VERL = ("0.9.1", "0.10")
+_TESTED_VERL = ("0.9.1", "0.10.0.dev0")
+"""First and last version that tests/against_verl.sh passed."""
 
 
 def _loudly(part: str, action: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
-    """Turn a failure to register `part` into a warning: it must not break runs that do without it."""
+    """Turn a failure to register `part`, or a verl that lacks what the part takes, into a warning: it must not break
+    runs that do without it."""
 
     @functools.wraps(action)
     def guarded(module: ModuleType) -> None:
         try:
+            _require_of_verl(part)
             action(module)
         except Exception as error:
             warnings.warn(
                 f"verl-prpo could not register its {part}: {type(error).__name__}: {error}. "
-                "Runs that use it will not work; check that the installed verl is >=0.9.1,<0.10.",
+                "Runs that use it will not work; check that the installed verl is >=0.9.1,<=0.10.0.dev0.",
                 RuntimeWarning,
                 stacklevel=2,
             )
 
     return guarded
+
+
+def _require_of_verl(part: str) -> None:
+    # Once verl is at this module, the others that the part takes from are imported for it anyway.
+    from verl_prpo.trainer.checks.verl_symbols import require
+
+    require(part)
 
 
 def _register_estimator(core_algos: ModuleType) -> None:
@@ -77,9 +87,9 @@ def _warn_of_untested_verl() -> None:
     from packaging.version import Version
 
     verl = Version(sys.modules["verl"].__version__)
-    if not Version(_TESTED_VERL[0]) <= verl < Version(_TESTED_VERL[1]):
+    if not Version(_TESTED_VERL[0]) <= verl <= Version(_TESTED_VERL[1]):
         warnings.warn(
-            f"verl-prpo is made for verl >={_TESTED_VERL[0]},<{_TESTED_VERL[1]} and finds {verl}; PRPO may not work.",
+            f"verl-prpo is made for verl >={_TESTED_VERL[0]},<={_TESTED_VERL[1]} and finds {verl}; PRPO may not work.",
             RuntimeWarning,
             stacklevel=2,
         )
