@@ -4,6 +4,8 @@
 #
 #   bash tests/against_verl.sh PATH_TO_VERL                  # the fast end-to-end test, some 5 minutes on 2 cores
 #   bash tests/against_verl.sh PATH_TO_VERL tests/e2e -x     # what pytest is given instead
+#
+# A run of main_ppo counts as hung after VERL_PRPO_RUN_TIMEOUT seconds (600).
 set -euo pipefail
 
 [[ $# -ge 1 ]] || { echo "usage: bash tests/against_verl.sh PATH_TO_VERL [ARGUMENTS OF PYTEST]" >&2; exit 2; }
@@ -32,5 +34,5 @@ python -m verl_prpo.trainer.checks.verl_symbols
 if [[ $# -eq 0 ]]; then
     set -- tests/e2e/test_main_ppo.py::test_prpo_gives_the_actor_the_advantages_of_the_paper
 fi
-python -m pytest -n 0 -q -p no:cacheprovider "$@"
+python -m pytest -n 0 -q -p no:cacheprovider --timeout 7200 "$@"
 echo "passed with verl $version of $tree"

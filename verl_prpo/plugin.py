@@ -28,7 +28,6 @@ def _loudly(part: str, action: Callable[[ModuleType], None]) -> Callable[[Module
     @functools.wraps(action)
     def guarded(module: ModuleType) -> None:
         try:
-            _require_of_verl(part)
             action(module)
         except Exception as error:
             warnings.warn(
@@ -42,34 +41,41 @@ def _loudly(part: str, action: Callable[[ModuleType], None]) -> Callable[[Module
 
 
 def _require_of_verl(part: str) -> None:
-    # Once verl is at this module, the others that the part takes from are imported for it anyway.
+    # Once verl is at the module of a hook, the others that the part takes from are imported for it anyway.
     from verl_prpo.trainer.checks.verl_symbols import require
 
     require(part)
 
 
 def _register_estimator(core_algos: ModuleType) -> None:
+    _require_of_verl("advantage estimator prpo")
     from verl_prpo.trainer.estimator import compute_prpo_advantage
 
     core_algos.register_adv_est("prpo")(compute_prpo_advantage)
 
 
 def _register_reward_manager(_: ModuleType) -> None:
+    _require_of_verl("reward manager prm")
     # It registers itself. Its import may be what brought verl's module here.
     importlib.import_module("verl_prpo.trainer.reward_manager")
 
 
 def _register_math_verifier(_: ModuleType) -> None:
+    _require_of_verl("reward manager math_verifier")
     importlib.import_module("verl_prpo.outcome.math_verifier")  # registers itself
 
 
 def _make_trainers_process_aware(_: ModuleType) -> None:
+    _require_of_verl("trainer modes")
     # It does so at its end. Its import may be what brought verl's module here.
     importlib.import_module("verl_prpo.trainer.mixin")
 
 
 def _check_settings_with_verl(config_module: ModuleType) -> None:
     import wrapt
+
+    if not hasattr(config_module, "validate_config"):  # `import verl` comes here, and is to load no more than needed
+        _require_of_verl("settings check")
 
     def validate_config(wrapped: Callable[..., Any], instance: Any, args: tuple, kwargs: dict) -> Any:
         from verl_prpo.trainer.checks.config_check import check_config, notices

@@ -127,6 +127,12 @@ def test_every_method_of_verl_that_is_overridden_is_listed() -> None:
         assert overridden <= listed, f"{name}: {overridden - listed}"
 
 
+def test_every_hook_of_the_plugin_looks_up_its_part() -> None:
+    plugin = (PACKAGE / "plugin.py").read_text(encoding="utf-8")
+    assert re.findall(r'^ +_require_of_verl\("(.*)"\)$', plugin, re.MULTILINE) == HOOKS
+    assert all(f'("{part}", "verl' in plugin for part in HOOKS)
+
+
 def test_the_installed_verl_has_all_that_the_hooks_take() -> None:
     gone, unseen = lacking(HOOKS)
     assert gone == [] and unseen == []
