@@ -40,33 +40,33 @@ def _loudly(part: str, action: Callable[[ModuleType], None]) -> Callable[[Module
     return guarded
 
 
-def _require_of_verl(part: str) -> None:
+def _require_of_verl(part: str, module: ModuleType) -> None:
     # Once verl is at the module of a hook, the others that the part takes from are imported for it anyway.
     from verl_prpo.trainer.checks.verl_symbols import require
 
-    require(part)
+    require(part, module.__name__)
 
 
 def _register_estimator(core_algos: ModuleType) -> None:
-    _require_of_verl("advantage estimator prpo")
+    _require_of_verl("advantage estimator prpo", core_algos)
     from verl_prpo.trainer.estimator import compute_prpo_advantage
 
     core_algos.register_adv_est("prpo")(compute_prpo_advantage)
 
 
-def _register_reward_manager(_: ModuleType) -> None:
-    _require_of_verl("reward manager prm")
+def _register_reward_manager(module: ModuleType) -> None:
+    _require_of_verl("reward manager prm", module)
     # It registers itself. Its import may be what brought verl's module here.
     importlib.import_module("verl_prpo.trainer.reward_manager")
 
 
-def _register_math_verifier(_: ModuleType) -> None:
-    _require_of_verl("reward manager math_verifier")
+def _register_math_verifier(module: ModuleType) -> None:
+    _require_of_verl("reward manager math_verifier", module)
     importlib.import_module("verl_prpo.outcome.math_verifier")  # registers itself
 
 
-def _make_trainers_process_aware(_: ModuleType) -> None:
-    _require_of_verl("trainer modes")
+def _make_trainers_process_aware(module: ModuleType) -> None:
+    _require_of_verl("trainer modes", module)
     # It does so at its end. Its import may be what brought verl's module here.
     importlib.import_module("verl_prpo.trainer.mixin")
 
@@ -75,7 +75,7 @@ def _check_settings_with_verl(config_module: ModuleType) -> None:
     import wrapt
 
     if not hasattr(config_module, "validate_config"):  # `import verl` comes here, and is to load no more than needed
-        _require_of_verl("settings check")
+        _require_of_verl("settings check", config_module)
 
     def validate_config(wrapped: Callable[..., Any], instance: Any, args: tuple, kwargs: dict) -> Any:
         from verl_prpo.trainer.checks.config_check import check_config, notices

@@ -70,8 +70,11 @@ class Taken:
         """Module and symbol in one."""
         return f"{self.module}.{self.symbol}" if self.symbol else self.module
 
-    def faults(self) -> list[str]:
+    def faults(self, whole: str = "") -> list[str]:
         """What the installed verl lacks of it.
+
+        Args:
+            whole: a module that has run to its end, though its import goes on, as in a hook behind it.
 
         Raises:
             Exception: of a module that cannot be imported here for a reason that is not verl's, such as a package that
@@ -83,7 +86,7 @@ class Taken:
             if str(error.name).partition(".")[0] != "verl":
                 raise
             return [f"the module {error.name}"]
-        if getattr(found.__spec__, "_initializing", False):  # what it will hold is not known yet
+        if getattr(found.__spec__, "_initializing", False) and self.module != whole:  # what it will hold is not known
             return []
         for part in self.symbol.split(".") if self.symbol else ():
             if not hasattr(found, part):
@@ -170,6 +173,8 @@ TAKEN = (
         "adds the column `prpo` to verl's dump",
         ("inputs", "outputs", "gts", "scores", "reward_extra_infos_dict", "dump_path"),
     ),
+    Taken(TRAINER, _MODES, "PPOTrainer._save_checkpoint", "keeps what the credit `trust` has earned"),
+    Taken(TRAINER, _MODES, "PPOTrainer._load_checkpoint", "brings back what the credit `trust` had earned"),
     Taken(TRAINER, _REWARD, "resolve_reward_manager_cls", "the class of the outcome's manager", ("config",)),
     Taken(
         TRAINER,
@@ -258,8 +263,12 @@ TAKEN = (
 """Everything, by part."""
 
 
-def lacking(parts: Iterable[str]) -> tuple[list[tuple[str, Taken]], list[tuple[str, Taken]]]:
+def lacking(parts: Iterable[str], whole: str = "") -> tuple[list[tuple[str, Taken]], list[tuple[str, Taken]]]:
     """What the installed verl lacks of what parts of the package take, each with the entry of the list.
+
+    Args:
+        parts: of `PARTS`.
+        whole: see `Taken.faults`.
 
     Returns:
         What is gone, and what could not be looked at here, with its reason.
@@ -270,19 +279,23 @@ def lacking(parts: Iterable[str]) -> tuple[list[tuple[str, Taken]], list[tuple[s
     for taken in TAKEN:
         if taken.part in wanted:
             try:
-                gone += [(fault, taken) for fault in taken.faults()]
+                gone += [(fault, taken) for fault in taken.faults(whole)]
             except Exception as error:  # of any package that a module of verl's imports
                 unseen.append((f"{taken.name} ({type(error).__name__}: {error})", taken))
     return gone, unseen
 
 
-def require(part: str) -> None:
+def require(part: str, whole: str = "") -> None:
     """Check that verl has all that a part of the package takes of it.
+
+    Args:
+        part: of `PARTS`.
+        whole: see `Taken.faults`.
 
     Raises:
         VerlLacks: what is gone, what it was for, and what to install.
     """
-    gone, _ = lacking([part])
+    gone, _ = lacking([part], whole)
     if gone:
         verl = sys.modules.get("verl")
         where = f"verl {getattr(verl, '__version__', '')} ({getattr(verl, '__file__', 'not imported')})"
