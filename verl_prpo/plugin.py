@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 _TESTED_VERL = ("0.9.1", "0.10.0.dev0")
-"""First and last version that tests/against_verl.sh passed."""
+"""First and last version with which the fast end-to-end test passed (docs/verl.md)."""
 
 
 def _loudly(part: str, action: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
