@@ -55,6 +55,7 @@ NOT_RUN = {
     "bash examples/": "installs packages and trains for minutes",
     "python examples/": "trains, or shows what a training left; the example's own tests run it",
     "bash tests/run.sh": "this very suite",
+    "bash tests/against_verl.sh": "needs a source tree of verl, and minutes",
     "python -m pytest": "a part of this very suite",
     "mkdocs build": "tests/unit/test_docs_site.py builds the site",
     "python -m pip install": "changes the environment of this test",

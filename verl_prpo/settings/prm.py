@@ -84,9 +84,9 @@ class PrmConfig:
     `reward.reward_model.model_path`."""
 
     family: str | None = None
-    """How the PRM reads a dialogue: qwen_math_prm, skywork_prm, math_shepherd, rlhflow_prm, token_classification,
-    implicit_prm, zero_shot_judge or generated_verdicts. Null detects it from the model's config.json, where that is
-    certain."""
+    """How the PRM reads a dialogue: qwen_math_prm, skywork_prm, label_token, math_shepherd, rlhflow_prm,
+    token_classification, implicit_prm, zero_shot_judge or generated_verdicts. Null detects it from the model's
+    config.json, where that is certain."""
 
     family_options: dict[str, Any] = field(default_factory=dict)
     """Options of the family, such as beta and reference_model_path of implicit_prm. Escapes such as \\n are read in all

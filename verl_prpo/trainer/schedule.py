@@ -7,6 +7,7 @@ import hashlib
 from omegaconf import DictConfig, open_dict
 
 from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrpoConfig, prm_config, prpo_config
+from verl_prpo.trainer.checks.verl_symbols import STREAMING, require
 
 STREAMING_MANAGER = "verl_prpo.trainer.agent_loop.StreamingAgentLoopManager"
 """verl's agent loop manager whose workers say what a reward manager needs to cut a finished response."""
@@ -70,6 +71,7 @@ def start_streaming(config: DictConfig) -> bool:
     if schedule == "batch":
         print(f"[verl-prpo] responses are scored by batch, after old_log_prob{f': {obstacle}' if obstacle else ''}")
         return False
+    require(STREAMING)  # here and not in the workers, which would fail one by one
     with open_dict(config.actor_rollout_ref.rollout):
         config.actor_rollout_ref.rollout.agent.agent_loop_manager_class = STREAMING_MANAGER
     print("[verl-prpo] each response is cut and scored as it finishes, while others are generated")

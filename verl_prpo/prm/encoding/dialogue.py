@@ -198,18 +198,8 @@ class Dialogue:
         return plain_ids(self.tokenizer, texts)
 
     def continuation_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text as one that follows another, not as the beginning of one.
-
-        Llama's tokenizers, and others from sentencepiece, put a space before a text; that one is not wanted here.
-        """
-        begin, inside = self.plain_ids(["a", "\na"])
-        if inside[-1:] == begin:
-            return self.plain_ids(texts)
-        guard = self.plain_ids(["\n"])[0]
-        guarded = self.plain_ids(["\n" + text for text in texts])
-        if any(ids[: len(guard)] != guard for ids in guarded):
-            raise ValueError("the PRM's tokenizer joins a new line with what follows it, so steps cannot be told apart")
-        return [ids[len(guard) :] for ids in guarded]
+        """`verl_prpo.prm.encoding.dialogue.continuation_ids` for this tokenizer."""
+        return continuation_ids(self.tokenizer, texts)
 
     def require_embeddings(self, rows: int, fix: str, also: Sequence[int] = ()) -> None:
         """`verl_prpo.prm.encoding.dialogue.require_embeddings` for this tokenizer."""
@@ -272,6 +262,24 @@ def plain_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True).input_ids
 
 
+def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text as one that follows another, not as the beginning of one.
+
+    Llama's tokenizers, and others from sentencepiece, put a space before a text; that one is not wanted here.
+
+    Raises:
+        ValueError: a tokenizer that joins a new line with what follows it.
+    """
+    begin, inside = plain_ids(tokenizer, ["a", "\na"])
+    if inside[-1:] == begin:
+        return plain_ids(tokenizer, texts)
+    guard = plain_ids(tokenizer, ["\n"])[0]
+    guarded = plain_ids(tokenizer, ["\n" + text for text in texts])
+    if any(ids[: len(guard)] != guard for ids in guarded):
+        raise ValueError("the PRM's tokenizer joins a new line with what follows it, so steps cannot be told apart")
+    return [ids[len(guard) :] for ids in guarded]
+
+
 def vocabulary(tokenizer: Any, also: Sequence[int] = ()) -> dict[str, int]:
     """Tokens that a dialogue can hold, with their ids.
 
@@ -327,3 +335,9 @@ def problem_text(messages: Sequence[Mapping[str, Any]]) -> str:
     if len(turns) == 1:
         return message_text(turns[0])
     return "\n\n".join(f"{message['role']}: {message_text(message)}" for message in turns)
+
+
+def replaced_system(messages: Sequence[dict[str, Any]], text: str | None) -> list[dict[str, Any]]:
+    """Messages with this text as the one system message, or with none when it is None."""
+    turns = [message for message in messages if message["role"] != "system"]
+    return turns if text is None else [{"role": "system", "content": text}, *turns]

@@ -63,7 +63,7 @@ class ZeroShotJudge(LabelTokenPrm):
     name: ClassVar[str] = "zero_shot_judge"
 
     def __init__(
-        self, model: Any, dialogue: Dialogue, slot_ids: list[int], label_ids: tuple[int, int], max_context: int
+        self, model: Any, dialogue: Dialogue, slot_ids: list[int], label_ids: tuple[int, ...], max_context: int
     ):
         self.model = model
         self.dialogue = dialogue
@@ -189,7 +189,7 @@ def _thinking_off(template: ChatTemplate) -> str | None:
     return None
 
 
-def _slot_and_answers(dialogue: Dialogue, model_path: str) -> tuple[list[int], tuple[int, int]]:
+def _slot_and_answers(dialogue: Dialogue, model_path: str) -> tuple[list[int], tuple[int, ...]]:
     slot, *answered = dialogue.plain_ids([SLOT, *(SLOT + answer for answer in ANSWERS)])
     found = [ids[-1] for ids in answered if ids[:-1] == slot]
     return slot, distinct_labels(found, ANSWERS, dialogue.tokenizer, model_path, _OTHER_MODEL)

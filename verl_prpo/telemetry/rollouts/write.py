@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from verl_prpo.method.segmentation import segment_bounds
-from verl_prpo.prm.encoding.dialogue import message_text
+from verl_prpo.prm.conversation import message_text
 from verl_prpo.step.messages import Scores
 from verl_prpo.telemetry.rollouts.format import Rollout, Segment, record_of
 from verl_prpo.telemetry.step_report import StepReport
