@@ -31,6 +31,7 @@ class Response:
         parts: what the reward manager said besides the outcome, such as `acc`.
         cut_here: whether the delimiters made the segments.
         unfinished: whether the response was cut off within its last segment, which is not judged then.
+        row: what a score function is given of the data: data_source, ground_truth and extra_info, as far as known.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -44,6 +45,7 @@ class Response:
     parts: Mapping[str, Any] = field(default_factory=dict)
     cut_here: bool = False
     unfinished: bool = False
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:

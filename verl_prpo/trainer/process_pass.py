@@ -123,6 +123,7 @@ def launch(
                 rollouts.response_ids[i],
                 segment_bounds(segment_starts[i], len(rollouts.response_ids[i])),
                 rollouts.truncated[i],
+                row=rollouts.rows[i],
             )
             for i in hand
         ]

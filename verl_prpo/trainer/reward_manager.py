@@ -31,10 +31,11 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.client import PrmClient
 from verl_prpo.prm.replicas.start import lookup_replicas
 from verl_prpo.prm.results import PrmFailure, PrmResult
-from verl_prpo.settings.prpo import MANAGER, prm_config, prpo_config
+from verl_prpo.settings.prm import SCORE_FUNCTION
+from verl_prpo.settings.prpo import MANAGER, engine_of, judge_of, prm_config, prpo_config
 from verl_prpo.step.clock import clock_name
 from verl_prpo.step.cutting import cut
-from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, TO_SCORE_NOW, Scores, ToScore
+from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, TO_SCORE_NOW, Scores, ToScore, data_row
 from verl_prpo.text.decoding import segment_texts
 from verl_prpo.trainer.length_limit import length_limit
 from verl_prpo.trainer.reward_model import uses_reward_model, wire_reward_model, without_default_scorer
@@ -69,6 +70,9 @@ class PrmRewardManager(RewardManagerBase):
         finished = data.non_tensor_batch.pop(TO_SCORE_BESIDE, None)
         if finished is None:
             return await self.outcome_manager.run_single(data)
+        if engine_of(self.settings) == SCORE_FUNCTION:
+            columns = {name: column[-1] for name, column in data.non_tensor_batch.items()}
+            finished = [replace(finished[0], row=data_row(columns))]  # before the outcome manager adds to it
         scoring = asyncio.create_task(self._scores(finished[0]))
         try:
             outcome = await self.outcome_manager.run_single(data)
@@ -98,7 +102,7 @@ class PrmRewardManager(RewardManagerBase):
             shown, found = None, PrmResult(failure=PrmFailure.BAD_INPUT, detail=f"{type(error).__name__}: {error}")
         asked = time.monotonic()
         if shown is not None:
-            found, unfinished = await self._judged(response.messages, texts, truncated, shown), shown.unfinished
+            found, unfinished = await self._judged(response, texts, truncated, shown), shown.unfinished
         scores = Scores.of(
             found,
             texts=texts,
@@ -128,13 +132,11 @@ class PrmRewardManager(RewardManagerBase):
         texts = segment_texts(self.tokenizer, response.response_ids, bounds)
         return row.nonzero()[:, 0].tolist(), texts
 
-    async def _judged(
-        self, messages: Sequence[dict[str, Any]], texts: list[str], truncated: bool, shown: Shown
-    ) -> PrmResult:
+    async def _judged(self, response: ToScore, texts: list[str], truncated: bool, shown: Shown) -> PrmResult:
         if not shown.steps:
             return PrmResult()
         try:
-            return await self.client.score(list(messages), texts, truncated)
+            return await self.client.score(list(response.messages), texts, truncated, response.row)
         except Exception as error:  # nobody there to ask, or a cluster that is gone in one of Ray's many ways
             detail = str(error) if isinstance(error, PrmError) else f"{type(error).__name__}: {error}"
             return PrmResult(failure=PrmFailure.ENGINE_ERROR, detail=detail)
@@ -165,8 +167,11 @@ def wire(config: DictConfig) -> str:
     if uses_reward_model(prm_config(config.reward)):
         wire_reward_model(config)
     outcome = config.reward.prm.get("outcome_reward_manager") or NAIVE
-    prm = config.reward.prm.model_path
-    return f"outcome reward from the reward manager {outcome['name']!r}, process rewards from the PRM {prm}"
+    prm = prm_config(config.reward)
+    kind = "score function" if engine_of(prm) == SCORE_FUNCTION else "PRM"
+    return (
+        f"outcome reward from the reward manager {outcome['name']!r}, process rewards from the {kind} {judge_of(prm)}"
+    )
 
 
 def outcome_config(config: DictConfig) -> DictConfig:
