@@ -96,9 +96,9 @@ def open_function(config: PrmConfig) -> OpenPrm:
         loop.run_until_complete(engine.close())
         loop.close()
 
-    kind = "a coroutine" if engine.coroutine else "a function"
+    kind = "a coroutine" if engine.pool.coroutine else "a function"
     batches = f", with up to {config.score_function.batch_size} responses each" if engine.batched else ""
-    where = f"{kind} in processes of its own, at most {engine.concurrency} at once{batches}"
+    where = f"{kind} in processes of its own, at most {engine.pool.concurrency} at once{batches}"
     return OpenPrm(engine.family, where, score, close)
 
 

@@ -19,7 +19,7 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayT
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.routing import Asked, Replica, plan_calls
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
-from verl_prpo.prm.score_function.engine import COROUTINES
+from verl_prpo.prm.score_function.pool import COROUTINES
 from verl_prpo.settings.prm import SCORE_FUNCTION
 from verl_prpo.settings.prpo import PrmConfig, engine_of
 from verl_prpo.settings.timeouts import LINGER

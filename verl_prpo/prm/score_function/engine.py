@@ -8,27 +8,21 @@ import math
 import pickle
 import random
 from collections.abc import Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from verl_prpo.prm.cache import ScoreCache
 from verl_prpo.prm.encoding.batch import RANGE_TOLERANCE
 from verl_prpo.prm.encoding.response import shown_error
 from verl_prpo.prm.encoding.shown import Shown, shown_steps
-from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.prm.score_function.declared import SETTING
-from verl_prpo.prm.score_function.process import WorkerDied, WorkerProcess
-from verl_prpo.settings.timeouts import BACKOFF, CANCEL_GRACE, MAX_BACKOFF, SHARE_OF_TIMEOUT
+from verl_prpo.prm.score_function.pool import CallFault, WorkerPool, start_worker, where
+from verl_prpo.prm.score_function.process import WorkerProcess
+from verl_prpo.settings.timeouts import BACKOFF, MAX_BACKOFF, SHARE_OF_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from verl_prpo.settings.prpo import PrmConfig
-
-COROUTINES = 32
-"""Calls of a coroutine at once in one replica, where nothing else is set."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +50,6 @@ class FunctionScale:
         return (self.score_range[1] - self.score_range[0]) / math.sqrt(12)
 
 
-class CallFault(Exception):
-    """A call without scores.
-
-    Attributes:
-        kind: of failure.
-        counts: whether it was the call's own fault and so uses up one of its tries.
-        final: whether no further try can help.
-    """
-
-    def __init__(self, kind: PrmFailure, detail: str, counts: bool = True, final: bool = False):
-        super().__init__(detail)
-        self.kind = kind
-        self.counts = counts
-        self.final = final
-
-
 @dataclass(frozen=True)
 class Todo:
     """A response to score, once for all requests that are equal."""
@@ -92,24 +70,14 @@ class ScoreFunctionEngine:
         function = config.score_function
         self.family = FunctionScale(f"{SETTING}:{function.name}", tuple(declared["score_range"]))
         self.cache = ScoreCache(config.cache_size)
-        self.coroutine: bool = declared["coroutine"]
+        self.pool = WorkerPool(config, declared["coroutine"], first)
         self.batched: bool = declared["batched"]
         self._config = config
         self._function = function
-        self.concurrency = function.concurrency or (
-            COROUTINES if self.coroutine else max(1, math.floor(config.num_cpus_per_replica))
-        )
-        self._slots = asyncio.Semaphore(self.concurrency)
-        self._workers = [first]
-        self._idle = [first]
-        self._starting = asyncio.Lock()
-        self._closed = False
 
     async def close(self) -> None:
         """End the processes; what is still being asked fails."""
-        self._closed = True
-        for worker in self._workers:
-            worker.kill()
+        self.pool.close()
 
     async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
         """One result per request, in their order, within `reward.prm.timeout`; calls may overlap."""
@@ -178,7 +146,7 @@ class ScoreFunctionEngine:
         tries = 0
         while True:
             try:
-                answers = await self._call(part, deadline)
+                answers = await self.pool.call([todo.payload for todo in part], deadline)
             except CallFault as fault:
                 tries += fault.counts
                 if len(part) > 1 and not fault.final and fault.counts:
@@ -188,91 +156,21 @@ class ScoreFunctionEngine:
                 pause = random.uniform(0, min(MAX_BACKOFF, BACKOFF * 2 ** min(max(tries - 1, 0), 32)))
                 if fault.final or tries > self._function.retries or loop.time() + pause >= deadline:
                     tried = f" (tried {tries} times)" if tries > 1 else ""
-                    return [PrmResult(None, fault.kind, f"{self._where()}: {fault}{tried}")] * len(part)
+                    return [PrmResult(None, fault.kind, f"{where(self._config)}: {fault}{tried}")] * len(part)
             except Exception as error:  # of this engine, which is to disturb no other response
-                return [PrmResult(None, PrmFailure.ENGINE_ERROR, f"{self._where()}: {shown_error(error)}")] * len(part)
+                return [PrmResult(None, PrmFailure.ENGINE_ERROR, f"{where(self._config)}: {shown_error(error)}")] * len(
+                    part
+                )
             else:
                 return [self._checked(todo, answer) for todo, answer in zip(part, answers, strict=True)]
             await asyncio.sleep(pause)
-
-    async def _call(self, part: Sequence[Todo], deadline: float) -> list[Any]:
-        async with self._worker(deadline) as worker:
-            left = deadline - asyncio.get_running_loop().time()
-            timeout = max(0.001, min(self._function.timeout, left))
-            number, reply = worker.ask([todo.payload for todo in part], timeout)
-            await asyncio.wait({reply}, timeout=timeout)
-            late = not reply.done()
-            detail = f"no scores within {SETTING}.timeout={self._function.timeout:g} s"
-            if timeout < self._function.timeout:
-                detail = (
-                    f"no scores within the {timeout:.3g} s that reward.prm.timeout={self._config.timeout:g} left it"
-                )
-            if late and self.coroutine:
-                worker.cancel(number)
-                await asyncio.wait({reply}, timeout=CANCEL_GRACE)
-            if not reply.done():
-                stuck = ", and it did not end when it was cancelled: it must await what takes time (no time.sleep)"
-                worker.kill(f"{detail}{stuck if self.coroutine else ''}", number)
-            try:
-                answer = await reply
-            except WorkerDied as death:
-                if death.bystander:
-                    raise CallFault(PrmFailure.TIMEOUT, str(death), counts=False) from None
-                kind = PrmFailure.TIMEOUT if death.ended else PrmFailure.ENGINE_ERROR
-                raise CallFault(kind, str(death)) from None
-        if late:
-            raise CallFault(PrmFailure.TIMEOUT, detail)
-        if "scores" not in answer:
-            raise CallFault(PrmFailure.ENGINE_ERROR, f"it raised {answer.get('raised', 'CancelledError')}")
-        return answer["scores"]
-
-    @asynccontextmanager
-    async def _worker(self, deadline: float) -> "AsyncIterator[WorkerProcess]":
-        """A process with room for a call."""
-        loop = asyncio.get_running_loop()
-        try:
-            await asyncio.wait_for(self._slots.acquire(), max(0.001, deadline - loop.time()))
-        except asyncio.TimeoutError:
-            detail = (
-                f"no process had room for it before reward.prm.timeout={self._config.timeout:g} s ran out; "
-                f"more calls at once ({SETTING}.concurrency={self.concurrency}) or reward.prm.num_replicas give room"
-            )
-            raise CallFault(PrmFailure.TIMEOUT, detail, final=True) from None
-        worker = None
-        try:
-            worker = await self._take(deadline)
-            yield worker
-        finally:
-            self._slots.release()
-            if worker is not None and not self.coroutine and not worker.dead:
-                self._idle.append(worker)
-
-    async def _take(self, deadline: float) -> WorkerProcess:
-        """The one process of a coroutine, an idle one of a plain function, or a new one in the place of the dead."""
-        if not self.coroutine:
-            self._idle = [worker for worker in self._idle if not worker.dead]
-            return self._idle.pop() if self._idle else await self._start(deadline)
-        async with self._starting:
-            alive = [worker for worker in self._workers if not worker.dead]
-            return alive[0] if alive else await self._start(deadline)
-
-    async def _start(self, deadline: float) -> WorkerProcess:
-        if self._closed:
-            raise CallFault(PrmFailure.ENGINE_ERROR, "it was closed", final=True)
-        left = deadline - asyncio.get_running_loop().time()
-        try:
-            worker, _ = await start_worker(self._config, min(left, self._config.startup_timeout))
-        except PrmError as error:
-            raise CallFault(PrmFailure.ENGINE_ERROR, str(error), final=True) from None
-        self._workers = [*(worker for worker in self._workers if not worker.dead), worker]
-        return worker
 
     def _checked(self, todo: Todo, answer: Any) -> list[float | None] | PrmResult:
         """Scores once they are as many as the segments, finite and in the range; else the failure."""
         low, high = self.family.score_range
 
         def failed(kind: PrmFailure, detail: str) -> PrmResult:
-            return PrmResult(None, kind, f"{self._where()} {detail}")
+            return PrmResult(None, kind, f"{where(self._config)} {detail}")
 
         if isinstance(answer, str):
             return failed(PrmFailure.BAD_OUTPUT, f"returned {answer}")
@@ -285,40 +183,6 @@ class ScoreFunctionEngine:
             detail = f"returned {answer}, outside its range [{low:g}, {high:g}]; declare another as its score_range"
             return failed(PrmFailure.OUT_OF_RANGE, detail)
         return answer
-
-    def _where(self) -> str:
-        return where(self._config)
-
-
-def where(config: "PrmConfig") -> str:
-    """The setting that names the function, for messages."""
-    return f"{SETTING} (path={config.score_function.path}, name={config.score_function.name})"
-
-
-async def start_worker(config: "PrmConfig", timeout: float) -> tuple[WorkerProcess, dict[str, Any]]:
-    """A process that has loaded the function, and what the function declares.
-
-    Raises:
-        PrmError: it cannot be loaded, or not within `timeout` seconds.
-    """
-    worker = WorkerProcess(config.score_function)
-    try:
-        declared = await worker.declaration(timeout)
-    except asyncio.TimeoutError:
-        worker.kill()
-        raise PrmError(
-            f"{where(config)}: importing it takes longer than {timeout:g} s; import less at the top of the file, or "
-            "raise reward.prm.startup_timeout"
-        ) from None
-    except WorkerDied as death:
-        raise PrmError(f"{where(config)}: while it was imported, {death}") from None
-    except BaseException:
-        worker.kill()
-        raise
-    if "unfit" in declared:
-        worker.kill()
-        raise PrmError(f"{where(config)}: {declared['unfit']}")
-    return worker, declared
 
 
 async def open_score_function(config: "PrmConfig") -> ScoreFunctionEngine:

@@ -136,9 +136,9 @@ def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
     if uses_reward_model(prm):
         check_reward_model(config, prm)
     elif prm.score_function.path is not None:
-        path = prm.score_function.path
-        if not path.startswith(MODULE) and not Path(path).expanduser().is_file():
-            raise ConfigError(f"reward.prm.score_function.path={path} is not a file (searched from {Path.cwd()})")
+        file = prm.score_function.path
+        if not file.startswith(MODULE) and not Path(file).expanduser().is_file():
+            raise ConfigError(f"reward.prm.score_function.path={file} is not a file (searched from {Path.cwd()})")
     elif not prm.model_path:
         raise ConfigError(
             "algorithm.adv_estimator=prpo needs a process reward model. Set a hub name or a folder, such as "
