@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The worker processes of a score function: so many calls at once, each within its time limit or a fault with a reason."""
+"""Call a score function in worker processes: a few calls at once, each within its time limit."""
 
 import asyncio
 import math
