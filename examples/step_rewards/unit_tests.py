@@ -10,7 +10,9 @@ share of the step's tests that pass. A step that no test belongs to has no score
 
 Each run is a process of its own with limits on CPU time, memory, processes, and the size and number of open files, in a
 folder of its own that is removed, without the environment of this process and without a network. Where the kernel does
-not let a user make an empty network, the test fails. A run that ends before the test did, by exit(0) say, fails too.
+not let a user make an empty network, the call fails and says so; kwargs.network=true leaves the network on. A run that
+ends before the test did, by exit(0) say, fails too.
+
 This is NO SANDBOX: the code runs as your user and can read what your user can read. For code of a policy that
 nobody watches, run this in a container or a virtual machine, or call a service that does (server.py).
 """
@@ -39,13 +41,17 @@ FILE_SIZE = 2**20
 
 _CODE = re.compile(r"^```(?:python|py)[^\S\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
+_NO_NAMESPACE = "no network can be shut off"
+
 _HARNESS = f"""
 import ctypes, json, os, resource, sys
 task = json.loads(sys.stdin.read())
 done = os.dup(1)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-if ctypes.CDLL(None).unshare(0x10000000 | 0x40000000):  # a user of its own, who may make an empty network
-    sys.exit("no network can be shut off here")
+# A user of its own, who may make an empty network.
+if not task["network"] and ctypes.CDLL(None).unshare(0x10000000 | 0x40000000):
+    os.write(done, b"{_NO_NAMESPACE}")
+    sys.exit(1)
 for kind, most in (
     (resource.RLIMIT_CPU, {SECONDS}), (resource.RLIMIT_AS, {MEMORY}), (resource.RLIMIT_FSIZE, {FILE_SIZE}),
     (resource.RLIMIT_NOFILE, 32), (resource.RLIMIT_NPROC, 64), (resource.RLIMIT_CORE, 0),
@@ -60,7 +66,11 @@ os.write(done, task["token"].encode())
 
 
 def score(
-    messages: Sequence[dict[str, Any]], segments: Sequence[str], extra_info: dict[str, Any], **row: Any
+    messages: Sequence[dict[str, Any]],
+    segments: Sequence[str],
+    extra_info: dict[str, Any],
+    network: bool = False,
+    **row: Any,
 ) -> list[float | None]:
     """Score each segment by the share of its tests that pass; None for one without tests.
 
@@ -68,6 +78,7 @@ def score(
         messages: the prompt as chat messages (not used).
         segments: the steps.
         extra_info: of the row, with `step_tests`: texts of one or more statements each.
+        network: whether the code may use the network.
         row: what else belongs to it (not used).
     """
     waiting = [str(test) for test in extra_info.get("step_tests", ())]
@@ -78,15 +89,19 @@ def score(
         known = _defined(code)
         due = [test for test in waiting if known is not None and _used(test) <= known]
         waiting = [test for test in waiting if test not in due]
-        scores.append(sum(passes(code, test) for test in due) / len(due) if due else None)
+        scores.append(sum(passes(code, test, network) for test in due) / len(due) if due else None)
     return scores
 
 
 score.score_range = (0, 1)  # type: ignore[attr-defined]
 
 
-def passes(code: str, test: str) -> bool:
-    """Whether a test runs to its end behind some code, within the limits."""
+def passes(code: str, test: str, network: bool = False) -> bool:
+    """Whether a test runs to its end behind some code, within the limits.
+
+    Raises:
+        RuntimeError: the network cannot be shut off here.
+    """
     token = secrets.token_hex(8)
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
@@ -99,8 +114,8 @@ def passes(code: str, test: str) -> bool:
             start_new_session=True,
         )
         try:
-            task = json.dumps({"code": code, "test": test, "token": token})
-            return process.communicate(task.encode(), timeout=2 * SECONDS)[0] == token.encode()
+            task = json.dumps({"code": code, "test": test, "token": token, "network": network})
+            said = process.communicate(task.encode(), timeout=2 * SECONDS)[0].decode(errors="replace")
         except subprocess.TimeoutExpired:
             return False
         finally:
@@ -109,6 +124,11 @@ def passes(code: str, test: str) -> bool:
             except ProcessLookupError:
                 pass
             process.wait()
+    if said == _NO_NAMESPACE:
+        raise RuntimeError(
+            f"{said} here (user namespaces are not allowed); reward.prm.score_function.kwargs.network=true leaves it on"
+        )
+    return said == token
 
 
 def _defined(code: str) -> set[str] | None:

@@ -85,9 +85,7 @@ class WorkerPool:
             late = not reply.done()
             detail = f"no scores within {SETTING}.timeout={self._function.timeout:g} s"
             if timeout < self._function.timeout:
-                detail = (
-                    f"no scores within the {timeout:.3g} s that reward.prm.timeout={self._config.timeout:g} left it"
-                )
+                detail = f"no scores within the {timeout:.3g} s left of reward.prm.timeout={self._config.timeout:g}"
             if late and self.coroutine:
                 worker.cancel(number)
                 await asyncio.wait({reply}, timeout=CANCEL_GRACE)
