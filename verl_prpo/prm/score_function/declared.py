@@ -101,6 +101,7 @@ def _module(path: str) -> Any:
         raise Unfit("not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses and pickle look for it
+    sys.path.append(str(file.resolve().parent))  # as for a script: it may import what lies beside it
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
