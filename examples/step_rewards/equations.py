@@ -75,7 +75,7 @@ def equations(text: str) -> Iterator[tuple[str, str]]:
 
 def _begins_anew(side: str) -> bool:
     """Whether a side that follows a word begins with white space and a number, not with an operator."""
-    return bool(re.match(r"\s+[\d(\\]", side))
+    return bool(re.match(r"\s+(?:\*\*)?[\d(\\]", side))
 
 
 def _is_value(side: str) -> bool:
