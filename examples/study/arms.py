@@ -17,6 +17,7 @@ ARMS: dict[str, Arm] = {
     "prm_avg": Arm("PRM-Avg", {"credit": "prm_avg"}),
     "prm_avg_prpo": Arm("PRM-Avg + PRPO", {"credit": "prm_avg_prpo"}),
     "pure": Arm("PURE (rewards 1 and 0)", {"credit": "pure"}, outcome="zero_one"),
+    "trust": Arm("GRPO, and the PRM with the weight it earns where outcomes agree", {"credit": "trust"}, earns=True),
     "process": Arm("process only, fixed prior", {"credit": "process"}),
     "process_centred": Arm("process only, centred on the batch", {"credit": "process"}, after="centred"),
     "relative": Arm("PRPO with the group's mean and std (relative distribution)", {"process_norm": "group"}),

@@ -12,6 +12,7 @@ from torch import Tensor
 from verl_prpo.method.advantage import prpo_advantage
 from verl_prpo.method.groups import all_equal_groups
 from verl_prpo.method.segmentation import entropy_segments, random_segments, uniform_segments
+from verl_prpo.method.trust import Trust, agreement
 
 MAX_ANCHORS, MIN_GAP, NUM_SEGMENTS = 5, 6, 6
 """The paper's k; its m of 10 would join two lines of 8 tokens; segments of the uniform and random cuts."""
@@ -29,6 +30,7 @@ class Signals:
         mistiled_rewards: float `[bs]`, the outcomes when answers are tiled while rollouts are interleaved.
         response_mask: bool `[bs, L]`.
         index: group of each row, `[bs]`.
+        cut_off: bool `[bs]`, responses that reached the limit of their length.
     """
 
     process_scores: Tensor
@@ -38,6 +40,7 @@ class Signals:
     mistiled_rewards: Tensor
     response_mask: Tensor
     index: list[int]
+    cut_off: Tensor
 
     def segment_means(self, values: Tensor) -> Tensor:
         """Mean over each response's segments of a value that is constant on them, `[bs]`."""
@@ -55,6 +58,7 @@ class Arm:
         cut: name of a segmentation in `CUTS`.
         outcome: what the outcome reward is, by name in `OUTCOMES`.
         after: what is done to the advantages at the end, by name in `AFTER`.
+        earns: whether the process advantage has the weight that the PRM earns as the run goes.
         about: what it is, for tables.
     """
 
@@ -64,6 +68,7 @@ class Arm:
     cut: str = "entropy"
     outcome: str = "verifier"
     after: str = "nothing"
+    earns: bool = False
 
 
 Cut = Callable[[Tensor, Tensor, Tensor, Tensor, torch.Generator], Tensor]
@@ -128,17 +133,54 @@ OUTCOMES: dict[str, Callable[[Signals], Tensor]] = {
 }
 
 
-def advantages(arm: Arm, signals: Signals, prior: tuple[float, float] | None) -> Tensor:
+@dataclass
+class Run:
+    """What a run remembers from step to step.
+
+    Attributes:
+        prior: mean and std of the process score in the first batch.
+        trust: how far scores and outcomes agreed so far.
+        weight: of the process advantage where it is fixed.
+    """
+
+    prior: tuple[float, float] | None = None
+    trust: Trust = field(default_factory=Trust)
+    weight: float | None = None
+
+    def observe(self, step: int, signals: Signals) -> dict[str, float]:
+        """Take up a batch; returns what it says of the trust, as measures of the step."""
+        self.prior = self.prior or calibrated(signals)
+        found = agreement(
+            signals.process_scores,
+            (signals.outcome_rewards > 0).float(),
+            signals.response_mask,
+            signals.index,
+            left_out=signals.cut_off,
+        )
+        self.trust.observe(step, "batch", {"": found})
+        sums = self.trust.of[""]
+        return {"earned": sums.weight, "correlation": sums.correlation}
+
+
+def calibrated(signals: Signals) -> tuple[float, float]:
+    """Mean and std of the process score over the batch's tokens; a std of 0 would divide, so at least 0.05."""
+    scores = signals.process_scores[signals.response_mask]
+    return scores.mean().item(), max(0.05, scores.std().item())
+
+
+def advantages(arm: Arm, signals: Signals, run: Run) -> Tensor:
     """Token advantages `[bs, L]` of an arm.
 
     Args:
         arm: how to train.
-        signals: of the batch.
-        prior: calibrated mean and std of the process score, for an arm that wants them.
+        signals: of the batch, which the run has observed.
+        run: what it remembers.
     """
     settings = dict(arm.advantage)
-    if arm.calibrated and prior is not None:
-        settings["prior_mean"], settings["prior_std"] = prior
+    if arm.calibrated and run.prior is not None:
+        settings["prior_mean"], settings["prior_std"] = run.prior
+    if arm.earns:
+        settings["process_weight"] = run.trust.weight("") if run.weight is None else run.weight
     found = prpo_advantage(
         signals.process_scores,
         signals.segment_starts,

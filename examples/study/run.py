@@ -22,6 +22,7 @@ from pathlib import Path
 
 from study import runs
 from study.assets import LEARNED, path_of, policy_of, prm_of
+from study.controls import CONTROLS
 from study.jobs import AGAIN, Job, StudyError, Workers, kill_workers, prepare_worker, work
 from study.plan import Plan, QuickPlan, Rates, Run
 from study.prms import Prm
@@ -48,7 +49,7 @@ def main() -> int:
     arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _claimed(arguments.out):
+        with claimed(arguments.out):
             return _run_all(arguments)
     except (RunError, ReportError, StudyError) as error:
         print(f"{error}", file=sys.stderr)
@@ -84,7 +85,7 @@ def _run_all(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _claimed(out: Path) -> Iterator[None]:
+def claimed(out: Path) -> Iterator[None]:
     """A folder that can be written and that no other study works in."""
     out.mkdir(parents=True, exist_ok=True)
     with open(out / ".lock", "w") as lock:
@@ -169,12 +170,12 @@ def _assets(plan: Plan, rates: Rates, assets: Path) -> list[tuple[str, list[Job]
     """What is made before any run and is not there yet, stage by stage."""
     learned = sorted({(run.prm, run.task) for run in plan.reported(rates) if run.prm in LEARNED})
     policies = [
-        Job(f"policy {task}", POLICY_SECONDS, _make_policy, (task, assets))
+        Job(f"policy {task}", POLICY_SECONDS, make_policy, (task, assets))
         for task in plan.tasks
         if not path_of(task, "policy", assets).exists()
     ]
     prms = [
-        Job(f"PRM {prm} {task}", LEARNED[prm] * LESSON_SECONDS, _make_prm, (prm, task, assets))
+        Job(f"PRM {prm} {task}", LEARNED[prm] * LESSON_SECONDS, make_prm, (prm, task, assets))
         for prm, task in learned
         if not path_of(task, prm, assets).exists()
     ]
@@ -209,6 +210,8 @@ def _policy(task: str, assets: Path) -> tuple[Qwen2ForCausalLM, Vocabulary]:
 
 @lru_cache(maxsize=16)
 def _prm(prm: str, task: str, assets: Path) -> Prm:
+    if prm in CONTROLS:
+        return CONTROLS[prm](TASKS[task])
     with _told_apart(task, prm, assets):
         return prm_of(prm, task, assets)
 
@@ -233,11 +236,11 @@ def _start(task: str, assets: Path) -> Row:
     return look_at_start(policy, TASKS[task], vocabulary)
 
 
-def _make_policy(task: str, assets: Path) -> None:
+def make_policy(task: str, assets: Path) -> None:
     _policy(task, assets)
 
 
-def _make_prm(prm: str, task: str, assets: Path) -> None:
+def make_prm(prm: str, task: str, assets: Path) -> None:
     _policy(task, assets)
     _prm(prm, task, assets)
 

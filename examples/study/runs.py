@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from study.arms import ARMS
+from study.behaviour import behaviour
 from study.plan import Run
 from study.source import digest, run_code
 from study.trainer import Row, Settings
@@ -43,7 +44,8 @@ class RunError(Exception):
 
 def path_of(run: Run, folder: Path) -> Path:
     """Where a run's file is, or will be: settings, arm and code give its name."""
-    name = digest(json.dumps([asdict(run), asdict(ARMS[run.settings.arm]), run_code(run.task)]))
+    arm = run.settings.arm
+    name = digest(json.dumps([asdict(run), asdict(ARMS[arm]), run_code(run.task), behaviour(arm)]))
     return folder / f"{run.task}-{run.prm}-{run.settings.arm}-{name}.jsonl"
 
 

@@ -7,12 +7,9 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-import verl_prpo
-
 HERE = Path(__file__).resolve().parent
-ASSETS = ("policy.py", "decoding.py", "prms.py", "vocabulary.py", "assets.py", "tasks/__init__.py")
-TRAINING = ("trainer.py", "credit.py")
-PACKAGE = ("method/advantage.py", "method/groups.py", "method/segmentation.py")
+ASSETS = ("policy.py", "decoding.py", "prms.py", "vocabulary.py", "assets.py", "tasks/seen.py")
+TRAINING = ("trainer.py",)
 TOY = ("task.py", "slips.py")
 
 
@@ -26,10 +23,8 @@ def asset_code(task: str) -> str:
 
 @cache
 def run_code(task: str) -> str:
-    """Of all code that a task's runs depend on; an arm's own settings are told by its run."""
-    package = Path(verl_prpo.__file__).resolve().parent
-    files = [*(HERE / name for name in TRAINING), *(package / name for name in PACKAGE)]
-    return digest("\n".join([asset_code(task), *map(code_of, files)]))
+    """Of the code that a task's runs depend on, but for what an arm does, see `study.behaviour`."""
+    return digest("\n".join([asset_code(task), *(code_of(HERE / name) for name in TRAINING)]))
 
 
 def code_of(file: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from study.arms import ARMS
-from study.credit import CUTS, Arm, Signals, advantages
+from study.credit import CUTS, Arm, Run, Signals, advantages
 from study.decoding import generate
 from study.policy import accuracy, log_probs_and_entropy, prompt_ids
 from study.prms import Prm, Response, line_spans, read, right
@@ -45,6 +45,7 @@ class Settings:
         lr: of Adam.
         prompts, rollouts: problems per step and responses to each.
         look_every: steps between measurements on held-out problems.
+        weight: of the process advantage, for an arm that otherwise lets the PRM earn it.
     """
 
     arm: str
@@ -54,6 +55,7 @@ class Settings:
     prompts: int = 16
     rollouts: int = 8
     look_every: int = 8
+    weight: float | None = None
 
 
 @dataclass
@@ -84,7 +86,8 @@ def train(
     """Train a copy of a policy and tell of every step; `start` is its `look_at_start` where it is known already.
 
     Yields:
-        What happened in the step, see `measures`; `advantage_mean`, over its tokens; `greedy`, the accuracy on held-out
+        What happened in the step, see `measures` and `study.credit.Run.observe`; `advantage_mean`, over its tokens;
+        `greedy`, the accuracy on held-out
         problems, where it was measured, step 0 included; `sampled`, the same at temperature 1, first and last.
     """
     arm = ARMS[settings.arm]
@@ -93,17 +96,22 @@ def train(
     policy = copy.deepcopy(policy)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=settings.lr, weight_decay=0.0)
     held_out = held_out_problems(task, HELD_OUT_SEED, HELD_OUT)
-    prior: tuple[float, float] | None = None
+    run = Run(weight=settings.weight)
     yield start or look_at_start(policy, task, vocabulary)
     for step in range(1, settings.steps + 1):
         torch.manual_seed(settings.seed * 100_003 + step)  # whatever was drawn before does not matter
         problems = [training_problem(task, rng) for _ in range(settings.prompts)]
         batch = roll_out(policy, task, vocabulary, problems, settings.rollouts)
         signals = judge(batch, arm, task, prm, problems, settings.rollouts, generator)
-        prior = prior or calibrated(signals)
-        advantage = advantages(arm, signals, prior)
+        told = run.observe(step, signals)
+        advantage = advantages(arm, signals, run)
         update(policy, optimizer, batch, advantage)
-        row = {"step": step, **measures(batch, signals, task), "advantage_mean": advantage[batch.mask].mean().item()}
+        row = {
+            "step": step,
+            **measures(batch, signals, task),
+            **told,
+            "advantage_mean": advantage[batch.mask].mean().item(),
+        }
         last = step == settings.steps
         if last or step % settings.look_every == 0:
             row |= look(policy, task, vocabulary, held_out, sample=last)
@@ -161,13 +169,8 @@ def judge(
     tiled = [problems[row % len(problems)] for row in range(len(responses))]
     mistiled = [task.correct(other, r.text) for other, r in zip(tiled, responses, strict=True)]
     index = [row // rollouts for row in range(len(responses))]
-    return Signals(scores, labels, starts, _signed(solved), _signed(mistiled), mask, index)
-
-
-def calibrated(signals: Signals) -> tuple[float, float]:
-    """Mean and std of the process score over the batch's tokens; a std of 0 would divide, so at least 0.05."""
-    scores = signals.process_scores[signals.response_mask]
-    return scores.mean().item(), max(0.05, scores.std().item())
+    cut_off = torch.tensor([EOS not in r.ids[-1:] for r in responses])
+    return Signals(scores, labels, starts, _signed(solved), _signed(mistiled), mask, index, cut_off)
 
 
 def update(policy: Qwen2ForCausalLM, optimizer: torch.optim.Optimizer, batch: Batch, advantage: Tensor) -> None:
@@ -185,7 +188,8 @@ def measures(batch: Batch, signals: Signals, task: Task) -> Row:
     Returns:
         `accuracy` of its responses; `length` in tokens; `entropy` in nats a token; `prm_mean`, the mean over responses
         of their mean segment score, and `label_mean`, the same of the exact labels; `segments` a response; shares of
-        `mixed_groups`, of responses that `ended_early` (`Task.ended_early`) and that were `cut_off` by the limit.
+        `mixed_groups` and of groups that are `all_wrong`; shares of responses that `ended_early` (`Task.ended_early`)
+        and that were `cut_off` by the limit.
     """
     mask, responses = batch.mask, batch.responses
     mixed = ~all_equal_groups(signals.outcome_rewards, signals.index)
@@ -197,8 +201,9 @@ def measures(batch: Batch, signals: Signals, task: Task) -> Row:
         "label_mean": signals.segment_means(signals.labels).mean().item(),
         "segments": (signals.segment_starts & mask).sum(1).float().mean().item(),
         "mixed_groups": mixed.float().mean().item(),
+        "all_wrong": (~mixed & (signals.outcome_rewards < 0)).float().mean().item(),
         "ended_early": sum(task.ended_early(r.problem, r.text) for r in responses) / len(responses),
-        "cut_off": sum(EOS not in r.ids[-1:] for r in responses) / len(responses),
+        "cut_off": signals.cut_off.float().mean().item(),
     }
 
 

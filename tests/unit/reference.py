@@ -166,6 +166,27 @@ def pure(
     return out
 
 
+def trust(scores: Rows, outcome: Sequence[float], mask: Rows, index: Sequence[Hashable], weight: float) -> Rows:
+    """GRPO; in groups of one outcome, besides, the score less the group's mean over the batch's std inside groups."""
+    beta = standardised(outcome, index)
+    deviation = [[0.0] * len(row) for row in mask]
+    for rows in groups(index):
+        tokens = [scores[r][c] for r in rows for c in valid_columns(mask[r])]
+        mean = statistics.fmean(tokens) if tokens else 0.0
+        for r in rows:
+            for c in valid_columns(mask[r]):
+                deviation[r][c] = scores[r][c] - mean
+    squares = [deviation[r][c] ** 2 for r, row in enumerate(mask) for c in valid_columns(row)]
+    std = math.sqrt(statistics.fmean(squares)) if squares else 0.0
+    out = [[beta[r] if m else 0.0 for m in row] for r, row in enumerate(mask)]
+    for rows in groups(index):
+        if len({outcome[r] for r in rows}) == 1:
+            for r in rows:
+                for c in valid_columns(mask[r]):
+                    out[r][c] += weight * deviation[r][c] / (std + 1e-6)
+    return out
+
+
 def prpo_advantage(
     scores: Rows,
     starts: list[list[bool]],
@@ -178,8 +199,11 @@ def prpo_advantage(
     prior_mean: float = 0.5,
     prior_std: float = 12**-0.5,
     outcome_norm: str = "mean",
+    process_weight: float = 1.0,
 ) -> Rows:
     """Token-level advantages of every named variant."""
+    if credit == "trust":
+        return trust(scores, outcome, mask, index, process_weight)
     if credit == "pure":
         return pure(scores, starts, outcome, mask, index)
     if process_norm == "prior":

@@ -309,6 +309,8 @@ class TestOneValuedGroups:
         process = prpo_advantage(SCORES[[0, 0]], STARTS[[0, 0]], torch.ones(2), MASK[[0, 0]], INDEX, credit="process")
         if credit in ("outcome", "prm_avg"):
             assert torch.equal(result, torch.zeros(2, 4))
+        elif credit == "trust":  # scores 0.9 and 0.3 have mean 0.6 and standard deviation 0.3
+            assert_rows(result, [[1, 1, -1, -1], [1, 1, -1, -1]])
         elif credit != "pure":
             assert torch.equal(result, process)
         else:

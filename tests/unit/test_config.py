@@ -113,7 +113,7 @@ def test_an_interpolation_reaches_the_whole_configuration() -> None:
 ALGORITHM_MISTAKES = [
     ({"max_anchor": 5}, "algorithm.prpo.max_anchor is not a setting; did you mean algorithm.prpo.max_anchors?"),
     ({"outcome_wieght": 2.0}, "did you mean algorithm.prpo.outcome_weight?"),
-    ({"zzz": 1}, "algorithm.prpo.zzz is not a setting; its keys are credit, segmenter, max_anchors"),
+    ({"zzz": 1}, "algorithm.prpo.zzz is not a setting; its keys are credit, process_weight, segmenter"),
     ({"credit": "prm-avg"}, "algorithm.prpo.credit=prm-avg is not known; did you mean prm_avg?"),
     ({"segmenter": "newline"}, "algorithm.prpo.segmenter=newline is not known"),
     ({"anchor_rule": "gredy"}, "did you mean greedy?"),

@@ -422,7 +422,7 @@ def test_the_exit_status_says_how_it_ended(monkeypatch, tmp_path, capsys):
 
 
 def test_two_studies_do_not_share_a_folder(monkeypatch, tmp_path, capsys):
-    with run._claimed(tmp_path):
+    with run.claimed(tmp_path):
         assert studied(monkeypatch, tmp_path, lambda *arguments: True) == 1
     assert "another study is under way" in capsys.readouterr().err
     assert studied(monkeypatch, tmp_path, lambda *arguments: True) == 0

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from study.arms import ARMS
-from study.credit import CUTS, Signals, advantages
+from study.behaviour import behaviour
+from study.controls import CONTROLS
+from study.credit import CUTS, Run, Signals, advantages
 from study.decoding import generate
 from study.plan import HEADLINE
 from study.policy import log_probs_and_entropy, new_model, prompt_ids
@@ -37,7 +39,9 @@ def signals():
     scores = torch.rand(6, 7, generator=random_scores) * mask
     scores = scores.gather(1, (torch.arange(7) // 3 * 3).expand(6, 7)) * mask
     rewards = torch.tensor([1.0, -1.0, 1.0, -1.0, -1.0, -1.0])
-    return Signals(scores, (scores > 0.5).float(), starts, rewards, -rewards, mask, [0, 0, 0, 1, 1, 1])
+    return Signals(
+        scores, (scores > 0.5).float(), starts, rewards, -rewards, mask, [0, 0, 0, 1, 1, 1], torch.zeros(6).bool()
+    )
 
 
 def test_the_grpo_arm_is_verls_grpo(signals):
@@ -46,24 +50,24 @@ def test_the_grpo_arm_is_verls_grpo(signals):
     at_the_end = torch.zeros(6, 7)
     at_the_end[torch.arange(6), signals.response_mask.sum(1) - 1] = signals.outcome_rewards
     theirs, _ = compute_grpo_outcome_advantage(at_the_end, signals.response_mask.float(), np.array(signals.index))
-    assert torch.equal(advantages(ARMS["grpo"], signals, None), theirs)
+    assert torch.equal(advantages(ARMS["grpo"], signals, Run()), theirs)
 
 
 def test_dr_grpo_takes_off_the_mean_alone(signals):
     shift = torch.tensor([2 / 3, -4 / 3, 2 / 3, 0, 0, 0])
-    torch.testing.assert_close(advantages(ARMS["dr_grpo"], signals, None), shift[:, None] * signals.response_mask)
+    torch.testing.assert_close(advantages(ARMS["dr_grpo"], signals, Run()), shift[:, None] * signals.response_mask)
 
 
 def test_the_mean_score_arm_knows_the_scores_and_not_the_verdict(signals):
-    found = advantages(ARMS["grpo_mean_score"], signals, None)
+    found = advantages(ARMS["grpo_mean_score"], signals, Run())
     signals.outcome_rewards = -signals.outcome_rewards
-    assert torch.equal(advantages(ARMS["grpo_mean_score"], signals, None), found)
+    assert torch.equal(advantages(ARMS["grpo_mean_score"], signals, Run()), found)
     mean = signals.segment_means(signals.process_scores)[:3]
     torch.testing.assert_close(found[:3, 0], (mean - mean.mean()) / (mean.std() + 1e-6))
 
 
 def test_skipping_takes_whole_groups_and_leaves_the_others(signals):
-    found, all_of_it = (advantages(ARMS[arm], signals, None) for arm in ("prpo_skip", "prpo"))
+    found, all_of_it = (advantages(ARMS[arm], signals, Run()) for arm in ("prpo_skip", "prpo"))
     assert torch.equal(found[:3], all_of_it[:3])
     assert not found[3:].any()
 
@@ -71,22 +75,41 @@ def test_skipping_takes_whole_groups_and_leaves_the_others(signals):
 def test_a_calibrated_prior_standardises_the_process_scores(signals):
     scores = signals.process_scores[signals.response_mask]
     prior = (scores.mean().item(), scores.std().item())
-    process = advantages(ARMS["prpo_calibrated"], signals, prior) - advantages(ARMS["dr_grpo"], signals, None)
+    process = advantages(ARMS["prpo_calibrated"], signals, Run(prior)) - advantages(ARMS["dr_grpo"], signals, Run())
     assert process[signals.response_mask].mean().item() == pytest.approx(0, abs=1e-5)
     assert process[signals.response_mask].std().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_the_raw_defect_touches_the_last_token_alone(signals):
-    ours, theirs = (advantages(ARMS[arm], signals, None) for arm in ("prpo", "defect_raw_last"))
+    ours, theirs = (advantages(ARMS[arm], signals, Run()) for arm in ("prpo", "defect_raw_last"))
     last = signals.response_mask.sum(1) - 1
     differs = (ours - theirs).abs() > 1e-6
     assert differs.sum(1).le(1).all()
     assert differs[torch.arange(6), last].any()
 
 
+def test_the_trust_arm_is_grpo_until_the_prm_has_earned_a_weight(signals):
+    grpo, trust = advantages(ARMS["grpo"], signals, Run()), advantages(ARMS["trust"], signals, Run())
+    assert torch.equal(grpo, trust)
+    fixed = advantages(ARMS["trust"], signals, Run(weight=0.5))
+    assert torch.equal(fixed[:3], grpo[:3]) and (fixed[3:] - grpo[3:]).abs().max() > 0.1
+
+
+def test_an_arm_is_known_by_what_it_does(monkeypatch):
+    alike = {behaviour(arm) for arm in ("prpo", "prpo_slow")}
+    assert len(alike) == 1
+    differing = ("grpo", "dr_grpo", "prpo", "pure", "trust", "prpo_random", "prpo_zero_one", "prpo_calibrated")
+    assert len({behaviour(arm) for arm in differing}) == len(differing)
+    before = behaviour("trust")
+    behaviour.cache_clear()
+    monkeypatch.setattr("verl_prpo.method.trust.STANDARD_ERRORS", 1.0)
+    assert behaviour("trust") != before
+    behaviour.cache_clear()
+
+
 @pytest.mark.parametrize("arm", ARMS)
 def test_every_arm_gives_finite_advantages_within_the_mask(arm, signals):
-    found = advantages(ARMS[arm], signals, (0.4, 0.2))
+    found = advantages(ARMS[arm], signals, Run((0.4, 0.2), weight=0.3))
     assert found.isfinite().all()
     assert not found[~signals.response_mask].any()
 
@@ -229,3 +252,17 @@ def test_training_leaves_the_policy_it_started_from_alone(policy):
 def test_the_headline_is_made_of_arms_and_every_task_has_a_name():
     assert set(HEADLINE) <= set(ARMS)
     assert all(TASKS[name].NAME == name for name in TASKS)
+
+
+def test_controls_know_nothing_and_the_reverse_of_the_truth(policy):
+    torch.manual_seed(3)
+    problems = [early.problem(random.Random(1)) for _ in range(8)]
+    responses = roll_out(policy, early, VOCABULARY, problems, 4).responses
+    spans = [line_spans(response) for response in responses]
+    exact, turned = (prm.scores(responses, spans) for prm in (Oracle(), CONTROLS["reversed"](early)))
+    assert [[1 - score for score in row] for row in exact] == turned
+    chance = CONTROLS["random"](early)
+    found = chance.scores(responses, spans)
+    assert found == chance.scores(responses, spans)
+    flat = [score for row in found for score in row]
+    assert 0 <= min(flat) and max(flat) < 1 and len(set(flat)) > len(flat) / 2

@@ -6,6 +6,12 @@
     beta = R - group mean of R       outcome advantage: how good the whole response is within its group
     A_t  = z_t + beta                PRPO: the outcome shifts the location of the process advantages
 
+The credit "trust" is ours. It is GRPO where the outcome can rank a group's responses. Where it cannot, because all of
+them are right or all of them are wrong, the process advantage takes its place with a weight that it has to earn:
+
+    A_t = (R - mean) / std           in mixed groups, as in GRPO
+    A_t = w (r_t - group mean) / s   in all-equal groups besides; s is the std of r inside groups over the batch
+
 One function stands for each symbol, and one for each credit in the table `_CREDITS`. Tensors only: neither verl nor a
 PRM is known here. Arithmetic is fp32 (fp64 for fp64 input), without gradients, on the device of the input. Results come
 back in the dtype of `process_scores`. Groups are given by `index` and nothing else. The order of rows and padding
@@ -21,9 +27,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verl_prpo.method.groups import EPSILON, Groups
+from verl_prpo.method.groups import EPSILON, Groups, all_equal_groups
 
-Credit = Literal["prpo", "process", "outcome", "prm_avg", "prm_avg_prpo", "pure"]
+Credit = Literal["prpo", "process", "outcome", "prm_avg", "prm_avg_prpo", "pure", "trust"]
 ProcessNorm = Literal["prior", "group", "group_mean"]
 OutcomeNorm = Literal["mean", "mean_std"]
 CREDITS: tuple[str, ...] = get_args(Credit)
@@ -47,6 +53,8 @@ def prpo_advantage(
     prior_std: float = 12**-0.5,
     outcome_norm: OutcomeNorm = "mean",
     scored: Tensor | None = None,
+    process_weight: float | Tensor = 1.0,
+    agree: Tensor | None = None,
 ) -> Tensor:
     """Token-level advantages from segment scores and outcome rewards.
 
@@ -64,7 +72,9 @@ def prpo_advantage(
             "prm_avg": (R' - group mean) / group std with R' = R + mean segment score, on every token;
             "prm_avg_prpo": z + (R' - group mean of R');
             "pure": min-form credit of PURE (arXiv 2504.15275): return-to-go of softmin-weighted scores 2r - 1, and R,
-            each less its mean over the other responses' tokens in the group. It uses neither z nor `outcome_norm`.
+            each less its mean over the other responses' tokens in the group. It uses neither z nor `outcome_norm`;
+            "trust": (R - group mean) / group std as in verl's GRPO, and in the groups that `agree` names
+            `process_weight` times (r - group mean of r) / s besides. It uses no prior and no `outcome_norm`.
         process_norm: "prior" gives z = (r - prior_mean) / prior_std; "group" takes the mean and standard deviation
             (unbiased, plus 1e-6) over all valid tokens of the group, the paper's relative distribution; "group_mean"
             takes the group's mean and `prior_std` (ours: no prior mean to get wrong, and equal scores give 0, not noise
@@ -80,13 +90,17 @@ def prpo_advantage(
             mean segment score is the mean over the group's scored rows (so that it neither favours nor punishes them).
             Unscored tokens get no process part of PURE. They stay out of its baseline and out of the group's score
             statistics.
+        process_weight: w of the credit "trust", in [0, 1] for all rows or float `[bs]` for each of them (see
+            `verl_prpo.method.trust`). With 0 the result is verl's GRPO bit for bit.
+        agree: for the credit "trust": bool `[bs]`, rows whose group has one verdict; when None, rows whose group has
+            one outcome reward.
 
     Returns:
         Tensor `[bs, L]` in the dtype of `process_scores`, exactly 0 where the mask is 0.
 
     Raises:
         ValueError: shapes that do not fit, a non-finite score under the mask or a non-finite outcome (with the row), an
-            unknown name, or a `prior_std` that is not positive.
+            unknown name, a `prior_std` that is not positive, or a `process_weight` that is negative or not finite.
 
     Example:
         Two responses of one group: the first is right and its second segment is poor, the second is wrong.
@@ -110,6 +124,10 @@ def prpo_advantage(
     with torch.no_grad():
         batch = _validated(process_scores, segment_starts, outcome_rewards, response_mask, index, scored)
         batch.process_norm, batch.prior, batch.outcome_norm = process_norm, (prior_mean, prior_std), outcome_norm
+        if credit == "trust":
+            _require_finite_scores(batch)
+            batch.process_weight = _weights(process_weight, batch)
+            batch.agree = all_equal_groups(batch.rewards, index) if agree is None else agree.to(batch.mask.device) != 0
         if credit in _READ_AT_STARTS:
             _require_opened_rows(batch)
             _require_finite_scores(batch)
@@ -130,6 +148,8 @@ class _Batch:
     process_norm: ProcessNorm = "prior"
     prior: tuple[float, float] = (0.5, 12**-0.5)
     outcome_norm: OutcomeNorm = "mean"
+    process_weight: Tensor | None = None  # w, [bs], of the credit "trust"
+    agree: Tensor | None = None  # bool [bs], rows of groups that the outcome cannot rank
 
     @property
     def judged(self) -> Tensor:
@@ -150,6 +170,20 @@ def _process_advantage(batch: _Batch) -> Tensor:
         scale = group_std + EPSILON if batch.process_norm == "group" else torch.full_like(group_std, std)
         z = torch.sub(batch.scores, group_mean[:, None]).sub_(rest[:, None]).div_(scale[:, None])
     return z if batch.scored is None else z.masked_fill_(~batch.scored, 0.0)
+
+
+def _process_advantage_in_group(batch: _Batch) -> Tensor:
+    """(r - group mean of r) / s, `[bs, L]`, with s the std of r inside the batch's groups; 0 where there is no score.
+
+    Groups are compared with themselves, and the scale is the batch's: small differences inside a group stay small.
+    """
+    judged = batch.judged
+    mean, rest, _ = _group_score_statistics(batch)
+    deviation = torch.where(judged, batch.scores, 0.0).sub_(mean[:, None]).sub_(rest[:, None])
+    deviation = torch.where(judged, deviation, 0.0)
+    tokens = judged.sum().clamp(min=1)
+    s = (deviation.double().square().sum() / tokens).sqrt().to(deviation.dtype)
+    return deviation.div_(s + EPSILON)
 
 
 def _outcome_advantage(batch: _Batch, rewards: Tensor) -> Tensor:
@@ -201,6 +235,16 @@ def _outcome(batch: _Batch) -> Tensor:
     return beta[:, None].expand_as(batch.scores)
 
 
+def _trust(batch: _Batch) -> Tensor:
+    rewards, groups = batch.rewards, batch.groups
+    assert batch.process_weight is not None and batch.agree is not None
+    beta = groups.standardised(rewards, as_verl=True)
+    weight = torch.where(batch.agree, batch.process_weight, 0.0)
+    if not weight.any():
+        return beta[:, None].expand_as(batch.scores)
+    return _process_advantage_in_group(batch).mul_(weight[:, None]).add_(beta[:, None])
+
+
 def _prm_avg(batch: _Batch) -> Tensor:
     return batch.groups.standardised(batch.rewards + _mean_segment_score(batch))[:, None].expand_as(batch.scores)
 
@@ -247,6 +291,7 @@ _CREDITS: dict[str, Callable[[_Batch], Tensor]] = {
     "prm_avg": _prm_avg,
     "prm_avg_prpo": _prm_avg_prpo,
     "pure": _pure,
+    "trust": _trust,
 }
 _READ_AT_STARTS = ("prm_avg", "prm_avg_prpo", "pure")
 """Credits that read the scores at segment starts."""
@@ -284,6 +329,17 @@ def _validated(scores, starts, rewards, response_mask, index, scored) -> _Batch:
     if scored is not None:
         scored = (scored if scored.dtype == torch.bool else scored != 0).view(bs, -1)
     return _Batch(scores.to(dtype), starts, rewards, mask, groups, scored)
+
+
+def _weights(given: float | Tensor, batch: _Batch) -> Tensor:
+    weight = torch.as_tensor(given, dtype=batch.rewards.dtype, device=batch.rewards.device)
+    if weight.dim() > 1 or weight.numel() not in (1, len(batch.rewards)):
+        raise ValueError(
+            f"process_weight has shape {tuple(weight.shape)}, expected a number or ({len(batch.rewards)},)"
+        )
+    if not (weight.isfinite() & (weight >= 0)).all():
+        raise ValueError(f"process_weight must be finite and at least 0, got {given}")
+    return weight.expand(len(batch.rewards))
 
 
 def _require_finite_advantage(advantage: Tensor, batch: _Batch) -> None:

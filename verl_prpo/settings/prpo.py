@@ -27,6 +27,7 @@ from verl_prpo.settings.prm import (
 from verl_prpo.settings.typed import (
     SECTION,
     AlarmWindow,
+    AutoOrFactor,
     ConfigError,
     Count,
     Finite,
@@ -68,7 +69,13 @@ class PrpoConfig:
     """How the process advantage z and the outcome reward R are combined. prpo: z + (R - group mean), the paper's
     method. process: z alone. outcome: the outcome alone, without a PRM. prm_avg: R plus the mean segment score,
     normalised over the group. prm_avg_prpo: z + (R plus the mean segment score, less the group mean). pure:
-    return-to-go of the least scores, as PURE does. See `verl_prpo.method.advantage.prpo_advantage`."""
+    return-to-go of the least scores, as PURE does. trust: GRPO, and in groups that are all right or all wrong
+    `process_weight` times the process advantage relative to the group. See
+    `verl_prpo.method.advantage.prpo_advantage`."""
+
+    process_weight: AutoOrFactor = "auto"
+    """For the credit trust: the weight of the process advantage. auto: what the PRM has earned, measured on mixed
+    groups as the run goes (`verl_prpo.method.trust`). A number fixes it; 0 is GRPO."""
 
     segmenter: Literal["entropy", "surprisal", "text", "tokens", "uniform", "random", "single"] = "entropy"
     """Where a response is cut. entropy: at the policy's entropy spikes, as in the paper. surprisal: at spikes of minus
@@ -141,6 +148,18 @@ def prpo_config(algorithm: DictConfig | dict | None) -> PrpoConfig:
         ConfigError: an unknown key, a value of the wrong type or out of range, or no delimiter for the segmenter.
     """
     config = typed_section("algorithm.prpo", PrpoConfig, algorithm.get("prpo") if algorithm is not None else None)
+    if config.process_weight != "auto" and config.credit != "trust":
+        raise ConfigError(
+            f"algorithm.prpo.process_weight={config.process_weight} is read by algorithm.prpo.credit=trust alone, and "
+            f"the credit is {config.credit}. Set ++algorithm.prpo.credit=trust, or for less of the paper's z "
+            "a larger ++algorithm.prpo.prior_std"
+        )
+    if config.credit == "trust" and config.skip_all_equal_groups:
+        raise ConfigError(
+            "algorithm.prpo.skip_all_equal_groups=True leaves the credit trust nothing to do: it uses the PRM in "
+            "all-equal groups alone. Set ++algorithm.prpo.skip_all_equal_groups=False, or "
+            "++algorithm.prpo.process_weight=0 for GRPO"
+        )
     config.delimiters = [read_escapes(delimiter) for delimiter in config.delimiters]
     if config.segmenter == "text" and not (config.delimiters and all(config.delimiters)):
         raise ConfigError(

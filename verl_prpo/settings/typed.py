@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 SECTION = ConfigDict(extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True)
@@ -42,6 +42,18 @@ def _only(allowed: Callable[[Any], bool]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _auto_or_factor(value: Any) -> float | Literal["auto"]:
+    if isinstance(value, str) and value.strip() == "auto":
+        return "auto"
+    try:
+        number = float(_no_truth_value(value))
+    except (TypeError, ValueError) as error:
+        raise PydanticCustomError("number", "not a number") from error
+    if not 0 <= number < float("inf"):
+        raise PydanticCustomError("range", "out of range")
+    return number
+
+
 _NUMBER = BeforeValidator(_no_truth_value)
 
 Natural = Annotated[int, _NUMBER, Field(ge=0), "a whole number of at least 0"]
@@ -63,6 +75,7 @@ CpuShare = Annotated[
 ]
 LogProbabilities = Annotated[int, _NUMBER, Field(ge=-1), "a whole number of at least 0, or -1 for all"]
 Texts = Annotated[list[str], "a list of texts"]
+AutoOrFactor = Annotated[float | Literal["auto"], PlainValidator(_auto_or_factor), "auto or a number of at least 0"]
 TokenIds = Annotated[list[Natural], "a list of token ids"]
 AlarmWindow = Annotated[int, _NUMBER, _only(lambda n: n == 0 or n >= 8), "0 or a whole number of at least 8"]
 """Steps; a trend over fewer than 8 cannot be distinguished from noise."""
@@ -152,7 +165,7 @@ def bare(kind: Any) -> tuple[Any, list[Any], bool]:
         if get_origin(kind) is Annotated:
             kind, *more = get_args(kind)
             marks += more
-        elif get_origin(kind) in (Union, UnionType):
+        elif get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind):
             nullable = True
             (kind,) = (one for one in get_args(kind) if one is not NoneType)
         else:

@@ -48,6 +48,8 @@ class ProcessRewards:
         scored: bool `[bs]`, rows that have process scores, or `[bs, L]`, tokens whose segment has one.
         prior_mean, prior_std: of the PRM family, in units of the score.
         outcomes: what is known of the outcomes besides; None where nobody looked.
+        weights: float `[bs]`, the weight of each row's process advantage under the credit trust; None where nothing was
+            measured, which counts as 0.
     """
 
     process_scores: Tensor
@@ -56,6 +58,7 @@ class ProcessRewards:
     prior_mean: float
     prior_std: float
     outcomes: OutcomeRewards | None = None
+    weights: Tensor | None = None
 
     def spread(self, rollouts: "Rollouts") -> "ProcessRewards":
         """The same in the rows of verl's batch: no segment, no score in its padding rows."""
@@ -65,6 +68,7 @@ class ProcessRewards:
             segment_starts=rollouts.spread(self.segment_starts),
             scored=rollouts.spread(self.scored),
             outcomes=None if self.outcomes is None else self.outcomes.spread(rollouts),
+            weights=None if self.weights is None else rollouts.spread(self.weights),
         )
 
 
@@ -89,6 +93,7 @@ def advantages_of(
 ) -> Tensor:
     """`prpo_advantage` under the user's settings, 0 in the rows that they leave out."""
     prior_mean, prior_std = prior_of(given, settings)
+    agree = given.outcomes.agree if given.outcomes is not None else all_equal_groups(outcome_rewards, index)
     advantages = prpo_advantage(
         given.process_scores,
         restrict_segments(given.segment_starts, response_mask),
@@ -101,10 +106,11 @@ def advantages_of(
         prior_std=prior_std,
         outcome_norm=settings.outcome_norm,
         scored=given.scored,
+        process_weight=0.0 if given.weights is None else given.weights,
+        agree=agree,
     )
     left_out = torch.zeros(len(advantages), dtype=torch.bool, device=advantages.device)
     if settings.skip_all_equal_groups:
-        agree = given.outcomes.agree if given.outcomes is not None else all_equal_groups(outcome_rewards, index)
         left_out |= agree.to(left_out.device)
     if settings.skip_truncated_responses and given.outcomes is not None:
         left_out |= given.outcomes.truncated.to(left_out.device)

@@ -39,6 +39,15 @@ class Announcements:
         return []
 
 
+def credit_line(settings: PrpoConfig) -> str:
+    """The rule by which tokens get their advantages, in a few words for the first line of a run."""
+    if settings.credit != "trust":
+        return f"credit {settings.credit}"
+    if settings.process_weight == "auto":
+        return "credit trust: GRPO, and in all-equal groups the process advantage with the weight that it earns"
+    return f"credit trust: GRPO, and in all-equal groups {settings.process_weight:g} times the process advantage"
+
+
 def delimiter_lines(delimiters: Sequence[str], responses: Sequence[str]) -> list[str]:
     """For each delimiter how often it occurs in responses, and a warning where it never does."""
     counts = [[response.count(delimiter) for response in responses] for delimiter in delimiters]

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,11 @@ from verl_prpo.prm.server.engine import require_servers
 from verl_prpo.settings.prm import SCORE_FUNCTION
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.settings.timeouts import DESCRIBE_TIMEOUT
-from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, without_process_rewards
+from verl_prpo.step.credit import ProcessRewards, without_process_rewards
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
+from verl_prpo.step.trust import Judged, RunTrust
 from verl_prpo.telemetry.alarms import Alarms
-from verl_prpo.telemetry.announcements import Announcements
+from verl_prpo.telemetry.announcements import Announcements, credit_line
 from verl_prpo.telemetry.rollouts.format import COLUMN
 from verl_prpo.telemetry.rollouts.write import PendingRecord, choose
 from verl_prpo.telemetry.step_report import StepReport
@@ -49,6 +51,7 @@ from verl_prpo.trainer.reward_manager import outcome_config, wire
 from verl_prpo.trainer.reward_model import awake, router_url, shares_gpus, uses_reward_model
 from verl_prpo.trainer.schedule import fingerprint, keeps_log_probs, segmenter_of, start_streaming
 from verl_prpo.trainer.transfer_queue import (
+    BatchOutcomes,
     fetch_outcomes,
     fetch_rollouts,
     fetch_streamed,
@@ -82,7 +85,7 @@ class ProcessAware:
             self._prpo = prpo_config(config.algorithm)
             self._announcements = Announcements(self._prpo)
             if needs_prm(self._prpo):
-                print(f"[verl-prpo] {wire(config)}; segments by {segmenter_of(config)}, credit {self._prpo.credit}")
+                print(f"[verl-prpo] {wire(config)}; segments by {segmenter_of(config)}, {credit_line(self._prpo)}")
                 self._streams = start_streaming(config)
             self._prm = prm_config(config.reward)
         self._passes: dict[frozenset[str], process_pass.PendingScores] = {}
@@ -92,6 +95,8 @@ class ProcessAware:
         self._reports: dict[str, tuple[StepReport, int]] = {}
         self._records: dict[str, PendingRecord] = {}
         self._verdicts = VerdictReader()
+        if self._prpo is not None:
+            self._trust = RunTrust(self._prpo)
         self._writers_tokenizer: Any = None
         super().__init__(config)  # type: ignore[call-arg]
 
@@ -197,18 +202,24 @@ class ProcessAware:
         metrics["timing_s/prm_busy"] = scored.busy_seconds
         if self._streams:
             metrics["prpo/prm/not_streamed"] = sum(map(len, pending.positions))
-        verdicts, outcomes = self._outcomes(batch, scored.rollouts)
+        outcomes = self._outcomes(batch, scored.rollouts)
         rewards = ProcessRewards(
             scored.token_scores(),
             scored.segment_starts,
             scored.read_tokens(),
             self._prm_description.prior_mean,
             self._prm_description.prior_std,
-            outcomes,
+            outcomes.rewards,
         )
+        judged = Judged(outcomes.verdicts.right, outcomes.uids, outcomes.data_sources)
+        rewards.weights = self._trust.weights(
+            self.global_steps, rollouts_of(batch), rewards, scored.rollouts.response_mask, judged
+        )
+        self._say(self._trust.lines(self.global_steps))
+        metrics.update(self._trust.metrics(rewards.weights, outcomes.data_sources))
         with handed_over(rewards.spread(scored.rollouts)):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        self._report(batch, scored, rewards, verdicts, metrics)
+        self._report(batch, scored, rewards, outcomes.verdicts, metrics)
         counts = {name: count for name, count in metrics.items() if name.startswith(COUNTS) and name not in RATIOS}
         self._counts[rollouts_of(batch)] = counts
         return batch
@@ -216,20 +227,20 @@ class ProcessAware:
     def _compute_unscored_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         """For a credit that asks no PRM: each response is one segment, without a score."""
         rollouts = fetch_rollouts(batch, self._limit)
-        verdicts, outcomes = self._outcomes(batch, rollouts)
-        rewards = without_process_rewards(rollouts.response_mask, outcomes)
+        outcomes = self._outcomes(batch, rollouts)
+        rewards = without_process_rewards(rollouts.response_mask, outcomes.rewards)
         with handed_over(rewards.spread(rollouts)):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         one_segment = uniform_segments(rollouts.response_mask, 1)
         scored = ScoredBatch(rollouts, one_segment, [None] * len(rollouts), 0.0, 0.0)
-        self._report(batch, scored, rewards, verdicts, metrics)
+        self._report(batch, scored, rewards, outcomes.verdicts, metrics)
         return batch
 
-    def _outcomes(self, batch: KVBatchMeta, rollouts: Rollouts) -> tuple[Verdicts, OutcomeRewards]:
+    def _outcomes(self, batch: KVBatchMeta, rollouts: Rollouts) -> BatchOutcomes:
         """Which responses are right, and what else the estimator has to know of the outcomes."""
-        verdicts, outcomes = fetch_outcomes(batch, rollouts, self._verdicts)
+        outcomes = fetch_outcomes(batch, rollouts, self._verdicts)
         self._say(self._announcements.on_verdicts(self._verdicts))
-        return verdicts, outcomes
+        return outcomes
 
     def _say(self, lines: Iterable[str | None]) -> None:
         for line in filter(None, lines):
@@ -265,6 +276,22 @@ class ProcessAware:
         metrics.update(report.metrics())
         if self.config.trainer.get("rollout_data_dir"):
             self._reports.update({key: (report, row) for row, key in enumerate(rollouts.keys)})
+
+    def _save_checkpoint(self) -> None:
+        if self._asks_prm():  # before verl's own files, so that a checkpoint that counts as whole has it
+            self._trust.save(self._checkpoint_folder())
+        super()._save_checkpoint()  # type: ignore[misc]
+
+    def _load_checkpoint(self) -> None:
+        super()._load_checkpoint()  # type: ignore[misc]
+        if self._asks_prm() and self.global_steps:
+            self._say([self._trust.load(self._checkpoint_folder(resumed=True))])
+
+    def _checkpoint_folder(self, resumed: bool = False) -> Path:
+        trainer = self.config.trainer
+        if resumed and trainer.resume_mode == "resume_path":
+            return Path(trainer.resume_from_path)
+        return Path(trainer.default_local_dir, f"global_step_{self.global_steps}")
 
     def _compute_metrics(self, batch: KVBatchMeta, metrics: dict, *args: Any, **kwargs: Any) -> None:
         super()._compute_metrics(batch, metrics, *args, **kwargs)  # type: ignore[misc]

@@ -4,6 +4,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -75,16 +76,30 @@ def fetch_streamed(batch: KVBatchMeta, rollouts: Rollouts) -> list[Scores | None
     return [Scores.from_dict(scores) if scores is not None else None for scores in brought]
 
 
-def fetch_outcomes(batch: KVBatchMeta, rollouts: Rollouts, reader: VerdictReader) -> tuple[Verdicts, OutcomeRewards]:
+@dataclass(frozen=True)
+class BatchOutcomes:
+    """What the outcomes of a batch say, rollout by rollout.
+
+    Attributes:
+        verdicts: which responses are right.
+        rewards: what the estimator has to know besides.
+        uids: the group of each rollout.
+        data_sources: verl's `data_source` of each; "" where the data have none.
+    """
+
+    verdicts: Verdicts
+    rewards: OutcomeRewards
+    uids: list[Any]
+    data_sources: list[str]
+
+
+def fetch_outcomes(batch: KVBatchMeta, rollouts: Rollouts, reader: VerdictReader) -> BatchOutcomes:
     """Which responses of a batch are right, and what else the estimator has to know of the outcomes.
 
     Args:
         batch: keys and tags of the rows.
         rollouts: of the same batch.
         reader: of the run.
-
-    Returns:
-        Both rollout by rollout.
     """
     data = tq.kv_batch_get(
         keys=batch.keys, partition_id=batch.partition_id, select_fields=["uid", "rm_scores", "data_source"]
@@ -99,10 +114,13 @@ def fetch_outcomes(batch: KVBatchMeta, rollouts: Rollouts, reader: VerdictReader
             )
     extra, uids = fetch_extra_fields(batch), list(data["uid"])
     parts = [extra[row].get("reward_extra_info") or {} for row in places]
-    sources = list(data["data_source"]) if "data_source" in set(data.keys()) else None
-    verdicts = reader.read(rewards.tolist(), parts, sources and [str(sources[row]) for row in places])
-    agree = torch.tensor(verdicts.agree([uids[row] for row in places]), dtype=torch.bool)
-    return verdicts, OutcomeRewards(rewards, agree, torch.tensor(rollouts.truncated, dtype=torch.bool))
+    column = list(data["data_source"]) if "data_source" in set(data.keys()) else None
+    sources = None if column is None else [str(column[row]) for row in places]
+    verdicts = reader.read(rewards.tolist(), parts, sources)
+    groups = [uids[row] for row in places]
+    agree = torch.tensor(verdicts.agree(groups), dtype=torch.bool)
+    outcomes = OutcomeRewards(rewards, agree, torch.tensor(rollouts.truncated, dtype=torch.bool))
+    return BatchOutcomes(verdicts, outcomes, groups, sources or [""] * len(groups))
 
 
 def pending_records(

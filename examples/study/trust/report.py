@@ -1,0 +1,280 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The page on the registered test: what was to count as success, what came of it, task by task.
+
+python -m study.trust.report docs/evidence/trust_runs.jsonl docs/evidence    # draw the page of the published runs
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+from study.plan import Run
+from study.runs import Result
+from study.statistics import Difference, holm
+from study.trainer import Settings
+from study.trust import registered
+
+Key = tuple[str, str, str, int]
+"""Task, PRM, arm and seed."""
+NAMES = {
+    "trust": "the rule",
+    "trust_fixed": "the rule, its weight fixed at its mean",
+    "prpo": "PRPO, the paper's",
+    "pure": "PURE",
+    "grpo_more": f"GRPO with {registered.MORE_ROLLOUTS} rollouts",
+}
+RESAMPLES, SEED = 10_000, 0
+
+
+@dataclass(frozen=True)
+class Test:
+    """Finished runs.
+
+    Attributes:
+        runs: by task, PRM, arm and seed; those of arms without a PRM under "oracle".
+        planned: how many there are to be.
+    """
+
+    runs: Mapping[Key, Result]
+    planned: int
+
+    def differences(
+        self, arm: str, prm: str, figure: Callable[[Result], float], tasks: Sequence[str]
+    ) -> dict[str, list[float]]:
+        """By task: the arm less GRPO in points, for each seed that both were run with."""
+        prm = "oracle" if arm in registered.PRM_FREE else prm
+        found: dict[str, list[float]] = {}
+        for task in tasks:
+            for seed in registered.SEEDS:
+                ours, theirs = self.runs.get((task, prm, arm, seed)), self.runs.get((task, "oracle", "grpo", seed))
+                if ours and theirs:
+                    found.setdefault(task, []).append(100 * (figure(ours) - figure(theirs)))
+        return found
+
+    def identical(self, prm: str) -> tuple[int, int]:
+        """Of the rule's runs with a PRM: how many are GRPO's run step by step, and how many there are."""
+        alike = pairs = 0
+        for (task, name, arm, seed), result in self.runs.items():
+            theirs = self.runs.get((task, "oracle", "grpo", seed))
+            if name != prm or arm != "trust" or theirs is None:
+                continue
+            pairs += 1
+            names = ("accuracy", "greedy", "sampled", "entropy", "length", "advantage_mean")
+            alike += all(
+                ours.get(measure) == other.get(measure)
+                for ours, other in zip(result.rows, theirs.rows, strict=True)
+                for measure in names
+            )
+        return alike, pairs
+
+
+def greedy(result: Result) -> float:
+    """Mean of the last measurements of greedy accuracy."""
+    return float(np.mean([row["greedy"] for row in result.rows if "greedy" in row][-registered.LATE :]))
+
+
+def sampled(result: Result) -> float:
+    """Accuracy at temperature 1 after the last step."""
+    return [row["sampled"] for row in result.rows if "sampled" in row][-1]
+
+
+def over_seeds(values: Sequence[float]) -> Difference:
+    """The mean of one task, with the 95% interval of Student's t over seeds."""
+    return _by_t(values, len(values))
+
+
+def over_tasks(of_task: Mapping[str, Sequence[float]]) -> Difference:
+    """The mean of tasks, with the 95% interval of Student's t over task means."""
+    return _by_t([float(np.mean(values)) for values in of_task.values()], sum(map(len, of_task.values())))
+
+
+def hierarchical(of_task: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+    """A 95% bootstrap interval of the mean of tasks: tasks are drawn, then seeds within each."""
+    random = np.random.default_rng(SEED)
+    values = [np.asarray(found) for found in of_task.values()]
+    means = []
+    for _ in range(RESAMPLES):
+        drawn = random.integers(len(values), size=len(values))
+        means.append(np.mean([random.choice(values[i], len(values[i])).mean() for i in drawn]))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _by_t(values: Sequence[float], pairs: int) -> Difference:
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Difference(mean, float("nan"), float("nan"), float("nan"), pairs)
+    error = float(stats.sem(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    p = float(2 * stats.t.sf(abs(mean) / error, len(values) - 1)) if error else float(mean == 0)
+    return Difference(mean, mean - half, mean + half, p, pairs)
+
+
+def page(test: Test) -> str:
+    """The page in markdown."""
+    whole = len(test.runs) == test.planned
+    state = (
+        ""
+        if whole
+        else (
+            f"**{len(test.runs)} of {test.planned} runs are finished.** The figures below are of these and decide "
+            "nothing yet.\n\n"
+        )
+    )
+    return "\n".join(
+        [
+            "<!-- Made by examples/study/trust/report.py from trust_runs.jsonl: change that file, not this one. -->",
+            "",
+            "# The registered test of the credit trust",
+            "",
+            f"{state}Six tasks that the rule was not chosen on, every arm at the learning rate tuned for GRPO, seeds, "
+            "rule and criteria fixed beforehand (`examples/study/trust/registered.py`). Points of held-out accuracy, "
+            "less GRPO's on the same seeds. `bash examples/study/run.sh --trust` runs it all.",
+            "",
+            "## What was to count as success",
+            "",
+            *_criteria(test),
+            "",
+            "## The rule, task by task",
+            "",
+            *_by_task(test),
+            "",
+            "## All arms, mean of the tasks",
+            "",
+            *_arms(test),
+            "",
+            "## Other PRMs",
+            "",
+            *_other_prms(test),
+            "",
+        ]
+    )
+
+
+def _criteria(test: Test) -> list[str]:
+    lines = ["| criterion | found | |", "|---|---|---|"]
+    learned = test.differences("trust", "learned", greedy, registered.TASKS)
+    if learned:
+        mean = over_tasks(learned)
+        low, high = hierarchical(learned)
+        said = f"{_text(mean)}; hierarchical bootstrap [{low:+.1f}, {high:+.1f}]"
+        lines.append(_line("learned PRM, greedy: mean above GRPO, interval over tasks above 0", said, mean.low > 0))
+        bounds = {task: over_seeds(values).low for task, values in learned.items()}
+        below = [f"{task} {low:+.1f}" for task, low in bounds.items() if not low > -3]
+        said = f"not shown on {', '.join(below)}" if below else f"least bound {min(bounds.values()):+.1f}"
+        lines.append(_line("on each task the 95% lower bound is above -3", said, not below))
+    for prm in registered.NOTHING:
+        alike, pairs = test.identical(prm)
+        if pairs:
+            lines.append(_line(f"{prm} PRM: runs identical to GRPO's", f"{alike} of {pairs}", alike == pairs))
+    exact = [test.differences("trust", "oracle", figure, registered.CONTROL_TASKS) for figure in (greedy, sampled)]
+    if all(exact):
+        means = [over_tasks(found) for found in exact]
+        said = f"{_text(means[0])} greedily, {_text(means[1])} at temperature 1"
+        lines.append(_line("exact labels: above GRPO by both figures", said, all(m.mean > 0 for m in means)))
+    return lines
+
+
+def _line(what: str, said: str, met: bool) -> str:
+    return f"| {what} | {said} | {'met' if met else '**not met**'} |"
+
+
+def _by_task(test: Test) -> list[str]:
+    lines = [
+        "| task | GRPO, greedy | the rule less GRPO, greedy | temperature 1 | weight, first to last quarter | seeds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for task in registered.TASKS:
+        ours = [r for (name, prm, arm, _), r in test.runs.items() if (name, prm, arm) == (task, "learned", "trust")]
+        base = [r for (name, _, arm, _), r in test.runs.items() if (name, arm) == (task, "grpo")]
+        differences = [test.differences("trust", "learned", figure, [task]).get(task) for figure in (greedy, sampled)]
+        if not ours or not base or not all(differences):
+            continue
+        start, end = (100 * float(np.mean(v)) for v in ([r.rows[0]["greedy"] for r in base], [greedy(r) for r in base]))
+        weights = np.array([[row["earned"] for row in r.rows if "earned" in row] for r in ours]).mean(0)
+        quarter = max(1, len(weights) // 4)
+        seen = [_text(over_seeds(values)) for values in differences if values]
+        w = f"{weights[:quarter].mean():.2f} to {weights[-quarter:].mean():.2f}"
+        lines.append(
+            f"| {task} | {start:.1f} to {end:.1f} | {seen[0]} | {seen[1]} | {w} | {len(differences[0] or [])} |"
+        )
+    return lines
+
+
+def _arms(test: Test) -> list[str]:
+    lines = [
+        "Intervals are of Student's t over task means. p is Holm-adjusted over the rows of the column.",
+        "",
+        "| less GRPO, learned PRM | greedy | p | temperature 1 | p | tasks |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = []
+    for arm, name in NAMES.items():
+        found = [test.differences(arm, "learned", figure, registered.TASKS) for figure in (greedy, sampled)]
+        if all(found):
+            rows.append((name, [over_tasks(of_task) for of_task in found], len(found[0])))
+    adjusted = [holm([means[column].p for _, means, _ in rows]) for column in (0, 1)] if rows else [[], []]
+    for i, (name, means, tasks) in enumerate(rows):
+        cells = [f"{_text(means[column])} | {adjusted[column][i]:.2g}" for column in (0, 1)]
+        lines.append(f"| {name} | {cells[0]} | {cells[1]} | {tasks} |")
+    return lines
+
+
+def _other_prms(test: Test) -> list[str]:
+    lines = ["| PRM | arm | greedy | temperature 1 | tasks |", "|---|---|---|---|---|"]
+    for prm in (*registered.WEAK, *registered.NOTHING):
+        for arm in ("trust", "prpo"):
+            found = [test.differences(arm, prm, figure, registered.CONTROL_TASKS) for figure in (greedy, sampled)]
+            if all(found):
+                cells = " | ".join(_text(over_tasks(of_task)) for of_task in found)
+                lines.append(f"| {prm} | {NAMES[arm]} | {cells} | {', '.join(found[0])} |")
+    return lines
+
+
+def _text(found: Difference) -> str:
+    if np.isnan(found.low):
+        return f"{found.mean:+.1f}"
+    text = f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+
+
+def write(test: Test, folder: Path) -> None:
+    """The page, and the runs it is made from, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "trust_runs.jsonl", "w") as file:
+        file.write(json.dumps({"planned": test.planned}) + "\n")
+        for (_, _, arm, _), result in sorted(test.runs.items()):
+            names = dict.fromkeys(name for row in result.rows for name in row)
+            columns = {name: [_short(row.get(name)) for row in result.rows] for name in names}
+            head = {"arm": arm, **asdict(result.run), "source": result.source, "seconds": round(result.seconds, 1)}
+            file.write(json.dumps({**head, "rows": columns}, separators=(",", ":")) + "\n")
+    (folder / "trust.md").write_text(page(read(folder / "trust_runs.jsonl")))
+
+
+def read(path: Path) -> Test:
+    """The runs that `write` wrote."""
+    first, *lines = path.read_text().splitlines()
+    found = {}
+    for line in lines:
+        head = json.loads(line)
+        run = Run(head["task"], head["prm"], Settings(**head["settings"]))
+        columns = head["rows"]
+        rows = [
+            {name: value for name, value in zip(columns, values, strict=True) if value is not None}
+            for values in zip(*columns.values(), strict=True)
+        ]
+        found[run.task, run.prm, head["arm"], run.settings.seed] = Result(run, head["source"], head["seconds"], rows)
+    return Test(found, json.loads(first)["planned"])
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2], "trust.md").write_text(page(read(Path(sys.argv[1]))))

@@ -1,0 +1,126 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The registered test of the credit trust: what is run, and what the page makes of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+from study.runs import Result
+from study.tasks import TASKS, UNSEEN
+from study.trust import registered, report
+from study.trust.report import Test as Outcome
+
+
+@pytest.fixture(autouse=True)
+def rates(monkeypatch):
+    found = registered.RATES or dict.fromkeys(UNSEEN, 1e-4)
+    monkeypatch.setattr(registered, "RATES", found)
+    monkeypatch.setattr(registered, "TASKS", tuple(found))
+
+
+def result(task, prm, arm, seed, greedy, sampled=0.5, weight=0.2):
+    run = registered.run_of(task, prm, arm, seed)
+    rows = [{"step": 0, "greedy": 0.3, "sampled": 0.2}]
+    for step in range(1, registered.STEPS + 1):
+        row = {"step": step, "accuracy": 0.3, "entropy": 1.0, "length": 20.0, "advantage_mean": 0.0, "earned": weight}
+        if step % registered.LOOK_EVERY == 0:
+            row["greedy"] = greedy[(step // registered.LOOK_EVERY) % len(greedy)]
+        rows.append(row)
+    rows[-1]["sampled"] = sampled
+    return Result(run, "source", 1.0, rows)
+
+
+def outcome(gain, tasks=None, prm="learned", arm="trust", seeds=registered.SEEDS):
+    """GRPO at 50%, and an arm that is `gain(task, seed)` points above."""
+    found = {}
+    for task in tasks or registered.TASKS:
+        for seed in seeds:
+            found[task, "oracle", "grpo", seed] = result(task, "oracle", "grpo", seed, [0.5])
+            found[task, prm, arm, seed] = result(task, prm, arm, seed, [0.5 + gain(task, seed) / 100])
+    return Outcome(found, len(found))
+
+
+class TestRegistered:
+    def test_the_tasks_are_the_six_that_nothing_was_chosen_on(self):
+        assert set(registered.TASKS) == set(UNSEEN) and not set(UNSEEN) & set(TASKS)
+        assert set(registered.CONTROL_TASKS) <= set(UNSEEN)
+
+    def test_every_arm_trains_at_grpos_rate_on_the_same_seeds(self):
+        named = list(registered.first())
+        for arm, run in named:
+            assert run.settings.lr == registered.RATES[run.task]
+            assert run.settings.rollouts == (registered.MORE_ROLLOUTS if arm == "grpo_more" else registered.ROLLOUTS)
+        for arm in ("grpo", "trust", "prpo", "pure", "grpo_more"):
+            found = [(run.task, run.settings.seed) for name, run in named if name == arm]
+            assert sorted(found) == sorted((task, seed) for task in registered.TASKS for seed in registered.SEEDS)
+
+    def test_the_seeds_are_none_that_chose_or_tuned(self):
+        assert not set(registered.SEEDS) & {*range(1, 6), *range(11, 27), 101, 102}
+        assert len(set(registered.SEEDS)) == 12
+
+    def test_an_arm_without_a_prm_is_run_once(self):
+        assert registered.run_of("idle", "learned", "grpo", 201) == registered.run_of("idle", "oracle", "grpo", 201)
+
+    def test_the_fixed_weight_is_a_run_of_its_own(self):
+        ((arm, run), *_) = registered.fixed({"idle": 0.23456})
+        assert (arm, run.settings.arm, run.settings.weight) == ("trust_fixed", "trust", 0.235)
+        assert run != registered.run_of("idle", "learned", "trust", run.settings.seed)
+
+
+class TestFigures:
+    def test_greedy_is_the_mean_of_the_last_three_measurements(self):
+        found = result("idle", "learned", "trust", 201, [0.1, 0.2, 0.9])
+        looks = [row["greedy"] for row in found.rows if "greedy" in row][-3:]
+        assert report.greedy(found) == pytest.approx(np.mean(looks))
+        assert [row["step"] for row in found.rows if "greedy" in row][-3:] == [32, 36, 40]
+
+    def test_intervals_over_tasks_are_students(self):
+        of_task = {"a": [1.0, 3.0], "b": [0.0, 0.0], "c": [4.0, 6.0]}
+        found = report.over_tasks(of_task)
+        low, high = stats.t.interval(0.95, 2, 7 / 3, stats.sem([2.0, 0.0, 5.0]))
+        assert (found.mean, found.low, found.high) == (pytest.approx(7 / 3), pytest.approx(low), pytest.approx(high))
+        assert found.p == pytest.approx(stats.ttest_1samp([2.0, 0.0, 5.0], 0).pvalue)
+
+    def test_the_bootstrap_draws_tasks_and_seeds(self):
+        low, high = report.hierarchical({"a": [1.0, 1.0], "b": [3.0, 3.0]})
+        assert (low, high) == (1.0, 3.0)
+
+    def test_a_single_seed_has_no_interval_and_equal_ones_have_one_of_no_width(self):
+        assert np.isnan(report.over_seeds([1.0]).low)
+        same = report.over_seeds([0.0, 0.0, 0.0])
+        assert (same.low, same.high, same.p) == (0, 0, 1)
+
+    def test_identical_means_every_measure_of_every_step(self):
+        whole = outcome(lambda task, seed: 0, prm="random", seeds=registered.SEEDS[:3])
+        assert whole.identical("random") == (18, 18)
+        key = ("idle", "random", "trust", registered.SEEDS[0])
+        rows = [*whole.runs[key].rows]
+        rows[5] = {**rows[5], "entropy": 1.0001}
+        other = Outcome({**whole.runs, key: replace(whole.runs[key], rows=rows)}, whole.planned)
+        assert other.identical("random") == (17, 18)
+
+
+class TestPage:
+    def test_success_is_said_where_it_is(self):
+        text = report.page(outcome(lambda task, seed: 2 + len(task) % 3 + seed % 2))
+        assert "| met |" in text and "not met" not in text
+
+    def test_a_loss_on_one_task_is_named_and_the_mean_is_not_enough(self):
+        text = report.page(outcome(lambda task, seed: -6 if task == "idle" else 3 + seed % 2))
+        assert "not shown on idle -6.0" in text and text.count("**not met**") == 2
+
+    def test_half_a_test_decides_nothing(self):
+        whole = outcome(lambda task, seed: 2)
+        part = Outcome(whole.runs, whole.planned + 1)
+        assert "decide nothing yet" in report.page(part) and "decide nothing yet" not in report.page(whole)
+
+    def test_it_is_the_same_from_the_file(self, tmp_path):
+        found = outcome(lambda task, seed: seed % 3)
+        report.write(found, tmp_path)
+        assert (tmp_path / "trust.md").read_text() == report.page(report.read(tmp_path / "trust_runs.jsonl"))
+        assert report.read(tmp_path / "trust_runs.jsonl").runs.keys() == found.runs.keys()
+
+    def test_no_runs_is_a_page_without_figures(self):
+        assert "0 of 5 runs" in report.page(Outcome({}, 5))

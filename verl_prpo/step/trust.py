@@ -1,0 +1,151 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""The trust of a run in its PRM: measured on each batch, used by `credit=trust`, logged, and kept with checkpoints.
+
+The statistics are in `verl_prpo.method.trust`. It is measured under every credit that asks a PRM, so that a run under
+another credit shows what this one would give.
+"""
+
+import json
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from verl_prpo.method.trust import Agreement, Trust, agreement
+from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.step.credit import ProcessRewards
+
+FILE = "prpo_trust.json"
+"""In the folder of a checkpoint."""
+SILENCE = 10
+"""Steps between two lines on the same data source."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the outcomes of a batch say of its responses, rollout by rollout.
+
+    Attributes:
+        right: True, False, or None where nothing says it.
+        uids: of the groups.
+        data_sources: verl's `data_source` of each.
+    """
+
+    right: Sequence[bool | None]
+    uids: Sequence[Hashable]
+    data_sources: Sequence[str]
+
+
+class RunTrust:
+    """Follows the trust of a run, step by step."""
+
+    def __init__(self, settings: PrpoConfig):
+        self._settings = settings
+        self._trust = Trust()
+        self._said: dict[str, tuple[int, bool]] = {}
+
+    def weights(
+        self, step: int, batch: Hashable, rewards: ProcessRewards, response_mask: Tensor, judged: Judged
+    ) -> Tensor:
+        """Take up a batch, and give each of its responses the weight of its process advantage.
+
+        Args:
+            step: of the training.
+            batch: what identifies the batch; one that comes again in a step counts once.
+            rewards: scores of its rollouts.
+            response_mask: int `[n, L]`.
+            judged: by the outcomes.
+
+        Returns:
+            w, float32 `[n]`: what has been earned, or `algorithm.prpo.process_weight` where that is a number.
+        """
+        sources = np.asarray([str(source) for source in judged.data_sources], dtype=object)
+        right = torch.tensor([math.nan if fine is None else float(fine) for fine in judged.right])
+        uids = np.asarray([str(uid) for uid in judged.uids], dtype=object)
+        left_out = None if rewards.outcomes is None else rewards.outcomes.truncated
+        found = {}
+        for source in dict.fromkeys(sources):
+            rows = torch.from_numpy(np.flatnonzero(sources == source))
+            found[source] = agreement(
+                rewards.process_scores[rows],
+                right[rows],
+                response_mask[rows],
+                uids[rows.numpy()],
+                scored=rewards.scored[rows],
+                left_out=None if left_out is None else left_out[rows],
+            )
+        self._trust.observe(step, batch, found)
+        if self._settings.process_weight != "auto":
+            return torch.full((len(sources),), float(self._settings.process_weight))
+        return torch.tensor([self._trust.weight(source) for source in sources], dtype=torch.float32)
+
+    def metrics(self, weights: Tensor, data_sources: Sequence[str]) -> dict[str, float]:
+        """`prpo/trust/*` of a batch.
+
+        Args:
+            weights: float `[n]`, what `weights` gave for it.
+            data_sources: `[n]`.
+        """
+        if not len(weights):
+            return {}
+        names = [str(source) for source in data_sources]
+        of = {name: self._trust.of.get(name, Agreement()) for name in dict.fromkeys(names)}
+        together = sum(of.values(), Agreement())
+        metrics = {
+            "prpo/trust/earned": sum(of[name].weight for name in names) / len(names),
+            "prpo/trust/correlation": together.correlation,
+            "prpo/trust/mixed_groups": together.groups,
+        }
+        if math.isfinite(together.standard_error):
+            metrics["prpo/trust/standard_error"] = together.standard_error
+        if self._settings.credit == "trust":
+            metrics["prpo/trust/weight"] = weights.mean().item()
+        if len(of) > 1:
+            metrics |= {f"prpo/trust/earned/{name}": sums.weight for name, sums in of.items()}
+        return metrics
+
+    def lines(self, step: int) -> list[str]:
+        """For people: where the weight of a data source left 0 or came back to it, under `process_weight=auto`."""
+        if self._settings.credit != "trust" or self._settings.process_weight != "auto":
+            return []
+        said = []
+        for source, sums in self._trust.of.items():
+            before, trusted = self._said.get(source, (-SILENCE, False))
+            if (sums.weight > 0) == trusted or step - before < SILENCE:
+                continue
+            self._said[source] = (step, not trusted)
+            on = f" on {source}" if len(self._trust.of) > 1 else ""
+            seen = f"its scores and the outcomes correlate by {sums.correlation:.2f} +- {sums.standard_error:.2f}"
+            what = (
+                f"the process advantage has earned a weight of {sums.weight:.2f}{on}. It acts in all-equal groups"
+                if sums.weight > 0
+                else f"the process advantage has lost its weight{on}. Training is GRPO"
+            )
+            said.append(f"{what} ({seen}, over about {sums.groups:.0f} mixed groups)")
+        return said
+
+    def save(self, folder: Path) -> None:
+        """Write the trust beside a checkpoint."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_text(json.dumps(self._trust.state(), indent=1))
+
+    def load(self, folder: Path) -> str | None:
+        """Take up what a checkpoint holds.
+
+        Returns:
+            None, or a line on why trust is measured anew.
+        """
+        path = folder / FILE
+        anew = "trust in the PRM is measured anew, and the first steps are GRPO's"
+        try:
+            self._trust.restore(json.loads(path.read_text()))
+        except FileNotFoundError:
+            return f"{path} is not there: {anew}"
+        except (ValueError, TypeError, AttributeError, OSError) as error:
+            return f"{path} cannot be used ({error}): {anew}"
+        return None
