@@ -288,7 +288,7 @@ def test_settings_that_a_page_names_exist(page: Path) -> None:
     from verl_prpo.settings.reference import settings
 
     known = {setting.key for section in settings().values() for setting in section}
-    named = r"(?:algorithm\.prpo|reward\.prm|reward\.math_verifier)\.(?:(?:server|custom_family)\.)?\w+"
+    named = r"(?:algorithm\.prpo|reward\.prm|reward\.math_verifier)\.(?:(?:server|custom_family|score_function)\.)?\w+"
     for key in re.findall(named, page.read_text(encoding="utf-8")):
         assert key in known, f"{page.name} names {key}"
 

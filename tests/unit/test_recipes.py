@@ -29,6 +29,7 @@ from verl_prpo.settings.prpo import (
     PrmConfig,
     PrmServers,
     PrpoConfig,
+    ScoreFunction,
     engine_of,
     prm_config,
     prpo_config,
@@ -80,7 +81,7 @@ MATH_NUMBERS = (
 )
 PRPO_NUMBERS = (
     "algorithm.prpo.credit or algorithm.prpo.outcome_weight",
-    "reward.prm.model_path or reward.reward_model.model_path",
+    "reward.prm.model_path or reward.reward_model.model_path or reward.prm.score_function.path",
 )
 SHARED = {
     "actor_rollout_ref.actor.optim.lr": 1e-6,
@@ -107,6 +108,7 @@ SECTIONS = {
     "algorithm.prpo": PrpoConfig,
     "reward.prm": PrmConfig,
     "reward.prm.custom_family": CustomFamily,
+    "reward.prm.score_function": ScoreFunction,
     "reward.prm.server": PrmServers,
     "reward.prm.family_options": GeneratedOptions,  # of the one recipe that has any
     "reward.math_verifier": MathVerifierConfig,

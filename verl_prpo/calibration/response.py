@@ -34,6 +34,7 @@ class Response:
         unfinished: whether the response was cut off within its last segment, which is not judged then.
         heard: what tools and others said in the middle of the response, by segment; the segments are then the policy's
             own words.
+        row: what a score function is given of the data: data_source, ground_truth and extra_info, as far as known.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -48,6 +49,7 @@ class Response:
     cut_here: bool = False
     unfinished: bool = False
     heard: Sequence[Heard] = ()
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:

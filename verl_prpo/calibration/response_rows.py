@@ -137,6 +137,7 @@ class RowReader:
             parts=rollout.outcome_parts,
             unfinished=rollout.unfinished,
             heard=heard,
+            row=_data_row(row.columns),
         )
         return with_words(made)
 
@@ -164,6 +165,7 @@ class RowReader:
             thinking=begins_in_thought(prompt, text),
             parts={name: columns[name] for name in ("acc", "outcome") if columns.get(name) is not None},
             cut_here=True,
+            row=_data_row(columns),
         )
 
     def _own(self, row: Mapping[str, Any]) -> Response:
@@ -207,6 +209,7 @@ class RowReader:
             thinking=begins_in_thought(prompt, "".join(segments)),
             parts=parts,
             cut_here=cut_here,
+            row=_data_row(row),
         )
         return with_words(made)
 
@@ -214,6 +217,17 @@ class RowReader:
         self._cut += 1
         self._seen.update(mark for mark in self._delimiters if mark and mark in text)
         return cut(text, self._delimiters) if has_words(text) else []
+
+
+def _data_row(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What a score function is given of a line: `gts`, as verl's dump calls it, or ground_truth, and what else a line
+    of one's own may hold."""
+    truth = columns.get("gts") if columns.get("ground_truth") is None else columns["ground_truth"]
+    return {
+        "data_source": columns.get("data_source"),
+        "ground_truth": truth,
+        "extra_info": columns.get("extra_info") or {},
+    }
 
 
 def _place(row: Row) -> str:

@@ -28,7 +28,7 @@ def chosen_settings(arguments: argparse.Namespace) -> "tuple[PrmConfig, PrpoConf
         ConfigError: settings that cannot work, or no PRM.
     """
     from verl_prpo.prm.open_prm import with_model_path
-    from verl_prpo.settings.prpo import ConfigError, prm_config, prpo_config
+    from verl_prpo.settings.prpo import ConfigError, judge_of, prm_config, prpo_config
 
     named = [f"reward.prm.model_path={arguments.prm}"] if arguments.prm else []
     overrides = [forced(override) for override in (*arguments.overrides, *named)]
@@ -37,15 +37,16 @@ def chosen_settings(arguments: argparse.Namespace) -> "tuple[PrmConfig, PrpoConf
     except Exception as error:
         raise ConfigError(f"{type(error).__name__}: {error}") from error
     settings = with_model_path(prm_config(config.reward), config.reward)
-    if not settings.model_path:
+    if not judge_of(settings):
         raise ConfigError(
-            "which PRM? Give --prm MODEL or ++reward.prm.model_path=MODEL, or --recorded for a dump's own"
+            "which PRM? Give --prm MODEL or ++reward.prm.model_path=MODEL, or --recorded for a dump's own, or a "
+            "function of yours with ++reward.prm.score_function.path=FILE.py ++reward.prm.score_function.name=NAME"
         )
     return settings, prpo_config(config.algorithm)
 
 
 def open_prm(settings: "PrmConfig", device: str | None) -> "OpenPrm":
-    """The PRM, here or at its servers.
+    """The PRM, here or at its servers, or the score function.
 
     Args:
         settings: `reward.prm`.
@@ -58,13 +59,16 @@ def open_prm(settings: "PrmConfig", device: str | None) -> "OpenPrm":
     from transformers.utils import logging
 
     from verl_prpo.prm.families.base import PrmError
-    from verl_prpo.prm.open_prm import load_here, open_at_servers
+    from verl_prpo.prm.open_prm import load_here, open_at_servers, open_function
+    from verl_prpo.settings.prm import SCORE_FUNCTION
     from verl_prpo.settings.prpo import engine_of
 
     logging.disable_progress_bar()
     try:
         if engine_of(settings) == "server":
             return open_at_servers(settings)
+        if engine_of(settings) == SCORE_FUNCTION:
+            return open_function(settings)
         return load_here(settings, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except PrmError:
         raise
@@ -79,6 +83,7 @@ def score_all(
     dialogues: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[str]]],
     unfinished: Sequence[bool] | None = None,
     heard: Sequence[Sequence["Heard"]] | None = None,
+    rows: Sequence[Mapping[str, Any]] | None = None,
 ) -> list["PrmResult"]:
     """One result per dialogue, in their order. The PRM is closed in the end.
 
@@ -87,14 +92,19 @@ def score_all(
         dialogues: messages of the prompt, and the segments of the response.
         unfinished: which responses were cut off within their last segment, which is not judged then; none when None.
         heard: what tools and others said in the middle of each response; nothing when None.
+        rows: of the data, for a score function; nothing is known of them when None.
     """
     from verl_prpo.console.progress import progress
     from verl_prpo.prm.results import PrmRequest
 
     requests = [
-        PrmRequest([dict(message) for message in messages], list(segments), truncated, said)
-        for (messages, segments), truncated, said in zip(
-            dialogues, unfinished or [False] * len(dialogues), heard or [()] * len(dialogues), strict=True
+        PrmRequest([dict(message) for message in messages], list(segments), truncated, said, row)
+        for (messages, segments), truncated, said, row in zip(
+            dialogues,
+            unfinished or [False] * len(dialogues),
+            heard or [()] * len(dialogues),
+            rows or [{}] * len(dialogues),
+            strict=True,
         )
     ]
     results: list[PrmResult] = []

@@ -127,6 +127,23 @@ def reading(config: PrmConfig, prpo: PrpoConfig, family: PrmFamily, example: Wor
     return Finding("\n".join(lines), details=details, value=True)
 
 
+def scale(prm: OpenPrm, prpo: PrpoConfig) -> Finding:
+    """On what scale a score function judges, by its own word.
+
+    Raises:
+        PrmError: the credit reads scores on another scale.
+    """
+    from verl_prpo.trainer.mixin import require_score_range
+
+    family = prm.family
+    described: Any = SimpleNamespace(family=family.name, score_range=family.score_range)
+    require_score_range(described, prpo)
+    low, high = family.score_range
+    text = f"scores from {low:g} to {high:g}, prior mean {family.prior_mean:.4g} and std {family.prior_std:.4g}"
+    details = {"score_range": [low, high], "prior_mean": family.prior_mean, "prior_std": family.prior_std}
+    return Finding(text, details=details, value=True)
+
+
 def scores(prm: OpenPrm, example: WorkedExample) -> Finding:
     """Score a right solution and one with a wrong step.
 
@@ -138,6 +155,14 @@ def scores(prm: OpenPrm, example: WorkedExample) -> Finding:
         for result, which in zip(prm.score(example.requests()), ("the good solution", "the bad solution"), strict=True)
     )
     step = example.wrong
+    if (good[step] is None or bad[step] is None) and prm.family.max_context is None:
+        return Finding(
+            f"{prm.family.name} gives step {step + 1} of the example None: it has no score for it",
+            State.WARNING,
+            "give an example of its own field with --example, whose row holds what the function reads",
+            {"good": good, "bad": bad, "wrong_step": step + 1, "where": prm.where},
+            value=True,
+        )
     if good[step] is None or bad[step] is None:
         raise CheckFailed(
             f"step {step + 1} of {len(bad)} lies past the PRM's context of {prm.family.max_context} tokens",
@@ -154,8 +179,9 @@ def scores(prm: OpenPrm, example: WorkedExample) -> Finding:
     details = {"good": good, "bad": bad, "wrong_step": step + 1, "drop": drop, "where": prm.where}
     if drop >= FAINT * prm.family.prior_std:
         return Finding("\n".join(lines), details=details, value=True)
+    culprit = "the function" if prm.family.max_context is None else "reward.prm.family and the weights"
     advice = (
-        "The PRM hardly tells the wrong step from the right one. Check reward.prm.family and the weights; "
+        f"The PRM hardly tells the wrong step from the right one. Check {culprit}; "
         "`verl-prpo calibrate` measures it on many responses. For a PRM of another field give --example."
     )
     return Finding("\n".join(lines), State.WARNING, advice, details, value=True)

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Open the PRM of a configuration for a command: in this process or at its servers, without Ray."""
+"""Open the PRM of a configuration for a command: in this process, at its servers or as a function, without Ray."""
 
 import asyncio
 import threading
@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from verl_prpo.prm.families.base import PrmFamily
 from verl_prpo.prm.in_process.engine import dtype_of, open_in_process_engine
 from verl_prpo.prm.results import PrmRequest, PrmResult
+from verl_prpo.prm.score_function.engine import FunctionScale, open_score_function
 from verl_prpo.prm.served import open_served
 from verl_prpo.settings.prpo import PrmConfig, engine_of
 
@@ -28,13 +29,13 @@ class OpenPrm:
     """A PRM that answers.
 
     Attributes:
-        family: of its kind, with the context that holds where it runs.
+        family: of its kind, with the context that holds where it runs; the scale of a score function.
         where: it runs, for people.
         score: one result per request, in their order.
         close: end the connections.
     """
 
-    family: PrmFamily
+    family: PrmFamily | FunctionScale
     where: str
     score: Callable[[Sequence[PrmRequest]], list[PrmResult]]
     close: Callable[[], None] = lambda: None
@@ -93,6 +94,31 @@ def open_at_servers(config: PrmConfig) -> OpenPrm:
     limit = "of unknown context" if engine.model.max_model_len is None else f"of {engine.model.max_model_len} tokens"
     count = len(engine.pool.servers)
     where = f"at {count} server{'s' if count > 1 else ''} of {engine.model.name}, {limit}"
+    return OpenPrm(engine.family, where, score, close)
+
+
+def open_function(config: PrmConfig) -> OpenPrm:
+    """Load the function of `reward.prm.score_function` in a process of its own, and score with it.
+
+    Args:
+        config: `reward.prm`.
+
+    Raises:
+        PrmError: it cannot be used.
+    """
+    loop = asyncio.new_event_loop()
+    engine = loop.run_until_complete(open_score_function(config))
+
+    def score(requests: Sequence[PrmRequest]) -> list[PrmResult]:
+        return loop.run_until_complete(engine.score(requests))
+
+    def close() -> None:
+        loop.run_until_complete(engine.close())
+        loop.close()
+
+    kind = "a coroutine" if engine.pool.coroutine else "a function"
+    batches = f", with up to {config.score_function.batch_size} responses each" if engine.batched else ""
+    where = f"{kind} in processes of its own, at most {engine.pool.concurrency} at once{batches}"
     return OpenPrm(engine.family, where, score, close)
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Define what is asked of a PRM and what comes back: plain data that every engine speaks and any process can read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -40,12 +40,14 @@ class PrmRequest:
         truncated: whether the response was cut off by its length limit, so that its last segment is not judged.
         heard: what tools and others said in the middle of the response, in order; the segments are then the policy's
             own words alone.
+        row: of the data, for a score function: data_source, ground_truth and extra_info, as far as they are known.
     """
 
     messages: Sequence[dict[str, Any]]
     segments: Sequence[str]
     truncated: bool = False
     heard: Sequence[Heard] = ()
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class PrmResult:
 
     Attributes:
         scores: in the family's range, as many as segments; None for a segment that the PRM did not judge (one past its
-            context with `reward.prm.overlong=neutral`, or the unfinished last one of a truncated response), which gets
-            z = 0. None altogether on a failure.
+            context with `reward.prm.overlong=neutral`, the unfinished last one of a truncated response, or one that a
+            score function gives None), which gets z = 0. None altogether on a failure.
         failure: its kind; None when there are scores.
         detail: what was found, and which setting fixes it.
         tokens: length of the dialogue as the PRM read it, 0 when it was not encoded.

@@ -14,7 +14,16 @@ from pydantic.dataclasses import dataclass
 
 from verl_prpo.method.advantage import Credit, OutcomeNorm, ProcessNorm
 from verl_prpo.method.segmentation import AnchorRule
-from verl_prpo.settings.prm import CustomFamily, PrmConfig, PrmServers, engine_of, prm_config, tokens_per_forward
+from verl_prpo.settings.prm import (
+    CustomFamily,
+    PrmConfig,
+    PrmServers,
+    ScoreFunction,
+    engine_of,
+    judge_of,
+    prm_config,
+    tokens_per_forward,
+)
 from verl_prpo.settings.typed import (
     SECTION,
     AlarmWindow,
@@ -37,7 +46,9 @@ __all__ = [
     "PrmConfig",
     "PrmServers",
     "PrpoConfig",
+    "ScoreFunction",
     "engine_of",
+    "judge_of",
     "needs_prm",
     "one_of",
     "prm_config",

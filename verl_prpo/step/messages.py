@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two messages between the trainer and verl's reward-loop workers: a response to score, and its scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -36,6 +36,7 @@ class ToScore:
         response_mask: 1 on the policy's own tokens, one per token; None where all of them are.
         log_probs: of the sampled tokens under the rollout, one per token; None where the rollout keeps none.
         prompt_length: tokens of the prompt.
+        row: of the data, for a score function, see `data_row`. {} where the worker has it already, or nobody reads it.
     """
 
     key: str
@@ -46,6 +47,24 @@ class ToScore:
     response_mask: list[int] | None = None
     log_probs: list[float] | None = None
     prompt_length: int = 0
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+
+def data_row(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What a score function is given of a row of the data, under the names that verl's reward functions know.
+
+    Args:
+        columns: of the row, among them `data_source`, `reward_model` and `extra_info`.
+
+    Returns:
+        data_source and ground_truth, None where there is none, and a copy of extra_info.
+    """
+    reward_model, extra_info = columns.get("reward_model"), columns.get("extra_info")
+    return {
+        "data_source": columns.get("data_source"),
+        "ground_truth": reward_model.get("ground_truth") if isinstance(reward_model, Mapping) else None,
+        "extra_info": dict(extra_info) if isinstance(extra_info, Mapping) else {},
+    }
 
 
 @dataclass(frozen=True)
@@ -99,6 +118,15 @@ class Scores(PrmResult):
     @property
     def unread(self) -> int:
         """Segments past the PRM's context, which have no score. An unfinished last segment is none of them."""
+        return self._without_score if self.overlong else 0
+
+    @property
+    def abstained(self) -> int:
+        """Segments that a score function read and gave None."""
+        return 0 if self.overlong else self._without_score
+
+    @property
+    def _without_score(self) -> int:
         return sum(score is None for score in (self.scores or [])[: -1 if self.unfinished else None])
 
     def as_dict(self) -> dict[str, Any]:

@@ -32,7 +32,8 @@ from verl_prpo.outcome.verdicts import VerdictReader, Verdicts
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.served import require_servers
-from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.settings.prm import SCORE_FUNCTION
+from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.settings.timeouts import DESCRIBE_TIMEOUT
 from verl_prpo.step.credit import ProcessRewards, without_process_rewards
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
@@ -166,7 +167,8 @@ class ProcessAware:
     def _launch(self, batch: KVBatchMeta) -> process_pass.PendingScores:
         """Cut and send out what was not scored as it finished."""
         assert self._prpo is not None
-        rollouts = fetch_rollouts(batch, self._limit, self._signal(), self.tokenizer)
+        rows = engine_of(self._prm) == SCORE_FUNCTION
+        rollouts = fetch_rollouts(batch, self._limit, self._signal(), self.tokenizer, with_rows=rows)
         workers = self.reward_loop_manager.reward_loop_workers
         if not self._streams:
             return process_pass.launch(rollouts, process_pass.segment(rollouts, self._prpo, self.tokenizer), workers)

@@ -32,11 +32,20 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.client import PrmClient
 from verl_prpo.prm.replicas.start import lookup_replicas
 from verl_prpo.prm.results import PrmFailure, PrmResult
-from verl_prpo.settings.prpo import MANAGER, prm_config, prpo_config
+from verl_prpo.settings.prm import SCORE_FUNCTION
+from verl_prpo.settings.prpo import MANAGER, engine_of, judge_of, prm_config, prpo_config
 from verl_prpo.step.clock import clock_name
 from verl_prpo.step.conversation import BadMask, Interlude, interludes_of, own_words, require_fit
 from verl_prpo.step.cutting import cut
-from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, TO_SCORE_NOW, FinishedSession, Scores, ToScore
+from verl_prpo.step.messages import (
+    SCORES,
+    TO_SCORE_BESIDE,
+    TO_SCORE_NOW,
+    FinishedSession,
+    Scores,
+    ToScore,
+    data_row,
+)
 from verl_prpo.text.decoding import segment_texts, token_texts
 from verl_prpo.text.turns import TurnReader
 from verl_prpo.trainer.length_limit import length_limit
@@ -74,7 +83,12 @@ class PrmRewardManager(RewardManagerBase):
         if finished is None:
             return await self.outcome_manager.run_single(data)
         session = isinstance(finished[0], FinishedSession)
-        scoring = asyncio.gather(*map(self._scores, finished[0].outputs if session else finished[:1]))
+        responses = list(finished[0].outputs if session else finished[:1])
+        if engine_of(self.settings) == SCORE_FUNCTION:
+            columns = {name: column[-1] for name, column in data.non_tensor_batch.items()}
+            row = data_row(columns)  # before the outcome manager adds to it
+            responses = [replace(response, row=row) for response in responses]
+        scoring = asyncio.gather(*map(self._scores, responses))
         try:
             outcome = await self.outcome_manager.run_single(data)
             scores = [scored.as_dict() for scored in await scoring]
@@ -101,7 +115,7 @@ class PrmRewardManager(RewardManagerBase):
             found = PrmResult(failure=PrmFailure.BAD_INPUT, detail=f"{type(error).__name__}: {error}")
         asked = time.monotonic()
         if shown is not None:
-            found, unfinished = await self._judged(response.messages, read, shown), shown.unfinished
+            found, unfinished = await self._judged(response, read, shown), shown.unfinished
         scores = Scores.of(
             found,
             texts=read.texts,
@@ -143,11 +157,11 @@ class PrmRewardManager(RewardManagerBase):
             read.own, read.heard = own_words(token_texts(self.tokenizer, ids), mask, bounds, read.interludes)
         return read
 
-    async def _judged(self, messages: Sequence[dict[str, Any]], read: "_Read", shown: Shown) -> PrmResult:
+    async def _judged(self, response: ToScore, read: "_Read", shown: Shown) -> PrmResult:
         if not shown.steps:
             return PrmResult()
         try:
-            return await self.client.score(list(messages), read.own, read.truncated, read.heard)
+            return await self.client.score(list(response.messages), read.own, read.truncated, read.heard, response.row)
         except Exception as error:  # nobody there to ask, or a cluster that is gone in one of Ray's many ways
             detail = str(error) if isinstance(error, PrmError) else f"{type(error).__name__}: {error}"
             return PrmResult(failure=PrmFailure.ENGINE_ERROR, detail=detail)
@@ -190,8 +204,11 @@ def wire(config: DictConfig) -> str:
     if uses_reward_model(prm_config(config.reward)):
         wire_reward_model(config)
     outcome = config.reward.prm.get("outcome_reward_manager") or NAIVE
-    prm = config.reward.prm.model_path
-    return f"outcome reward from the reward manager {outcome['name']!r}, process rewards from the PRM {prm}"
+    prm = prm_config(config.reward)
+    kind = "score function" if engine_of(prm) == SCORE_FUNCTION else "PRM"
+    return (
+        f"outcome reward from the reward manager {outcome['name']!r}, process rewards from the {kind} {judge_of(prm)}"
+    )
 
 
 def outcome_config(config: DictConfig) -> DictConfig:

@@ -85,7 +85,8 @@ def fingerprint(prpo: PrpoConfig, prm: PrmConfig) -> str:
     marks = (prpo.delimiters, prpo.delimiter_token_ids)
     custom = (prm.custom_family.path, prm.custom_family.name)
     judge = (prm.model_path, prm.family, sorted(prm.family_options.items(), key=str), custom, prm.overlong)
-    return hashlib.blake2b(repr((_FORMAT, cut, marks, judge)).encode(), digest_size=8).hexdigest()
+    function = (prm.score_function.path, prm.score_function.name, sorted(prm.score_function.kwargs.items(), key=str))
+    return hashlib.blake2b(repr((_FORMAT, cut, marks, judge, function)).encode(), digest_size=8).hexdigest()
 
 
 def _obstacle(config: DictConfig) -> str | None:

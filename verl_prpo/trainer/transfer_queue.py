@@ -15,7 +15,7 @@ from transfer_queue import KVBatchMeta
 from verl_prpo.outcome.verdicts import VerdictReader, Verdicts
 from verl_prpo.step.conversation import BadMask, require_fit
 from verl_prpo.step.credit import OutcomeRewards
-from verl_prpo.step.messages import SCORES, Scores
+from verl_prpo.step.messages import SCORES, Scores, data_row
 from verl_prpo.step.scored_batch import Rollouts
 from verl_prpo.telemetry.rollouts.write import PendingRecord
 from verl_prpo.telemetry.step_report import StepReport
@@ -24,7 +24,11 @@ from verl_prpo.trainer.prompts import messages_of
 
 
 def fetch_rollouts(
-    batch: KVBatchMeta, limit: LengthLimit, signal: str | None = None, tokenizer: Any = None
+    batch: KVBatchMeta,
+    limit: LengthLimit,
+    signal: str | None = None,
+    tokenizer: Any = None,
+    with_rows: bool = False,
 ) -> Rollouts:
     """What the process pass needs. verl's padding rows are dropped here.
 
@@ -33,11 +37,13 @@ def fetch_rollouts(
         limit: of the rollout.
         signal: the field that the segmenter cuts at: entropy, or log-probabilities, whose negative is surprisal.
         tokenizer: the policy's, for the prompts of sessions with several outputs.
+        with_rows: whether a score function reads the rows of the data.
 
     Raises:
         BadMask: a response mask of another length than its response, which verl would train on.
     """
-    fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else [])]
+    columns = ["data_source", "reward_model", "extra_info"] if with_rows else []
+    fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else []), *columns]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
     places = _places(batch)
     values = None
@@ -64,6 +70,7 @@ def fetch_rollouts(
         response_mask=padded(data["response_mask"])[places],
         signal=values,
         truncated=[limit.truncates(ids, length) for ids, length in zip(response_ids, prompt_lengths, strict=True)],
+        rows=_data_rows(data, columns, places),
     )
 
 
@@ -75,6 +82,13 @@ def _later_prompts(batch: KVBatchMeta, places: Sequence[int]) -> dict[int, list[
     keys = [batch.keys[row] for row in rows]
     prompts = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["prompts"])["prompts"]
     return {row: prompt.tolist() for row, prompt in zip(rows, prompts.unbind(), strict=True)}
+
+
+def _data_rows(data: Any, columns: Sequence[str], places: Sequence[int]) -> list[Mapping[str, Any]]:
+    """The rows of the data as a score function gets them; none where no columns are asked for."""
+    there = set(data.keys())
+    listed = {name: [getattr(value, "data", value) for value in data[name]] for name in columns if name in there}
+    return [data_row({name: values[row] for name, values in listed.items()}) for row in places if columns]
 
 
 def fetch_extra_fields(batch: KVBatchMeta) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from verl_prpo.prm.families import family_names
 from verl_prpo.prm.families.base import PrmError
+from verl_prpo.prm.score_function.declared import MODULE
 from verl_prpo.settings.outcome import check_math_verifier, unread_settings
 from verl_prpo.settings.prm import GENERATED_VERDICTS
 from verl_prpo.settings.prpo import (
@@ -144,10 +145,15 @@ def _unread_cuts(prpo: PrpoConfig) -> list[str]:
 def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
     if uses_reward_model(prm):
         check_reward_model(config, prm)
+    elif prm.score_function.path is not None:
+        file = prm.score_function.path
+        if not file.startswith(MODULE) and not Path(file).expanduser().is_file():
+            raise ConfigError(f"reward.prm.score_function.path={file} is not a file (searched from {Path.cwd()})")
     elif not prm.model_path:
         raise ConfigError(
             "algorithm.adv_estimator=prpo needs a process reward model. Set a hub name or a folder, such as "
-            "++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B."
+            "++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B. Or set a function of your own, "
+            "++reward.prm.score_function.path=FILE.py and ++reward.prm.score_function.name=NAME."
         )
     reward_model = config.reward.get("reward_model") or {}
     custom = (config.reward.get("custom_reward_function") or {}).get("path")

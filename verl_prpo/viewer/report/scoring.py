@@ -58,7 +58,7 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     from verl_prpo.calibration.scoring import chosen_settings, failure_seen, open_prm, score_all
     from verl_prpo.prm.encoding.shown import shown_steps
     from verl_prpo.prm.families.base import PrmError
-    from verl_prpo.settings.prpo import ConfigError
+    from verl_prpo.settings.prpo import ConfigError, judge_of
     from verl_prpo.viewer.report.facts import Surveyor
     from verl_prpo.viewer.report.sample import Dump, ReportError
     from verl_prpo.viewer.report.summary import by_step, summary
@@ -81,7 +81,11 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prm = open_prm(prm_settings, arguments.device)
-            scored = score_all(prm, [(messages[row], shown[row].steps) for row in sent])
+            scored = score_all(
+                prm,
+                [(messages[row], shown[row].steps) for row in sent],
+                rows=[{"data_source": None, "ground_truth": plain[row].truth, "extra_info": {}} for row in sent],
+            )
     except PrmError as error:
         raise ScoringError(str(error)) from error
     if all(result.scores is None for result in scored):
@@ -102,7 +106,7 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
         survey,
         points,
         lambda indexes: [rollouts[index] for index in sorted(indexes)],
-        (*_words(prm, prm_settings.model_path, plan, len(plain), len(found), recorded), *prompts.notes()),
+        (*_words(prm, judge_of(prm_settings), plan, len(plain), len(found), recorded), *prompts.notes()),
     )
 
 
@@ -114,7 +118,7 @@ def _on_segments(result: "PrmResult", shown: "Shown") -> "PrmResult":
     return replace(result, scores=[None if place is None else known[place] for place in shown.places])
 
 
-def _words(prm: "OpenPrm", model: str | None, plan: Plan, scored: int, read: int, recorded: bool) -> tuple[str, ...]:
+def _words(prm: "OpenPrm", model: str, plan: Plan, scored: int, read: int, recorded: bool) -> tuple[str, ...]:
     drawn = f"{scored} of {read} responses, whole groups drawn at random," if scored < read else f"{read} responses"
     first = "What PRPO would pay: this run was not trained with these numbers."
     if recorded:
