@@ -17,6 +17,7 @@ from verl_prpo.calibration.agreement import auroc, auroc_with_interval, best_det
 from verl_prpo.calibration.response import Response, without_thoughts
 from verl_prpo.calibration.responses import InputError, cut, read_responses, shown_alone
 from verl_prpo.cli.main import main
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.telemetry.rollouts.format import record_of
 from verl_prpo.telemetry.rollouts.read import Rollout, Segment
 
@@ -229,6 +230,18 @@ class TestInput:
         shown = without_thoughts(recorded)
         assert shown is not None
         assert (shown.segments, shown.recorded, shown.unfinished) == (["c\n\n", "d"], [0.2, None], True)
+
+    def test_hidden_thoughts_leave_what_a_tool_said_where_it_was(self) -> None:
+        heard = [
+            Heard(1, 0, "tool", "1"),
+            Heard(2, 8, "tool", "2"),
+            Heard(2, 13, "tool", "3"),
+            Heard(4, 0, "tool", "4"),
+        ]
+        texts = ["I ask.", "<think>\nhm", "</think>So 1, and b</think>more.", "c", "d</think>"]
+        shown = without_thoughts(Response([], texts, "g", heard=heard))
+        assert shown is not None and shown.segments == ["I ask.", "So 1,more.", "c"]
+        assert shown.heard == [Heard(1, 0, "tool", "1"), Heard(1, 0, "tool", "2"), Heard(1, 5, "tool", "3")]
 
     def test_a_grpo_dump_has_its_turns_whatever_its_template_prefills(self, tmp_path: Path) -> None:
         question = {"role": "user", "content": "What?"}

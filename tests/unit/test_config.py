@@ -522,3 +522,10 @@ def test_escapes_are_read_wherever_a_text_is_a_setting() -> None:
 def test_a_setting_that_the_segmenter_does_not_read_is_named(overrides: list[str], said: str | None) -> None:
     found = [line for line in notices(prpo(*overrides)) if "is not read with algorithm.prpo." in line]
     assert (said in found[0] and len(found) == 1) if said else found == []
+
+
+def test_a_judge_that_writes_reads_in_no_windows():
+    with pytest.raises(ConfigError, match=r"reward\.prm\.overlong=windows with reward\.prm\.family=generated_verdicts"):
+        prm_config({"prm": {"model_path": "judge", "family": "generated_verdicts", "overlong": "windows"}})
+    config = prm_config({"prm": {"model_path": "judge", "family": "generated_verdicts", "overlong": "raise"}})
+    assert config.overlong == "raise"

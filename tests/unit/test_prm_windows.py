@@ -2,16 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A response longer than the PRM's context, read in windows: what judges a segment, and how much it has seen."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from fault_server import FaultServer, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_prm_families import TINY
+from test_prm_families import TINY, WRITE
 from test_prm_reading import QUESTION, WORDS, Letters
 from test_prm_servers import score as served
 from tiny_models import qwen_math_prm
 
+from verl_prpo.prm.conversation import Heard, steps_with, written_out
 from verl_prpo.prm.encoding.response import EncodedResponse, encode_response
 from verl_prpo.prm.encoding.windows import Lengths, Window, plan_windows
 from verl_prpo.prm.families import BUILT_IN, resolve_family
@@ -207,9 +210,12 @@ def load(tmp_path_factory):
     def load(name):
         if name not in loaded:
             path = TINY[name](tmp_path_factory.mktemp(name))
-            reference = {"reference_model_path": str(path.parent / "reference")} if name == "implicit_prm" else {}
+            options = {
+                "implicit_prm": {"reference_model_path": str(path.parent / "reference")},
+                "label_token": {"tag": " \n\n\n\n", "step": "{step}{tag}"},
+            }.get(name, {})
             family = resolve_family(PrmConfig(model_path=str(path), family=name))
-            loaded[name] = family.load(str(path), device=torch.device("cpu"), dtype=torch.float32, **reference)
+            loaded[name] = family.load(str(path), device=torch.device("cpu"), dtype=torch.float32, **options)
         return loaded[name]
 
     return load
@@ -217,7 +223,7 @@ def load(tmp_path_factory):
 
 class TestEveryFamily:
     def test_is_tried(self):
-        assert set(TINY) == set(BUILT_IN)
+        assert set(TINY) == set(BUILT_IN) - WRITE
 
     @pytest.mark.parametrize("name", sorted(TINY))
     def test_scores_in_a_window_as_it_scores_the_shortened_response(self, load, name, monkeypatch):
@@ -242,6 +248,50 @@ class TestEveryFamily:
             if begin:
                 assert len(family.encode(QUESTION, STEPS[begin - 1 : last + 1]).input_ids) > limit
         assert max(abs(a - b) for a, b in zip(result.scores, all_scores, strict=True)) > 1e-4  # context matters
+
+
+class TestConversations:
+    """A window shows what was heard in its steps, and right before them."""
+
+    HEARD = tuple(Heard(i, 0, "tool", f"the sum is {i * i}") for i in range(1, 14))
+
+    def test_a_window_is_the_conversation_of_its_steps(self, load, monkeypatch):
+        family = load("qwen_math_prm")
+        monkeypatch.setattr(family, "max_context", 10**6)
+        one = max(len(row.input_ids) for row in (self.part(family, i, i + 1) for i in range(14)))
+        monkeypatch.setattr(family, "max_context", 2 * one)
+        result = windowed(family, STEPS, heard=self.HEARD)
+        assert result.failure is None and None not in result.scores and result.windows > 2
+        for i, begin in enumerate(result.seen_from):
+            (scores,) = family.forward([self.part(family, begin, i + 1)])
+            assert result.scores[i] == pytest.approx(scores[-1], abs=1e-4)
+
+    def part(self, family, begin, end):
+        heard = [replace(one, segment=one.segment - begin) for one in self.HEARD if begin <= one.segment < end]
+        steps = steps_with(STEPS[begin:end], heard)
+        return family.encode_turns(QUESTION, steps)
+
+    def test_a_template_that_refuses_to_begin_with_a_tool_begins_with_the_step(self):
+        class Alternating(Letters):
+            def encode_turns(self, messages, steps):
+                if not isinstance(steps[0][0], str):
+                    raise ValueError("a tool speaks first")
+                return self.encode(messages, written_out(steps))
+
+        heard = [Heard(i, 0, "tool", "") for i in range(1, 9)]
+        segments = [f"{i}ab" for i in range(9)]
+        assert None not in windowed(Alternating(60), segments, heard=heard).scores
+
+    def test_a_hidden_thought_takes_no_message_with_it(self, load, monkeypatch):
+        family = load("qwen_math_prm")
+        monkeypatch.setattr(family, "max_context", 10**6)
+        result = windowed(
+            family, ["I ask.", "a thought", "So 12."], heard=[Heard(1, 0, "tool", "12")], hidden=[False, True, False]
+        )
+        (scores,) = family.forward(
+            [family.encode_turns(QUESTION, steps_with(["I ask.", "So 12."], [Heard(1, 0, "tool", "12")]))]
+        )
+        assert result.scores == pytest.approx([scores[0], None, scores[1]], abs=1e-5)
 
 
 def test_servers_are_asked_for_windows(tmp_path):

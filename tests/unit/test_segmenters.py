@@ -142,7 +142,7 @@ class TestHiddenThoughts:
         width = max(map(len, ids)) + 2
         mask = (torch.arange(width) < torch.tensor([len(row) for row in ids])[:, None]).long()
         messages = [[{"role": "user", "content": "What?"}]] * len(ids)
-        return ids, mask, thought_mask(tokenizer, ids, prompts, messages, width)
+        return ids, mask, thought_mask(tokenizer, ids, mask, prompts, messages)
 
     @pytest.mark.parametrize("settings", SEGMENTERS, ids=lambda settings: settings.segmenter)
     def test_a_thought_is_one_segment_and_the_rest_is_cut_as_alone(self, tokenizer, settings):

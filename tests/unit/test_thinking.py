@@ -12,6 +12,7 @@ from verl_prpo.text.thinking import (
     closing_tag,
     decode_with_tags,
     opens_thought,
+    resumes_in_thought,
     thought_spans,
     with_opening,
 )
@@ -196,3 +197,34 @@ def test_tokens_of_thoughts(tags):
     ids = [*tokenizer.encode("and so on", add_special_tokens=False), tokenizer.eos_token_id]
     assert all(thought_tokens(tokenizer, ids, True)) and not any(thought_tokens(tokenizer, ids, False))
     assert thought_tokens(tokenizer, [], True) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "inside", "resumes"),
+    [
+        ("\ntool\n12\nassistant\n", False, False),
+        ("\ntool\n12\nassistant\n", True, False),  # a new turn begins outside a thought
+        ("\ntool\n12\nassistant\n<think>\n", False, True),  # unless the template opens one
+        ("<tool_response>12</tool_response>", True, True),  # words put into the policy's turn
+        ("<tool_response>12</tool_response>", False, False),
+        ("\ntool\n<think>\nis a tag\nassistant\n", False, False),
+        ("\ntool\n</think> is a tag\n", True, True),
+    ],
+)
+def test_a_thought_after_others_have_spoken(said, inside, resumes):
+    assert resumes_in_thought(said, inside) is resumes
+
+
+def test_a_tools_words_neither_open_nor_close_a_thought():
+    tokenizer = qwen_tokenizer()
+    parts = [
+        ("a</think>\nI ask.", True), ("\ntool\n<think>\n12\nassistant\n", False), ("So 12.", True),
+        ("\ntool\n</think>\nassistant\n<think>\n", False), ("b</think>c", True),
+    ]  # fmt: skip
+    ids = [tokenizer.encode(text, add_special_tokens=False) for text, _ in parts]
+    own = [mine for part, (_, mine) in zip(ids, parts, strict=True) for _ in part]
+    every = [token for part in ids for token in part]
+    hidden = thought_tokens(tokenizer, every, True, own)
+    shown = [token for token, mine, thought in zip(every, own, hidden, strict=True) if mine and not thought]
+    assert tokenizer.decode(shown) == "\nI ask.So 12.c"
+    assert not any(thought for thought, mine in zip(hidden, own, strict=True) if not mine)

@@ -5,10 +5,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
+from verl_prpo.prm.conversation import Heard, heard_by
 from verl_prpo.prm.encoding.shown import has_words, shown_steps
-from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought, thought_spans
+from verl_prpo.text.thinking import CLOSE, OPEN, ends_in_thought, opens_thought, thought_spans
 
 
 class InputError(ValueError):
@@ -31,6 +33,9 @@ class Response:
         parts: what the reward manager said besides the outcome, such as `acc`.
         cut_here: whether the delimiters made the segments.
         unfinished: whether the response was cut off within its last segment, which is not judged then.
+        heard: what tools and others said in the middle of the response, by segment; the segments are then the policy's
+            own words.
+        row: what a score function is given of the data: data_source, ground_truth and extra_info, as far as known.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -44,6 +49,8 @@ class Response:
     parts: Mapping[str, Any] = field(default_factory=dict)
     cut_here: bool = False
     unfinished: bool = False
+    heard: Sequence[Heard] = ()
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:
@@ -75,7 +82,7 @@ def nothing_cut(responses: Sequence[Response], delimiters: str | Sequence[str]) 
 
 def with_words(response: Response) -> Response:
     """The response with each segment without words joined to the step that a PRM sees it in."""
-    shown = shown_steps(response.segments)
+    shown = shown_steps(response.segments, heard=response.heard)
     worded = [_spoken(response.segments, shown.places, step) for step in range(len(shown.steps))]
     labels, recorded = response.step_labels, response.recorded
     return replace(
@@ -83,27 +90,28 @@ def with_words(response: Response) -> Response:
         segments=shown.steps,
         step_labels=None if labels is None else [labels[i] for i in worded],
         recorded=None if recorded is None else [recorded[i] for i in worded],
+        heard=shown.heard,
     )
 
 
 def without_thoughts(response: Response) -> Response | None:
     """The response as a PRM reads it with `reward.prm.thinking=hide`; None where nothing with words is left."""
-    spans = thought_spans("".join(response.segments), response.thinking)
+    spans = _thoughts(response)
     kept: list[int] = []
     texts: list[str] = []
-    at = 0
-    for i, segment in enumerate(response.segments):
-        shown, end = "", 0
-        for begin, behind in spans:
-            shown += segment[end : max(end, begin - at)]
-            end = max(end, min(len(segment), behind - at))
-        shown += segment[end:]
-        at += len(segment)
+    begins = list(accumulate(map(len, response.segments), initial=0))
+    for i, (segment, at) in enumerate(zip(response.segments, begins, strict=False)):
+        shown = _outside(spans, segment, at)
         if has_words(shown):
             kept.append(i)
             texts.append(shown)
     if not kept:
         return None
+    before = [response.segments[one.segment][: one.offset] for one in response.heard]
+    offsets = [
+        len(_outside(spans, said, begins[one.segment])) for one, said in zip(response.heard, before, strict=True)
+    ]
+    heard = [replace(one, offset=offset) for one, offset in zip(response.heard, offsets, strict=True)]
     labels, recorded = response.step_labels, response.recorded
     return replace(
         response,
@@ -112,7 +120,30 @@ def without_thoughts(response: Response) -> Response | None:
         recorded=None if recorded is None else [recorded[i] for i in kept],
         thinking=False,
         unfinished=response.unfinished and kept[-1] == len(response.segments) - 1,
+        heard=heard_by(kept, heard),
     )
+
+
+def _thoughts(response: Response) -> list[tuple[int, int]]:
+    """The thoughts of a response, as spans of characters of its segments; a message heard in between closes none."""
+    text = "".join(response.segments)
+    begins = list(accumulate(map(len, response.segments), initial=0))
+    edges = sorted({0, len(text), *(begins[one.segment] + one.offset for one in response.heard)})
+    spans: list[tuple[int, int]] = []
+    inside = response.thinking
+    for begin, end in pairwise(edges):
+        spans += [(begin + first, begin + last) for first, last in thought_spans(text[begin:end], inside)]
+        inside = ends_in_thought(text[begin:end], inside)
+    return spans
+
+
+def _outside(spans: Sequence[tuple[int, int]], segment: str, at: int) -> str:
+    """What a text that begins at a character of the response says outside these spans of it."""
+    shown, end = "", 0
+    for begin, behind in spans:
+        shown += segment[end : max(end, begin - at)]
+        end = max(end, min(len(segment), behind - at))
+    return shown + segment[end:]
 
 
 def begins_in_thought(prompt: str, response: str, messages: Sequence[Mapping[str, Any]] = ()) -> bool:

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from verl_prpo.calibration.chat_turns import Turns, find_turns
 from verl_prpo.calibration.message_book import MessageBook
 from verl_prpo.calibration.response import InputError, Response, begins_in_thought, cut, with_words
 from verl_prpo.prm.encoding.shown import has_words
 from verl_prpo.telemetry.rollouts.read import Rollout, RolloutError, Row, read_rows
+from verl_prpo.text.chat_turns import Turns, find_turns
 
 MESSAGES_FROM = "--messages-from FILE.parquet takes the messages from the training data"
 
@@ -126,15 +126,18 @@ class RowReader:
         # As the PRM was given them. The prompt's text holds what the template added.
         if not messages or any(message["content"] is None for message in messages):
             messages = self._prompts.messages(rollout.prompt, _place(row))
+        segments, heard = rollout.spoken()
         made = Response(
             messages,
-            [segment.text for segment in rollout.segments],
+            segments,
             rollout.prompt,
             rollout.verifier_score,
             recorded=[segment.score for segment in rollout.segments],
             thinking=begins_in_thought(rollout.prompt, rollout.response, rollout.messages),
             parts=rollout.outcome_parts,
             unfinished=rollout.unfinished,
+            heard=heard,
+            row=_data_row(row.columns),
         )
         return with_words(made)
 
@@ -162,6 +165,7 @@ class RowReader:
             thinking=begins_in_thought(prompt, text),
             parts={name: columns[name] for name in ("acc", "outcome") if columns.get(name) is not None},
             cut_here=True,
+            row=_data_row(columns),
         )
 
     def _own(self, row: Mapping[str, Any]) -> Response:
@@ -205,6 +209,7 @@ class RowReader:
             thinking=begins_in_thought(prompt, "".join(segments)),
             parts=parts,
             cut_here=cut_here,
+            row=_data_row(row),
         )
         return with_words(made)
 
@@ -212,6 +217,17 @@ class RowReader:
         self._cut += 1
         self._seen.update(mark for mark in self._delimiters if mark and mark in text)
         return cut(text, self._delimiters) if has_words(text) else []
+
+
+def _data_row(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What a score function is given of a line: `gts`, as verl's dump calls it, or ground_truth, and what else a line
+    of one's own may hold."""
+    truth = columns.get("gts") if columns.get("ground_truth") is None else columns["ground_truth"]
+    return {
+        "data_source": columns.get("data_source"),
+        "ground_truth": truth,
+        "extra_info": columns.get("extra_info") or {},
+    }
 
 
 def _place(row: Row) -> str:

@@ -6,6 +6,7 @@ Each row is cut by itself, so that a response has the same segments alone and in
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +20,9 @@ from verl_prpo.method.segmentation import (
     token_segments,
     uniform_segments,
 )
+from verl_prpo.method.turns import Turns, turn_segments
 from verl_prpo.settings.prpo import PrpoConfig
-from verl_prpo.text.decoding import thought_tokens, token_texts
+from verl_prpo.text.decoding import shown_texts, thought_tokens, token_texts
 from verl_prpo.text.thinking import decode_with_tags, opens_thought
 
 
@@ -44,7 +46,8 @@ def cut(
         signal: float `[bs, L]`, entropy or surprisal in nats, for the segmenters of those names.
         tokenizer: the policy's Hugging Face tokenizer, for the segmenter text.
         thoughts: bool `[bs, L]`, True on tokens of thoughts that are hidden from the PRM. Each is a segment of its own,
-            and the segmenter cuts what is left as if the thoughts were the tokens of a tool.
+            and the segmenter cuts what is left as if the thoughts were the tokens of a tool. With a segmenter of turns
+            a thought that goes on behind a tool's words is cut there too.
 
     Returns:
         BoolTensor `[bs, L]`, True at the first token of each segment.
@@ -52,39 +55,62 @@ def cut(
     Raises:
         ValueError: a signal, delimiters or a mask that cannot be used.
     """
-    shown = response_mask if thoughts is None else response_mask * ~thoughts
-    starts = _cut(settings, keys, response_ids, shown, signal, tokenizer, thoughts)
-    return starts if thoughts is None else starts | thought_edges(response_mask.bool(), thoughts)
+    own = _within(response_mask, response_ids)
+    mask = own if thoughts is None else own & ~thoughts
+    if settings.cuts_by in ("entropy", "surprisal"):
+        _require_signal(settings, keys, mask, signal)
+    texts: Sequence[Sequence[str]] = ()
+    if settings.cuts_by == "text":
+        texts = [token_texts(tokenizer, ids) for ids in response_ids]
+        if thoughts is not None:
+            texts = [shown_texts(said, hidden) for said, hidden in zip(texts, thoughts.tolist(), strict=True)]
+    starts = _cut_shown(settings, keys, response_ids, mask, signal, texts)
+    if thoughts is None:
+        return starts
+    starts |= thought_edges(own, thoughts)
+    return starts | turn_segments(own) if settings.cuts_turns else starts
 
 
-def _cut(
+def _cut_shown(
     settings: PrpoConfig,
     keys: Sequence[str],
     response_ids: Sequence[Sequence[int]],
-    response_mask: Tensor,
+    mask: Tensor,
     signal: Tensor | None,
-    tokenizer: Any,
-    thoughts: Tensor | None,
+    texts: Sequence[Sequence[str]],
 ) -> Tensor:
-    """The segmenter's own cuts, with the hidden thoughts out of the mask."""
-    segmenter = settings.segmenter
+    """The segmenter's own cuts, in responses or in each turn: bool, with the shape of `mask`, the tokens to cut."""
+    if not settings.cuts_turns:
+        return _cut_rows(settings, keys, response_ids, mask, signal, texts)
+    turns = Turns.of(mask)
+    spans = turns.spans()
+    starts = _cut_rows(
+        settings,
+        _turn_keys(keys, spans),
+        [response_ids[row][begin:end] for row, begin, end in spans],
+        turns.mask,
+        None if signal is None else turns.rows(signal),
+        [texts[row][begin:end] for row, begin, end in spans] if texts else (),
+    )
+    return turns.back(starts, mask)
+
+
+def _cut_rows(
+    settings: PrpoConfig,
+    keys: Sequence[str],
+    response_ids: Sequence[Sequence[int]],
+    mask: Tensor,
+    signal: Tensor | None,
+    texts: Sequence[Sequence[str]],
+) -> Tensor:
+    """Where the segments of rows start, responses or turns: bool, with the shape of `mask`."""
+    segmenter = settings.cuts_by
     if segmenter in ("entropy", "surprisal"):
-        if signal is None:
-            raise ValueError(
-                f"algorithm.prpo.segmenter={segmenter} needs entropy or log-probs and got none. Set "
-                "actor_rollout_ref.rollout.calculate_log_probs=True, or another ++algorithm.prpo.segmenter"
-            )
-        unusable = response_mask.bool() & ~signal.isfinite()
-        if unusable.any():
-            row, token = unusable.nonzero()[0].tolist()
-            raise ValueError(
-                f"response {keys[row]}, token {token}: the policy's {segmenter} is {signal[row, token].item()}, so it "
-                f"cannot be cut by algorithm.prpo.segmenter={segmenter}"
-            )
+        assert signal is not None
         least, most = settings.anchor_bounds
         return entropy_segments(
             signal,
-            response_mask,
+            mask,
             settings.max_anchors,
             settings.min_gap,
             settings.anchor_rule,
@@ -92,48 +118,68 @@ def _cut(
             anchor_bounds=(least, most),
         )
     if segmenter == "text":
-        texts = [token_texts(tokenizer, ids) for ids in response_ids]
-        if thoughts is not None:  # they end no segment, and give none its words
-            hidden = thoughts.tolist()
-            texts = [
-                ["" if is_hidden else text for text, is_hidden in zip(row, hidden[i], strict=False)]
-                for i, row in enumerate(texts)
-            ]
-        return text_segments(texts, response_mask, settings.delimiters)
+        return text_segments(texts, mask, settings.delimiters)
     if segmenter == "tokens":
-        ids = torch.zeros_like(response_mask, dtype=torch.long)
+        ids = torch.zeros_like(mask, dtype=torch.long)
         for row, given in enumerate(response_ids):
             ids[row, : len(given)] = torch.tensor(list(given), dtype=torch.long)
-        return token_segments(ids, _within(response_mask, response_ids), settings.delimiter_token_ids)
+        return token_segments(ids, mask, settings.delimiter_token_ids)
     if segmenter == "random":
-        starts = torch.zeros_like(response_mask, dtype=torch.bool)
+        starts = torch.zeros_like(mask)
         for row, (key, given) in enumerate(zip(keys, response_ids, strict=True)):
-            own = response_mask[row : row + 1, : len(given)]
+            own = mask[row : row + 1, : len(given)]
             starts[row, : len(given)] = random_segments(own, settings.num_segments, _generator(key))[0]
         return starts
-    return uniform_segments(response_mask, settings.num_segments if segmenter == "uniform" else 1)
+    return uniform_segments(mask, settings.num_segments if segmenter == "uniform" else 1)
+
+
+def _turn_keys(keys: Sequence[str], spans: Sequence[tuple[int, int, int]]) -> list[str]:
+    """A key for each turn: that of its response, and its number there."""
+    count: Counter[int] = Counter()
+    found = []
+    for row, _, _ in spans:
+        found.append(f"{keys[row]}/{count[row]}")
+        count[row] += 1
+    return found
+
+
+def _require_signal(settings: PrpoConfig, keys: Sequence[str], response_mask: Tensor, signal: Tensor | None) -> None:
+    segmenter = f"algorithm.prpo.segmenter={settings.segmenter}"
+    if signal is None:
+        raise ValueError(
+            f"{segmenter} needs entropy or log-probs and got none. Set "
+            "actor_rollout_ref.rollout.calculate_log_probs=True, or another ++algorithm.prpo.segmenter"
+        )
+    unusable = response_mask.bool() & ~signal.isfinite()
+    if unusable.any():
+        row, token = unusable.nonzero()[0].tolist()
+        raise ValueError(
+            f"response {keys[row]}, token {token}: the policy's {settings.cuts_by} is {signal[row, token].item()}, so "
+            f"it cannot be cut by {segmenter}"
+        )
 
 
 def thought_mask(
     tokenizer: Any,
     response_ids: Sequence[Sequence[int]],
+    response_mask: Tensor,
     prompt_ids: Sequence[Sequence[int]],
     messages: Sequence[Sequence[dict[str, Any]]],
-    width: int,
 ) -> Tensor:
-    """Which tokens of responses are of thoughts, bool `[bs, width]`.
+    """Which tokens of responses are of thoughts, bool `[bs, L]`; none of a tool's are.
 
     Args:
         tokenizer: the policy's Hugging Face tokenizer.
         response_ids: token ids of each response, without padding.
+        response_mask: int `[bs, L]`, 1 on the policy's own tokens.
         prompt_ids: token ids of the prompts, which say whether the response begins inside a thought.
         messages: the prompts as chat messages.
-        width: of the batch.
     """
-    found = torch.zeros(len(response_ids), width, dtype=torch.bool)
+    found = torch.zeros_like(response_mask, dtype=torch.bool)
     for row, (ids, prompt, said) in enumerate(zip(response_ids, prompt_ids, messages, strict=True)):
         inside = opens_thought(decode_with_tags(tokenizer, prompt), said)
-        found[row, : len(ids)] = torch.tensor(thought_tokens(tokenizer, ids, inside), dtype=torch.bool)
+        own = response_mask[row, : len(ids)].bool().tolist()
+        found[row, : len(ids)] = torch.tensor(thought_tokens(tokenizer, ids, inside, own), dtype=torch.bool)
     return found
 
 

@@ -54,8 +54,9 @@ class PendingScores:
 def with_thoughts(rollouts: Rollouts, tokenizer: Any) -> Rollouts:
     """The same rollouts with their thoughts, which are to be hidden from the PRM; `tokenizer` is the policy's."""
     assert rollouts.prompt_ids is not None, "fetched without prompts"
-    width = rollouts.response_mask.shape[1]
-    found = thought_mask(tokenizer, rollouts.response_ids, rollouts.prompt_ids, rollouts.messages, width)
+    found = thought_mask(
+        tokenizer, rollouts.response_ids, rollouts.response_mask, rollouts.prompt_ids, rollouts.messages
+    )
     return replace(rollouts, thoughts=found)
 
 
@@ -133,6 +134,8 @@ def launch(
                 rollouts.response_ids[i],
                 segment_bounds(segment_starts[i], len(rollouts.response_ids[i])),
                 rollouts.truncated[i],
+                rollouts.response_mask[i, : len(rollouts.response_ids[i])].int().tolist(),
+                row=rollouts.rows[i],
                 hidden=hidden_segments(segment_starts[i], None if thoughts is None else thoughts[i]),
             )
             for i in hand

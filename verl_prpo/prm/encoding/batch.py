@@ -65,7 +65,7 @@ class Batch:
             if isinstance(r, EncodedResponse)
             for key, one in zip(keys, r.dialogues, strict=True)
         }
-        self._scores: dict[bytes, list[float] | PrmResult] = {}
+        self._scores: dict[bytes, Sequence[float | None] | PrmResult] = {}
         for key in dialogues:
             remembered = cache.get(key)
             if remembered is not None:
@@ -96,7 +96,7 @@ class Batch:
         return results
 
 
-def _result(response: EncodedResponse, found: Sequence[list[float] | PrmResult], cached: bool) -> PrmResult:
+def _result(response: EncodedResponse, found: Sequence[Sequence[float | None] | PrmResult], cached: bool) -> PrmResult:
     tokens = sum(len(one.input_ids) for one in response.dialogues)
     windows = 0 if response.seen_from is None else len(response.dialogues)
     failed = next((one for one in found if isinstance(one, PrmResult)), None)  # of any window: a part is no result

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from verl_prpo.prm.conversation import Heard, heard_between, steps_with
 from verl_prpo.prm.encoding.dialogue import texts_remembered
 from verl_prpo.prm.encoding.shown import Shown, shown_steps
 from verl_prpo.prm.encoding.truncation import steps_that_fit
@@ -58,12 +59,12 @@ def encode_response(
     Raises:
         PrmError: the family raises one.
     """
-    shown = shown_steps(request.segments, request.truncated, request.hidden)
+    shown = shown_steps(request.segments, request.truncated, heard=request.heard, hidden=request.hidden)
     texts = shown.steps
     if not texts:
         detail = f"none of the {len(request.segments)} segments has words that can be judged"
         return PrmResult(None, PrmFailure.BAD_INPUT, detail)
-    encoded = _encode(family, request.messages, texts)
+    encoded = _encode(family, request.messages, texts, shown.heard)
     if isinstance(encoded, PrmResult):
         return encoded
     length = len(encoded.input_ids)
@@ -75,13 +76,13 @@ def encode_response(
         return _in_windows(family, request, shown, encoded, window_context)
 
     def tokens(count: int) -> float:
-        encoded = _encode(family, request.messages, texts[:count])
+        encoded = _encode(family, request.messages, texts[:count], shown.heard)
         return len(encoded.input_ids) if isinstance(encoded, Encoded) else math.inf
 
     count = steps_that_fit(tokens, texts, length, family.max_context)
     if not count:
         return PrmResult([None] * len(request.segments), tokens=length, overlong=True)
-    encoded = _encode(family, request.messages, texts[:count])
+    encoded = _encode(family, request.messages, texts[:count], shown.heard)
     if isinstance(encoded, PrmResult):
         return encoded
     places = [None if place is None or place >= count else (0, place) for place in shown.places]
@@ -95,7 +96,12 @@ def _in_windows(
 
     def window(begin: int, end: int) -> Encoded | PrmResult:
         if (begin, end) not in tried:
-            tried[begin, end] = _encode(family, request.messages, shown.steps[begin:end])
+            texts, heard = shown.steps[begin:end], heard_between(shown.steps, begin, end, shown.heard)
+            encoded = _encode(family, request.messages, texts, heard)
+            if begin and isinstance(encoded, PrmResult):  # a template may refuse to begin with another's words
+                inside = [one for one in heard if one.segment or one.offset]
+                encoded = _encode(family, request.messages, texts, inside)
+            tried[begin, end] = encoded
         return tried[begin, end]
 
     def fits(begin: int, end: int) -> bool:
@@ -130,9 +136,12 @@ def shown_error(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _encode(family: PrmFamily, messages: Sequence[dict[str, Any]], texts: list[str]) -> Encoded | PrmResult:
+def _encode(
+    family: PrmFamily, messages: Sequence[dict[str, Any]], texts: list[str], heard: Sequence[Heard]
+) -> Encoded | PrmResult:
     try:
-        encoded = family.encode(messages, texts)
+        steps = steps_with(texts, heard) if heard else []
+        encoded = family.encode_turns(messages, steps) if heard else family.encode(messages, texts)
         if not isinstance(encoded, Encoded) or not len(encoded.input_ids):
             raise ValueError(f"encode must give an Encoded with token ids, and gave {shown_value(encoded)}")
         encoded = replace(encoded, input_ids=_token_ids(encoded.input_ids), reads=list(encoded.reads))

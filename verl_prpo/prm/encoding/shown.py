@@ -12,9 +12,10 @@ right, so it is not shown. Nor is a segment that is hidden (`reward.prm.thinking
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
+from verl_prpo.prm.conversation import Heard, heard_by
 from verl_prpo.text.thinking import tag_spans
 
 _DRAWN = frozenset("=|~+<>\N{END OF PROOF}")
@@ -32,11 +33,13 @@ class Shown:
         steps: texts, each with words; together they are the response but for an unfinished last segment.
         places: for each segment the step that it belongs to, whose score it gets; None for one that is not judged.
         unfinished: whether the last segment is not judged because the response was cut off within it.
+        heard: what others said in the middle of the response, by step.
     """
 
     steps: list[str]
     places: list[int | None]
     unfinished: bool = False
+    heard: list[Heard] = field(default_factory=list)
 
 
 def has_words(text: str) -> bool:
@@ -45,22 +48,32 @@ def has_words(text: str) -> bool:
     return _has_words(text, _marks(text), 0)
 
 
-def shown_steps(segments: Sequence[str], truncated: bool = False, hidden: Sequence[bool] = ()) -> Shown:
+def shown_steps(
+    segments: Sequence[str],
+    truncated: bool = False,
+    *,
+    heard: Sequence[Heard] = (),
+    hidden: Sequence[bool] = (),
+) -> Shown:
     """The steps of a response.
 
     Args:
         segments: texts whose concatenation is the response; "" for a segment without text.
         truncated: whether the response was cut off by its length limit, within its last segment.
-        hidden: which segments are not shown at all; none, or one for each segment.
+        heard: what others said in the middle of the response, in order. A segment without words never joins a step from
+            before such a message, whose score would then see what it says.
+        hidden: which segments are not shown at all; none, or one for each segment. What was heard within one stands
+            before the next that is shown.
 
     Returns:
         No steps at all where no finished segment has words.
     """
     if hidden and any(hidden):
         seen = [i for i, not_shown in enumerate(hidden) if not not_shown]
-        shown = shown_steps([segments[i] for i in seen], truncated and not hidden[-1])
+        left = [segments[i] for i in seen]
+        shown = shown_steps(left, truncated and not hidden[-1], heard=heard_by(seen, heard))
         place_of = dict(zip(seen, shown.places, strict=True))
-        return Shown(shown.steps, [place_of.get(i) for i in range(len(segments))], shown.unfinished)
+        return replace(shown, places=[place_of.get(i) for i in range(len(segments))])
     response = "".join(segments)
     ends = list(accumulate(map(len, segments)))
     begins = [end - len(segment) for segment, end in zip(segments, ends, strict=True)]
@@ -68,25 +81,33 @@ def shown_steps(segments: Sequence[str], truncated: bool = False, hidden: Sequen
     wordy = [_has_words(segment, theirs, begin) for segment, theirs, begin in zip(segments, tags, begins, strict=True)]
     unfinished = bool(truncated and wordy and wordy[-1])
     judged = len(segments) - unfinished
+    interrupted = {one.segment for one in heard}
     steps: list[str] = []
     places: list[int | None] = []
+    passed: list[Heard] = []
     waiting = ""  # text for the next step
-    for segment, theirs, says in zip(segments[:judged], tags, wordy, strict=False):
+    for number, (segment, theirs, says) in enumerate(zip(segments[:judged], tags, wordy, strict=False)):
+        joins = bool(steps) and not waiting and not (theirs and theirs[-1][2]) and number not in interrupted
+        joins = joins and not says
+        if number in interrupted:
+            here = [one for one in heard if one.segment == number]
+            passed += [replace(one, segment=len(steps), offset=len(waiting) + one.offset) for one in here]
         if says:
             steps.append(waiting + segment)
             waiting = ""
-        elif steps and not waiting and not (theirs and theirs[-1][2]):
+        elif joins:
             steps[-1] += segment
         else:
             waiting += segment
             places.append(len(steps))
             continue
         places.append(len(steps) - 1)
+    last = len(steps) - 1
+    passed = [one for one in passed if one.segment <= last]
     if waiting and steps:
         steps[-1] += waiting
-    last = len(steps) - 1
     places = [None if place is None or last < 0 else min(place, last) for place in places]
-    return Shown(steps, [*places, *[None] * unfinished], unfinished)
+    return Shown(steps, [*places, *[None] * unfinished], unfinished, passed)
 
 
 def _marks(text: str) -> list[tuple[int, int, bool]]:

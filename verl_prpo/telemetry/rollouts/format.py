@@ -10,11 +10,14 @@ little-endian float32; keys at their default are left out. docs/rollouts.md desc
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
+
+from verl_prpo.prm.conversation import Heard
+from verl_prpo.step.conversation import Interlude, own_words
 
 COLUMN = "prpo"
 FORMAT = 2
@@ -75,6 +78,8 @@ class Rollout:
             from 0; None for a segment that was not judged.
         prior_mean, prior_std: by which a score became z under the paper's credit, in units of the score; None where no
             PRM was asked, and in dumps of earlier versions.
+        interludes: what tools and others said in the middle of the response, as the PRM was shown it; none without
+            tools, and where no PRM was asked.
         key: of the row in verl's TransferQueue, `{uid}_{session}_{index}`; no other row of the step has it.
     """
 
@@ -108,6 +113,7 @@ class Rollout:
     seen_from: Sequence[int | None] | None = None
     prior_mean: float | None = None
     prior_std: float | None = None
+    interludes: list[Interlude] = field(default_factory=list)
     key: str = ""
 
     @property
@@ -117,6 +123,24 @@ class Rollout:
             return self.overlong
         judged = self.segments[: -1 if self.unfinished else None]
         return any(segment.score is None and i not in self.hidden for i, segment in enumerate(judged))
+
+    @property
+    def turns(self) -> list[tuple[int, int]]:
+        """The policy's turns, half-open spans of tokens: what lies between the interludes."""
+        ends = [0, *(one.end for one in self.interludes)]
+        begins = [*(one.begin for one in self.interludes), len(self.response_mask)]
+        return [(begin, end) for begin, end in zip(ends, begins, strict=True) if begin < end]
+
+    def spoken(self) -> tuple[list[str], list[Heard]]:
+        """The response as the PRM was asked about it: the policy's own words by segment, and what it heard between."""
+        ends = [*self.token_offsets[1:], len(self.response)]
+        texts = [self.response[begin:end] for begin, end in zip(self.token_offsets, ends, strict=False)]
+        own = [1] * len(texts)
+        for one in self.interludes:
+            own[one.begin : one.end] = [0] * (one.end - one.begin)
+        if not self.interludes:
+            return [segment.text for segment in self.segments], []
+        return own_words(texts, own, [(segment.begin, segment.end) for segment in self.segments], self.interludes)
 
 
 def record_of(rollout: Rollout) -> dict[str, Any]:
@@ -154,6 +178,12 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         "seen_from": None if rollout.seen_from is None else list(rollout.seen_from),
         "prior_mean": rollout.prior_mean,
         "prior_std": rollout.prior_std,
+        "interludes": [
+            {"begin": one.begin, "end": one.end, "messages": one.message_dicts()}
+            | ({} if one.recognised else {"recognised": False})
+            for one in rollout.interludes
+        ]
+        or None,
     }
     return record | {key: value for key, value in optional.items() if value is not None}
 
@@ -217,6 +247,7 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         seen_from=_seen_from(record.get("seen_from"), segments),
         prior_mean=_number(record.get("prior_mean")),
         prior_std=_number(record.get("prior_std")),
+        interludes=_interludes(record.get("interludes") or (), tokens),
         key=str(row.get("uid", "")),
     )
 
@@ -244,6 +275,18 @@ def _segments(written: Sequence[Sequence[Any]], response: str, tokens: int) -> l
             f"{len(response)} characters"
         )
     return segments
+
+
+def _interludes(written: Sequence[Mapping[str, Any]], tokens: int) -> list[Interlude]:
+    found: list[Interlude] = []
+    for one in written:
+        interlude = Interlude.from_dict(one)
+        if not (found[-1].end if found else 0) <= interlude.begin < interlude.end <= tokens:
+            raise ValueError(
+                f"interludes has one from token {interlude.begin} to {interlude.end} of a response of {tokens} tokens"
+            )
+        found.append(interlude)
+    return found
 
 
 def _numbers_of_segments(name: str, numbers: Sequence[Any], segments: Sequence[Segment]) -> list[int]:

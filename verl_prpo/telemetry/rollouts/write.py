@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from verl_prpo.method.segmentation import segment_bounds
-from verl_prpo.prm.encoding.dialogue import message_text
+from verl_prpo.prm.conversation import message_text
 from verl_prpo.step.messages import Scores
 from verl_prpo.telemetry.rollouts.format import Rollout, Segment, record_of
 from verl_prpo.telemetry.step_report import StepReport
@@ -104,6 +104,7 @@ class PendingRecord:
             seen_from=result.seen_from if result is not None else None,
             prior_mean=report.prior[0] if asked else None,
             prior_std=report.prior[1] if asked else None,
+            interludes=result.interludes if result is not None else [],
             key=columns["uid"],
         )
 

@@ -58,7 +58,7 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     from verl_prpo.calibration.scoring import chosen_settings, failure_seen, open_prm, score_all
     from verl_prpo.prm.encoding.shown import shown_steps
     from verl_prpo.prm.families.base import PrmError
-    from verl_prpo.settings.prpo import ConfigError
+    from verl_prpo.settings.prpo import ConfigError, judge_of
     from verl_prpo.viewer.report.facts import Surveyor
     from verl_prpo.viewer.report.sample import Dump, ReportError
     from verl_prpo.viewer.report.summary import by_step, summary
@@ -82,7 +82,11 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prm = open_prm(prm_settings, arguments.device)
-            scored = score_all(prm, [(messages[row], shown[row].steps) for row in sent])
+            scored = score_all(
+                prm,
+                [(messages[row], shown[row].steps) for row in sent],
+                rows=[{"data_source": None, "ground_truth": plain[row].truth, "extra_info": {}} for row in sent],
+            )
     except PrmError as error:
         raise ScoringError(str(error)) from error
     if all(result.scores is None for result in scored):
@@ -103,7 +107,7 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
         survey,
         points,
         lambda indexes: [rollouts[index] for index in sorted(indexes)],
-        (*_words(prm, prm_settings.model_path, plan, len(plain), len(found), recorded), *prompts.notes()),
+        (*_words(prm, judge_of(prm_settings), plan, len(plain), len(found), recorded), *prompts.notes()),
     )
 
 
@@ -120,7 +124,7 @@ def _on_segments(result: "PrmResult", shown: "Shown") -> "PrmResult":
     return replace(result, scores=scores, seen_from=[None if begin is None else first[begin] for begin in begins])
 
 
-def _words(prm: "OpenPrm", model: str | None, plan: Plan, scored: int, read: int, recorded: bool) -> tuple[str, ...]:
+def _words(prm: "OpenPrm", model: str, plan: Plan, scored: int, read: int, recorded: bool) -> tuple[str, ...]:
     drawn = f"{scored} of {read} responses, whole groups drawn at random," if scored < read else f"{read} responses"
     first = "What PRPO would pay: this run was not trained with these numbers."
     if recorded:
@@ -136,18 +140,18 @@ def _plan(prpo: "PrpoConfig", tokenizer: str | None) -> Plan:
     from verl_prpo.settings.prpo import ConfigError
 
     settings, said = prpo, []
-    if prpo.segmenter in BY_SIGNAL:
+    if prpo.cuts_by in BY_SIGNAL:
         settings = replace(prpo, segmenter="text")
         said.append(
             f"Responses are cut at {' or '.join(map(repr, settings.delimiters))}: cuts by {prpo.segmenter} need the "
-            f"policy's {prpo.segmenter} at each token, which such a dump does not hold."
+            f"policy's {prpo.cuts_by} at each token, which such a dump does not hold."
         )
-    elif prpo.segmenter in BY_COUNT and tokenizer is None:
+    elif prpo.cuts_by in BY_COUNT and tokenizer is None:
         raise ConfigError(
             f"algorithm.prpo.segmenter={prpo.segmenter} cuts by the policy's tokens, and the dump holds text alone: "
             "give the policy's tokenizer with --tokenizer, or set ++algorithm.prpo.segmenter=text"
         )
-    elif prpo.segmenter == "text":
+    elif prpo.cuts_by == "text":
         said.append(f"Responses are cut at {' or '.join(map(repr, settings.delimiters))}.")
     else:
         said.append(f"Responses are cut by algorithm.prpo.segmenter={prpo.segmenter}.")
@@ -211,7 +215,7 @@ def _cut(plain: Sequence["Plain"], plan: Plan, hides: bool) -> list["Cut"]:
     from verl_prpo.calibration.response import begins_in_thought
     from verl_prpo.method.segmentation import text_segments
     from verl_prpo.step.cutting import cut, hidden_segments, thought_edges
-    from verl_prpo.text.decoding import thought_texts, token_texts
+    from verl_prpo.text.decoding import shown_texts, thought_texts, token_texts
     from verl_prpo.viewer.report.sample import ReportError
     from verl_prpo.viewer.report.would import Cut, words
 
@@ -220,7 +224,7 @@ def _cut(plain: Sequence["Plain"], plan: Plan, hides: bool) -> list["Cut"]:
         ids = [] if plan.tokenizer is None else plan.tokenizer(one.text, add_special_tokens=False).input_ids
         tokens = token_texts(plan.tokenizer, ids) if ids else words(one.text)
         if "".join(tokens) != one.text:  # a tokenizer that does not give the text back
-            if plan.settings.segmenter == "tokens":
+            if plan.settings.cuts_by == "tokens":
                 raise ReportError(
                     f"--tokenizer does not give the text of response {one.key} back, so its token ids are not known: "
                     "is it the policy's? Otherwise set ++algorithm.prpo.segmenter=text"
@@ -231,8 +235,8 @@ def _cut(plain: Sequence["Plain"], plan: Plan, hides: bool) -> list["Cut"]:
         if hides and tokens:
             thoughts[0] = torch.tensor(thought_texts(tokens, begins_in_thought(one.prompt, one.text)))
         shown = mask * ~thoughts
-        if plan.settings.segmenter == "text":
-            said = ["" if hidden else token for token, hidden in zip(tokens, thoughts[0].tolist(), strict=True)]
+        if plan.settings.cuts_by == "text":
+            said = shown_texts(tokens, thoughts[0].tolist())
             starts = text_segments([said], shown, plan.settings.delimiters) if tokens else mask.bool()
         else:
             given = ids or list(range(len(tokens)))  # no segmenter that is left reads them
