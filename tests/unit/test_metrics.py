@@ -39,7 +39,10 @@ NAMES = {
     "prpo/truncated",
     "prpo/verdict/known",
     "prpo/verdict/right",
-    *(f"prpo/prm/{what}" for what in ("requests", "tokens", "failed", "unread", "unfinished", "cache_hit", "empty")),
+    *(
+        f"prpo/prm/{what}"
+        for what in ("requests", "tokens", "failed", "unread", "abstained", "unfinished", "cache_hit", "empty")
+    ),
     *("prpo/prm/hidden", "prpo/prm/windows"),
     *(f"prpo/prm/{kind.value}" for kind in PrmFailure),
 }
