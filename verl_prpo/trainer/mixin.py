@@ -27,7 +27,7 @@ from verl.trainer.ppo.reward import resolve_reward_manager_cls
 from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY, PPOTrainer
 
 from verl_prpo.method.segmentation import uniform_segments
-from verl_prpo.outcome.verdicts import VerdictReader, Verdicts
+from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.server.engine import require_servers
@@ -217,7 +217,7 @@ class ProcessAware:
         metrics.update(self._trust.metrics(rewards.weights, outcomes.data_sources))
         with handed_over(rewards.spread(scored.rollouts)):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        self._report(batch, scored, rewards, outcomes.verdicts, metrics)
+        self._report(batch, scored, rewards, outcomes, metrics)
         counts = {name: count for name, count in metrics.items() if name.startswith(COUNTS) and name not in RATIOS}
         self._counts[rollouts_of(batch)] = counts
         return batch
@@ -231,7 +231,7 @@ class ProcessAware:
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         one_segment = uniform_segments(rollouts.response_mask, 1)
         scored = ScoredBatch(rollouts, one_segment, [None] * len(rollouts), 0.0, 0.0)
-        self._report(batch, scored, rewards, outcomes.verdicts, metrics)
+        self._report(batch, scored, rewards, outcomes, metrics)
         return batch
 
     def _outcomes(self, batch: KVBatchMeta, rollouts: Rollouts) -> BatchOutcomes:
@@ -249,7 +249,7 @@ class ProcessAware:
         batch: KVBatchMeta,
         scored: ScoredBatch,
         rewards: ProcessRewards,
-        verdicts: Verdicts,
+        outcomes: BatchOutcomes,
         metrics: dict,
     ) -> None:
         """Metrics of the update; with `trainer.rollout_data_dir` kept for the step's dump."""
@@ -269,7 +269,8 @@ class ProcessAware:
             advantages=padded(data["advantages"], width)[rollouts.places],
             response_mask=padded(data["response_mask"], width)[rollouts.places],
             index=np.array([uids[row] for row in rollouts.places], dtype=object),
-            verdicts=verdicts,
+            verdicts=outcomes.verdicts,
+            data_sources=outcomes.data_sources,
         )
         metrics.update(report.metrics())
         if self.config.trainer.get("rollout_data_dir"):
