@@ -31,6 +31,8 @@ class Response:
         parts: what the reward manager said besides the outcome, such as `acc`.
         cut_here: whether the delimiters made the segments.
         unfinished: whether the response was cut off within its last segment, which is not judged then.
+        truncated: whether it was cut off by a length limit, as far as the input says it.
+        data_source: of the prompt, as verl names it; empty where the input does not say it.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -44,6 +46,8 @@ class Response:
     parts: Mapping[str, Any] = field(default_factory=dict)
     cut_here: bool = False
     unfinished: bool = False
+    truncated: bool = False
+    data_source: str = ""
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:

@@ -135,6 +135,8 @@ class RowReader:
             thinking=begins_in_thought(rollout.prompt, rollout.response, rollout.messages),
             parts=rollout.outcome_parts,
             unfinished=rollout.unfinished,
+            truncated=rollout.truncated,
+            data_source=rollout.data_source,
         )
         return with_words(made)
 
@@ -162,6 +164,7 @@ class RowReader:
             thinking=begins_in_thought(prompt, text),
             parts={name: columns[name] for name in ("acc", "outcome") if columns.get(name) is not None},
             cut_here=True,
+            data_source=str(columns.get("data_source") or ""),
         )
 
     def _own(self, row: Mapping[str, Any]) -> Response:
@@ -205,6 +208,8 @@ class RowReader:
             thinking=begins_in_thought(prompt, "".join(segments)),
             parts=parts,
             cut_here=cut_here,
+            truncated=_flag(row.get("truncated"), "truncated"),
+            data_source=str(row.get("data_source") or ""),
         )
         return with_words(made)
 
@@ -234,6 +239,12 @@ def _number(value: Any, name: str) -> float | None:
     if value is not None and not isinstance(value, (bool, int, float)):
         raise ValueError(f"{name} must be a number, not {value!r:.60}")
     return None if value is None else float(value)
+
+
+def _flag(value: Any, name: str) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false, not {value!r:.60}")
+    return bool(value)
 
 
 def _checked_messages(value: Any, name: str) -> list[dict[str, Any]]:
