@@ -10,6 +10,7 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from verl_prpo.viewer.report.facts import Facts
+from verl_prpo.viewer.report.trust import done_by_weight
 
 if TYPE_CHECKING:
     from verl_prpo.telemetry.rollouts.read import Rollout
@@ -65,6 +66,9 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
             "beta": runs([number(value) for value in rollout.outcome_advantage]),
             "A": runs([number(value) for value in rollout.advantages]),
             "grpo": number(rollout.grpo_advantage),
+            "weight": number(facts.weight),
+            "allEqual": facts.all_equal,
+            "trust": done_by_weight(facts),
             "segments": [
                 [segment.begin, segment.end, number(judged.score), number(judged.z)]
                 for segment, judged in zip(rollout.segments, facts.segments, strict=True)
