@@ -134,7 +134,7 @@ def test_any_batch_can_be_shown(responses: list[Any], tmp_path: Path, capsys: An
 class TestTerminal:
     def test_it_says_w_and_what_it_did_and_nothing_of_z(self, tmp_path: Path, capsys: Any) -> None:
         said = printed(trust_dumps.write(tmp_path, MIXED + WRONG), capsys)
-        assert "Credit trust, w = 0.40. 1 mixed groups" in said
+        assert "Credit trust, w = 0.40. 1 mixed group: GRPO" in said
         assert said.count("Mixed group: GRPO, the PRM has no part.") == 3
         assert "1 of 2 wrong responses of mixed groups the PRM liked" in said
         assert "w 0.40" in said and "relative score +" in said
@@ -145,7 +145,7 @@ class TestTerminal:
 
     def test_a_filter_has_the_rule_of_this_credit(self, tmp_path: Path, capsys: Any) -> None:
         trust_dumps.write(tmp_path, MIXED + WRONG)
-        said = printed(tmp_path, capsys, "--filter", "liked-wrong")
+        said = " ".join(printed(tmp_path, capsys, "--filter", "liked-wrong").split())
         assert "1 of 6 responses. Wrong answers of mixed groups that the PRM scores above their group" in said
 
 
