@@ -53,9 +53,9 @@ def write(
         truncated=[False] * n,
     )
     results = [
-        Scores(list(pair), failure="timeout", detail="no answer", asked=1.0, answered=2.0)
+        Scores(texts=list(pair), failure="timeout", detail="no answer", asked=1.0, answered=2.0)
         if scores is None
-        else Scores(list(pair), scores=list(scores), asked=1.0, answered=1.5)
+        else Scores(texts=list(pair), scores=list(scores), asked=1.0, answered=1.5)
         for pair, (_, _, scores) in zip(parts, responses, strict=True)
     ]
     scored = ScoredBatch(rows, starts, results, 0.1, 0.2)
