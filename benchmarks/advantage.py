@@ -24,7 +24,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
-from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
 from verl_prpo.method.advantage import CREDITS, OUTCOME_NORMS, PROCESS_NORMS, prpo_advantage
 from verl_prpo.method.segmentation import ANCHOR_RULES, entropy_segments
@@ -57,6 +56,11 @@ class Batch:
         index = np.repeat(np.array(uids, dtype=object), rollouts)[:bs]
         return cls(entropy, scores, mask, rewards, index[torch.randperm(bs, generator=source).numpy()])
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device; uids stay where they are."""
+        tensors = (self.entropy, self.process_scores, self.mask, self.token_level_rewards)
+        return Batch(*(tensor.to(device) for tensor in tensors), self.index)
+
 
 def one_call(batch: Batch, options: argparse.Namespace) -> torch.Tensor:
     starts = entropy_segments(batch.entropy, batch.mask, rule=options.rule)
@@ -73,6 +77,8 @@ def one_call(batch: Batch, options: argparse.Namespace) -> torch.Tensor:
 
 
 def grpo_call(batch: Batch) -> torch.Tensor:
+    from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage  # so that the rest runs without verl
+
     return compute_grpo_outcome_advantage(batch.token_level_rewards, batch.mask, batch.index)[0]
 
 

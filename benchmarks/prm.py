@@ -57,15 +57,19 @@ TARGET_BARE = 0.95
 TARGET_SINGLE = 3.0
 NUM_SEGMENTS = 8
 ROUND_TIMEOUT = 900.0
+DTYPES = {"cpu": "float32", "cuda": "bfloat16"}
+TOLERANCE = {"cpu": 1e-3, "cuda": 0.05}
+"""Most by which scores of two ways may differ: in bfloat16 they change with the rows of a batch."""
 Scores = list[list[float]]
 
 
 class BarePrm:
     """The engine without anything around it, in a process like that of a replica."""
 
-    def load(self, model: str, max_tokens: int) -> None:
-        """Load the weights."""
-        self.family = QwenMathPrm.load(model, device=torch.device("cpu"), dtype=torch.float32)
+    def load(self, model: str, max_tokens: int, device: str = "cpu") -> None:
+        """Load the weights, in the dtype that the package would choose."""
+        dtype = getattr(torch, DTYPES[device])
+        self.family = QwenMathPrm.load(model, device=torch.device(device), dtype=dtype)
         self.max_tokens = max_tokens
 
     def packed(self, dialogues: list[Encoded]) -> Scores:
@@ -166,14 +170,36 @@ def single_server(url: str, model: str, texts: list[str]) -> Scores:
     return scores
 
 
-def compare(name: str, ways: dict[str, Callable[[], Scores]], rounds: int, tokens: int, memory: Memory) -> bool:
-    """Let the ways take turns, print their speeds and ratios; returns whether the targets are met."""
+@dataclass(frozen=True)
+class Comparison:
+    """Speeds of the ways, medians over the rounds.
+
+    Attributes:
+        tokens_per_second: of each way.
+        of_bare: speed of the manager, as a share of the bare engine's.
+        of_single: the same of one request per response.
+    """
+
+    tokens_per_second: dict[str, float]
+    of_bare: float
+    of_single: float
+
+    @property
+    def met(self) -> bool:
+        """Whether both targets are met."""
+        return self.of_bare >= TARGET_BARE and self.of_single >= TARGET_SINGLE
+
+
+def compare(
+    name: str, ways: dict[str, Callable[[], Scores]], rounds: int, tokens: int, memory: Memory, tolerance: float
+) -> Comparison:
+    """Let the ways take turns, and print their speeds and ratios."""
     scores = {way: run() for way, run in ways.items()}  # also warms up
     for way, rows in scores.items():
         worst = max(
             abs(a - b) for mine, bare in zip(rows, scores["bare"], strict=True) for a, b in zip(mine, bare, strict=True)
         )
-        if worst > 1e-3:
+        if worst > tolerance:
             raise RuntimeError(f"{name}: scores of {way} differ from the bare engine's by {worst:.2g}")
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(rounds):
@@ -188,16 +214,19 @@ def compare(name: str, ways: dict[str, Callable[[], Scores]], rounds: int, token
         middle = median(taken)
         row = f"{way:10}{middle:9.2f}{min(taken):8.2f}{max(taken):8.2f}"
         print(row + f"{count / middle:14.1f}{tokens / middle:11.0f}")
-    bare = median(seconds["bare"]) / median(seconds["manager"])
-    single = median(seconds["single"]) / median(seconds["manager"])
-    verdicts = [bare >= TARGET_BARE, single >= TARGET_SINGLE]
-    for label, ratio, target, met in (
-        ("manager against bare", bare, TARGET_BARE, verdicts[0]),
-        ("manager against one request per response", single, TARGET_SINGLE, verdicts[1]),
+    middles = {way: median(taken) for way, taken in seconds.items()}
+    found = Comparison(
+        {way: tokens / middle for way, middle in middles.items()},
+        middles["bare"] / middles["manager"],
+        middles["single"] / middles["manager"],
+    )
+    for label, ratio, target in (
+        ("manager against bare", found.of_bare, TARGET_BARE),
+        ("manager against one request per response", found.of_single, TARGET_SINGLE),
     ):
-        print(f"{label}: {ratio:.2f}, target at least {target}: {'met' if met else 'NOT met'}")
+        print(f"{label}: {ratio:.2f}, target at least {target}: {'met' if ratio >= target else 'NOT met'}")
     print(f"largest process: {memory.largest:.0f} MiB ({', '.join(memory.names)})")
-    return all(verdicts)
+    return found
 
 
 @dataclass
@@ -229,27 +258,31 @@ class Work:
         return {"model_path": str(self.folder / "prm"), "cache_size": 0, "timeout": ROUND_TIMEOUT, **settings}
 
 
-def in_process(work: Work, num_workers: int, rounds: int) -> bool:
-    """The transformers engine: one replica with one CPU, against a bare process of the same kind."""
-    section = work.section()
-    bare = ray.remote(BarePrm).options(num_cpus=1).remote()
-    limit = tokens_per_forward(prm_config({"prm": section}), "cpu")
-    ray.get(bare.load.remote(section["model_path"], limit), timeout=ROUND_TIMEOUT)
+def in_process(work: Work, num_workers: int, rounds: int, device: str = "cpu") -> Comparison:
+    """The transformers engine: one replica with one CPU, against a bare process of the same kind. On a GPU each has
+    half of it, and they take turns."""
+    half = 0 if device == "cpu" else 0.5
+    section = work.section(num_gpus_per_replica=half)
+    bare = ray.remote(BarePrm).options(num_cpus=1, num_gpus=half).remote()
+    limit = tokens_per_forward(prm_config({"prm": section}), device)
+    ray.get(bare.load.remote(section["model_path"], limit, device), timeout=ROUND_TIMEOUT)
     ways: dict[str, Callable[[], Scores]] = {
         "bare": lambda: ray.get(bare.packed.remote(work.dialogues), timeout=ROUND_TIMEOUT),
         "single": lambda: [ray.get(bare.single.remote(r), timeout=ROUND_TIMEOUT) for r in work.requests],
     }
-    with through_manager(work, section, num_workers) as ways["manager"], Memory("ray::PrmReplica") as memory:
-        met = compare("in_process", ways, rounds, work.tokens, memory)
+    with through_manager(work, section, num_workers, device) as ways["manager"], Memory("ray::PrmReplica") as memory:
+        found = compare("in_process", ways, rounds, work.tokens, memory, TOLERANCE[device])
     ray.kill(bare)
-    return met
+    return found
 
 
-def server(work: Work, num_workers: int, rounds: int) -> bool:
-    """A vLLM server on this machine's CPU."""
+def server(work: Work, num_workers: int, rounds: int, device: str = "cpu") -> Comparison:
+    """A vLLM server on this machine."""
     model = str(work.folder / "prm")
     step = json.dumps({"tok_pooling_type": "STEP", "step_tag_id": work.family.separator_id})
-    with sized_prm.served(work.folder / "prm", work.folder / "server.log", "--pooler-config", step) as url:
+    with sized_prm.served(
+        work.folder / "prm", work.folder / "server.log", "--pooler-config", step, device=device
+    ) as url:
         section = work.section(server={"urls": [url]})
         settings = prm_config({"prm": section})
         per_request, concurrency = settings.server.prompts_per_request, settings.server.concurrency
@@ -259,12 +292,17 @@ def server(work: Work, num_workers: int, rounds: int) -> bool:
             "bare": lambda: asyncio.run(bare_server(url, model, work.dialogues, per_request, concurrency)),
             "single": lambda: single_server(url, model, texts),
         }
-        with through_manager(work, section, num_workers) as ways["manager"], Memory("VLLM::EngineCore") as memory:
-            return compare("server", ways, rounds, work.tokens, memory)
+        with (
+            through_manager(work, section, num_workers, device) as ways["manager"],
+            Memory("VLLM::EngineCore") as memory,
+        ):
+            return compare("server", ways, rounds, work.tokens, memory, TOLERANCE[device])
 
 
 @contextmanager
-def through_manager(work: Work, section: dict[str, Any], num_workers: int) -> Iterator[Callable[[], Scores]]:
+def through_manager(
+    work: Work, section: dict[str, Any], num_workers: int, device: str = "cpu"
+) -> Iterator[Callable[[], Scores]]:
     """Replicas and reward-loop workers as in training, and the pass through them."""
     with initialize_config_module("verl.trainer.config", version_base=None):
         overrides = [f"actor_rollout_ref.model.path={work.folder / 'policy'}", "algorithm.adv_estimator=prpo"]
@@ -272,7 +310,7 @@ def through_manager(work: Work, section: dict[str, Any], num_workers: int) -> It
     with open_dict(config):
         config.reward.prm = section
     wire(config)
-    replicas = start_replicas(prm_config(config.reward), "cpu")  # they live as long as somebody holds them
+    replicas = start_replicas(prm_config(config.reward), device)  # they live as long as somebody holds them
     workers = [ray.remote(RewardLoopWorker).remote(config, None) for _ in range(num_workers)]
     try:
         yield lambda: manager_pass(work.response_ids, workers, ROUND_TIMEOUT)
@@ -303,7 +341,7 @@ def main() -> int:
         ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False)
         try:
             engines = given.engine or list(ENGINES)
-            met = [ENGINES[engine](work, given.workers, given.rounds) for engine in engines]
+            met = [ENGINES[engine](work, given.workers, given.rounds).met for engine in engines]
         finally:
             ray.shutdown()
     return 0 if all(met) else 1

@@ -119,8 +119,8 @@ def build_policy(folder: Path, hidden: int = 128, layers: int = 2) -> None:
 
 
 @contextlib.contextmanager
-def served(model: Path, log: Path, *arguments: str) -> Iterator[str]:
-    """The URL of a vLLM server on this machine's CPU; it is ended on leaving.
+def served(model: Path, log: Path, *arguments: str, device: str = "cpu") -> Iterator[str]:
+    """The URL of a vLLM server on this machine's CPU, or on a part of its GPU; it is ended on leaving.
 
     Raises:
         RuntimeError: it ended or did not answer in time, with the tail of its log.
@@ -129,9 +129,14 @@ def served(model: Path, log: Path, *arguments: str) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url, mark = f"http://127.0.0.1:{port}", uuid.uuid4().hex
-    command = [sys.executable, "-m", "verl_prpo.cpu.serve", "serve", str(model), "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--dtype", "float32", "--enforce-eager", *arguments]
-    environment = {**os.environ, "VERL_PLATFORM": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1", MARK: mark}
+    if device == "cpu":
+        launch, extra = "verl_prpo.cpu.serve", ["--dtype", "float32"]
+        environment = {**os.environ, "VERL_PLATFORM": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1", MARK: mark}
+    else:
+        launch, extra = "vllm.entrypoints.cli.main", ["--runner", "pooling", "--gpu-memory-utilization", "0.3"]
+        environment = {**os.environ, MARK: mark}
+    command = [sys.executable, "-m", launch, "serve", str(model), "--host", "127.0.0.1", "--port", str(port)]
+    command += [*extra, "--enforce-eager", *arguments]
     try:
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -4,6 +4,7 @@
 #   bash examples/run_prm_servers.sh                                    # Qwen2.5-Math-PRM-7B on GPUs 4 to 7, ports 8001 to 8004
 #   GPUS=0,1 HOST=0.0.0.0 VLLM_API_KEY=... bash examples/run_prm_servers.sh    # on a machine of its own, with a key
 #   PRM=peiyi9979/math-shepherd-mistral-7b-prm RUNNER=generate bash examples/run_prm_servers.sh --max-logprobs 20
+#   PRM=Qwen/Qwen3-8B RUNNER=generate bash examples/run_prm_servers.sh --reasoning-parser qwen3    # a judge that writes
 #
 # Arguments go to `vllm serve`. Once all servers are up it prints the override that names them; when one ends, all are ended.
 # docs/prm.md says which PRMs can be served, and what they need. Ctrl-C or SIGTERM stops it.

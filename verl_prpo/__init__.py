@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from verl_prpo.method.advantage import prpo_advantage
     from verl_prpo.method.segmentation import entropy_segments, random_segments, uniform_segments
+    from verl_prpo.method.turns import turn_segments
     from verl_prpo.outcome.scorer import score_answer
     from verl_prpo.prm.load import load_prm
     from verl_prpo.telemetry.rollouts.read import read_rollouts
@@ -26,6 +27,7 @@ __all__ = [
     "random_segments",
     "read_rollouts",
     "score_answer",
+    "turn_segments",
     "uniform_segments",
 ]
 
@@ -36,6 +38,7 @@ _MODULES = {
     "random_segments": "verl_prpo.method.segmentation",
     "read_rollouts": "verl_prpo.telemetry.rollouts.read",
     "score_answer": "verl_prpo.outcome.scorer",
+    "turn_segments": "verl_prpo.method.turns",
     "uniform_segments": "verl_prpo.method.segmentation",
 }
 

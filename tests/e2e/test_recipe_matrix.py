@@ -54,6 +54,9 @@ REPORTED = (
     "timing_s/prm_busy",
     "timing_s/step",
 )
+COMPACT = '{"backend": "xgrammar", "disable_any_whitespace": true}'
+"""JSON without white space, which random weights would write for ever."""
+
 SERVERS_UP = 300.0
 """Seconds in which the PRM's server must be up."""
 
@@ -101,6 +104,11 @@ def test_a_step_on_the_cpu(name: str, main_ppo, assets, platform_overrides, requ
     if "streaming" in name:
         assert "each response is cut and scored as it finishes" in run.log
         assert metrics["prpo/prm/not_streamed"] == 0
+    if "judge" in name:
+        assert metrics["prpo/prm/judge/requests"] == metrics["prpo/prm/requests"] * (1 - metrics["prpo/prm/cache_hit"])
+        assert metrics["prpo/prm/judge/completion_tokens"] > 0
+        scores = {segment.score for rollout in run.dump(1) for segment in rollout.segments}
+        assert scores <= {0.0, 1.0, None} and len(scores) > 1
     if "lora" in name:
         assert metrics["actor/grad_norm"] > 0
 
@@ -120,8 +128,12 @@ def place_of_prm(name: str) -> str:
         return "judge"
     if "reward_model" in name:
         return "launched_by_verl"
+    if "colocated" in name:
+        return "launched_beside_the_trainer"
     if "servers" in name:
         return "own_server"
+    if "judge" in name:
+        return "writing_judge"
     return "in_process_laptop" if "laptop" in name else "in_process"
 
 
@@ -181,16 +193,40 @@ def launched_by_verl(served_prm: Path) -> list[str]:
 
 
 @pytest.fixture
+def launched_beside_the_trainer(launched_by_verl: list[str]) -> list[str]:
+    """vLLM's sleep mode needs an accelerator: here the server is woken and put to sleep, but frees nothing."""
+    rollout = "reward.reward_model.rollout"
+    own = [override for override in launched_by_verl if not override.startswith("ray_kwargs.")]
+    return [*own, f"{rollout}.free_cache_engine=False", f"+{rollout}.enable_sleep_mode=False"]
+
+
+@pytest.fixture
 def own_server(served_prm: Path, tmp_path: Path) -> Iterator[list[str]]:
     """A server that `examples/run_prm_servers.sh` starts, and what the script says to add."""
+    pooler = f'{{"tok_pooling_type": "STEP", "step_tag_id": {separator_of(served_prm)}}}'
+    with served(served_prm, tmp_path, "pooling", "--pooler-config", pooler) as urls:
+        yield [f"reward.prm.model_path={served_prm}", urls]
+
+
+@pytest.fixture
+def writing_judge(served_prm: Path, tmp_path: Path) -> Iterator[list[str]]:
+    """A judge of random weights, which the server has write nothing but verdicts."""
+    judge = tiny_models.instruct_model(tmp_path / "judge", context=4096)
+    with served(judge, tmp_path, "generate", "--structured-outputs-config", COMPACT) as urls:
+        yield [f"reward.prm.model_path={judge}", "reward.prm.family_options.max_tokens=512", urls]
+
+
+@contextlib.contextmanager
+def served(model: Path, tmp_path: Path, runner: str, *options: str) -> Iterator[str]:
+    """The override that names the servers, while they run."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    pooler = f'{{"tok_pooling_type": "STEP", "step_tag_id": {separator_of(served_prm)}}}'
-    options = ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "16", "--pooler-config", pooler]
+    arguments = ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "16", *options]
     knobs = {
         "VLLM": f"{sys.executable} -m verl_prpo.cpu.serve",
-        "PRM": str(served_prm),
+        "PRM": str(model),
+        "RUNNER": runner,
         "GPUS": "0",
         "PORT": str(port),
         "LOGS": str(tmp_path / "servers"),
@@ -199,8 +235,9 @@ def own_server(served_prm: Path, tmp_path: Path) -> Iterator[list[str]]:
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_NO_USAGE_STATS": "1",
     }
-    with running(["bash", str(ROOT / "examples/run_prm_servers.sh"), *options], knobs, tmp_path / "script.log") as said:
-        yield [f"reward.prm.model_path={served_prm}", said("++reward.prm.server.urls=").replace("'", "")]
+    script = ["bash", str(ROOT / "examples/run_prm_servers.sh"), *arguments]
+    with running(script, knobs, tmp_path / "script.log") as said:
+        yield said("++reward.prm.server.urls=").replace("'", "")
 
 
 @contextlib.contextmanager

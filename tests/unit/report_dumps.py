@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from verl_prpo.step.conversation import Interlude
 from verl_prpo.telemetry.rollouts.format import Rollout, Segment, record_of
 
 PAYLOAD = (
@@ -64,6 +65,16 @@ def rollout(
         grpo_advantage=grpo,
     )
     return replace(made, **known)
+
+
+def with_turns() -> Rollout:
+    """Three turns: a call, another behind a tool's words, and an answer. The last cut goes over what the tool says."""
+    made = rollout("I ask 7+5 tool 12 so 36 tool <b>x</b> the answer", (0.9, 0.2), uid="turns")
+    heard = [Interlude(3, 5, [("tool", "12")]), Interlude(7, 9, [("tool", "<b>x</b>"), ("user", "go on")])]
+    own = [0 if any(one.begin <= t < one.end for one in heard) else 1 for t in range(len(made.response_mask))]
+    ends = [*made.token_offsets, len(made.response)]
+    segments = [Segment(0, 5, made.response[: ends[5]], 0.9), Segment(5, len(own), made.response[ends[5] :], 0.2)]
+    return replace(made, response_mask=own, interludes=heard, segments=segments)
 
 
 def empty() -> Rollout:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from tiny_models import qwen_tokenizer
 
-from verl_prpo.calibration.chat_turns import find_turns
 from verl_prpo.calibration.message_book import MessageBook
+from verl_prpo.text.chat_turns import find_turns
 
 # What the models' own templates write, without their tools: special tokens, and text that stays when decoded.
 CHATML = (

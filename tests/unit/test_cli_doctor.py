@@ -18,6 +18,7 @@ import pytest
 import tiny_causal_prms
 import tiny_models
 import torch
+from chat_server import arithmetic, chat_server, says
 from eight_gpus import GRPO
 from fault_server import FaultServer, rows
 from omegaconf import DictConfig
@@ -189,6 +190,27 @@ class TestASetUpThatTrains:
         for request, scores in zip(BUILT_IN.requests(), ("good", "bad"), strict=True):
             ids = family.encode(request.messages, request.segments).input_ids
             assert found["scores"]["details"][scores] == [right for _, right in rows(ids, SEPARATOR_ID)]
+
+    def test_a_judge_that_writes_is_asked_and_none_of_its_files_is_looked_for(self, doctor: Any) -> None:
+        judge = ["reward.prm.model_path=org/judge", *DETECTED, "++reward.prm.family=generated_verdicts"]
+        with chat_server(arithmetic, models=["org/judge"], max_model_len=5000) as server:
+            found = doctor(*judge, f"++reward.prm.server.urls=[{server.url}]")
+
+        assert found.status == 0
+        assert "none of its files is read" in found["PRM files"]["found"] and "org/judge" not in found["hub"]["found"]
+        assert "at 1 server of org/judge, of 5000 tokens" in found["PRM servers"]["found"]
+        assert "that of the servers" in found["reading"]["found"] and found["overlong"]["state"] == "skipped"
+        assert found["scores"]["details"]["good"] == [1.0, 1.0, 1.0, 1.0]
+        assert found["scores"]["details"]["bad"] == [1.0, 0.0, 1.0, 1.0]
+
+    def test_a_judge_that_writes_no_verdict_or_is_at_no_server(self, doctor: Any) -> None:
+        judge = ["reward.prm.model_path=judge", *DETECTED, "++reward.prm.family=generated_verdicts"]
+        with chat_server(lambda number, body: says("All fine.")) as server:
+            found = doctor(*judge, f"++reward.prm.server.urls=[{server.url}]")
+        assert (found.status, found.failed) == (1, ["PRM servers"])
+        assert "does not end with a JSON object" in found["PRM servers"]["found"]
+        found = doctor(*judge)
+        assert found.failed == ["settings"] and "++reward.prm.server.urls=" in found["settings"]["found"]
 
     @pytest.mark.parametrize("engine", ["in_process", "server"])
     def test_a_family_that_servers_cannot_hold(self, engine: str, doctor: Any, tmp_path: Path) -> None:

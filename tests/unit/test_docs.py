@@ -55,6 +55,7 @@ NOT_RUN = {
     "bash examples/": "installs packages and trains for minutes",
     "python examples/": "trains, or shows what a training left; the example's own tests run it",
     "bash tests/run.sh": "this very suite",
+    "bash tests/against_verl.sh": "needs a source tree of verl, and minutes",
     "python -m pytest": "a part of this very suite",
     "mkdocs build": "tests/unit/test_docs_site.py builds the site",
     "python -m pip install": "changes the environment of this test",
@@ -62,6 +63,8 @@ NOT_RUN = {
     "/tmp/clean/bin/": "needs an environment of its own",
     "cd /tmp": "leads to one",
     "python benchmarks/": "measures for minutes",
+    "bash benchmarks/gpu/run.sh": "measures for minutes; tests/unit/test_gpu_benchmark.py runs it on a CPU",
+    "pip wheel": "downloads packages",
     "verl-prpo calibrate": "needs rollouts and a PRM; tests/unit/test_cli_calibrate.py runs it",
     "verl-prpo report": "needs a rollout dump; tests/unit/test_report_page.py runs it",
     "verl-prpo compare": "needs logs of runs; tests/unit/test_compare_command.py runs it",
@@ -285,7 +288,7 @@ def test_settings_that_a_page_names_exist(page: Path) -> None:
     from verl_prpo.settings.reference import settings
 
     known = {setting.key for section in settings().values() for setting in section}
-    named = r"(?:algorithm\.prpo|reward\.prm|reward\.math_verifier)\.(?:(?:server|custom_family)\.)?\w+"
+    named = r"(?:algorithm\.prpo|reward\.prm|reward\.math_verifier)\.(?:(?:server|custom_family|score_function)\.)?\w+"
     for key in re.findall(named, page.read_text(encoding="utf-8")):
         assert key in known, f"{page.name} names {key}"
 

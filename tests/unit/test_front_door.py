@@ -21,6 +21,7 @@ NAMES = [
     "random_segments",
     "read_rollouts",
     "score_answer",
+    "turn_segments",
     "uniform_segments",
 ]
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from verl_prpo.outcome.verdicts import VerdictReader
+from verl_prpo.prm.generated.counts import NAMES as JUDGE_COUNTS
 from verl_prpo.prm.results import PrmFailure
 from verl_prpo.settings.prpo import PrpoConfig
 from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, advantages_of, weighted_outcome
@@ -23,10 +24,15 @@ from verl_prpo.telemetry.metrics import advantage_metrics, prm_metrics, score_me
 from verl_prpo.telemetry.step_report import StepReport
 
 NAMES = {
-    *(f"prpo/{what}/{how}" for what in ("segments", "segment_length") for how in ("mean", "min", "max")),
+    *(
+        f"prpo/{what}/{how}"
+        for what in ("segments", "segments/turns", "segment_length")
+        for how in ("mean", "min", "max")
+    ),
     *(f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")),
     *(f"prpo/{what}/{how}" for what in ("process_advantage", "outcome_advantage") for how in ("mean", "std")),
     "prpo/segments/at_min_gap",
+    "prpo/segments/turns/unrecognised",
     "prpo/process_outcome_corr",
     "prpo/sign_flip",
     "prpo/group/all_equal",
@@ -329,7 +335,8 @@ class TestPage:
 
         by_trainer = re.findall(r'metrics\["((?:prpo/|timing_s/prm_)[^"]+)"\] =', inspect.getsource(trainer))
         assert len(by_trainer) >= 5
-        return NAMES | set(by_trainer)
+        of_a_judge = {f"prpo/prm/judge/{name}" for name in JUDGE_COUNTS}
+        return NAMES | of_a_judge | set(by_trainer)
 
     def named_on_page(self) -> set[str]:
         """Names in the first column of the tables, `{a,b}` spelled out."""

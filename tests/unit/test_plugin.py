@@ -81,6 +81,15 @@ from verl.trainer.ppo import core_algos
 print(sorted(core_algos.ADV_ESTIMATOR_REGISTRY))
 """
 
+GONE = """
+import verl
+from verl_prpo.trainer.checks import verl_symbols as symbols
+gone = symbols.Taken(symbols.ESTIMATOR, "verl.trainer.ppo.core_algos", "nothing_of_the_kind", "to see")
+symbols.TAKEN = (*symbols.TAKEN, gone)
+from verl.trainer.ppo import core_algos
+print(sorted(core_algos.ADV_ESTIMATOR_REGISTRY))
+"""
+
 VERSIONS = """
 import json, sys, warnings
 import verl
@@ -93,7 +102,8 @@ def warning_for(version):
         import verl_prpo.plugin
     return [str(w.message) for w in caught]
 
-print(json.dumps({version: warning_for(version) for version in ("0.9.0", "0.9.1", "0.9.2.dev1", "0.10.0")}))
+versions = ("0.9.0", "0.9.1", "0.9.2.dev1", "0.10.0.dev0", "0.10.0")
+print(json.dumps({version: warning_for(version) for version in versions}))
 """
 
 
@@ -159,6 +169,15 @@ def test_a_part_that_cannot_be_registered_is_a_visible_warning_with_the_reason()
     assert "'prpo'" not in run.stdout
 
 
+def test_a_symbol_that_verl_no_longer_has_is_a_visible_warning_before_anything_is_registered() -> None:
+    run = _run(GONE)
+    assert "RuntimeWarning: verl-prpo could not register its advantage estimator prpo: VerlLacks: verl " in run.stderr
+    assert "verl.trainer.ppo.core_algos.nothing_of_the_kind (why it is needed: to see)" in run.stderr
+    assert "docs/verl.md lists what is taken" in run.stderr
+    assert "'grpo'" in run.stdout
+    assert "'prpo'" not in run.stdout
+
+
 def test_a_plugin_that_cannot_load_is_a_visible_warning_with_the_reason() -> None:
     run = _run(FAILING.format(blocked="wrapt"))
     assert "RuntimeWarning: verl-prpo failed to load: ImportError: blocked on purpose" in run.stderr
@@ -168,7 +187,7 @@ def test_a_plugin_that_cannot_load_is_a_visible_warning_with_the_reason() -> Non
 def test_a_verl_that_was_never_tested_is_named_in_a_warning() -> None:
     warned = json.loads(_run(VERSIONS, VERL_USE_EXTERNAL_PLUGINS="none").stdout.splitlines()[-1])
     assert {version for version, messages in warned.items() if messages} == {"0.9.0", "0.10.0"}
-    assert "verl-prpo is made for verl >=0.9.1,<0.10 and finds 0.10.0" in warned["0.10.0"][0]
+    assert "verl-prpo is made for verl >=0.9.1,<=0.10.0.dev0 and finds 0.10.0" in warned["0.10.0"][0]
 
 
 def _registries(plugins: str) -> dict[str, Any]:

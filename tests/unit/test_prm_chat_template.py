@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from thinking_templates import DEEPSEEK_R1, HYBRID, PICKY, QWEN3, QWEN25, TAGS
-from tiny_causal_prms import implicit_pair, rlhflow_prm
+from tiny_causal_prms import implicit_pair, label_token_prm, rlhflow_prm
 from tiny_head_prms import token_classification_prm
 from tiny_models import CHAT_TEMPLATE, instruct_model, qwen_math_prm, qwen_tokenizer
 from transformers import AutoTokenizer
@@ -34,7 +34,10 @@ def tokenizer_with(template):
 
 def folder_of(family: str, path, template):
     """A tiny PRM of a family with a chat template, and the options that it needs."""
-    options = {"token_classification": {"chat_template": True}}.get(family, {})
+    options = {
+        "token_classification": {"chat_template": True},
+        "label_token": {"tag": " ки", "step": "{step}{tag}\n", "layout": "assistant"},
+    }.get(family, {})
     if family == "implicit_prm":
         folder, reference = implicit_pair(path)
         options = {"reference_model_path": str(reference)}
@@ -42,6 +45,7 @@ def folder_of(family: str, path, template):
         make = {
             "qwen_math_prm": qwen_math_prm,
             "rlhflow_prm": instruct_model,
+            "label_token": label_token_prm,
             "token_classification": token_classification_prm,
             "zero_shot_judge": instruct_model,
         }[family]
@@ -59,7 +63,7 @@ def load(family: str, folder, **options):
     return cls.load(str(folder), device=torch.device("cpu"), dtype=torch.float32, **config.family_options)
 
 
-WRITERS = ["qwen_math_prm", "rlhflow_prm", "token_classification", "implicit_prm", "zero_shot_judge"]
+WRITERS = ["qwen_math_prm", "label_token", "rlhflow_prm", "token_classification", "implicit_prm", "zero_shot_judge"]
 """Families that write a chat template."""
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_causal_prms import implicit_pair, math_shepherd, rlhflow_prm
+from tiny_causal_prms import implicit_pair, label_token_prm, math_shepherd, rlhflow_prm
 from tiny_head_prms import skywork_prm, token_classification_prm
-from tiny_models import instruct_model, qwen_math_prm
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from tiny_models import instruct_model, qwen_math_prm, qwen_tokenizer
+from transformers import AutoModelForTokenClassification, AutoTokenizer, Qwen3Config, Qwen3ForTokenClassification
 
 from verl_prpo.prm.families import (
     BUILT_IN,
@@ -30,6 +30,7 @@ from verl_prpo.prm.families.base import PrmError, PrmFamily
 from verl_prpo.prm.families.judge import ZeroShotJudge
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
+from verl_prpo.prm.load import load_prm
 from verl_prpo.prm.results import PrmRequest
 from verl_prpo.settings.prpo import CustomFamily, PrmConfig
 
@@ -39,12 +40,16 @@ TINY = {
     "qwen_math_prm": qwen_math_prm,
     "skywork_prm": skywork_prm,
     "token_classification": token_classification_prm,
+    "label_token": lambda path: label_token_prm(path, template=None),
     "math_shepherd": math_shepherd,
     "rlhflow_prm": rlhflow_prm,
     "implicit_prm": lambda path: implicit_pair(path)[0],
     "zero_shot_judge": instruct_model,
 }
 """A tiny model of each family, by its name."""
+
+WRITE = {"generated_verdicts"}
+"""Families whose judge writes at a server and has no model here, see test_prm_generated.py."""
 
 MARKED = {"qwen_math_prm", "skywork_prm", "token_classification"}
 """Families whose models say so in their config."""
@@ -85,6 +90,85 @@ def test_an_instruct_model_is_no_prm_unless_asked_for(tmp_path):
         resolve_family(PrmConfig(model_path=str(instruct_model(tmp_path))))
 
 
+@pytest.mark.parametrize(
+    ("config", "found", "hint"),
+    [
+        (
+            {"architectures": ["LlamaForCausalLM"], "model_type": "llama"},
+            r"architectures=\['LlamaForCausalLM'\], model_type='llama', num_labels=2\)",
+            r"label_token reads a label at a tag.*family_options\.tag.*rlhflow_prm",
+        ),
+        (
+            {"architectures": ["Qwen3ForSequenceClassification"], "model_type": "qwen3", "id2label": {"0": "LABEL_0"}},
+            r"architectures=\['Qwen3ForSequenceClassification'\], model_type='qwen3', num_labels=1, id2label=\{'0': 'L",
+            r"one verdict on a whole text.*reward\.reward_model.*ForTokenClassification \(family token_class",
+        ),
+        (
+            {"architectures": ["Qwen3ForTokenClassification"], "model_type": "qwen3", "num_labels": 3},
+            r"num_labels=3",
+            r"token_classification reads two classes.*For 3 a family of your own.*docs/prm\.md",
+        ),
+        (
+            {"architectures": ["Qwen3ForProcessRewardModel"], "auto_map": {"AutoModel": "modeling.Qwen3PRM"}},
+            r"architectures=\['Qwen3ForProcessRewardModel'\], model_type=None.*auto_map=\{'AutoModel': 'modeling\.Q",
+            r"a head of its own.*qwen_math_prm reads a head of two classes on a Qwen2 trunk",
+        ),
+        ({"model_type": "qwen3"}, r"architectures=None, model_type='qwen3'", r"names no architecture"),
+    ],
+    ids=["language_model", "sequence_classifier", "three_classes", "own_head", "no_architecture"],
+)
+def test_a_model_of_no_family_is_named_with_what_to_try(tmp_path, config, found, hint):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        PrmError, match=rf"cannot tell how .*{found}.*no PRM family.*{hint}.*Set reward\.prm\.family to"
+    ):
+        resolve_family(PrmConfig(model_path=str(tmp_path)))
+    with pytest.raises(PrmError, match=rf"{found}.*{hint}.*Here reward\.prm\.model_path is load_prm's path"):
+        load_prm(tmp_path, device="cpu")
+
+
+def test_a_sequence_classifier_is_refused_by_the_family_for_tokens(tmp_path):
+    config = {"architectures": ["Qwen3ForSequenceClassification"], "model_type": "qwen3"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(PrmError, match=r"Qwen3ForSequenceClassification.*is no token classifier.*reward\.prm\.family"):
+        load_prm(tmp_path, family="token_classification", device="cpu")
+
+
+def test_a_qwen3_token_classifier_is_read_unasked(tmp_path):
+    tokenizer = qwen_tokenizer()
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "head_dim": 8,
+        "initializer_range": 0.3,
+    }
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256}
+    config = Qwen3Config(vocab_size=len(tokenizer), num_labels=2, **sizes, **heads)
+    model = Qwen3ForTokenClassification(config).eval()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    prm = load_prm(tmp_path, device="cpu")
+    assert prm.family == "token_classification"
+    steps = ["First we add.", "So it is 77."]
+    pieces = ["What is 17 + 60?", steps[0], "\n", steps[1], "\n"]
+    ids: list[int] = []
+    ends = []
+    for piece in pieces:
+        ids += tokenizer(piece, add_special_tokens=False).input_ids
+        ends.append(len(ids) - 1)
+    with torch.no_grad():
+        right = model(torch.tensor([ids])).logits[0, [ends[2], ends[4]]].softmax(-1)[:, 1].tolist()
+    assert prm.score([{"role": "user", "content": pieces[0]}], steps) == pytest.approx(right, abs=1e-5)
+
+
+def test_a_folder_of_an_adapter_says_what_to_merge(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "Qwen/Qwen2.5-Math-7B-Instruct"}')
+    with pytest.raises(PrmError, match=r"LoRA adapter of Qwen/Qwen2\.5-Math-7B-Instruct: merge it"):
+        detect_family(str(tmp_path))
+
+
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(PrmError, match=r"reward\.prm\.family=qwen_prm.*did you mean qwen_math_prm\?"):
         resolve_family(PrmConfig(model_path="x", family="qwen_prm"))
@@ -103,7 +187,7 @@ def test_a_custom_family_comes_first(tmp_path):
         ("implicit_prm", "temperature", r"It takes reference_model_path, beta"),
         ("math_shepherd", "chat_template_kwargs", "It takes none"),
         ("zero_shot_judge", "chat_template_kwarg", r"did you mean chat_template_kwargs\? It takes"),
-        ("qwen_math_prm", "separator", r"It takes chat_template_kwargs\."),
+        ("qwen_math_prm", "separator", r"It takes system, chat_template_kwargs\."),
         ("rlhflow_prm", "enable_thinking", r"It takes chat_template_kwargs\."),
     ],
 )
@@ -292,7 +376,10 @@ class TestEveryFamily:
             path = folder(model or name)
             if (name, path) not in loaded:
                 reference = folder("implicit_prm").parent / "reference"
-                options = {"reference_model_path": str(reference)} if name == "implicit_prm" else {}
+                options = {
+                    "implicit_prm": {"reference_model_path": str(reference)},
+                    "label_token": {"tag": " \n\n\n\n", "step": "{step}{tag}"},
+                }.get(name, {})
                 family = resolve_family(PrmConfig(model_path=str(path), family=name))
                 loaded[name, path] = family.load(str(path), device=torch.device("cpu"), dtype=torch.float32, **options)
             return loaded[name, path]
@@ -300,7 +387,7 @@ class TestEveryFamily:
         return load
 
     def test_has_a_tiny_model_here(self):
-        assert set(TINY) == set(BUILT_IN)
+        assert set(TINY) == set(BUILT_IN) - WRITE
 
     @pytest.mark.parametrize("name", sorted(TINY))
     def test_declares_what_makes_sense_and_scores_within_it(self, load, name):

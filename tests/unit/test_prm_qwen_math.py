@@ -76,6 +76,46 @@ def test_the_messages_own_system_prompt_and_earlier_turns_are_kept(folder, prm):
     assert (encoded.input_ids, encoded.reads) == (ids, positions)
 
 
+class TestTheSystemMessage:
+    OWN = ({"role": "system", "content": "Be brief."}, *QUESTION)
+
+    @pytest.mark.parametrize(
+        ("system", "messages", "shown"),
+        [
+            ("published", QUESTION, SYSTEM),
+            ("published", OWN, "Be brief."),
+            ("none", QUESTION, None),
+            ("none", OWN, None),
+            ("Judge each step.", QUESTION, "Judge each step."),
+            ("Judge each step.", OWN, "Judge each step."),
+        ],
+    )
+    def test_is_the_published_one_or_none_or_a_text(self, folder, system, messages, shown):
+        prm = QwenMathPrm.load(str(folder), device=torch.device("cpu"), dtype=torch.float32, system=system)
+        answer = "".join(step.strip("\n") + SEPARATOR for step in STEPS)
+        text = rendered(shown or "", QUESTION[0]["content"], answer)
+        if shown is None:
+            text = text.removeprefix("<|im_start|>system\n<|im_end|>\n")
+        ids, positions, scores = reference(folder, text)
+        encoded = prm.encode(messages, STEPS)
+        assert (encoded.input_ids, encoded.reads) == (ids, positions)
+        assert prm.forward([encoded])[0] == pytest.approx(scores, abs=1e-6)
+
+    @pytest.mark.parametrize(
+        ("system", "message"),
+        [
+            (None, r"family_options\.system=None must be published, none or a text"),
+            ("", r"family_options\.system='' must be"),
+            (False, r"family_options\.system=False must be"),
+            ("publishd", r"family_options\.system='publishd' is not known; did you mean published\?"),
+            ("None", r"family_options\.system='None' is not known; did you mean none\?"),
+        ],
+    )
+    def test_is_refused_when_it_is_none_of_these(self, folder, system, message):
+        with pytest.raises(PrmError, match=message):
+            QwenMathPrm.open(str(folder), system=system)
+
+
 def test_scores_do_not_depend_on_the_batch_and_its_padding(prm):
     rows = [prm.encode(QUESTION, STEPS[:n] + ["We add. "] * m) for n, m in ((1, 0), (3, 9), (2, 4), (0, 1))]
     together = prm.forward(rows)

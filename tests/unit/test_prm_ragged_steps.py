@@ -5,7 +5,7 @@
 import pytest
 import torch
 from thinking_templates import TAGS
-from tiny_causal_prms import math_shepherd, rlhflow_prm
+from tiny_causal_prms import label_token_prm, math_shepherd, rlhflow_prm
 from tiny_head_prms import skywork_prm, token_classification_prm
 from tiny_models import SEPARATOR, instruct_model, qwen_math_prm
 from transformers import AutoTokenizer
@@ -34,6 +34,7 @@ def load(name: str, tmp_path):
         "skywork_prm": (skywork_prm, {}),
         "token_classification": (token_classification_prm, {"separator": "\\n\\n"}),  # as a shell hands it over
         "token_classification in a template": (token_classification_prm, {"chat_template": True}),
+        "label_token": (label_token_prm, {"tag": "\\n\\n\\n\\n", "step": "{step} {tag}"}),
         "math_shepherd": (math_shepherd, {}),
         "rlhflow_prm": (rlhflow_prm, {}),
         "implicit_prm": (instruct_model, {}),
@@ -61,6 +62,7 @@ def written(name: str, steps: list[str]) -> list[str]:
         "skywork_prm": [step if step.endswith("\n") else step + "\n" for step in steps],
         "token_classification": [line + "\n\n" for line in lines],
         "token_classification in a template": [line + "\n" for line in lines],
+        "label_token": [word + " \n\n\n\n" for word in words],
         "math_shepherd": [f"{' ' if k == 1 else chr(10)}Step {k}: {word} ки" for k, word in enumerate(words, 1)],
         "rlhflow_prm": [
             ("" if k else PROBLEM + " ") + word + "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
@@ -80,6 +82,7 @@ FAMILIES = [
     "skywork_prm",
     "token_classification",
     "token_classification in a template",
+    "label_token",
     "math_shepherd",
     "rlhflow_prm",
     "implicit_prm",

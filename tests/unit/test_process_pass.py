@@ -15,13 +15,14 @@ from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 from verl.utils import hf_tokenizer
 
 from verl_prpo.method.segmentation import segment_bounds
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.results import PrmRequest
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 from verl_prpo.step.messages import Scores
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
-from verl_prpo.text.decoding import segment_texts
+from verl_prpo.text.decoding import segment_texts, token_texts
 from verl_prpo.trainer import process_pass
 from verl_prpo.trainer.process_pass import PendingScores, collect, launch, segment, take_streamed
 from verl_prpo.trainer.reward_manager import wire
@@ -147,14 +148,22 @@ class TestScores:
             assert len(scores) == 3 and scored.scores[row].scores == pytest.approx(scores, abs=1e-5)
         assert "<extra_0>" in scored.scores[0].texts[0]
 
-    def test_tool_tokens_are_read_by_the_prm_and_belong_to_the_segment_before_them(self, here, engine):
+    def test_tool_tokens_are_heard_by_the_prm_and_are_of_no_segments_words(self, here, engine):
         rows = rows_of(["We add. tool says 17. So the sum is 17."], here.tokenizer)
         length = len(rows.response_ids[0])
         rows.response_mask[0, length // 3 : 2 * length // 3] = 0
-        scored = score(rows, here.workers, PrpoConfig(segmenter="uniform", num_segments=2))
-        texts, scores = expected(rows, scored.segment_starts, 0, here.tokenizer, engine)
-        assert "".join(texts) == "We add. tool says 17. So the sum is 17."
-        assert scored.scores[0].scores == pytest.approx(scores, abs=1e-5)
+        scored = score(rows, here.workers, PrpoConfig(segmenter="turns"))
+        (result,) = scored.scores
+        (heard,) = result.interludes
+        assert (heard.begin, heard.end) == (length // 3, 2 * length // 3)
+        assert "".join(result.texts) == "We add. tool says 17. So the sum is 17."
+        tokens = token_texts(here.tokenizer, rows.response_ids[0])
+        said = "".join(tokens[heard.begin : heard.end])
+        assert heard.messages == [("tool", said.strip())] and not heard.recognised  # plain text, no turn's head
+        own = ["".join(tokens[: heard.begin]), "".join(tokens[heard.end :])]
+        request = PrmRequest(QUESTION, own, heard=[Heard(1, 0, "tool", said.strip())])
+        (wanted,) = engine.score([request])
+        assert result.scores == pytest.approx(wanted.scores, abs=1e-5)
 
     def test_times_are_those_of_waiting_and_of_working(self, here):
         rows = rows_of(TEXTS[:2], here.tokenizer)

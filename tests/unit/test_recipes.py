@@ -22,12 +22,14 @@ from verl_configs import RUNNABLE, compose, validate
 
 from verl_prpo.cpu.distribution import CpuVllmFinder
 from verl_prpo.data.problem_sets import SETS
+from verl_prpo.prm.generated.options import GeneratedOptions
 from verl_prpo.settings.outcome import MathVerifierConfig
 from verl_prpo.settings.prpo import (
     CustomFamily,
     PrmConfig,
     PrmServers,
     PrpoConfig,
+    ScoreFunction,
     engine_of,
     prm_config,
     prpo_config,
@@ -79,7 +81,7 @@ MATH_NUMBERS = (
 )
 PRPO_NUMBERS = (
     "algorithm.prpo.credit or algorithm.prpo.outcome_weight",
-    "reward.prm.model_path or reward.reward_model.model_path",
+    "reward.prm.model_path or reward.reward_model.model_path or reward.prm.score_function.path",
 )
 SHARED = {
     "actor_rollout_ref.actor.optim.lr": 1e-6,
@@ -94,7 +96,8 @@ SHARED = {
 OWN = {
     "prpo_lora": {"actor_rollout_ref.actor.optim.lr": 1e-5, "reward.prm.num_replicas": 2, "trainer.n_gpus_per_node": 2},
     "prpo_qwen3": {"data.max_prompt_length": 512, "data.max_response_length": 3072, "reward.prm.num_replicas": 4},
-    "prpo_colocate": {"reward.prm.num_replicas": 8, "trainer.n_gpus_per_node": 8},
+    "prpo_colocate_async": {"reward.prm.num_replicas": 8, "trainer.n_gpus_per_node": 8},
+    "prpo_colocated": {"reward.prm.num_replicas": 1, "trainer.n_gpus_per_node": 8},
     "prpo_separate": {"reward.prm.num_replicas": 4, "trainer.n_gpus_per_node": 8},
 }
 """Values of the MATH recipes: those that all share, and what replaces them in some, by how a name begins."""
@@ -105,7 +108,9 @@ SECTIONS = {
     "algorithm.prpo": PrpoConfig,
     "reward.prm": PrmConfig,
     "reward.prm.custom_family": CustomFamily,
+    "reward.prm.score_function": ScoreFunction,
     "reward.prm.server": PrmServers,
+    "reward.prm.family_options": GeneratedOptions,  # of the one recipe that has any
     "reward.math_verifier": MathVerifierConfig,
 }
 
@@ -366,7 +371,8 @@ class TestGpuArithmetic:
         assert gpus["trainer"] % rollout.tensor_model_parallel_size == 0
         assert gpus["rollout"] % rollout.tensor_model_parallel_size == 0
         if config.reward.reward_model.enable:
-            assert gpus["prm"] % config.reward.reward_model.rollout.tensor_model_parallel_size == 0
+            holds = "prm" if config.reward.reward_model.enable_resource_pool else "trainer"
+            assert gpus[holds] % config.reward.reward_model.rollout.tensor_model_parallel_size == 0
 
     @pytest.mark.parametrize("name", MATH)
     def test_the_longest_response_fits_vllm_and_every_forward_pass(self, name: str) -> None:
@@ -391,6 +397,14 @@ class TestGpuArithmetic:
         assert prm.overlong == "neutral"
         if config.reward.reward_model.enable:
             assert config.reward.reward_model.rollout.max_model_len == PRM_CONTEXT
+
+    def test_the_colocated_recipe_is_the_standalone_one_with_all_gpus_for_both(self) -> None:
+        prefix, overrides = "reward.reward_model", ["trainer.n_gpus_per_node=8"]
+        overrides += [f"{prefix}.enable_resource_pool=false", f"{prefix}.nnodes=0", f"{prefix}.n_gpus_per_node=8"]
+        overrides += [f"{prefix}.rollout.gpu_memory_utilization=0.4"]
+        overrides += ["trainer.experiment_name=prpo_colocated_qwen2.5_math_1.5b"]
+        taken = compose("prpo_reward_model_qwen2.5_math_1.5b", overrides, config_dir=RECIPES)
+        assert taken == compose("prpo_colocated_qwen2.5_math_1.5b", config_dir=RECIPES)
 
     def test_separate_async_updates_as_often_as_it_sends_weights(self) -> None:
         config = compose("prpo_separate_async_qwen2.5_math_7b", config_dir=RECIPES)

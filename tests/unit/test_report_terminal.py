@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from report_dumps import PAYLOAD, empty, rollout, varied, write
+from report_dumps import PAYLOAD, empty, rollout, varied, with_turns, write
 
 from verl_prpo.cli.main import main
 from verl_prpo.viewer.report.terminal_response import visible
@@ -73,6 +73,21 @@ class TestPiped:
         assert "[2] PRM 0.800  z +1.20  β -1.00  A +0.20  tokens 7 to 12  ⇄ flipped" in out
         assert "    Two and two is five, and\n" in out
         assert "Wrong, PRM liked: 1 of 6 responses" in out
+
+    def test_turns_are_told_apart_and_a_tools_words_stand_under_its_name(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = write(tmp_path / "turns", [with_turns(), rollout(uid="turns", right=False)])
+        assert main(["report", str(folder), "--terminal"]) == 0
+        out = capsys.readouterr().out
+        assert (
+            "12 tokens, 3 turns" in " ".join(out.split())
+            and "turn 1  tokens 1 to 5" in out
+            and "turns 2 to 3  tokens 6 to 12" in out
+        )
+        assert "    I ask 7+5\n    tool > 12\n" in out
+        assert "    tool > <b>x</b>\n    user > go on\n" in out
+        assert len(re.findall(r"\bturns? \d", out)) == 2  # the other response says nothing of turns
 
     def test_grpo_instead(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["report", str(folder), "--terminal", "--grpo", "--limit", "1"]) == 0

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from verl_prpo.step.conversation import Interlude
 from verl_prpo.telemetry.rollouts.format import FORMAT, record_of
 from verl_prpo.telemetry.rollouts.read import Rollout, RolloutError, Segment, read_rollouts
 
@@ -42,6 +43,7 @@ ROLLOUT = Rollout(
     unfinished=True,
     prior_mean=0.5,
     prior_std=0.25,
+    interludes=[Interlude(2, 3, [("tool", " <b>"), ("user", "go on")], False)],
     key="a_0_0",
     process_weight=0.25,
     all_equal=True,
@@ -196,6 +198,8 @@ class TestErrors:
             (["segments", 0, 0], 2.0, "segments holds '2.0'"),
             (["messages"], "Hello", "its messages are not chat messages"),
             (["prm_latency"], "soon", "could not convert"),
+            (["interludes", 0, "end"], 9, "interludes has one from token 2 to 9 of a response of 5 tokens"),
+            (["interludes", 0, "begin"], None, "'begin' is missing"),
             (["grpo_advantage"], 10**400, "too large"),
         ],
         ids=str,

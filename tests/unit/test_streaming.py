@@ -15,7 +15,7 @@ from ray import cloudpickle
 from verl.experimental.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics
 
-from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE
+from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, FinishedSession
 from verl_prpo.trainer.agent_loop import StreamingAgentLoopManager, StreamingAgentLoopWorker
 
 QUESTION = [{"role": "user", "content": "1 + 1?"}]
@@ -30,6 +30,7 @@ class Seen:
         self.sent, self.put = [], []
         self.worker = StreamingAgentLoopWorker.__new__(StreamingAgentLoopWorker)
         self.worker.processor, self.worker.distillation_enabled = None, False
+        self.worker.tokenizer = None
         self.worker.mm_processor_kwargs = {}
         self.worker.reward_loop_worker_handles = [SimpleNamespace(compute_score=SimpleNamespace(remote=self.score))]
 
@@ -42,9 +43,12 @@ class Seen:
         marked = data.non_tensor_batch.get(TO_SCORE_BESIDE)
         self.sent.append(marked[0] if marked is not None else None)
         await asyncio.sleep(0.01)  # sessions of training and validation take turns here
+        scores = SCORED
+        if marked is not None and isinstance(marked[0], FinishedSession):
+            scores = [SCORED, *(SCORED | {"fingerprint": str(i)} for i in range(1, len(marked[0].outputs)))]
         return {
             "reward_score": 1.0,
-            "reward_extra_info": {"acc": 1.0, **({SCORES: SCORED} if marked is not None else {})},
+            "reward_extra_info": {"acc": 1.0, **({SCORES: scores} if marked is not None else {})},
         }
 
     def extra_fields(self) -> list[dict]:
@@ -103,12 +107,30 @@ def test_validation_is_outcome_only_even_while_training_responses_finish(seen):
         assert extra["reward_extra_info"] == {"acc": 1.0}
 
 
-def test_several_outputs_of_a_session_and_rewards_of_the_loop_itself_are_verls_affair(seen):
-    asyncio.run(seen.worker._agent_loop_postprocess([output(), output()], False, **KWARGS))
-    assert seen.sent == [None]
+def test_each_output_of_a_session_goes_with_its_own_prompt_and_gets_its_own_scores(seen):
+    from tiny_models import qwen_tokenizer  # not above: the last test sends what stands there to another process
+
+    tokenizer = qwen_tokenizer(separator=None)
+    seen.worker.tokenizer = tokenizer
+    later = output()
+    later.prompt_ids = tokenizer.encode(
+        "<|im_start|>user\nSummary: 1 + 1 is asked.<|im_end|>\n<|im_start|>assistant\n", add_special_tokens=False
+    )
+    asyncio.run(seen.worker._agent_loop_postprocess([output(), later], False, **KWARGS))
+    (session,) = seen.sent
+    first, second = session.outputs
+    assert (first.key, second.key) == ("u7_2_0", "u7_2_1") and first.messages == QUESTION
+    assert second.messages == [{"role": "user", "content": "Summary: 1 + 1 is asked."}]
+    assert second.prompt_length == len(later.prompt_ids)
+    assert [extra[SCORES] for extra in seen.extra_fields()] == [SCORED, SCORED | {"fingerprint": "1"}]
+    assert all(extra["reward_extra_info"] == {"acc": 1.0} for extra in seen.extra_fields())
+    assert seen.put[0]["keys"] == ["u7_2_0", "u7_2_1"]
+
+
+def test_rewards_of_the_loop_itself_are_verls_affair(seen):
     rewarded = output(reward_score=0.5, extra_fields={"reward_extra_info": {"acc": 0.5}})
     asyncio.run(seen.worker._agent_loop_postprocess(rewarded, False, **KWARGS))
-    assert seen.sent == [None] and len(seen.put) == 2
+    assert seen.sent == [] and len(seen.put) == 1
 
 
 def test_ray_makes_actors_of_these_workers():

@@ -35,9 +35,11 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl_prpo.cli.main import main
 from verl_prpo.method.segmentation import entropy_segments, segment_bounds
 from verl_prpo.outcome.verdicts import VerdictReader
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.results import PrmRequest
 from verl_prpo.settings.prpo import ConfigError, PrpoConfig
+from verl_prpo.step.conversation import BadMask
 from verl_prpo.step.messages import SCORES, ToScore
 from verl_prpo.step.scored_batch import Rollouts
 from verl_prpo.telemetry.alarms import Alarms
@@ -50,6 +52,7 @@ from verl_prpo.trainer.length_limit import LengthLimit
 from verl_prpo.trainer.mixin import ProcessAware, make_process_aware, process_pass
 from verl_prpo.trainer.process_pass import PendingScores
 from verl_prpo.trainer.reward_manager import PrmRewardManager
+from verl_prpo.trainer.transfer_queue import fetch_rollouts
 
 pytestmark = pytest.mark.ray
 
@@ -139,15 +142,17 @@ def rollouts(trainer):
     """Puts responses into the TransferQueue as the agent loop does."""
     put: list[str] = []
 
-    def _put(texts=TEXTS, outcomes=OUTCOMES, uids=UIDS, **fields) -> tuple[KVBatchMeta, Engines, list[list[int]]]:
+    def _put(
+        texts=TEXTS, outcomes=OUTCOMES, uids=UIDS, names=None, **fields
+    ) -> tuple[KVBatchMeta, Engines, list[list[int]]]:
         source = torch.Generator().manual_seed(0)
         tokenizer = trainer.tokenizer
         ids = [[*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id] for text in texts]
         seen: dict[str, int] = {}
         keys, rows, entropy = [], [], {}
         for i, (response, outcome, uid) in enumerate(zip(ids, outcomes, uids, strict=True)):
-            keys.append(f"{uid}_{seen.setdefault(uid, 0)}_0")
-            seen[uid] += 1
+            keys.append(names[i] if names else f"{uid}_{seen.setdefault(uid, 0)}_0")
+            seen[uid] = seen.get(uid, 0) + 1
             scores = torch.zeros(len(response))
             scores[-1] = outcome
             entropy[keys[-1]] = torch.rand(len(response), generator=source)
@@ -369,10 +374,67 @@ class TestFailures:
                 process_pass.collect(pending, 1.0)
         assert time.monotonic() - began < 30
 
-    def test_several_outputs_of_a_session_are_refused_with_what_to_set(self, mode):
-        batch = KVBatchMeta(keys=["a_0_0", "a_0_1", "a_1_0"], tags=[{}] * 3, partition_id="train")
-        with pytest.raises(NotImplementedError, match=r"several outputs for session a_0.*default_agent_loop"):
-            mode._compute_advantage(batch, {})
+    def test_each_output_of_a_session_is_scored_alone_and_its_session_counts_once(self, mode, rollouts, parts):
+        names, uids = ["a_0_0", "a_0_1", "a_1_0", "b_0_0"], ["a", "a", "a", "b"]
+        batch, mode.actor_rollout_wg, ids = rollouts(outcomes=[1.0, 1.0, -1.0, 1.0], uids=uids, names=names)
+        entropy = [mode.actor_rollout_wg.entropy[key] for key in names]
+        batch, metrics = step(mode, batch)
+        later = [{"role": "user", "content": mode.tokenizer.decode(range(PROMPT_LENGTH))}]
+        for row, (beta, messages) in enumerate(
+            zip([1.0, 1.0, -1.0, 0.0], [QUESTION, later, QUESTION, QUESTION], strict=True)
+        ):
+            starts = entropy_segments(entropy[row][None], torch.ones(1, len(ids[row])), 2, 3)[0]
+            bounds = segment_bounds(starts, len(ids[row]))
+            texts = segment_texts(mode.tokenizer, ids[row], bounds)
+            (result,) = parts.engine().score([PrmRequest(messages, texts)])
+            z = [(result.scores[k] - 0.5) * math.sqrt(12) for k, (a, b) in enumerate(bounds) for _ in range(a, b)]
+            assert read(batch, "advantages")[row] == pytest.approx([value + beta for value in z], abs=1e-4)
+        assert metrics["prpo/prm/requests"] == 4
+
+    TURN = "I ask. <|im_end|>\n<|im_start|>tool\n12<|im_end|>\n<|im_start|>assistant\nSo the answer is 12."
+
+    def test_a_mask_that_claims_a_tools_turn_fails_its_response_and_is_counted(self, mode, rollouts):
+        batch, mode.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], self.TURN])
+        mode._prm.on_error = "outcome_only"
+        batch, metrics = step(mode, batch)
+        assert metrics["prpo/prm/bad_mask"] == metrics["prpo/prm/failed"] == 1
+        assert set(read(batch, "advantages")[3]) == {0.0}  # beta of a group that agrees
+        mode._prm.on_error = "raise"
+        mode._passes = {}
+        with pytest.raises(PrmError, match=r"response b_1_0: bad_mask: response_mask is 1 on.*default_agent_loop"):
+            step(mode, batch)
+
+    def test_turns_are_cut_shown_counted_and_dumped(self, mode, rollouts, parts):
+        tokenizer = mode.tokenizer
+        ids = [*tokenizer.encode(self.TURN, add_special_tokens=False), tokenizer.eos_token_id]
+        text = self.TURN.index("So the")
+        own = tokenizer(self.TURN, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+        mask = torch.tensor([int(not 7 <= begin < text) for begin, _ in own] + [1])
+        mask[ids.index(tokenizer.eos_token_id)] = 1  # the policy ended its turn itself
+        masks = [*(torch.ones(200, dtype=torch.long) for _ in range(3)), mask]
+        mode._prpo.segmenter = "turns"
+        mode.config.algorithm.prpo.segmenter = "turns"
+        batch, mode.actor_rollout_wg, _ = rollouts(texts=[*TEXTS[:3], self.TURN], response_mask=masks)
+        batch, metrics = step(mode, batch)
+        heard = [Heard(1, 0, "tool", "12")]
+        (wanted,) = parts.engine().score([PrmRequest(QUESTION, ["I ask. ", "So the answer is 12."], heard=heard)])
+        z = [(score - 0.5) * math.sqrt(12) for score in wanted.scores]
+        advantages = read(batch, "advantages")[3]
+        begin = len(mask) - int(mask.flip(0).cumprod(0).sum())
+        assert advantages == pytest.approx(
+            [0.0 if not mine else z[token >= begin] for token, mine in enumerate(mask.tolist())], abs=1e-4
+        )
+        assert metrics["prpo/segments/turns/max"] == metrics["prpo/segments/max"] == 2
+        assert metrics["prpo/segments/turns/mean"] == metrics["prpo/segments/mean"] == 1.25
+        dumped = {one.key: one for one in TestDump().dumped(mode, batch)[0]}["b_1_0"]
+        assert [(one.end, one.messages) for one in dumped.interludes] == [(begin, [("tool", "12")])]
+        assert [segment.begin for segment in dumped.segments] == [0, begin] and len(dumped.turns) == 2
+
+    def test_a_mask_of_another_length_stops_the_step_whatever_becomes_of_failures(self, mode, rollouts):
+        masks = [torch.ones(200, dtype=torch.long)] * 3 + [torch.ones(3, dtype=torch.long)]
+        batch, _, _ = rollouts(response_mask=masks)
+        with pytest.raises(BadMask, match=r"response b_1_0: response_mask has 3 entries.*default_agent_loop"):
+            fetch_rollouts(batch, mode._limit)
 
     def test_scores_of_another_batch_are_never_used(self, mode, rollouts):
         batch, mode.actor_rollout_wg, _ = rollouts()

@@ -3,13 +3,15 @@
 """Tiny random PRMs that are causal language models, with tokenizers that behave like the real ones."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from tiny_models import CORPUS, instruct_model
-from tokenizers import Tokenizer, pre_tokenizers, trainers
+from tokenizers import Tokenizer, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from transformers import (
+    AddedToken,
     LlamaConfig,
     LlamaForCausalLM,
     LlamaTokenizer,
@@ -102,14 +104,14 @@ def math_shepherd(path: Path, context: int = 256, seed: int = 0, tag: bool = Tru
     return path
 
 
-def llama3_tokenizer(template: str | None = LLAMA3_TEMPLATE) -> PreTrainedTokenizerFast:
+def llama3_tokenizer(template: str | None = LLAMA3_TEMPLATE, corpus: Sequence[str] = CORPUS) -> PreTrainedTokenizerFast:
     """A byte-level BPE with the special tokens and the chat template of Llama 3.1, which has a system turn always."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = Qwen2Tokenizer().backend_tokenizer.pre_tokenizer
     tokenizer.decoder = Qwen2Tokenizer().backend_tokenizer.decoder
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(
-        CORPUS * 5, trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
+        [*corpus] * 5, trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -131,6 +133,40 @@ def rlhflow_prm(path: Path, context: int = 512, seed: int = 0, template: str | N
         template: the chat template, or None for none.
     """
     tokenizer = llama3_tokenizer(template)
+    torch.manual_seed(seed)
+    LlamaForCausalLM(LlamaConfig(**sized(len(tokenizer), context))).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def label_token_prm(
+    path: Path,
+    context: int = 512,
+    seed: int = 0,
+    begins: bool = True,
+    added: Sequence[str | AddedToken] = (),
+    template: str | None = LLAMA3_TEMPLATE,
+) -> Path:
+    """A folder like that of VersaPRM: a Llama with a byte-level BPE, in whose vocabulary the tags of several PRMs are
+    one token each, as in Llama 3's: " \\n\\n\\n\\n", " \\n\\n\\n\\n\\n" and " ки". So is ".\\n".
+
+    Args:
+        path: the folder.
+        context: longest dialogue.
+        seed: of the weights.
+        begins: whether the tokenizer puts the token that begins a sequence before a text, as Llama's does and Qwen's
+            does not.
+        added: tokens to add to the tokenizer.
+        template: the chat template, or None for none.
+    """
+    tags = [f"We add{tag}so + - yes no{tag}" for tag in (" \n\n\n\n", " \n\n\n\n\n", " ки")]
+    tokenizer = llama3_tokenizer(template, [*CORPUS, *tags * 3, "It is so.\n" * 3])
+    if begins:
+        begin = (tokenizer.bos_token, tokenizer.bos_token_id)
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{begin[0]} $A", special_tokens=[begin]
+        )
+    tokenizer.add_tokens(list(added))
     torch.manual_seed(seed)
     LlamaForCausalLM(LlamaConfig(**sized(len(tokenizer), context))).save_pretrained(path)
     tokenizer.save_pretrained(path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.prm.encoding.shown import has_words, shown_steps
 from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought
 
@@ -33,6 +34,9 @@ class Response:
         unfinished: whether the response was cut off within its last segment, which is not judged then.
         truncated: whether it was cut off by a length limit, as far as the input says it.
         data_source: of the prompt, as verl names it; empty where the input does not say it.
+        heard: what tools and others said in the middle of the response, by segment; the segments are then the policy's
+            own words.
+        row: what a score function is given of the data: data_source, ground_truth and extra_info, as far as known.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -48,6 +52,8 @@ class Response:
     unfinished: bool = False
     truncated: bool = False
     data_source: str = ""
+    heard: Sequence[Heard] = ()
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:
@@ -79,7 +85,7 @@ def nothing_cut(responses: Sequence[Response], delimiters: str | Sequence[str]) 
 
 def with_words(response: Response) -> Response:
     """The response with each segment without words joined to the step that a PRM sees it in."""
-    shown = shown_steps(response.segments)
+    shown = shown_steps(response.segments, heard=response.heard)
     worded = [_spoken(response.segments, shown.places, step) for step in range(len(shown.steps))]
     labels, recorded = response.step_labels, response.recorded
     return replace(
@@ -87,6 +93,7 @@ def with_words(response: Response) -> Response:
         segments=shown.steps,
         step_labels=None if labels is None else [labels[i] for i in worded],
         recorded=None if recorded is None else [recorded[i] for i in worded],
+        heard=shown.heard,
     )
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from verl_prpo.calibration.chat_turns import Turns, find_turns
 from verl_prpo.calibration.message_book import MessageBook
 from verl_prpo.calibration.response import InputError, Response, begins_in_thought, cut, with_words
 from verl_prpo.prm.encoding.shown import has_words
 from verl_prpo.telemetry.rollouts.read import Rollout, RolloutError, Row, read_rows
+from verl_prpo.text.chat_turns import Turns, find_turns
 
 MESSAGES_FROM = "--messages-from FILE.parquet takes the messages from the training data"
 
@@ -126,9 +126,10 @@ class RowReader:
         # As the PRM was given them. The prompt's text holds what the template added.
         if not messages or any(message["content"] is None for message in messages):
             messages = self._prompts.messages(rollout.prompt, _place(row))
+        segments, heard = rollout.spoken()
         made = Response(
             messages,
-            [segment.text for segment in rollout.segments],
+            segments,
             rollout.prompt,
             rollout.verifier_score,
             recorded=[segment.score for segment in rollout.segments],
@@ -137,6 +138,8 @@ class RowReader:
             unfinished=rollout.unfinished,
             truncated=rollout.truncated,
             data_source=rollout.data_source,
+            heard=heard,
+            row=_data_row(row.columns),
         )
         return with_words(made)
 
@@ -165,6 +168,7 @@ class RowReader:
             parts={name: columns[name] for name in ("acc", "outcome") if columns.get(name) is not None},
             cut_here=True,
             data_source=str(columns.get("data_source") or ""),
+            row=_data_row(columns),
         )
 
     def _own(self, row: Mapping[str, Any]) -> Response:
@@ -210,6 +214,7 @@ class RowReader:
             cut_here=cut_here,
             truncated=_flag(row.get("truncated"), "truncated"),
             data_source=str(row.get("data_source") or ""),
+            row=_data_row(row),
         )
         return with_words(made)
 
@@ -217,6 +222,17 @@ class RowReader:
         self._cut += 1
         self._seen.update(mark for mark in self._delimiters if mark and mark in text)
         return cut(text, self._delimiters) if has_words(text) else []
+
+
+def _data_row(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What a score function is given of a line: `gts`, as verl's dump calls it, or ground_truth, and what else a line
+    of one's own may hold."""
+    truth = columns.get("gts") if columns.get("ground_truth") is None else columns["ground_truth"]
+    return {
+        "data_source": columns.get("data_source"),
+        "ground_truth": truth,
+        "extra_info": columns.get("extra_info") or {},
+    }
 
 
 def _place(row: Row) -> str:

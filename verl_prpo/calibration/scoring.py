@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from verl_prpo.settings.training_config import compose, forced, training_arguments
 
 if TYPE_CHECKING:
+    from verl_prpo.prm.conversation import Heard
     from verl_prpo.prm.open_prm import OpenPrm
     from verl_prpo.prm.results import PrmResult
     from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
@@ -27,7 +28,7 @@ def chosen_settings(arguments: argparse.Namespace) -> "tuple[PrmConfig, PrpoConf
         ConfigError: settings that cannot work, or no PRM.
     """
     from verl_prpo.prm.open_prm import with_model_path
-    from verl_prpo.settings.prpo import ConfigError, prm_config, prpo_config
+    from verl_prpo.settings.prpo import ConfigError, judge_of, prm_config, prpo_config
 
     named = [f"reward.prm.model_path={arguments.prm}"] if arguments.prm else []
     overrides = [forced(override) for override in (*arguments.overrides, *named)]
@@ -36,15 +37,16 @@ def chosen_settings(arguments: argparse.Namespace) -> "tuple[PrmConfig, PrpoConf
     except Exception as error:
         raise ConfigError(f"{type(error).__name__}: {error}") from error
     settings = with_model_path(prm_config(config.reward), config.reward)
-    if not settings.model_path:
+    if not judge_of(settings):
         raise ConfigError(
-            "which PRM? Give --prm MODEL or ++reward.prm.model_path=MODEL, or --recorded for a dump's own"
+            "which PRM? Give --prm MODEL or ++reward.prm.model_path=MODEL, or --recorded for a dump's own, or a "
+            "function of yours with ++reward.prm.score_function.path=FILE.py ++reward.prm.score_function.name=NAME"
         )
     return settings, prpo_config(config.algorithm)
 
 
 def open_prm(settings: "PrmConfig", device: str | None) -> "OpenPrm":
-    """The PRM, here or at its servers.
+    """The PRM, here or at its servers, or the score function.
 
     Args:
         settings: `reward.prm`.
@@ -57,13 +59,16 @@ def open_prm(settings: "PrmConfig", device: str | None) -> "OpenPrm":
     from transformers.utils import logging
 
     from verl_prpo.prm.families.base import PrmError
-    from verl_prpo.prm.open_prm import load_here, open_at_servers
+    from verl_prpo.prm.open_prm import load_here, open_at_servers, open_function
+    from verl_prpo.settings.prm import SCORE_FUNCTION
     from verl_prpo.settings.prpo import engine_of
 
     logging.disable_progress_bar()
     try:
         if engine_of(settings) == "server":
             return open_at_servers(settings)
+        if engine_of(settings) == SCORE_FUNCTION:
+            return open_function(settings)
         return load_here(settings, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except PrmError:
         raise
@@ -77,6 +82,8 @@ def score_all(
     prm: "OpenPrm",
     dialogues: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[str]]],
     unfinished: Sequence[bool] | None = None,
+    heard: Sequence[Sequence["Heard"]] | None = None,
+    rows: Sequence[Mapping[str, Any]] | None = None,
 ) -> list["PrmResult"]:
     """One result per dialogue, in their order. The PRM is closed in the end.
 
@@ -84,13 +91,21 @@ def score_all(
         prm: an open one.
         dialogues: messages of the prompt, and the segments of the response.
         unfinished: which responses were cut off within their last segment, which is not judged then; none when None.
+        heard: what tools and others said in the middle of each response; nothing when None.
+        rows: of the data, for a score function; nothing is known of them when None.
     """
     from verl_prpo.console.progress import progress
     from verl_prpo.prm.results import PrmRequest
 
     requests = [
-        PrmRequest([dict(message) for message in messages], list(segments), truncated)
-        for (messages, segments), truncated in zip(dialogues, unfinished or [False] * len(dialogues), strict=True)
+        PrmRequest([dict(message) for message in messages], list(segments), truncated, said, row)
+        for (messages, segments), truncated, said, row in zip(
+            dialogues,
+            unfinished or [False] * len(dialogues),
+            heard or [()] * len(dialogues),
+            rows or [{}] * len(dialogues),
+            strict=True,
+        )
     ]
     results: list[PrmResult] = []
     try:

@@ -72,10 +72,12 @@ def _rows(
     calibration: "Calibration", prm: "OpenPrm | None", middle: float, found: "Responses"
 ) -> list[tuple[str, str]]:
     scored = f"{calibration.responses} scored, to {calibration.prompts} prompts, of {len(found)} in the input"
+    function = prm is not None and prm.family.max_context is None
+    unscored = "to which the function gives None" if function else "past the PRM's context"
     rows = [
         ("PRM", "scores recorded in the dump" if prm is None else f"{prm.family.name}, {prm.where}"),
         ("responses", scored),
-        ("segments", f"{calibration.segments} scores, {calibration.unread} past the PRM's context"),
+        ("segments", f"{calibration.segments} scores, {calibration.unread} {unscored}"),
     ]
     if calibration.unfinished:
         rows.append(("unfinished", f"{calibration.unfinished} last segments of responses that were cut off"))

@@ -127,7 +127,8 @@ def run(arguments: argparse.Namespace) -> int:
                 results = _recorded(responses)
             else:
                 dialogues = [(r.messages, r.segments) for r in responses]
-                results = score_all(prm, dialogues, [r.unfinished for r in responses])
+                unfinished, heard = [r.unfinished for r in responses], [r.heard for r in responses]
+                results = score_all(prm, dialogues, unfinished, heard, [r.row for r in responses])
         low, high = (0.0, 1.0) if prm is None else prm.family.score_range
         calibration = calibrate(responses, results, (low + high) / 2, arguments.seed)
     except PrmError as error:

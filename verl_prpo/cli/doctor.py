@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from verl_prpo.console.findings import Finding, Report, say, terminal, within
 from verl_prpo.doctor import installation
-from verl_prpo.settings.timeouts import NETWORK_TIMEOUT
+from verl_prpo.settings.timeouts import END_GRACE, NETWORK_TIMEOUT
 from verl_prpo.settings.training_config import TrainingArguments, add_arguments, hydra_folder, training_arguments
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from verl_prpo.doctor.worked_example import WorkedExample
     from verl_prpo.prm.families.base import PrmFamily
     from verl_prpo.prm.open_prm import OpenPrm
-    from verl_prpo.settings.prpo import PrmConfig
+    from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 
 SUMMARY = "look a training command over before it spends a GPU"
 
@@ -39,7 +39,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("--nodes", type=int, metavar="N", help="nodes of the target, with --gpus (default 1)")
     made.add_argument("--dump", type=Path, metavar="DIR", help="responses, in which the delimiters are counted")
     made.add_argument("--load", action="store_true", help="load the PRM on the CPU, however large it is")
-    made.add_argument("--example", type=Path, help="JSON with problem, good, bad and wrong_step, for the PRM to score")
+    made.add_argument(
+        "--example", type=Path, help="JSON with problem, good, bad, wrong_step (and row), for the PRM to score"
+    )
     made.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return made
 
@@ -107,8 +109,10 @@ def diagnose(
     from verl_prpo.console import folder_checks
     from verl_prpo.doctor import hub, key_checks, run_checks, text_checks, wiring
     from verl_prpo.doctor import target as targets
+    from verl_prpo.doctor.shared_memory import shared_memory
     from verl_prpo.doctor.source_checks import scorer
     from verl_prpo.settings.prpo import uses_prpo
+    from verl_prpo.trainer.reward_model import shares_gpus
 
     config = report.run("configuration", lambda: wiring.composed(arguments))
     if config is None:
@@ -126,6 +130,8 @@ def diagnose(
         prm = _prm_of(config)
         report.run("hub", lambda: hub.hub(hub.names_of(config, prm)))
         report.run("GPUs", lambda: targets.gpus(config, target))
+        if shares_gpus(config):
+            report.run("shared memory", lambda: shared_memory(config))
         report.run(
             "problems", lambda: within(NETWORK_TIMEOUT, "reading the problems", lambda: run_checks.problems(config))
         )
@@ -152,8 +158,11 @@ def _prm_of(config: "DictConfig") -> "PrmConfig | None":
 
 def _diagnose_prm(report: Report, config: "DictConfig", prm: "PrmConfig", example: "WorkedExample", load: bool) -> None:
     from verl_prpo.doctor import prm_checks
+    from verl_prpo.settings.prm import SCORE_FUNCTION
     from verl_prpo.settings.prpo import engine_of, prpo_config
 
+    if engine_of(prm) == SCORE_FUNCTION:
+        return _diagnose_function(report, prm, prpo_config(config.algorithm), example)
     _quiet_transformers()
     if report.run("PRM files", lambda: within(NETWORK_TIMEOUT, "the hub", lambda: prm_checks.model(prm))) is None:
         return report.skip("all that follows", "there is no PRM to look at")
@@ -181,6 +190,20 @@ def _diagnose_prm(report: Report, config: "DictConfig", prm: "PrmConfig", exampl
         return report.skip("scores", "no engine to score with")
     answering: OpenPrm = opened
     report.run("scores", lambda: within(prm.timeout, "scoring two solutions", lambda: _scored(answering, example)))
+
+
+def _diagnose_function(report: Report, prm: "PrmConfig", prpo: "PrpoConfig", example: "WorkedExample") -> None:
+    from verl_prpo.doctor import prm_checks
+    from verl_prpo.prm.open_prm import open_function
+
+    limit = prm.startup_timeout + END_GRACE  # it has that time limit itself, and says more
+    opened: Any = report.run(
+        "score function", lambda: within(limit, "importing it", lambda: _ready(open_function(prm), "loaded as"))
+    )
+    if opened is None:
+        return report.skip("scores", "no function to score with")
+    report.run("reading", lambda: prm_checks.scale(opened, prpo))
+    report.run("scores", lambda: within(prm.timeout, "scoring two solutions", lambda: _scored(opened, example)))
 
 
 def _open_engine(report: Report, engine: str, prm: "PrmConfig", load: bool) -> Any:

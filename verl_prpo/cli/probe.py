@@ -116,7 +116,7 @@ def _solutions(responses: "Sequence[Response]", arguments: argparse.Namespace) -
         recorded = response.recorded is not None
         segments = cut("".join(response.segments), delimiters) if recorded else response.segments
         solution = Solution.of(segments, delimiters[0], response.thinking)
-        probed.append(Probed(response.group, response.messages, solution))
+        probed.append(Probed(response.group, response.messages, solution, response.row))
     if max(len(one.solution) for one in probed) < 2:
         plain = [Response((), one.solution.segments, one.group, cut_here=True) for one in probed]
         raise InputError(f"{arguments.input}: no response has two steps; {nothing_cut(plain, delimiters)}")
@@ -137,7 +137,8 @@ def _probe(
     from verl_prpo.probe.report import Prior, report, variants
 
     asked = variants(probed, arguments.seed)
-    results = score_all(prm, [(probed[variant.response].messages, variant.segments) for variant in asked])
+    dialogues = [(probed[variant.response].messages, variant.segments) for variant in asked]
+    results = score_all(prm, dialogues, rows=[probed[variant.response].row for variant in asked])
     if all(result.scores is None for result in results):
         raise PrmError(f"not one response has scores: {failure_seen(results)}")
     prior = Prior(

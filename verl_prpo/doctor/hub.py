@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from verl_prpo.console.findings import CheckFailed, Finding, State, within
+from verl_prpo.settings.prm import GENERATED_VERDICTS
 from verl_prpo.settings.prpo import PrmConfig
 from verl_prpo.settings.timeouts import PROBE_TIMEOUT
 
@@ -42,7 +43,9 @@ def names_of(config: DictConfig, prm: PrmConfig | None) -> list[str]:
     """The models of a run that are named as on the hub and that doctor opens."""
     if prm is None:
         return []
-    named = [prm.model_path, prm.family_options.get("reference_model_path"), config.actor_rollout_ref.model.path]
+    named = [prm.family_options.get("reference_model_path"), config.actor_rollout_ref.model.path]
+    if prm.family != GENERATED_VERDICTS:  # a judge's name is that at its servers
+        named.insert(0, prm.model_path)
     found = [str(path) for path in named if is_hub_name(path) and not Path(str(path)).exists()]
     return list(dict.fromkeys(found))
 

@@ -17,7 +17,8 @@ from verl_prpo.cpu.versions import VERL_SERIES, VLLM_SERIES
 
 PACKAGES = ("verl", "vllm", "transformers", "torch", "ray")
 CPU_SERIES = {"verl": VERL_SERIES, "vllm": VLLM_SERIES}
-REINSTALL = "pip install verl-prpo in this environment, and see that verl is >=0.9.1,<0.10"
+"""Release series by package that VERL_PLATFORM=cpu was made for."""
+REINSTALL = "pip install verl-prpo in this environment, and see that verl is >=0.9.1,<=0.10.0.dev0"
 
 
 def plugin() -> Finding:
@@ -102,8 +103,9 @@ def _ranges(package: str) -> Iterator[tuple[str, str, bool]]:
     _, installed = _installed(package)
     assert installed is not None
     if on_cpu and package in CPU_SERIES:
-        series = ".".join(map(str, CPU_SERIES[package]))
-        yield "VERL_PLATFORM=cpu", f"{series}.*", installed.split("+")[0].startswith(f"{series}.")
+        series = [".".join(map(str, one)) for one in CPU_SERIES[package]]
+        fits = any(installed.split("+")[0].startswith(f"{one}.") for one in series)
+        yield "VERL_PLATFORM=cpu", " or ".join(f"{one}.*" for one in series), fits
     # The extra `cpu` of this package narrows its own ranges; that of verl names what was released together.
     for asked, owner in (
         (

@@ -16,6 +16,7 @@ from verl_prpo.prm.families.checkpoints import read_model_config
 from verl_prpo.prm.families.label_token import LabelTokenPrm
 from verl_prpo.prm.open_prm import OpenPrm, weight_bytes
 from verl_prpo.prm.results import PrmResult
+from verl_prpo.settings.prm import GENERATED_VERDICTS
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 
 SMALL = 2 * 10**9
@@ -46,6 +47,8 @@ def model(config: PrmConfig) -> Finding:
         PrmError: there is none.
         CheckFailed: the hub cannot be reached, and its cache lacks the model.
     """
+    if config.family == GENERATED_VERDICTS:
+        return Finding(f"{config.model_path} is at its servers, and none of its files is read here", value=True)
     try:
         content = read_model_config(config.model_path or "")
     except PrmError as error:
@@ -101,8 +104,9 @@ def reading(config: PrmConfig, prpo: PrpoConfig, family: PrmFamily, example: Wor
     require_score_range(scale, prpo)
     encoded = _encoded(family, example)
     low, high = family.score_range
+    context = "that of the servers" if family.serving == "chat" else f"{family.max_context} tokens"
     lines = [
-        f"context: {family.max_context} tokens",
+        f"context: {context}",
         f"scores from {low:g} to {high:g}, prior mean {family.prior_mean:.4g} and std {family.prior_std:.4g}",
     ]
     details: dict[str, Any] = {
@@ -123,6 +127,23 @@ def reading(config: PrmConfig, prpo: PrpoConfig, family: PrmFamily, example: Wor
     return Finding("\n".join(lines), details=details, value=True)
 
 
+def scale(prm: OpenPrm, prpo: PrpoConfig) -> Finding:
+    """On what scale a score function judges, by its own word.
+
+    Raises:
+        PrmError: the credit reads scores on another scale.
+    """
+    from verl_prpo.trainer.mixin import require_score_range
+
+    family = prm.family
+    described: Any = SimpleNamespace(family=family.name, score_range=family.score_range)
+    require_score_range(described, prpo)
+    low, high = family.score_range
+    text = f"scores from {low:g} to {high:g}, prior mean {family.prior_mean:.4g} and std {family.prior_std:.4g}"
+    details = {"score_range": [low, high], "prior_mean": family.prior_mean, "prior_std": family.prior_std}
+    return Finding(text, details=details, value=True)
+
+
 def scores(prm: OpenPrm, example: WorkedExample) -> Finding:
     """Score a right solution and one with a wrong step.
 
@@ -134,6 +155,14 @@ def scores(prm: OpenPrm, example: WorkedExample) -> Finding:
         for result, which in zip(prm.score(example.requests()), ("the good solution", "the bad solution"), strict=True)
     )
     step = example.wrong
+    if (good[step] is None or bad[step] is None) and prm.family.max_context is None:
+        return Finding(
+            f"{prm.family.name} gives step {step + 1} of the example None: it has no score for it",
+            State.WARNING,
+            "give an example of its own field with --example, whose row holds what the function reads",
+            {"good": good, "bad": bad, "wrong_step": step + 1, "where": prm.where},
+            value=True,
+        )
     if good[step] is None or bad[step] is None:
         raise CheckFailed(
             f"step {step + 1} of {len(bad)} lies past the PRM's context of {prm.family.max_context} tokens",
@@ -150,8 +179,9 @@ def scores(prm: OpenPrm, example: WorkedExample) -> Finding:
     details = {"good": good, "bad": bad, "wrong_step": step + 1, "drop": drop, "where": prm.where}
     if drop >= FAINT * prm.family.prior_std:
         return Finding("\n".join(lines), details=details, value=True)
+    culprit = "the function" if prm.family.max_context is None else "reward.prm.family and the weights"
     advice = (
-        "The PRM hardly tells the wrong step from the right one. Check reward.prm.family and the weights; "
+        f"The PRM hardly tells the wrong step from the right one. Check {culprit}; "
         "`verl-prpo calibrate` measures it on many responses. For a PRM of another field give --example."
     )
     return Finding("\n".join(lines), State.WARNING, advice, details, value=True)
@@ -175,6 +205,9 @@ def overlong(
         family: the PRM's.
         example: text on which tokens of the one are counted in tokens of the other.
     """
+    if family.serving == "chat":
+        found = f"not estimated: {config.model_path}'s tokenizer is at its servers, which refuse what is too long"
+        return Finding(found, State.SKIPPED, value=True)
     prompt, response = lengths
     asked, answer = example.problem, "".join(example.good)
     whole = _length(family, asked, [answer])
@@ -219,9 +252,11 @@ def _unreachable(error: BaseException | None) -> bool:
 
 
 def _most_segments(prpo: PrpoConfig, response: int) -> int:
-    if prpo.segmenter in ("entropy", "surprisal"):
+    if prpo.cuts_turns:  # nobody knows how many
+        return max(1, response // TOKENS_PER_DELIMITED_SEGMENT)
+    if prpo.cuts_by in ("entropy", "surprisal"):
         return prpo.max_anchors + 1
-    if prpo.segmenter in ("uniform", "random"):
+    if prpo.cuts_by in ("uniform", "random"):
         return prpo.num_segments
     return 1 if prpo.segmenter == "single" else max(1, response // TOKENS_PER_DELIMITED_SEGMENT)
 

@@ -29,12 +29,12 @@ def texts(config: DictConfig, prm: PrmConfig | None, dump: Path | None) -> Findi
             cuts at no delimiter, too).
     """
     prpo = prpo_config(config.algorithm)
-    lines = [f"{DELIMITERS}: {', '.join(map(repr, prpo.delimiters))}"] if prpo.segmenter == "text" else []
+    lines = [f"{DELIMITERS}: {', '.join(map(repr, prpo.delimiters))}"] if prpo.cuts_by == "text" else []
     options = {} if prm is None else prm.family_options
     lines += [f"{key}: {text!r}" for key, text in _texts("reward.prm.family_options", options)]
-    shown = [*(prpo.delimiters if prpo.segmenter == "text" else ()), *(text for _, text in _texts("", options))]
+    shown = [*(prpo.delimiters if prpo.cuts_by == "text" else ()), *(text for _, text in _texts("", options))]
     hint = "; ".join(filter(None, map(lost_backslash, shown)))
-    if dump is not None and prpo.segmenter == "text":
+    if dump is not None and prpo.cuts_by == "text":
         return _counted(prpo, dump, lines, hint)
     if dump is not None:
         next(_responses(dump))  # one that cannot be read is an error all the same

@@ -12,7 +12,8 @@ from verl_prpo.doctor.key_checks import mistyped_overrides, mistyped_recipe, old
 from verl_prpo.doctor.name_checks import unknown_names
 from verl_prpo.prm.open_prm import with_model_path
 from verl_prpo.settings.outcome import uses_math_verifier
-from verl_prpo.settings.prpo import ConfigError, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.settings.prm import SCORE_FUNCTION
+from verl_prpo.settings.prpo import ConfigError, engine_of, judge_of, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.settings.training_config import SECTIONS, TrainingArguments, compose, config_folders
 from verl_prpo.trainer.checks.layouts import dividing, shown_sizes
 from verl_prpo.trainer.checks.verl_rules import verl_refusal
@@ -117,7 +118,7 @@ def wiring(config: DictConfig) -> Finding:
         schedule, obstacle = schedule_of(config)
         advice = f"not streamed: {obstacle}" if obstacle else ""
         wired |= {
-            "PRM": str(with_model_path(prm, config.reward).model_path),
+            "PRM": judge_of(with_model_path(prm, config.reward)),
             "engine": _engine(config),
             "segmenter": segmenter_of(config),
             "schedule": schedule,
@@ -162,5 +163,7 @@ def _engine(config: DictConfig) -> str:
         return f"server, {len(prm.server.urls)} at {', '.join(prm.server.urls)}"
     if engine == "reward_model":
         return "reward_model, the one that verl launches"
+    if engine == SCORE_FUNCTION:
+        return f"score_function, {prm.num_replicas} x {prm.num_cpus_per_replica:g} CPU"
     gpus = 0.0 if str(config.trainer.device) == "cpu" else prm.num_gpus_per_replica
     return f"in_process, {prm.num_replicas} x ({gpus:g} GPU, {prm.num_cpus_per_replica:g} CPU)"

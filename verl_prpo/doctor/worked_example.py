@@ -3,8 +3,10 @@
 """A solution that is right and one with a known wrong step: what any process reward model should tell apart."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from verl_prpo.prm.results import PrmRequest
 
@@ -18,12 +20,14 @@ class WorkedExample:
         good: steps of a right solution; with their blank lines they concatenate to the response.
         bad: the same up to `wrong`.
         wrong: index of the first wrong step of `bad`.
+        row: of the data, for a score function: data_source, ground_truth and extra_info.
     """
 
     problem: str
     good: list[str]
     bad: list[str]
     wrong: int
+    row: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.wrong < min(len(self.good), len(self.bad)):
@@ -34,7 +38,8 @@ class WorkedExample:
     def requests(self) -> tuple[PrmRequest, PrmRequest]:
         """The good and the bad solution, for an engine."""
         messages = [{"role": "user", "content": self.problem}]
-        return PrmRequest(messages, self.good), PrmRequest(messages, self.bad)
+        row = {"data_source": None, "ground_truth": None, "extra_info": {}, **self.row}
+        return PrmRequest(messages, self.good, row=row), PrmRequest(messages, self.bad, row=row)
 
 
 BUILT_IN = WorkedExample(
@@ -55,6 +60,7 @@ BUILT_IN = WorkedExample(
         "So 46 - 23 = 23 rolls are left in the evening: \\boxed{23}",
     ],
     wrong=1,
+    row={"ground_truth": "13"},
 )
 
 
@@ -62,7 +68,8 @@ def read_example(path: Path) -> WorkedExample:
     """An example of your own, for a PRM of another field.
 
     Args:
-        path: a JSON file with `problem`, `good` and `bad` (lists of texts) and `wrong_step` (from 1).
+        path: a JSON file with `problem`, `good` and `bad` (lists of texts) and `wrong_step` (from 1), and for a score
+            function `row` (data_source, ground_truth, extra_info).
 
     Raises:
         ValueError: what is missing in it.
@@ -71,7 +78,8 @@ def read_example(path: Path) -> WorkedExample:
     content = json.loads(path.read_text(encoding="utf-8"))
     try:
         good, bad = ([str(step) for step in content[key]] for key in ("good", "bad"))
-        return WorkedExample(str(content["problem"]), good, bad, int(content["wrong_step"]) - 1)
+        wrong, row = int(content["wrong_step"]) - 1, dict(content.get("row") or {})
+        return WorkedExample(str(content["problem"]), good, bad, wrong, row)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} must hold problem, good and bad (lists of steps) and wrong_step (from 1): "

@@ -56,7 +56,7 @@ def entropy_segments(
         >>> entropy_segments(entropy, torch.ones(1, 6), max_anchors=2, min_gap=2).int()
         tensor([[1, 0, 1, 0, 0, 1]], dtype=torch.int32)
     """
-    mask = _checked_mask(response_mask)
+    mask = checked_mask(response_mask)
     if entropy.shape != mask.shape:
         raise ValueError(f"entropy has shape {tuple(entropy.shape)} but response_mask has {tuple(mask.shape)}")
     if rule not in ANCHOR_RULES:
@@ -96,7 +96,7 @@ def uniform_segments(response_mask: Tensor, num_segments: int) -> Tensor:
         >>> uniform_segments(torch.tensor([[1, 1, 1, 1, 1, 0]]), num_segments=2).int()
         tensor([[1, 0, 0, 1, 0, 0]], dtype=torch.int32)
     """
-    mask = _checked_mask(response_mask)
+    mask = checked_mask(response_mask)
     _require_segments(num_segments)
     if mask.numel() == 0:
         return torch.zeros_like(mask)
@@ -129,7 +129,7 @@ def random_segments(response_mask: Tensor, num_segments: int, generator: torch.G
         >>> random_segments(torch.ones(1, 6), num_segments=3, generator=torch.Generator().manual_seed(0)).sum().item()
         3
     """
-    mask = _checked_mask(response_mask)
+    mask = checked_mask(response_mask)
     _require_segments(num_segments)
     if mask.numel() == 0:
         return torch.zeros_like(mask)
@@ -161,7 +161,7 @@ def token_segments(response_ids: Tensor, response_mask: Tensor, delimiter_token_
     Raises:
         ValueError: shapes that differ, no delimiter.
     """
-    mask = _checked_mask(response_mask)
+    mask = checked_mask(response_mask)
     if response_ids.shape != mask.shape:
         raise ValueError(f"response_ids has shape {tuple(response_ids.shape)}, response_mask {tuple(mask.shape)}")
     if not len(delimiter_token_ids):
@@ -197,7 +197,7 @@ def text_segments(token_texts: Sequence[Sequence[str]], response_mask: Tensor, d
     Raises:
         ValueError: another number of rows, a row longer than the mask, no delimiter or an empty one.
     """
-    mask = _checked_mask(response_mask)
+    mask = checked_mask(response_mask)
     if len(token_texts) != len(mask) or any(len(row) > mask.shape[1] for row in token_texts):
         longest = max(map(len, token_texts), default=0)
         raise ValueError(
@@ -223,7 +223,7 @@ def restrict_segments(segment_starts: Tensor, response_mask: Tensor) -> Tensor:
     Returns:
         BoolTensor `[bs, L]`, True at the first remaining token of each segment that still has one.
     """
-    mask = _checked_mask(response_mask)
+    mask = checked_mask(response_mask)
     with torch.no_grad():
         segment = segment_starts.int().cumsum(1, dtype=torch.int32)
         seen = torch.where(mask, segment, 0).cummax(1).values  # the segment of the last valid token up to here
@@ -333,7 +333,12 @@ def _first_valid(mask: Tensor) -> tuple[Tensor, Tensor]:
     return first, starts
 
 
-def _checked_mask(response_mask: Tensor) -> Tensor:
+def checked_mask(response_mask: Tensor) -> Tensor:
+    """The mask as bool `[bs, L]`.
+
+    Raises:
+        TypeError, ValueError: no tensor, or one of another shape.
+    """
     if not isinstance(response_mask, Tensor):
         kind = type(response_mask).__name__
         raise TypeError(f"response_mask must be a torch.Tensor, got {kind}; torch.as_tensor makes one")

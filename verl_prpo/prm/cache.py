@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remember scores by what was scored: the token ids of a dialogue and where its scores are read.
 
-This is the one place where equal dialogues meet. It belongs to one loaded model, so equal keys mean equal scores.
+For a score function the key is of messages, segments and row. This is the one place where equal dialogues meet. It
+belongs to one loaded model, so equal keys mean equal scores.
 """
 
 import hashlib
@@ -10,9 +11,8 @@ import os
 import pickle
 import threading
 from array import array
+from collections.abc import MutableMapping, Sequence
 from typing import Any
-
-from cachetools import LRUCache
 
 from verl_prpo.prm.families.base import Encoded
 
@@ -26,21 +26,27 @@ class ScoreCache:
         """Args:
         size: most dialogues remembered; 0 remembers none.
         """
-        self._scores: LRUCache[bytes, tuple[float, ...]] = LRUCache(size)
+        # An engine without a cache runs where torch and transformers are all there is (benchmarks/gpu).
+        self._scores: MutableMapping[bytes, tuple[float | None, ...]] = {}
+        self._size = size
         self._lock = threading.Lock()
+        if size:
+            from cachetools import LRUCache
+
+            self._scores = LRUCache(size)
 
     def __len__(self) -> int:
         return len(self._scores)
 
-    def get(self, key: bytes) -> list[float] | None:
+    def get(self, key: bytes) -> list[float | None] | None:
         """The scores under a key of `dialogue_key`, or None."""
         with self._lock:
             scores = self._scores.get(key)
         return None if scores is None else list(scores)
 
-    def put(self, key: bytes, scores: list[float]) -> None:
+    def put(self, key: bytes, scores: Sequence[float | None]) -> None:
         """Remember scores that were checked."""
-        if self._scores.maxsize:
+        if self._size:
             with self._lock:
                 self._scores[key] = tuple(scores)
 

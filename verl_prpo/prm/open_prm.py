@@ -1,11 +1,13 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Open the PRM of a configuration for a command: in this process or at its servers, without Ray."""
+"""Open the PRM of a configuration for a command: in this process, at its servers or as a function, without Ray."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from omegaconf import DictConfig
@@ -13,8 +15,11 @@ from omegaconf import DictConfig
 from verl_prpo.prm.families.base import PrmFamily
 from verl_prpo.prm.in_process.engine import dtype_of, open_in_process_engine
 from verl_prpo.prm.results import PrmRequest, PrmResult
-from verl_prpo.prm.server.engine import open_served_engine
+from verl_prpo.prm.score_function.engine import FunctionScale, open_score_function
+from verl_prpo.prm.served import open_served
 from verl_prpo.settings.prpo import PrmConfig, engine_of
+
+T = TypeVar("T")
 
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pth")
 
@@ -24,13 +29,13 @@ class OpenPrm:
     """A PRM that answers.
 
     Attributes:
-        family: of its kind, with the context that holds where it runs.
+        family: of its kind, with the context that holds where it runs; the scale of a score function.
         where: it runs, for people.
         score: one result per request, in their order.
         close: end the connections.
     """
 
-    family: PrmFamily
+    family: PrmFamily | FunctionScale
     where: str
     score: Callable[[Sequence[PrmRequest]], list[PrmResult]]
     close: Callable[[], None] = lambda: None
@@ -60,8 +65,49 @@ def open_at_servers(config: PrmConfig) -> OpenPrm:
     Raises:
         PrmError: a server that cannot be used, with its URL and the reason.
     """
+    loop = asyncio.new_event_loop()  # in a thread of its own: that of a notebook runs another
+    thread = threading.Thread(target=loop.run_forever, name="prm_servers", daemon=True)
+    thread.start()
+
+    def wait_for(asked: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(asked, loop).result()
+
+    def end() -> None:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    try:
+        engine = wait_for(open_served(config, config.server.urls))
+    except BaseException:
+        end()
+        raise
+
+    def score(requests: Sequence[PrmRequest]) -> list[PrmResult]:
+        return wait_for(engine.score(requests))
+
+    def close() -> None:
+        if not loop.is_closed():
+            wait_for(engine.close())
+            end()
+
+    limit = "of unknown context" if engine.model.max_model_len is None else f"of {engine.model.max_model_len} tokens"
+    count = len(engine.pool.servers)
+    where = f"at {count} server{'s' if count > 1 else ''} of {engine.model.name}, {limit}"
+    return OpenPrm(engine.family, where, score, close)
+
+
+def open_function(config: PrmConfig) -> OpenPrm:
+    """Load the function of `reward.prm.score_function` in a process of its own, and score with it.
+
+    Args:
+        config: `reward.prm`.
+
+    Raises:
+        PrmError: it cannot be used.
+    """
     loop = asyncio.new_event_loop()
-    engine = loop.run_until_complete(open_served_engine(config, config.server.urls))
+    engine = loop.run_until_complete(open_score_function(config))
 
     def score(requests: Sequence[PrmRequest]) -> list[PrmResult]:
         return loop.run_until_complete(engine.score(requests))
@@ -70,9 +116,9 @@ def open_at_servers(config: PrmConfig) -> OpenPrm:
         loop.run_until_complete(engine.close())
         loop.close()
 
-    limit = "of unknown context" if engine.model.max_model_len is None else f"of {engine.model.max_model_len} tokens"
-    count = len(engine.pool.servers)
-    where = f"at {count} server{'s' if count > 1 else ''} of {engine.model.name}, {limit}"
+    kind = "a coroutine" if engine.pool.coroutine else "a function"
+    batches = f", with up to {config.score_function.batch_size} responses each" if engine.batched else ""
+    where = f"{kind} in processes of its own, at most {engine.pool.concurrency} at once{batches}"
     return OpenPrm(engine.family, where, score, close)
 
 

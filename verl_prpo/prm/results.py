@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Define what is asked of a PRM and what comes back: plain data that every engine speaks and any process can read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from verl_prpo.prm.conversation import Heard
 
 
 class PrmFailure(str, Enum):
@@ -21,6 +23,7 @@ class PrmFailure(str, Enum):
     SERVER_ERROR = "server_error"
     REPLICA_DIED = "replica_died"
     BAD_INPUT = "bad_input"
+    BAD_MASK = "bad_mask"
     ENGINE_ERROR = "engine_error"
 
     def __str__(self) -> str:
@@ -35,11 +38,16 @@ class PrmRequest:
         messages: the prompt as chat messages.
         segments: texts whose concatenation is the response; "" for a segment without text.
         truncated: whether the response was cut off by its length limit, so that its last segment is not judged.
+        heard: what tools and others said in the middle of the response, in order; the segments are then the policy's
+            own words alone.
+        row: of the data, for a score function: data_source, ground_truth and extra_info, as far as they are known.
     """
 
     messages: Sequence[dict[str, Any]]
     segments: Sequence[str]
     truncated: bool = False
+    heard: Sequence[Heard] = ()
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,15 @@ class PrmResult:
 
     Attributes:
         scores: in the family's range, as many as segments; None for a segment that the PRM did not judge (one past its
-            context with `reward.prm.overlong=neutral`, or the unfinished last one of a truncated response), which gets
-            z = 0. None altogether on a failure.
+            context with `reward.prm.overlong=neutral`, the unfinished last one of a truncated response, or one that a
+            score function gives None), which gets z = 0. None altogether on a failure.
         failure: its kind; None when there are scores.
         detail: what was found, and which setting fixes it.
         tokens: length of the dialogue as the PRM read it, 0 when it was not encoded.
         overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
         cached: whether the scores were remembered from an equal dialogue.
+        counts: what asking cost and what went wrong on the way, by the names of `verl_prpo.prm.generated.counts`; none
+            where the PRM is no judge that writes.
     """
 
     scores: list[float | None] | None = None
@@ -63,3 +73,4 @@ class PrmResult:
     tokens: int = 0
     overlong: bool = False
     cached: bool = False
+    counts: dict[str, int] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 """A probe from end to end: solutions and their perturbed counterparts, their scores, and a finding on each drift."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from verl_prpo.prm.results import PrmResult
@@ -29,11 +29,13 @@ class Probed:
         group: what responses to the same prompt share.
         messages: the prompt as chat messages.
         solution: the response as steps.
+        row: of the data, for a score function.
     """
 
     group: str
     messages: Sequence[Mapping[str, Any]]
     solution: Solution
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

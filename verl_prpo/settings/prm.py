@@ -8,7 +8,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig
 from pydantic.dataclasses import dataclass
 
-from verl_prpo.settings.timeouts import PRM_TIMEOUT, REQUEST_TIMEOUT, STARTUP_TIMEOUT
+from verl_prpo.settings.timeouts import CALL_TIMEOUT, PRM_TIMEOUT, REQUEST_TIMEOUT, STARTUP_TIMEOUT
 from verl_prpo.settings.typed import (
     SECTION,
     ConfigError,
@@ -24,6 +24,9 @@ from verl_prpo.settings.typed import (
     typed_section,
 )
 
+GENERATED_VERDICTS = "generated_verdicts"
+"""The family of a judge that writes before it decides. It runs at servers alone, and no file of it is read here."""
+
 
 @dataclass(config=SECTION)
 class CustomFamily:
@@ -34,6 +37,37 @@ class CustomFamily:
 
     name: str | None = None
     """Name of the class in that file, a subclass of `verl_prpo.prm.families.base.PrmFamily`."""
+
+
+@dataclass(config=SECTION)
+class ScoreFunction:
+    """`reward.prm.score_function`: step rewards by a function of your own, in the place of a PRM.
+
+    As verl's `reward.custom_reward_function` is a function for the outcome.
+    """
+
+    path: str | None = None
+    """Python file that defines the function, or pkg://package.module."""
+
+    name: str | None = None
+    """Name of the function in that file: `(messages, segments, **row)`, plain or a coroutine, that returns a score for
+    each segment. See docs/step_rewards.md."""
+
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """Further keyword arguments of the function. They replace those of the row that have the same name."""
+
+    timeout: Positive = CALL_TIMEOUT
+    """Longest wait for one call, in seconds. Then the call has failed, and the process that runs it is ended."""
+
+    retries: Natural = 2
+    """How often a call is repeated that raised an error or took too long. The pauses grow."""
+
+    concurrency: Count | None = None
+    """Most calls at once in one replica: a coroutine's in one process, a plain function's each in a process of its own.
+    Null stands for 32 with a coroutine, and for `num_cpus_per_replica` (1 at least) with a plain function."""
+
+    batch_size: Count = 16
+    """Most responses in one call of a function that is marked as batched."""
 
 
 @dataclass(config=SECTION)
@@ -53,7 +87,7 @@ class PrmServers:
     """File with the certificate authority of https servers, if it is not a public one. TLS is always verified."""
 
     concurrency: Count = 8
-    """Most requests that a replica has in flight at each server."""
+    """Most requests that a replica has in flight at each server. A judge that writes can use 32 and more."""
 
     prompts_per_request: Count = 16
     """Most dialogues in one request."""
@@ -62,7 +96,8 @@ class PrmServers:
     """Longest wait for the answer to one request, in seconds. Then the request has failed and may be sent again."""
 
     retries: Natural = 3
-    """How often a request is sent again after a fault that can pass: refused, timed out, HTTP 5xx. The pauses grow."""
+    """How often a request is sent again after a fault that can pass: refused, timed out, HTTP 5xx or 429. The pauses
+    grow. A judge's Retry-After is respected."""
 
     prompt_logprobs: LogProbabilities = 20
     """Log-probabilities per token that a server returns, for families of causal language models. At most the server's
@@ -74,13 +109,15 @@ class PrmConfig:
     """`reward.prm`: the process reward model and where it runs."""
 
     model_path: str | None = None
-    """Folder or hub name of the PRM in Hugging Face format. Required unless `algorithm.prpo.credit` is outcome. With
-    servers only its tokenizer and config are read. With `engine=reward_model`, null stands for
+    """Folder or hub name of the PRM in Hugging Face format. Required unless `algorithm.prpo.credit` is outcome or
+    `score_function` gives the scores. With servers only its tokenizer and config are read. With the family
+    generated_verdicts it is the judge's name at its servers. With `engine=reward_model`, null stands for
     `reward.reward_model.model_path`."""
 
     family: str | None = None
-    """How the PRM reads a dialogue: qwen_math_prm, skywork_prm, math_shepherd, rlhflow_prm, token_classification,
-    implicit_prm or zero_shot_judge. Null detects it from the model's config.json, where that is certain."""
+    """How the PRM reads a dialogue: qwen_math_prm, skywork_prm, label_token, math_shepherd, rlhflow_prm,
+    token_classification, implicit_prm, zero_shot_judge or generated_verdicts. Null detects it from the model's
+    config.json, where that is certain."""
 
     family_options: dict[str, Any] = field(default_factory=dict)
     """Options of the family, such as beta and reference_model_path of implicit_prm. Escapes such as \\n are read in all
@@ -88,6 +125,9 @@ class PrmConfig:
 
     custom_family: CustomFamily = field(default_factory=CustomFamily)
     """A family defined outside this package."""
+
+    score_function: ScoreFunction = field(default_factory=ScoreFunction)
+    """A function of your own that gives the step rewards. It takes the place of `model_path`, family and engine."""
 
     engine: Literal["in_process", "server", "reward_model"] | None = None
     """Where the PRM runs. in_process: with transformers, in Ray actors. server: on the vLLM servers of `server.urls`.
@@ -169,8 +209,12 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
     _check_servers(config)
     if (config.custom_family.path is None) != (config.custom_family.name is None):
         raise ConfigError("reward.prm.custom_family needs both path (a Python file) and name (the class in it)")
+    _check_score_function(config)
     return config
 
+
+SCORE_FUNCTION = "score_function"
+"""What `engine_of` calls a score function. No value of `reward.prm.engine`: the path alone chooses it."""
 
 _PLACES = ("path", "file", "dir", "folder")
 """How the names of options end that name a place on a disk."""
@@ -188,13 +232,45 @@ def _as_matched(option: Any) -> Any:
 
 
 def engine_of(prm: PrmConfig) -> str:
-    """The engine that scores: as set, else decided by `server.urls`."""
+    """The engine that scores: score_function where there is one, else as set, else decided by `server.urls`."""
+    if prm.score_function.path is not None:
+        return SCORE_FUNCTION
     return prm.engine or ("server" if prm.server.urls else "in_process")
+
+
+def judge_of(prm: PrmConfig) -> str:
+    """What gives the process scores, for people: the PRM's path, or the score function."""
+    function = prm.score_function
+    return f"{function.path}:{function.name}" if function.path is not None else prm.model_path or ""
 
 
 def tokens_per_forward(prm: PrmConfig, device_type: str) -> int:
     """Most tokens of one forward pass of the in-process engine: as set, else what suits the device."""
     return prm.max_tokens_per_forward or (2048 if device_type == "cpu" else 16384)
+
+
+def _check_score_function(config: PrmConfig) -> None:
+    function, key = config.score_function, "reward.prm.score_function"
+    if function.path is None and function != ScoreFunction():
+        raise ConfigError(f"{key} needs path (a Python file) besides what is set; set ++{key}.path=FILE.py")
+    if function.path is None:
+        return
+    if not function.path or not function.name:
+        raise ConfigError(f"{key} needs both path (a Python file) and name (the function in it); set ++{key}.name=NAME")
+    others = {
+        "model_path": config.model_path,
+        "family": config.family,
+        "family_options": config.family_options,
+        "custom_family.path": config.custom_family.path,
+        "engine": config.engine,
+        "server.urls": config.server.urls,
+    }
+    for name, value in others.items():
+        if value:
+            raise ConfigError(
+                f"{key}.path={function.path} and reward.prm.{name}={value}: either the function gives the scores or a "
+                f"model does. Unset one of the two (++reward.prm.{name}=null)"
+            )
 
 
 def _check_servers(config: PrmConfig) -> None:

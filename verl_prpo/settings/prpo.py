@@ -14,7 +14,16 @@ from pydantic.dataclasses import dataclass
 
 from verl_prpo.method.advantage import Credit, OutcomeNorm, ProcessNorm
 from verl_prpo.method.segmentation import AnchorRule
-from verl_prpo.settings.prm import CustomFamily, PrmConfig, PrmServers, engine_of, prm_config, tokens_per_forward
+from verl_prpo.settings.prm import (
+    CustomFamily,
+    PrmConfig,
+    PrmServers,
+    ScoreFunction,
+    engine_of,
+    judge_of,
+    prm_config,
+    tokens_per_forward,
+)
 from verl_prpo.settings.typed import (
     SECTION,
     AlarmWindow,
@@ -37,7 +46,9 @@ __all__ = [
     "PrmConfig",
     "PrmServers",
     "PrpoConfig",
+    "ScoreFunction",
     "engine_of",
+    "judge_of",
     "needs_prm",
     "one_of",
     "prm_config",
@@ -45,6 +56,24 @@ __all__ = [
     "tokens_per_forward",
     "uses_prpo",
 ]
+
+Segmenter = Literal[
+    "entropy",
+    "surprisal",
+    "text",
+    "tokens",
+    "uniform",
+    "random",
+    "single",
+    "turns",
+    "turns+entropy",
+    "turns+surprisal",
+    "turns+text",
+    "turns+tokens",
+    "turns+uniform",
+    "turns+random",
+]
+TURNS = "turns"
 
 ADV_ESTIMATOR = "prpo"
 MANAGER = "prm"
@@ -66,15 +95,18 @@ class PrpoConfig:
     """For the credit trust: the weight of the process advantage. auto: what the PRM has earned, measured on mixed
     groups as the run goes (`verl_prpo.method.trust`). A number fixes it; 0 is GRPO."""
 
-    segmenter: Literal["entropy", "surprisal", "text", "tokens", "uniform", "random", "single"] = "entropy"
+    segmenter: Segmenter = "entropy"
     """Where a response is cut. entropy: at the policy's entropy spikes, as in the paper. surprisal: at spikes of minus
     the log-probability of the sampled token. text: after each of `delimiters`. tokens: after each of
-    `delimiter_token_ids`. uniform: into equal parts. random: at random tokens. single: nowhere. With
-    `algorithm.rollout_correction.bypass_mode` there is no entropy, and surprisal replaces it. Surprisal comes from the
-    rollout's log-probs if `actor_rollout_ref.rollout.calculate_log_probs` keeps them, else from old_log_prob."""
+    `delimiter_token_ids`. uniform: into equal parts. random: at random tokens. single: nowhere. turns: wherever the
+    policy takes over again, after a tool say. turns+entropy and the others: at turns, and inside each turn as if it
+    were a response. With `algorithm.rollout_correction.bypass_mode` there is no entropy, and surprisal replaces it.
+    Surprisal comes from the rollout's log-probs if `actor_rollout_ref.rollout.calculate_log_probs` keeps them, else
+    from old_log_prob."""
 
     max_anchors: Natural = 5
-    """Most entropy spikes considered per response (the paper's k), for the segmenters entropy and surprisal."""
+    """Most entropy spikes considered per response (the paper's k), for the segmenters entropy and surprisal; per turn
+    with turns+entropy and turns+surprisal."""
 
     min_gap: Natural = 10
     """Least distance between two cuts, and from the start of the response, in tokens (the paper's m), for the
@@ -84,7 +116,7 @@ class PrpoConfig:
     """Which spikes become cuts. paper: algorithm 1. greedy: non-maximum suppression, as the paper's prose reads."""
 
     num_segments: Count = 6
-    """Segments per response, for the segmenters uniform and random."""
+    """Segments per response, for the segmenters uniform and random; per turn with turns+uniform and turns+random."""
 
     delimiters: Texts = field(default_factory=lambda: ["\n\n"])
     """Texts that end a segment, for the segmenter text. A segment without other text joins the one before it. Escapes
@@ -129,6 +161,16 @@ class PrpoConfig:
     alarm_window: AlarmWindow = 40
     """Steps over which the training signal is watched for the alarms of docs/metrics.md. 0 turns the alarms off."""
 
+    @property
+    def cuts_turns(self) -> bool:
+        """Whether a cut lies wherever the policy takes over."""
+        return self.segmenter.startswith(TURNS)
+
+    @property
+    def cuts_by(self) -> str:
+        """The segmenter that cuts a response, or each turn of it with a segmenter of turns; single for turns alone."""
+        return "single" if self.segmenter == TURNS else self.segmenter.removeprefix(f"{TURNS}+")
+
 
 def prpo_config(algorithm: DictConfig | dict | None) -> PrpoConfig:
     """The typed `algorithm.prpo` of verl's `algorithm` section.
@@ -150,14 +192,15 @@ def prpo_config(algorithm: DictConfig | dict | None) -> PrpoConfig:
             "++algorithm.prpo.process_weight=0 for GRPO"
         )
     config.delimiters = [read_escapes(delimiter) for delimiter in config.delimiters]
-    if config.segmenter == "text" and not (config.delimiters and all(config.delimiters)):
+    if config.cuts_by == "text" and not (config.delimiters and all(config.delimiters)):
         raise ConfigError(
             f"algorithm.prpo.delimiters={config.delimiters} must name at least one text, none of them empty, with "
-            "algorithm.prpo.segmenter=text"
+            f"algorithm.prpo.segmenter={config.segmenter}"
         )
-    if config.segmenter == "tokens" and not config.delimiter_token_ids:
+    if config.cuts_by == "tokens" and not config.delimiter_token_ids:
         raise ConfigError(
-            "algorithm.prpo.delimiter_token_ids=[] must name at least one token id with algorithm.prpo.segmenter=tokens"
+            "algorithm.prpo.delimiter_token_ids=[] must name at least one token id with "
+            f"algorithm.prpo.segmenter={config.segmenter}"
         )
     return config
 

@@ -16,6 +16,10 @@ STARTUP_TIMEOUT = 1800.0
 REQUEST_TIMEOUT = 120.0
 """`reward.prm.server.request_timeout`: a replica waits for a server's answer. Then the request is sent again."""
 
+CALL_TIMEOUT = 60.0
+"""`reward.prm.score_function.timeout`: a replica waits for one call of your score function. Then it ends the process
+that runs it, and the call may be repeated."""
+
 COMPARISON_TIMEOUT = 10.0
 """`reward.math_verifier.timeout`: the verifier compares one answer. Then the answer counts as wrong."""
 
@@ -69,6 +73,16 @@ REST = 0.5
 
 MAX_REST = 15.0
 """The longest time without a request after faults. Then the server gets one request at a time until it answers."""
+
+# A score function of your own
+
+CANCEL_GRACE = 2.0
+"""A coroutine that was cancelled at its time limit may still end. Then its process is ended: the coroutine does not
+yield."""
+
+CALL_GRACE = 5.0
+"""A plain call lives on after its time limit where nobody ended it. Then its process ends itself: its parent may be
+dead."""
 
 # Comparison of answers
 

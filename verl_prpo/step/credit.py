@@ -12,6 +12,7 @@ from torch import Tensor
 from verl_prpo.method.advantage import prpo_advantage
 from verl_prpo.method.groups import all_equal_groups
 from verl_prpo.method.segmentation import restrict_segments
+from verl_prpo.method.sessions import Sessions
 from verl_prpo.settings.prpo import PrpoConfig
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ProcessRewards:
         scored: bool `[bs]`, rows that have process scores, or `[bs, L]`, tokens whose segment has one.
         prior_mean, prior_std: of the PRM family, in units of the score.
         outcomes: what is known of the outcomes besides; None where nobody looked.
+        sessions: which outputs belong to one session; None where each row is one of its own.
         weights: float `[bs]`, the weight of each row's process advantage under the credit trust; None where nothing was
             measured, which counts as 0.
     """
@@ -58,6 +60,7 @@ class ProcessRewards:
     prior_mean: float
     prior_std: float
     outcomes: OutcomeRewards | None = None
+    sessions: Sessions | None = None
     weights: Tensor | None = None
 
     def spread(self, rollouts: "Rollouts") -> "ProcessRewards":
@@ -68,6 +71,7 @@ class ProcessRewards:
             segment_starts=rollouts.spread(self.segment_starts),
             scored=rollouts.spread(self.scored),
             outcomes=None if self.outcomes is None else self.outcomes.spread(rollouts),
+            sessions=None if self.sessions is None else self.sessions.spread(rollouts.places, rollouts.batch_size),
             weights=None if self.weights is None else rollouts.spread(self.weights),
         )
 
@@ -91,13 +95,19 @@ def advantages_of(
     response_mask: Tensor,
     index: np.ndarray,
 ) -> Tensor:
-    """`prpo_advantage` under the user's settings, 0 in the rows that they leave out."""
+    """`prpo_advantage` under the user's settings, 0 in the rows that they leave out.
+
+    Of a session with several outputs the final one alone counts in the outcome of its group, for the credits prpo,
+    outcome and trust. For the others each output is a response of the group.
+    """
     prior_mean, prior_std = prior_of(given, settings)
+    sessions = given.sessions
+    once = sessions is not None and sessions.several and settings.credit in ("prpo", "outcome", "trust")
     agree = given.outcomes.agree if given.outcomes is not None else all_equal_groups(outcome_rewards, index)
     advantages = prpo_advantage(
         given.process_scores,
         restrict_segments(given.segment_starts, response_mask),
-        outcome_rewards,
+        torch.zeros_like(outcome_rewards) if once else outcome_rewards,
         response_mask,
         index,
         credit=settings.credit,
@@ -109,6 +119,15 @@ def advantages_of(
         process_weight=0.0 if given.weights is None else given.weights,
         agree=agree,
     )
+    if once:
+        assert sessions is not None
+        beta = sessions.outcome_advantage(
+            outcome_rewards.float(),
+            index,
+            standardised=settings.outcome_norm == "mean_std" or settings.credit == "trust",
+            as_verl=settings.credit != "prpo",
+        )
+        advantages = advantages + beta.to(advantages)[:, None] * (response_mask != 0)
     left_out = torch.zeros(len(advantages), dtype=torch.bool, device=advantages.device)
     if settings.skip_all_equal_groups:
         left_out |= agree.to(left_out.device)
@@ -125,8 +144,12 @@ def prior_of(given: ProcessRewards, settings: PrpoConfig) -> tuple[float, float]
     )
 
 
-def without_process_rewards(response_mask: Tensor, outcomes: OutcomeRewards | None = None) -> ProcessRewards:
+def without_process_rewards(
+    response_mask: Tensor, outcomes: OutcomeRewards | None = None, sessions: Sessions | None = None
+) -> ProcessRewards:
     """No row scored: what `credit=outcome` works on."""
     nothing = torch.zeros_like(response_mask, dtype=torch.float32)
     none = torch.zeros(len(response_mask), dtype=torch.bool, device=response_mask.device)
-    return ProcessRewards(nothing, response_mask.bool(), none, prior_mean=0.0, prior_std=1.0, outcomes=outcomes)
+    return ProcessRewards(
+        nothing, response_mask.bool(), none, prior_mean=0.0, prior_std=1.0, outcomes=outcomes, sessions=sessions
+    )

@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two messages between the trainer and verl's reward-loop workers: a response to score, and its scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from verl_prpo.prm.results import PrmFailure, PrmResult
+from verl_prpo.step.conversation import Interlude
 
 TO_SCORE_NOW = "process_request"
 """Column of a request for process scores alone."""
 
 TO_SCORE_BESIDE = "finished_response"
-"""Column of a response that has just finished, which gets its outcome reward and its process scores."""
+"""Column of a response that has just finished, or a session with several: it gets its outcome reward and its process
+scores."""
 
 SCORES = "process_result"
 """Where a worker puts the `Scores`."""
@@ -23,7 +25,7 @@ class ToScore:
     """One response to score.
 
     The trainer sends one that it has cut (`bounds`, `truncated`). An agent loop sends one as it finishes, with what a
-    worker needs to cut it (`response_mask`, `log_probs`, `prompt_length`).
+    worker needs to cut it (`log_probs`, `prompt_length`).
 
     Attributes:
         key: the row's TransferQueue key, `{uid}_{session}_{index}`.
@@ -31,9 +33,10 @@ class ToScore:
         response_ids: token ids of the response, without padding.
         bounds: half-open token spans that tile the response; None where the worker cuts it.
         truncated: whether it was cut off by a length limit.
-        response_mask: 1 on the policy's own tokens, one per token.
+        response_mask: 1 on the policy's own tokens, one per token; None where all of them are.
         log_probs: of the sampled tokens under the rollout, one per token; None where the rollout keeps none.
         prompt_length: tokens of the prompt.
+        row: of the data, for a score function, see `data_row`. {} where the worker has it already, or nobody reads it.
     """
 
     key: str
@@ -44,6 +47,31 @@ class ToScore:
     response_mask: list[int] | None = None
     log_probs: list[float] | None = None
     prompt_length: int = 0
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+
+def data_row(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What a score function is given of a row of the data, under the names that verl's reward functions know.
+
+    Args:
+        columns: of the row, among them `data_source`, `reward_model` and `extra_info`.
+
+    Returns:
+        data_source and ground_truth, None where there is none, and a copy of extra_info.
+    """
+    reward_model, extra_info = columns.get("reward_model"), columns.get("extra_info")
+    return {
+        "data_source": columns.get("data_source"),
+        "ground_truth": reward_model.get("ground_truth") if isinstance(reward_model, Mapping) else None,
+        "extra_info": dict(extra_info) if isinstance(extra_info, Mapping) else {},
+    }
+
+
+@dataclass(frozen=True)
+class FinishedSession:
+    """All outputs of a session that gave several, in their order, each with its own prompt."""
+
+    outputs: list[ToScore]
 
 
 @dataclass(frozen=True)
@@ -54,7 +82,8 @@ class Scores(PrmResult):
     failure.
 
     Attributes:
-        texts: the text of each segment; together they are the decoded response.
+        texts: the text of each segment, tools' words included; together they are the decoded response.
+        interludes: what tools and others said in the middle of the response.
         unfinished: whether the last segment was not judged because the response was cut off within it.
         starts: columns at which the segments start, where the worker cut the response; None where it did not, or could
             not.
@@ -66,6 +95,7 @@ class Scores(PrmResult):
     """
 
     texts: list[str] = field(default_factory=list)
+    interludes: list[Interlude] = field(default_factory=list)
     unfinished: bool = False
     starts: list[int] | None = None
     fingerprint: str = ""
@@ -88,6 +118,15 @@ class Scores(PrmResult):
     @property
     def unread(self) -> int:
         """Segments past the PRM's context, which have no score. An unfinished last segment is none of them."""
+        return self._without_score if self.overlong else 0
+
+    @property
+    def abstained(self) -> int:
+        """Segments that a score function read and gave None."""
+        return 0 if self.overlong else self._without_score
+
+    @property
+    def _without_score(self) -> int:
         return sum(score is None for score in (self.scores or [])[: -1 if self.unfinished else None])
 
     def as_dict(self) -> dict[str, Any]:
@@ -102,4 +141,5 @@ class Scores(PrmResult):
         if known.get("failure") is not None:
             kinds = {kind.value for kind in PrmFailure}  # another version may know others
             known["failure"] = PrmFailure(known["failure"] if known["failure"] in kinds else "engine_error")
+        known["interludes"] = [Interlude.from_dict(interlude) for interlude in known.get("interludes", ())]
         return cls(**known)

@@ -6,8 +6,8 @@ verl pads a batch with copies of its rows. Padding is dropped when the rows are 
 alone. `Rollouts.spread` puts results back into the rows of verl's batch."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ class Rollouts:
         response_mask: int `[n, L]`, 1 on the policy's own tokens; L is the width of verl's batch.
         signal: float `[n, L]`, entropy or surprisal in nats; None for segmenters that need neither.
         truncated: whether a response was cut off by a length limit of the rollout.
+        rows: of the data, for a score function, see `verl_prpo.step.messages.data_row`; {} where nobody reads them.
     """
 
     keys: list[str]
@@ -41,6 +42,10 @@ class Rollouts:
     response_mask: Tensor
     signal: Tensor | None
     truncated: list[bool]
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rows = self.rows or [{}] * len(self.keys)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -56,6 +61,7 @@ class Rollouts:
             response_mask=self.response_mask[list(indices)],
             signal=None if self.signal is None else self.signal[list(indices)],
             truncated=[self.truncated[i] for i in indices],
+            rows=[self.rows[i] for i in indices],
         )
 
     def spread(self, values: Tensor) -> Tensor:

@@ -263,13 +263,13 @@ def _one_segment(window: Window, settings: PrpoConfig) -> str | None:
         "surprisal": settings.max_anchors + 1,
     }
     most = window.series("prpo/segments/max")
-    if wanted.get(settings.segmenter, 2) < 2 or not len(most) or most.max() > 1:
+    if wanted.get(settings.cuts_by, 2) < 2 or not len(most) or most.max() > 1:
         return None
     cause = {
         "text": "They hold none of algorithm.prpo.delimiters. Set it to texts that end their steps.",
         "tokens": "They hold none of algorithm.prpo.delimiter_token_ids. Set it to tokens that end their steps.",
     }.get(
-        settings.segmenter,
+        settings.cuts_by,
         f"They are too short for algorithm.prpo.min_gap={settings.min_gap}, or they have collapsed. Look at some of "
         "them, or lower algorithm.prpo.min_gap.",
     )

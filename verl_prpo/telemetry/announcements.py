@@ -9,6 +9,7 @@ from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.settings.prpo import PrpoConfig
 from verl_prpo.settings.typed import lost_backslash
 from verl_prpo.step.scored_batch import ScoredBatch
+from verl_prpo.telemetry.turns import turn_lines
 
 
 class Announcements:
@@ -27,16 +28,17 @@ class Announcements:
         return [reader.explain()]
 
     def on_responses(self, scored: ScoredBatch) -> list[str]:
-        """How often the delimiters of the segmenter occur in the first step's responses."""
+        """How often the segmenter's delimiters occur in the first step's responses, and turns that are not read."""
         if self._counted:
             return []
         self._counted = True
-        if self._settings.segmenter == "text":
+        lines = turn_lines(scored.rollouts.keys, scored.scores)
+        if self._settings.cuts_by == "text":
             texts = ["".join(scores.texts) for scores in scored.scores if scores is not None]
-            return delimiter_lines(self._settings.delimiters, texts)
-        if self._settings.segmenter == "tokens":
-            return token_lines(self._settings.delimiter_token_ids, scored.rollouts.response_ids)
-        return []
+            return [*delimiter_lines(self._settings.delimiters, texts), *lines]
+        if self._settings.cuts_by == "tokens":
+            return [*token_lines(self._settings.delimiter_token_ids, scored.rollouts.response_ids), *lines]
+        return lines
 
 
 def credit_line(settings: PrpoConfig) -> str:

@@ -49,8 +49,8 @@ def prm_metrics(results: Sequence[Scores], unjudged: int, unfinished: int) -> di
 
     Every request is either scored or failed: `requests` is the number of both, and of requests and `empty` the rollouts
     of the batch. The kinds of failure add up to `failed`, but for `overlong`, which counts every dialogue longer than
-    the PRM's context, whatever was done about it. `unread` counts segments past that context, `cache_hit` is the share
-    of requests whose scores were remembered.
+    the PRM's context, whatever was done about it. `unread` counts segments past that context, `abstained` those to
+    which a score function gave None, `cache_hit` is the share of requests whose scores were remembered.
 
     Args:
         results: one per request.
@@ -66,6 +66,7 @@ def prm_metrics(results: Sequence[Scores], unjudged: int, unfinished: int) -> di
         "prpo/prm/failed": sum(failures.values()),
         "prpo/prm/overlong": sum(r.overlong for r in results),
         "prpo/prm/unread": sum(r.unread for r in results),
+        "prpo/prm/abstained": sum(r.abstained for r in results),
         "prpo/prm/empty": unjudged,
         "prpo/prm/unfinished": unfinished,
     }

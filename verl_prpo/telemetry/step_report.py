@@ -16,7 +16,9 @@ from verl_prpo.outcome.verdicts import Verdicts
 from verl_prpo.settings.prpo import PrpoConfig, needs_prm
 from verl_prpo.step.credit import ProcessRewards, advantages_of, prior_of, weighted_outcome
 from verl_prpo.step.scored_batch import ScoredBatch
+from verl_prpo.telemetry.judge import judge_metrics
 from verl_prpo.telemetry.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
+from verl_prpo.telemetry.turns import turn_metrics
 
 
 @dataclass
@@ -105,11 +107,13 @@ class StepReport:
         if not needs_prm(self.settings):
             return metrics
         asked = [r for r in results if r is not None and r.asked_about]
-        gap = self.settings.min_gap if self.settings.segmenter in ("entropy", "surprisal") else None
+        gap = self.settings.min_gap if self.settings.cuts_by in ("entropy", "surprisal") else None
         return {
             **segment_metrics(self.scored.segment_starts, self.scored.rollouts.response_mask, gap),
+            **turn_metrics(self.scored.rollouts.response_mask, results),
             **score_metrics([scores for scores in known if scores]),
             **prm_metrics(asked, len(results) - len(asked), sum(r is not None and r.unfinished for r in results)),
+            **judge_metrics(asked),
             **metrics,
         }
 

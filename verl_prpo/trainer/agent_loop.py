@@ -14,7 +14,8 @@ import ray
 from verl.experimental.agent_loop import AgentLoopOutput
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 
-from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, ToScore
+from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, FinishedSession, ToScore
+from verl_prpo.trainer.prompts import messages_of
 
 _training: ContextVar[bool] = ContextVar("verl_prpo_training", default=False)
 """Whether the session of this asyncio task is of training. Each session has a task of its own."""
@@ -38,22 +39,27 @@ class StreamingAgentLoopWorker(AgentLoopWorkerTQ.__ray_actor_class__):
             _training.reset(token)
 
     async def _compute_score(self, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]) -> None:
-        if not _training.get() or len(outputs) != 1:
+        if not _training.get():
             await super()._compute_score(outputs, kwargs)
             return
-        (output,) = outputs
-        response = ToScore(
-            key=f"{kwargs['uid']}_{kwargs['session_id']}_0",
-            messages=[dict(message) for message in kwargs["raw_prompt"]],
-            response_ids=list(output.response_ids),
-            response_mask=list(output.response_mask),
-            log_probs=None if output.response_logprobs is None else list(output.response_logprobs),
-            prompt_length=len(output.prompt_ids),
-        )
-        await super()._compute_score(outputs, {**kwargs, TO_SCORE_BESIDE: response})
-        scored = output.extra_fields.get("reward_extra_info") or {}
+        responses = [
+            ToScore(
+                key=f"{kwargs['uid']}_{kwargs['session_id']}_{index}",
+                messages=messages_of(index, kwargs["raw_prompt"], output.prompt_ids, self.tokenizer),
+                response_ids=list(output.response_ids),
+                response_mask=list(output.response_mask),
+                log_probs=None if output.response_logprobs is None else list(output.response_logprobs),
+                prompt_length=len(output.prompt_ids),
+            )
+            for index, output in enumerate(outputs)
+        ]
+        beside = FinishedSession(responses) if len(responses) > 1 else responses[0]
+        await super()._compute_score(outputs, {**kwargs, TO_SCORE_BESIDE: beside})
+        scored = outputs[-1].extra_fields.get("reward_extra_info") or {}
         if SCORES in scored:
-            output.extra_fields[SCORES] = scored.pop(SCORES)
+            scores = scored.pop(SCORES)
+            for output, of_output in zip(outputs, scores if len(outputs) > 1 else [scores], strict=True):
+                output.extra_fields[SCORES] = of_output
 
 
 class StreamingAgentLoopManager(AgentLoopManagerTQ):

@@ -27,11 +27,13 @@ from verl.trainer.ppo.reward import resolve_reward_manager_cls
 from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY, PPOTrainer
 
 from verl_prpo.method.segmentation import uniform_segments
+from verl_prpo.method.sessions import Sessions
 from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
-from verl_prpo.prm.server.engine import require_servers
-from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, needs_prm, prm_config, prpo_config, uses_prpo
+from verl_prpo.prm.served import require_servers
+from verl_prpo.settings.prm import SCORE_FUNCTION
+from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, engine_of, needs_prm, prm_config, prpo_config, uses_prpo
 from verl_prpo.settings.timeouts import DESCRIBE_TIMEOUT
 from verl_prpo.step.credit import ProcessRewards, without_process_rewards
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
@@ -48,7 +50,7 @@ from verl_prpo.trainer.estimator import handed_over
 from verl_prpo.trainer.length_limit import LengthLimit, length_limit
 from verl_prpo.trainer.reward_manager import outcome_config, wire
 from verl_prpo.trainer.reward_model import awake, router_url, shares_gpus, uses_reward_model
-from verl_prpo.trainer.schedule import fingerprint, keeps_log_probs, segmenter_of, start_streaming
+from verl_prpo.trainer.schedule import fingerprint, keeps_log_probs, segmenter_of, signal_of, start_streaming
 from verl_prpo.trainer.transfer_queue import (
     BatchOutcomes,
     fetch_outcomes,
@@ -56,7 +58,6 @@ from verl_prpo.trainer.transfer_queue import (
     fetch_streamed,
     padded,
     pending_records,
-    require_one_output_per_session,
     rollouts_of,
 )
 
@@ -166,7 +167,8 @@ class ProcessAware:
     def _launch(self, batch: KVBatchMeta) -> process_pass.PendingScores:
         """Cut and send out what was not scored as it finished."""
         assert self._prpo is not None
-        rollouts = fetch_rollouts(batch, self._limit, self._signal())
+        rows = engine_of(self._prm) == SCORE_FUNCTION
+        rollouts = fetch_rollouts(batch, self._limit, self._signal(), self.tokenizer, with_rows=rows)
         workers = self.reward_loop_manager.reward_loop_workers
         if not self._streams:
             return process_pass.launch(rollouts, process_pass.segment(rollouts, self._prpo, self.tokenizer), workers)
@@ -186,7 +188,6 @@ class ProcessAware:
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         if self._prpo is None:
             return super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        require_one_output_per_session(batch)
         if not self._asks_prm():
             return self._compute_unscored_advantage(batch, metrics)
         pending = self._passes.get(rollouts_of(batch))
@@ -208,6 +209,7 @@ class ProcessAware:
             self._prm_description.prior_mean,
             self._prm_description.prior_std,
             outcomes.rewards,
+            Sessions.of(scored.rollouts.keys),
         )
         judged = Judged(outcomes.verdicts.right, outcomes.uids, outcomes.data_sources)
         rewards.weights = self._trust.weights(
@@ -224,9 +226,9 @@ class ProcessAware:
 
     def _compute_unscored_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         """For a credit that asks no PRM: each response is one segment, without a score."""
-        rollouts = fetch_rollouts(batch, self._limit)
+        rollouts = fetch_rollouts(batch, self._limit, tokenizer=self.tokenizer)
         outcomes = self._outcomes(batch, rollouts)
-        rewards = without_process_rewards(rollouts.response_mask, outcomes.rewards)
+        rewards = without_process_rewards(rollouts.response_mask, outcomes.rewards, Sessions.of(rollouts.keys))
         with handed_over(rewards.spread(rollouts)):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         one_segment = uniform_segments(rollouts.response_mask, 1)
@@ -339,10 +341,8 @@ class ProcessAware:
     def _signal(self) -> str | None:
         """The field that holds what the segmenter cuts at. The rollout's log-probs go before those of old_log_prob, so
         that surprisal is the same whenever a response is cut."""
-        segmenter = segmenter_of(self.config)
-        if segmenter == "surprisal":
-            return self._log_probs()
-        return "entropy" if segmenter == "entropy" else None
+        signal = signal_of(self.config)
+        return self._log_probs() if signal == "surprisal" else signal
 
     def _log_probs(self) -> str:
         return "rollout_log_probs" if keeps_log_probs(self.config) else "old_log_probs"

@@ -123,6 +123,8 @@ def launch(
                 rollouts.response_ids[i],
                 segment_bounds(segment_starts[i], len(rollouts.response_ids[i])),
                 rollouts.truncated[i],
+                rollouts.response_mask[i, : len(rollouts.response_ids[i])].int().tolist(),
+                row=rollouts.rows[i],
             )
             for i in hand
         ]

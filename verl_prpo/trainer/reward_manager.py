@@ -14,7 +14,7 @@ import copy
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,28 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.trainer.ppo.reward import load_reward_manager
 
 from verl_prpo.method.segmentation import segment_bounds
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.prm.encoding.shown import Shown, shown_steps
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.client import PrmClient
 from verl_prpo.prm.replicas.start import lookup_replicas
 from verl_prpo.prm.results import PrmFailure, PrmResult
-from verl_prpo.settings.prpo import MANAGER, prm_config, prpo_config
+from verl_prpo.settings.prm import SCORE_FUNCTION
+from verl_prpo.settings.prpo import MANAGER, engine_of, judge_of, prm_config, prpo_config
 from verl_prpo.step.clock import clock_name
+from verl_prpo.step.conversation import BadMask, Interlude, interludes_of, own_words, require_fit
 from verl_prpo.step.cutting import cut
-from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, TO_SCORE_NOW, Scores, ToScore
-from verl_prpo.text.decoding import segment_texts
+from verl_prpo.step.messages import (
+    SCORES,
+    TO_SCORE_BESIDE,
+    TO_SCORE_NOW,
+    FinishedSession,
+    Scores,
+    ToScore,
+    data_row,
+)
+from verl_prpo.text.decoding import segment_texts, token_texts
+from verl_prpo.text.turns import TurnReader
 from verl_prpo.trainer.length_limit import length_limit
 from verl_prpo.trainer.reward_model import uses_reward_model, wire_reward_model, without_default_scorer
 from verl_prpo.trainer.schedule import fingerprint
@@ -55,6 +67,7 @@ class PrmRewardManager(RewardManagerBase):
         self._scissors = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prpo_segments")
         self.fingerprint = fingerprint(self.prpo, self.settings)
         self.limit = length_limit(config, tokenizer)
+        self._turns = TurnReader(tokenizer, (config.get("data") or {}).get("apply_chat_template_kwargs"))
         self.client = PrmClient(self.settings, lambda: lookup_replicas(self.settings))
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
@@ -69,11 +82,18 @@ class PrmRewardManager(RewardManagerBase):
         finished = data.non_tensor_batch.pop(TO_SCORE_BESIDE, None)
         if finished is None:
             return await self.outcome_manager.run_single(data)
-        scoring = asyncio.create_task(self._scores(finished[0]))
+        session = isinstance(finished[0], FinishedSession)
+        responses = list(finished[0].outputs if session else finished[:1])
+        if engine_of(self.settings) == SCORE_FUNCTION:
+            columns = {name: column[-1] for name, column in data.non_tensor_batch.items()}
+            row = data_row(columns)  # before the outcome manager adds to it
+            responses = [replace(response, row=row) for response in responses]
+        scoring = asyncio.gather(*map(self._scores, responses))
         try:
             outcome = await self.outcome_manager.run_single(data)
-            scores = (await scoring).as_dict()
-            outcome["reward_extra_info"] = {**outcome.get("reward_extra_info", {}), SCORES: scores}
+            scores = [scored.as_dict() for scored in await scoring]
+            known = outcome.get("reward_extra_info", {})
+            outcome["reward_extra_info"] = {**known, SCORES: scores if session else scores[0]}
             return outcome
         finally:
             scoring.cancel()
@@ -81,29 +101,27 @@ class PrmRewardManager(RewardManagerBase):
     async def _scores(self, response: ToScore) -> Scores:
         """The scores of one response, cut here if it was not. What goes wrong with it is a failure of this response."""
         arrived = time.monotonic()
-        starts, truncated, unfinished = None, response.truncated, False
-        texts: list[str] = []
-        found = PrmResult()
+        read, found, unfinished = _Read(), PrmResult(), False
+        shown: Shown | None = None
         try:
-            if response.bounds is not None:
-                texts = segment_texts(self.tokenizer, response.response_ids, response.bounds)
-            else:
-                # Off the event loop, which other responses share: a long one takes a while to be cut. Not in the loop's
-                # own threads either, in which verifiers run.
-                loop = asyncio.get_running_loop()
-                starts, texts = await loop.run_in_executor(self._scissors, self._cut, response)
-                truncated = self.limit.truncates(response.response_ids, response.prompt_length)
-            shown = shown_steps(texts, truncated)
+            # Off the event loop, which other responses share: a long one takes a while to be cut. Not in the loop's own
+            # threads either, in which verifiers run.
+            loop = asyncio.get_running_loop()
+            read = await loop.run_in_executor(self._scissors, self._read, response)
+            shown = shown_steps(read.own, read.truncated, read.heard)
+        except BadMask as error:
+            found = PrmResult(failure=PrmFailure.BAD_MASK, detail=str(error))
         except Exception as error:  # verl would take it for a failed rollout and try that again
-            shown, found = None, PrmResult(failure=PrmFailure.BAD_INPUT, detail=f"{type(error).__name__}: {error}")
+            found = PrmResult(failure=PrmFailure.BAD_INPUT, detail=f"{type(error).__name__}: {error}")
         asked = time.monotonic()
         if shown is not None:
-            found, unfinished = await self._judged(response.messages, texts, truncated, shown), shown.unfinished
+            found, unfinished = await self._judged(response, read, shown), shown.unfinished
         scores = Scores.of(
             found,
-            texts=texts,
+            texts=read.texts,
+            interludes=read.interludes,
             unfinished=unfinished,
-            starts=starts,
+            starts=read.starts,
             fingerprint=self.fingerprint,
             arrived=arrived,
             asked=asked,
@@ -113,31 +131,52 @@ class PrmRewardManager(RewardManagerBase):
         )
         return scores if scores.asked_about else replace(scores, answered=asked)
 
-    def _cut(self, response: ToScore) -> tuple[list[int], list[str]]:
-        """Columns at which the segments of a response start, and their texts."""
-        signal = None if response.log_probs is None else -torch.tensor([response.log_probs], dtype=torch.float32)
-        (row,) = cut(
-            self.prpo,
-            keys=[response.key],
-            response_ids=[response.response_ids],
-            response_mask=torch.tensor([response.response_mask], dtype=torch.long),
-            signal=signal,
-            tokenizer=self.tokenizer,
-        )
-        bounds = segment_bounds(row, len(response.response_ids))
-        texts = segment_texts(self.tokenizer, response.response_ids, bounds)
-        return row.nonzero()[:, 0].tolist(), texts
+    def _read(self, response: ToScore) -> "_Read":
+        """A response in segments, cut here if it was not, with the policy's own words apart from those of tools."""
+        ids = response.response_ids
+        mask = [1] * len(ids) if response.response_mask is None else response.response_mask
+        require_fit(len(ids), mask)
+        read = _Read(truncated=response.truncated)
+        bounds = response.bounds
+        if bounds is None:
+            signal = None if response.log_probs is None else -torch.tensor([response.log_probs], dtype=torch.float32)
+            (row,) = cut(
+                self.prpo,
+                keys=[response.key],
+                response_ids=[ids],
+                response_mask=torch.tensor([mask], dtype=torch.long),
+                signal=signal,
+                tokenizer=self.tokenizer,
+            )
+            bounds = segment_bounds(row, len(ids))
+            read.starts = row.nonzero()[:, 0].tolist()
+            read.truncated = self.limit.truncates(ids, response.prompt_length)
+        read.texts = read.own = segment_texts(self.tokenizer, ids, bounds)
+        read.interludes = interludes_of(ids, mask, self._turns, self.limit.end_ids)
+        if read.interludes:
+            read.own, read.heard = own_words(token_texts(self.tokenizer, ids), mask, bounds, read.interludes)
+        return read
 
-    async def _judged(
-        self, messages: Sequence[dict[str, Any]], texts: list[str], truncated: bool, shown: Shown
-    ) -> PrmResult:
+    async def _judged(self, response: ToScore, read: "_Read", shown: Shown) -> PrmResult:
         if not shown.steps:
             return PrmResult()
         try:
-            return await self.client.score(list(messages), texts, truncated)
+            return await self.client.score(list(response.messages), read.own, read.truncated, read.heard, response.row)
         except Exception as error:  # nobody there to ask, or a cluster that is gone in one of Ray's many ways
             detail = str(error) if isinstance(error, PrmError) else f"{type(error).__name__}: {error}"
             return PrmResult(failure=PrmFailure.ENGINE_ERROR, detail=detail)
+
+
+@dataclass
+class _Read:
+    """A response as the PRM is to see it, and what its `Scores` carry besides."""
+
+    starts: list[int] | None = None
+    texts: list[str] = field(default_factory=list)
+    own: list[str] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
+    interludes: list[Interlude] = field(default_factory=list)
+    truncated: bool = False
 
 
 def score_request(responses: Sequence[ToScore]) -> DataProto:
@@ -165,8 +204,11 @@ def wire(config: DictConfig) -> str:
     if uses_reward_model(prm_config(config.reward)):
         wire_reward_model(config)
     outcome = config.reward.prm.get("outcome_reward_manager") or NAIVE
-    prm = config.reward.prm.model_path
-    return f"outcome reward from the reward manager {outcome['name']!r}, process rewards from the PRM {prm}"
+    prm = prm_config(config.reward)
+    kind = "score function" if engine_of(prm) == SCORE_FUNCTION else "PRM"
+    return (
+        f"outcome reward from the reward manager {outcome['name']!r}, process rewards from the {kind} {judge_of(prm)}"
+    )
 
 
 def outcome_config(config: DictConfig) -> DictConfig:

@@ -7,6 +7,7 @@ import hashlib
 from omegaconf import DictConfig, open_dict
 
 from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrpoConfig, prm_config, prpo_config
+from verl_prpo.trainer.checks.verl_symbols import STREAMING, require
 
 STREAMING_MANAGER = "verl_prpo.trainer.agent_loop.StreamingAgentLoopManager"
 """verl's agent loop manager whose workers say what a reward manager needs to cut a finished response."""
@@ -16,10 +17,16 @@ def segmenter_of(config: DictConfig) -> str:
     """The segmenter in effect: where bypass mode computes no entropy, surprisal takes its place."""
     segmenter = prpo_config(config.algorithm).segmenter
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-    return "surprisal" if bypass and segmenter == "entropy" else segmenter
+    return segmenter.replace("entropy", "surprisal") if bypass else segmenter
 
 
-_FORMAT = 2
+def signal_of(config: DictConfig) -> str | None:
+    """What the segmenter in effect cuts at: entropy, surprisal, or None for one that needs neither."""
+    segmenter = segmenter_of(config)
+    return next((signal for signal in ("entropy", "surprisal") if segmenter.endswith(signal)), None)
+
+
+_FORMAT = 3
 """Number of the plain-data format of `verl_prpo.step.messages.Scores`. Scores in another format are discarded."""
 
 
@@ -64,6 +71,7 @@ def start_streaming(config: DictConfig) -> bool:
     if schedule == "batch":
         print(f"[verl-prpo] responses are scored by batch, after old_log_prob{f': {obstacle}' if obstacle else ''}")
         return False
+    require(STREAMING)  # here and not in the workers, which would fail one by one
     with open_dict(config.actor_rollout_ref.rollout):
         config.actor_rollout_ref.rollout.agent.agent_loop_manager_class = STREAMING_MANAGER
     print("[verl-prpo] each response is cut and scored as it finishes, while others are generated")
@@ -77,19 +85,21 @@ def fingerprint(prpo: PrpoConfig, prm: PrmConfig) -> str:
     marks = (prpo.delimiters, prpo.delimiter_token_ids)
     custom = (prm.custom_family.path, prm.custom_family.name)
     judge = (prm.model_path, prm.family, sorted(prm.family_options.items(), key=str), custom, prm.overlong)
-    return hashlib.blake2b(repr((_FORMAT, cut, marks, judge)).encode(), digest_size=8).hexdigest()
+    function = (prm.score_function.path, prm.score_function.name, sorted(prm.score_function.kwargs.items(), key=str))
+    return hashlib.blake2b(repr((_FORMAT, cut, marks, judge, function)).encode(), digest_size=8).hexdigest()
 
 
 def _obstacle(config: DictConfig) -> str | None:
-    segmenter = segmenter_of(config)
-    if segmenter == "entropy":
+    segmenter, signal = segmenter_of(config), signal_of(config)
+    if signal == "entropy":
         return (
-            "algorithm.prpo.segmenter=entropy needs the entropy, which the policy computes after the rollout "
-            "(++algorithm.prpo.segmenter=surprisal needs the rollout's log-probs alone)"
+            f"algorithm.prpo.segmenter={segmenter} needs the entropy, which the policy computes after the rollout "
+            f"(++algorithm.prpo.segmenter={segmenter.replace('entropy', 'surprisal')} needs the rollout's log-probs "
+            "alone)"
         )
-    if segmenter == "surprisal" and not keeps_log_probs(config):
+    if signal == "surprisal" and not keeps_log_probs(config):
         return (
-            "algorithm.prpo.segmenter=surprisal needs the rollout's log-probs "
+            f"algorithm.prpo.segmenter={segmenter} needs the rollout's log-probs "
             "(set actor_rollout_ref.rollout.calculate_log_probs=True)"
         )
     reward_model = config.reward.get("reward_model") or {}

@@ -13,23 +13,37 @@ from torch import Tensor
 from transfer_queue import KVBatchMeta
 
 from verl_prpo.outcome.verdicts import VerdictReader, Verdicts
+from verl_prpo.step.conversation import BadMask, require_fit
 from verl_prpo.step.credit import OutcomeRewards
-from verl_prpo.step.messages import SCORES, Scores
+from verl_prpo.step.messages import SCORES, Scores, data_row
 from verl_prpo.step.scored_batch import Rollouts
 from verl_prpo.telemetry.rollouts.write import PendingRecord
 from verl_prpo.telemetry.step_report import StepReport
 from verl_prpo.trainer.length_limit import LengthLimit
+from verl_prpo.trainer.prompts import messages_of
 
 
-def fetch_rollouts(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = None) -> Rollouts:
+def fetch_rollouts(
+    batch: KVBatchMeta,
+    limit: LengthLimit,
+    signal: str | None = None,
+    tokenizer: Any = None,
+    with_rows: bool = False,
+) -> Rollouts:
     """What the process pass needs. verl's padding rows are dropped here.
 
     Args:
         batch: keys and tags of the rows.
         limit: of the rollout.
         signal: the field that the segmenter cuts at: entropy, or log-probabilities, whose negative is surprisal.
+        tokenizer: the policy's, for the prompts of sessions with several outputs.
+        with_rows: whether a score function reads the rows of the data.
+
+    Raises:
+        BadMask: a response mask of another length than its response, which verl would train on.
     """
-    fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else [])]
+    columns = ["data_source", "reward_model", "extra_info"] if with_rows else []
+    fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else []), *columns]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
     places = _places(batch)
     values = None
@@ -38,17 +52,43 @@ def fetch_rollouts(batch: KVBatchMeta, limit: LengthLimit, signal: str | None = 
         values = values if signal == "entropy" else -values
     responses, messages = data["responses"].unbind(), list(data["raw_prompt"])
     response_ids = [responses[row].tolist() for row in places]
+    masks = data["response_mask"].unbind()
+    for row, ids in zip(places, response_ids, strict=True):
+        if len(masks[row]) != len(ids):
+            try:
+                require_fit(len(ids), masks[row].tolist())
+            except BadMask as error:
+                raise BadMask(f"response {batch.keys[row]}: {error}") from None
     prompt_lengths = [int(batch.tags[row].get("prompt_len", 0)) for row in places]
+    later = _later_prompts(batch, places) if tokenizer is not None else {}
     return Rollouts(
         keys=[batch.keys[row] for row in places],
         places=places,
         batch_size=len(batch.keys),
-        messages=[list(messages[row]) for row in places],
+        messages=[messages_of(row in later, messages[row], later.get(row, ()), tokenizer) for row in places],
         response_ids=response_ids,
         response_mask=padded(data["response_mask"])[places],
         signal=values,
         truncated=[limit.truncates(ids, length) for ids, length in zip(response_ids, prompt_lengths, strict=True)],
+        rows=_data_rows(data, columns, places),
     )
+
+
+def _later_prompts(batch: KVBatchMeta, places: Sequence[int]) -> dict[int, list[int]]:
+    """Token ids of the prompt of each output that is not the first of its session, by row."""
+    rows = [row for row in places if batch.keys[row].rpartition("_")[2] not in ("", "0")]
+    if not rows:
+        return {}
+    keys = [batch.keys[row] for row in rows]
+    prompts = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["prompts"])["prompts"]
+    return {row: prompt.tolist() for row, prompt in zip(rows, prompts.unbind(), strict=True)}
+
+
+def _data_rows(data: Any, columns: Sequence[str], places: Sequence[int]) -> list[Mapping[str, Any]]:
+    """The rows of the data as a score function gets them; none where no columns are asked for."""
+    there = set(data.keys())
+    listed = {name: [getattr(value, "data", value) for value in data[name]] for name in columns if name in there}
+    return [data_row({name: values[row] for name, values in listed.items()}) for row in places if columns]
 
 
 def fetch_extra_fields(batch: KVBatchMeta) -> list[dict[str, Any]]:
@@ -161,22 +201,6 @@ def rollouts_of(batch: KVBatchMeta) -> frozenset[str]:
 def _places(batch: KVBatchMeta) -> list[int]:
     """Rows of a batch that are rollouts, not verl's padding."""
     return [row for row, tag in enumerate(batch.tags) if not tag.get("is_padding", False)]
-
-
-def require_one_output_per_session(batch: KVBatchMeta) -> None:
-    """Stop at what an agent loop gives that this package has no way to score.
-
-    Raises:
-        NotImplementedError: the session with several outputs, and what to set.
-    """
-    sessions = [key.rsplit("_", 1)[0] for key in batch.keys]
-    if len(set(sessions)) != len(sessions):
-        twice = next(s for s in sessions if sessions.count(s) > 1)
-        raise NotImplementedError(
-            f"the agent loop returned several outputs for session {twice}; PRPO handles one output per session. Use an "
-            "agent loop that returns one (actor_rollout_ref.rollout.agent.default_agent_loop=single_turn_agent), or "
-            "algorithm.adv_estimator=grpo."
-        )
 
 
 def padded(nested: Tensor, width: int | None = None) -> Tensor:

@@ -45,7 +45,7 @@ class Batch:
         self._cache = cache
         self._responses = [(r, dialogue_key(r.encoded) if isinstance(r, EncodedResponse) else b"") for r in responses]
         dialogues = {key: r.encoded for r, key in self._responses if isinstance(r, EncodedResponse)}
-        self._scores: dict[bytes, list[float] | PrmResult] = {}
+        self._scores: dict[bytes, Sequence[float | None] | PrmResult] = {}
         for key in dialogues:
             remembered = cache.get(key)
             if remembered is not None:
@@ -75,7 +75,7 @@ class Batch:
         return results
 
 
-def _result(response: EncodedResponse, scores: list[float] | PrmResult, cached: bool) -> PrmResult:
+def _result(response: EncodedResponse, scores: Sequence[float | None] | PrmResult, cached: bool) -> PrmResult:
     tokens = len(response.encoded.input_ids)
     if isinstance(scores, PrmResult):
         return replace(scores, tokens=tokens, overlong=response.overlong)

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from verl_prpo.prm.conversation import Step, message_text, written
 from verl_prpo.prm.encoding.chat_template import ChatTemplate
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.text.thinking import without_tags
@@ -50,6 +51,7 @@ class Dialogue:
         self._continues = bool(special) and behind != self.plain_ids(["a"])[0]
         self._marker = uuid.uuid4().hex  # stands for contents while the template is rendered, which see none of it
         self._slots = re.compile(f"({self._marker}-[0-9]+-)")
+        self._known_roles: dict[str, bool] = {}
         try:
             self._render([{"role": "user"}], [["1 + 1?"], ["2"]], add_generation_prompt=True)
         except ValueError as error:
@@ -60,13 +62,15 @@ class Dialogue:
             ) from error
 
     def encode(
-        self, messages: Sequence[Mapping[str, Any]], answer: Sequence[str | int], *, end_turn: bool
+        self, messages: Sequence[Mapping[str, Any]], answer: Sequence[str | int | Mapping[str, Any]], *, end_turn: bool
     ) -> tuple[list[int], list[int]]:
         """Token ids of `messages` followed by an assistant's `answer`.
 
         Args:
             messages: chat messages whose content is a string or a list of text parts.
-            answer: strings are plain text, integers are token ids taken as they are.
+            answer: strings are plain text, integers are token ids taken as they are. A chat message ends the
+                assistant's turn, and what follows it begins another. Its role is the template's own where that knows
+                it; else it is shown as the user's, under a heading that says who spoke.
             end_turn: whether the template closes the assistant's turn after the answer.
 
         Returns:
@@ -75,9 +79,57 @@ class Dialogue:
         Raises:
             ValueError: a content that is not text, or a template that refuses or drops a message.
         """
+        turns: list[Mapping[str, Any]] = list(messages)
         contents: list[Sequence[str | int]] = [[message_text(message)] for message in messages]
-        turns = [*messages, {"role": "assistant"}] if end_turn else messages
-        return self._ids(self._render(turns, [*contents, answer], add_generation_prompt=not end_turn))
+        said: list[str | int] = []
+        heard: list[tuple[str, str]] = []
+        for piece in answer:
+            if not isinstance(piece, Mapping):
+                if heard:
+                    self._hear(heard, turns, contents)
+                said.append(piece)
+            elif piece["role"] == "assistant":  # what the policy is taken to have said, though it is not judged
+                said.append(message_text(piece))
+            else:
+                if said:
+                    turns.append({"role": "assistant"})
+                    contents.append(said)
+                    said = []
+                heard.append((piece["role"], message_text(piece)))
+        if heard:
+            self._hear(heard, turns, contents)
+        turns = [*turns, {"role": "assistant"}] if end_turn else turns
+        return self._ids(self._render(turns, [*contents, said], add_generation_prompt=not end_turn))
+
+    def _hear(
+        self, heard: list[tuple[str, str]], turns: list[Mapping[str, Any]], contents: list[Sequence[str | int]]
+    ) -> None:
+        """Add what was heard between two turns of the assistant, and forget it: neighbours of a role that the template
+        does not know become one turn of the user, for many templates want turns to alternate."""
+        joined = ""
+        for role, text in [*heard, ("", "")]:
+            if role and not self._knows(role):
+                joined += ("\n\n" if joined else "") + written({"role": role, "content": text})
+                continue
+            if joined:
+                turns.append({"role": "user"})
+                contents.append([joined])
+                joined = ""
+            if role:
+                turns.append({"role": role})
+                contents.append([text])
+        heard.clear()
+
+    def _knows(self, role: str) -> bool:
+        """Whether the template can write a turn of a role between two of the assistant."""
+        if role not in self._known_roles:
+            turns = [{"role": name} for name in ("user", "assistant", role, "assistant")]
+            try:
+                self._render(turns, [["1 + 1?"], ["I ask."], ["2"], ["2."]], add_generation_prompt=False)
+                self._known_roles[role] = True
+            except ValueError:
+                self._known_roles[role] = False
+        return self._known_roles[role]
 
     def continuing(self, segments: Sequence[str]) -> list[str]:
         """A response as it goes on behind the generation prompt: without a `<think>` that the prompt has said already.
@@ -88,6 +140,21 @@ class Dialogue:
         said = self.template.opens_thought()
         first = _OPENS.sub("", segments[0]) if said else segments[0]
         return [first or segments[0], *segments[1:]]
+
+    def continuing_turns(self, steps: Sequence[Step]) -> list[Step]:
+        """`continuing` for a response with turns: the last of them stands behind the generation prompt.
+
+        Args:
+            steps: texts and the messages between them, at least one step.
+        """
+        if not self.template.opens_thought():
+            return [list(step) for step in steps]
+        numbers = [(k, n) for k, step in enumerate(steps) for n, part in enumerate(step) if not isinstance(part, str)]
+        k, n = (numbers[-1][0], numbers[-1][1] + 1) if numbers else (0, 0)
+        shown = [list(step) for step in steps]
+        text = str(shown[k][n])
+        shown[k][n] = _OPENS.sub("", text) or text
+        return shown
 
     def encode_turns(self, turns: Sequence[tuple[str, Sequence[str | int]]]) -> tuple[list[int], list[int]]:
         """Token ids of turns that the template closes.
@@ -131,18 +198,8 @@ class Dialogue:
         return plain_ids(self.tokenizer, texts)
 
     def continuation_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text as one that follows another, not as the beginning of one.
-
-        Llama's tokenizers, and others from sentencepiece, put a space before a text; that one is not wanted here.
-        """
-        begin, inside = self.plain_ids(["a", "\na"])
-        if inside[-1:] == begin:
-            return self.plain_ids(texts)
-        guard = self.plain_ids(["\n"])[0]
-        guarded = self.plain_ids(["\n" + text for text in texts])
-        if any(ids[: len(guard)] != guard for ids in guarded):
-            raise ValueError("the PRM's tokenizer joins a new line with what follows it, so steps cannot be told apart")
-        return [ids[len(guard) :] for ids in guarded]
+        """`verl_prpo.prm.encoding.dialogue.continuation_ids` for this tokenizer."""
+        return continuation_ids(self.tokenizer, texts)
 
     def require_embeddings(self, rows: int, fix: str, also: Sequence[int] = ()) -> None:
         """`verl_prpo.prm.encoding.dialogue.require_embeddings` for this tokenizer."""
@@ -205,6 +262,24 @@ def plain_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True).input_ids
 
 
+def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text as one that follows another, not as the beginning of one.
+
+    Llama's tokenizers, and others from sentencepiece, put a space before a text; that one is not wanted here.
+
+    Raises:
+        ValueError: a tokenizer that joins a new line with what follows it.
+    """
+    begin, inside = plain_ids(tokenizer, ["a", "\na"])
+    if inside[-1:] == begin:
+        return plain_ids(tokenizer, texts)
+    guard = plain_ids(tokenizer, ["\n"])[0]
+    guarded = plain_ids(tokenizer, ["\n" + text for text in texts])
+    if any(ids[: len(guard)] != guard for ids in guarded):
+        raise ValueError("the PRM's tokenizer joins a new line with what follows it, so steps cannot be told apart")
+    return [ids[len(guard) :] for ids in guarded]
+
+
 def vocabulary(tokenizer: Any, also: Sequence[int] = ()) -> dict[str, int]:
     """Tokens that a dialogue can hold, with their ids.
 
@@ -262,24 +337,7 @@ def problem_text(messages: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(f"{message['role']}: {message_text(message)}" for message in turns)
 
 
-def message_text(message: Mapping[str, Any]) -> str:
-    """The text of one chat message, whose content is a string or a list of text parts.
-
-    Raises:
-        ValueError: a content, or a part of it, that is not text.
-    """
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if content is None:
-        return ""
-    if not isinstance(content, Sequence):
-        raise ValueError(f"a {message.get('role')} message has a content of type {type(content).__name__}, not text")
-    texts = []
-    for part in content:
-        text = part if isinstance(part, str) else part.get("text") if isinstance(part, Mapping) else None
-        if text is None:
-            kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-            raise ValueError(f"a {message.get('role')} message has a part of type {kind!r}; the PRM reads text only")
-        texts.append(text)
-    return "".join(texts)
+def replaced_system(messages: Sequence[dict[str, Any]], text: str | None) -> list[dict[str, Any]]:
+    """Messages with this text as the one system message, or with none when it is None."""
+    turns = [message for message in messages if message["role"] != "system"]
+    return turns if text is None else [{"role": "system", "content": text}, *turns]

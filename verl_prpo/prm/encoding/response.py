@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from verl_prpo.prm.conversation import Heard, steps_with
 from verl_prpo.prm.encoding.shown import shown_steps
 from verl_prpo.prm.encoding.truncation import steps_that_fit
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
@@ -46,12 +47,12 @@ def encode_response(family: PrmFamily, request: PrmRequest, overlong: str) -> En
     Raises:
         PrmError: the family raises one.
     """
-    shown = shown_steps(request.segments, request.truncated)
+    shown = shown_steps(request.segments, request.truncated, request.heard)
     texts = shown.steps
     if not texts:
         detail = f"none of the {len(request.segments)} segments has words that can be judged"
         return PrmResult(None, PrmFailure.BAD_INPUT, detail)
-    encoded = _encode(family, request.messages, texts)
+    encoded = _encode(family, request.messages, texts, shown.heard)
     if isinstance(encoded, PrmResult):
         return encoded
     length = len(encoded.input_ids)
@@ -61,13 +62,13 @@ def encode_response(family: PrmFamily, request: PrmRequest, overlong: str) -> En
         return _overlong(family, length)
 
     def tokens(count: int) -> float:
-        encoded = _encode(family, request.messages, texts[:count])
+        encoded = _encode(family, request.messages, texts[:count], shown.heard)
         return len(encoded.input_ids) if isinstance(encoded, Encoded) else math.inf
 
     count = steps_that_fit(tokens, texts, length, family.max_context)
     if not count:
         return PrmResult([None] * len(request.segments), tokens=length, overlong=True)
-    encoded = _encode(family, request.messages, texts[:count])
+    encoded = _encode(family, request.messages, texts[:count], shown.heard)
     if isinstance(encoded, PrmResult):
         return encoded
     places = [None if place is None or place >= count else place for place in shown.places]
@@ -87,9 +88,12 @@ def shown_error(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _encode(family: PrmFamily, messages: Sequence[dict[str, Any]], texts: list[str]) -> Encoded | PrmResult:
+def _encode(
+    family: PrmFamily, messages: Sequence[dict[str, Any]], texts: list[str], heard: Sequence[Heard]
+) -> Encoded | PrmResult:
     try:
-        encoded = family.encode(messages, texts)
+        steps = steps_with(texts, heard) if heard else []
+        encoded = family.encode_turns(messages, steps) if heard else family.encode(messages, texts)
         if not isinstance(encoded, Encoded) or not len(encoded.input_ids):
             raise ValueError(f"encode must give an Encoded with token ids, and gave {shown_value(encoded)}")
         encoded = replace(encoded, input_ids=_token_ids(encoded.input_ids), reads=list(encoded.reads))

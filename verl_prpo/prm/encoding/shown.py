@@ -12,9 +12,10 @@ right, so it is not shown.
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.text.thinking import tag_spans
 
 _DRAWN = frozenset("=|~+<>\N{END OF PROOF}")
@@ -32,11 +33,13 @@ class Shown:
         steps: texts, each with words; together they are the response but for an unfinished last segment.
         places: for each segment the step that it belongs to, whose score it gets; None for one that is not judged.
         unfinished: whether the last segment is not judged because the response was cut off within it.
+        heard: what others said in the middle of the response, by step.
     """
 
     steps: list[str]
     places: list[int | None]
     unfinished: bool = False
+    heard: list[Heard] = field(default_factory=list)
 
 
 def has_words(text: str) -> bool:
@@ -45,12 +48,14 @@ def has_words(text: str) -> bool:
     return _has_words(text, _marks(text), 0)
 
 
-def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
+def shown_steps(segments: Sequence[str], truncated: bool = False, heard: Sequence[Heard] = ()) -> Shown:
     """The steps of a response.
 
     Args:
         segments: texts whose concatenation is the response; "" for a segment without text.
         truncated: whether the response was cut off by its length limit, within its last segment.
+        heard: what others said in the middle of the response, in order. A segment without words never joins a step from
+            before such a message, whose score would then see what it says.
 
     Returns:
         No steps at all where no finished segment has words.
@@ -62,25 +67,33 @@ def shown_steps(segments: Sequence[str], truncated: bool = False) -> Shown:
     wordy = [_has_words(segment, theirs, begin) for segment, theirs, begin in zip(segments, tags, begins, strict=True)]
     unfinished = bool(truncated and wordy and wordy[-1])
     judged = len(segments) - unfinished
+    interrupted = {one.segment for one in heard}
     steps: list[str] = []
     places: list[int | None] = []
+    passed: list[Heard] = []
     waiting = ""  # text for the next step
-    for segment, theirs, says in zip(segments[:judged], tags, wordy, strict=False):
+    for number, (segment, theirs, says) in enumerate(zip(segments[:judged], tags, wordy, strict=False)):
+        joins = bool(steps) and not waiting and not (theirs and theirs[-1][2]) and number not in interrupted
+        joins = joins and not says
+        if number in interrupted:
+            here = [one for one in heard if one.segment == number]
+            passed += [replace(one, segment=len(steps), offset=len(waiting) + one.offset) for one in here]
         if says:
             steps.append(waiting + segment)
             waiting = ""
-        elif steps and not waiting and not (theirs and theirs[-1][2]):
+        elif joins:
             steps[-1] += segment
         else:
             waiting += segment
             places.append(len(steps))
             continue
         places.append(len(steps) - 1)
+    last = len(steps) - 1
+    passed = [one for one in passed if one.segment <= last]
     if waiting and steps:
         steps[-1] += waiting
-    last = len(steps) - 1
     places = [None if place is None or last < 0 else min(place, last) for place in places]
-    return Shown(steps, [*places, *[None] * unfinished], unfinished)
+    return Shown(steps, [*places, *[None] * unfinished], unfinished, passed)
 
 
 def _marks(text: str) -> list[tuple[int, int, bool]]:

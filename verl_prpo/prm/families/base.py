@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from verl_prpo.prm.conversation import Step, written_out
 from verl_prpo.prm.results import PrmFailure
 
 
@@ -115,6 +116,18 @@ class PrmFamily(ABC):
 
         Special tokens that appear literally in the text of a message or segment stay text.
         """
+
+    def encode_turns(self, messages: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Encoded:
+        """Token ids of a dialogue in which tools or others spoke between the policy's words, with one read per step.
+
+        A family with turns of its own shows them as such. This one writes them into the text of the step that follows,
+        under a heading such as "Tool output:".
+
+        Args:
+            messages: the prompt as chat messages.
+            steps: each a list of texts (what the policy said) and chat messages (what it read before it went on).
+        """
+        return self.encode(messages, written_out(steps))
 
     @abstractmethod
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:

@@ -26,7 +26,10 @@ def read_model_config(model_path: str) -> dict[str, Any]:
     if folder.is_dir():
         path = folder / "config.json"
         if not path.is_file():
-            raise PrmError(f"{where} is a folder without a config.json; give the one that holds config and weights")
+            raise PrmError(
+                f"{where} is a folder without a config.json; give the one that holds config and weights"
+                + _adapter_hint(folder)
+            )
     elif folder.exists():
         raise PrmError(f"{where} is a file; give the folder in Hugging Face format that it belongs to")
     elif model_path.startswith(("/", ".", "~")):
@@ -48,6 +51,19 @@ def read_model_config(model_path: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise PrmError(f"the config.json of {where} holds a {type(config).__name__} where an object belongs")
     return config
+
+
+def _adapter_hint(folder: Path) -> str:
+    """What to do with a folder that holds an adapter alone, for a message."""
+    try:
+        adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        base = adapter.get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return (
+        f". This one holds a LoRA adapter of {base}: merge it into that model (peft's merge_and_unload), and save the "
+        "model with its tokenizer"
+    )
 
 
 def label_count(model_config: dict[str, Any]) -> int:

@@ -28,11 +28,13 @@ numbers: the family must be asked for by name.
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
 from transformers import AutoTokenizer
 
+from verl_prpo.prm.conversation import Step
 from verl_prpo.prm.encoding.dialogue import Dialogue, numbered_step, vocabulary
 from verl_prpo.prm.encoding.tensors import per_row
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
@@ -53,7 +55,8 @@ _CHUNK = 512
 class ImplicitPrm(PrmFamily):
     """Scores are differences of log-likelihoods, times beta; `score_range` is a bound that only damage breaks.
 
-    A read is the first position of a segment's tokens and the one after its last.
+    A read is the first position of a segment's tokens and the one after its last, for each part of a segment in which a
+    tool spoke.
     """
 
     name: ClassVar[str] = "implicit_prm"
@@ -116,29 +119,55 @@ class ImplicitPrm(PrmFamily):
         )
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
-        texts = self.dialogue.continuing(segments)
+        return self.encode_turns(messages, [[segment] for segment in segments])
+
+    def encode_turns(self, messages: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Encoded:
+        steps = self.dialogue.continuing_turns(steps)
         if self.step_prefix is not None:
-            texts = [numbered_step(text, k, self.step_prefix) for k, text in enumerate(texts, 1)]
-            texts = [text + DIVIDER for text in texts[:-1]] + texts[-1:]
+            steps = [self._numbered(step, k) for k, step in enumerate(steps, 1)]
+            for step, after in pairwise(steps):
+                if isinstance(after[0], str):  # in the same turn
+                    step[-1] = f"{step[-1]}{DIVIDER}"
         # A token belongs to one segment: each is tokenised on its own, behind what the template puts before an answer.
-        tokens = self.dialogue.continuation_ids(texts)
-        ids, positions = self.dialogue.encode(messages, [i for segment in tokens for i in segment], end_turn=False)
-        reads: list[tuple[int, int]] = []
-        at = positions[0]
-        if at == 0:
+        tokens = iter(
+            self.dialogue.continuation_ids([part for step in steps for part in step if isinstance(part, str)])
+        )
+        pieces: list[list[list[int] | Mapping[str, Any]]] = [
+            [next(tokens) if isinstance(part, str) else part for part in step] for step in steps
+        ]
+        answer: list[str | int | Mapping[str, Any]] = []
+        for piece in (piece for parts in pieces for piece in parts):
+            answer.extend(piece if isinstance(piece, list) else [piece])
+        ids, positions = self.dialogue.encode(messages, answer, end_turn=False)
+        if positions[0] == 0:
             raise ValueError("the PRM's chat template puts nothing before the answer, so its first token has no odds")
-        for segment in tokens:
-            reads.append((at, at + len(segment)))
-            at += len(segment)
+        reads: list[tuple[int, ...]] = []
+        passed, at = 0, positions[0]
+        for parts in pieces:
+            spans: list[int] = []
+            for count in (len(piece) for piece in parts if isinstance(piece, list)):
+                begin = positions[passed] if count else at
+                passed, at = passed + count, begin + count
+                spans += [begin, at]
+            reads.append(tuple(spans))
         return Encoded(ids, reads)
 
+    def _numbered(self, step: Step, number: int) -> Step:
+        """A step whose texts are stripped, the first of them behind the step's number."""
+        assert self.step_prefix is not None
+        texts = [n for n, part in enumerate(step) if isinstance(part, str)]
+        shown = [part.strip() if isinstance(part, str) else part for part in step]
+        shown[texts[0]] = numbered_step(str(step[texts[0]]), number, self.step_prefix)
+        return shown
+
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
-        rows = [row for row, encoded in enumerate(batch) for begin, end in encoded.reads for _ in range(begin, end)]
-        columns = [at for encoded in batch for begin, end in encoded.reads for at in range(begin, end)]
+        read = [[_columns(spans) for spans in encoded.reads] for encoded in batch]
+        rows = [row for row, segments in enumerate(read) for columns in segments for _ in columns]
+        columns = [at for segments in read for columns in segments for at in columns]
         said = [batch[row].input_ids[at] for row, at in zip(rows, columns, strict=True)]
         prm = self._log_probs(self.model, batch, rows, columns, said)
         reference = self._log_probs(self.reference, batch, rows, columns, said)
-        lengths = [end - begin for encoded in batch for begin, end in encoded.reads]
+        lengths = [len(columns) for segments in read for columns in segments]
         return per_row(self.scores_from_log_probs(prm, reference, lengths), batch)
 
     def scores_from_log_probs(self, prm: torch.Tensor, reference: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
@@ -157,6 +186,11 @@ class ImplicitPrm(PrmFamily):
         parts = zip(logits.split(_CHUNK), labels.split(_CHUNK), strict=True)  # float32 of all would outweigh the model
         log_probs = [part.float().log_softmax(-1).gather(-1, label[:, None])[:, 0] for part, label in parts]
         return torch.cat(log_probs).cpu().double()
+
+
+def _columns(spans: Sequence[int]) -> list[int]:
+    """Positions of a segment's tokens, from the begins and ends of its parts."""
+    return [at for begin, end in zip(spans[::2], spans[1::2], strict=True) for at in range(begin, end)]
 
 
 def _checked_options(model_path: str, reference: str | None, beta: float, step_prefix: str | None) -> str:

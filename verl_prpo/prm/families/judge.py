@@ -34,6 +34,7 @@ from typing import Any, ClassVar
 import torch
 from transformers import AddedToken, AutoTokenizer
 
+from verl_prpo.prm.conversation import Step
 from verl_prpo.prm.encoding.chat_template import SETTING, ChatTemplate
 from verl_prpo.prm.encoding.dialogue import Dialogue, problem_text
 from verl_prpo.prm.families.base import Encoded, PrmError
@@ -62,7 +63,7 @@ class ZeroShotJudge(LabelTokenPrm):
     name: ClassVar[str] = "zero_shot_judge"
 
     def __init__(
-        self, model: Any, dialogue: Dialogue, slot_ids: list[int], label_ids: tuple[int, int], max_context: int
+        self, model: Any, dialogue: Dialogue, slot_ids: list[int], label_ids: tuple[int, ...], max_context: int
     ):
         self.model = model
         self.dialogue = dialogue
@@ -112,10 +113,18 @@ class ZeroShotJudge(LabelTokenPrm):
         return cls(None, dialogue, slot_ids, label_ids, context_length(model_path, trust_remote_code))
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
+        return self.encode_turns(messages, [[segment] for segment in segments])
+
+    def encode_turns(self, messages: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Encoded:
         question = {"role": "user", "content": INSTRUCTION.format(problem=problem_text(messages))}
-        answer: list[str | int] = []
-        for i, segment in enumerate(segments):
-            answer += [AFTER_SLOT + segment if i else segment, *self.slot_ids]
+        answer: list[str | int | Mapping[str, Any]] = []
+        for i, step in enumerate(steps):
+            first, *rest = step
+            if i and isinstance(first, str):
+                first = AFTER_SLOT + first
+            elif i:  # the slot is shut before a tool speaks; the step begins a turn
+                answer.append(AFTER_SLOT.rstrip())
+            answer += [first, *rest, *self.slot_ids]
         ids, positions = self.dialogue.encode([question], answer, end_turn=False)
         width = len(self.slot_ids)
         return Encoded(ids, positions[width - 1 :: width])
@@ -180,7 +189,7 @@ def _thinking_off(template: ChatTemplate) -> str | None:
     return None
 
 
-def _slot_and_answers(dialogue: Dialogue, model_path: str) -> tuple[list[int], tuple[int, int]]:
+def _slot_and_answers(dialogue: Dialogue, model_path: str) -> tuple[list[int], tuple[int, ...]]:
     slot, *answered = dialogue.plain_ids([SLOT, *(SLOT + answer for answer in ANSWERS)])
     found = [ids[-1] for ids in answered if ids[:-1] == slot]
     return slot, distinct_labels(found, ANSWERS, dialogue.tokenizer, model_path, _OTHER_MODEL)

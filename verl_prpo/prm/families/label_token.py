@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from verl_prpo.prm.encoding.dialogue import require_embeddings
+from verl_prpo.prm.encoding.dialogue import plain_ids, require_embeddings
 from verl_prpo.prm.encoding.tensors import per_row, read_index
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.families.causal_lm import load_causal_lm, logits_at
@@ -29,8 +29,13 @@ class LabelTokenPrm(PrmFamily):
     model: Any
     """The causal language model, or None when a server holds it."""
 
-    label_ids: tuple[int, int]
+    label_ids: tuple[int, ...]
     """Token ids of the good and the bad label."""
+
+    @property
+    def written_ids(self) -> Sequence[int]:
+        """Tokens that the family puts into dialogues or reads itself."""
+        return self.label_ids
 
     def load_weights(
         self,
@@ -56,7 +61,7 @@ class LabelTokenPrm(PrmFamily):
             model_path, self.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
         rows = self.model.get_input_embeddings().weight.shape[0]
-        require_embeddings(tokenizer, model_path, rows, fix, self.label_ids)
+        require_embeddings(tokenizer, model_path, rows, fix, self.written_ids)
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
         logits = logits_at(self.model, batch, read_index(batch, self.model.device), self.name)
@@ -73,13 +78,22 @@ class LabelTokenPrm(PrmFamily):
     def served_scores(self, encoded: Encoded, output: Sequence[Mapping[int, float] | None]) -> list[float]:
         if len(output) != len(encoded.input_ids) + 1:
             raise ValueError(f"log-probabilities of {len(output)} tokens for {len(encoded.input_ids) + 1}")
-        return [label_score(output[read + 1], self.label_ids, read) for read in encoded.reads]
+        return [self.served_score(output[read + 1], read) for read in encoded.reads]
+
+    def served_score(self, logprobs: Mapping[int, float] | None, read: int) -> float:
+        """The score of one segment from what a server gave for the token after a read.
+
+        Raises:
+            ValueError: it does not name what the score is made of.
+        """
+        good, bad = self.label_ids
+        return label_score(logprobs, (good, bad), read)
 
 
 def distinct_labels(
     ids: Sequence[int], labels: Sequence[str], tokenizer: Any, model_path: str, fix: str
-) -> tuple[int, int]:
-    """Token ids of the good and the bad label.
+) -> tuple[int, ...]:
+    """Token ids of the labels, the good one first.
 
     Args:
         ids: what the tokenizer makes of the labels.
@@ -91,12 +105,15 @@ def distinct_labels(
     Raises:
         PrmError: they are not one token each, or the same, or not known.
     """
-    if len(ids) != 2 or ids[0] == ids[1] or tokenizer.unk_token_id in ids:
+    if len(ids) != len(labels) or len({*ids}) != len(ids) or tokenizer.unk_token_id in ids:
+        are = "are not one distinct token each" if len(labels) > 1 else "is not one token"
+        read_as = " and ".join(str(tokenizer.convert_ids_to_tokens(one)) for one in plain_ids(tokenizer, labels))
         raise PrmError(
-            f"{' and '.join(map(repr, labels))} are not one distinct token each in the tokenizer of "
-            f"reward.prm.model_path={model_path}. {fix}"
+            f"{' and '.join(map(repr, labels))} {are} in the tokenizer of reward.prm.model_path={model_path}, which "
+            f"by {'themselves' if len(labels) > 1 else 'itself'} reads {'them' if len(labels) > 1 else 'it'} as "
+            f"{read_as}. {fix}"
         )
-    return ids[0], ids[1]
+    return tuple(ids)
 
 
 def label_score(logprobs: Mapping[int, float] | None, label_ids: tuple[int, int], read: int) -> float:
@@ -125,7 +142,30 @@ def label_score(logprobs: Mapping[int, float] | None, label_ids: tuple[int, int]
         if math.exp(min(least - known, 0.0)) <= UNSURE:
             return 1.0 if good is not None else 0.0
     missing = " and ".join(str(label) for label, value in zip(label_ids, found, strict=True) if value is None)
-    raise ValueError(
+    raise ValueError(_not_named(read, missing, logprobs))
+
+
+def label_probability(logprobs: Mapping[int, float] | None, label: int, read: int) -> float:
+    """A label's probability among all tokens, from the log-probabilities that a server gave for one position.
+
+    Args:
+        logprobs: by token id, natural logarithms. A label that is not among them counts as 0 where the least of them
+            is below `UNSURE`.
+        label: its token id.
+        read: the position, for the message.
+
+    Raises:
+        ValueError: the label is not there, and could still matter.
+    """
+    if logprobs and label in logprobs:
+        return math.exp(min(logprobs[label], 0.0))
+    if logprobs and len(logprobs) > 1 and math.exp(sorted(logprobs.values())[1]) <= UNSURE:
+        return 0.0
+    raise ValueError(_not_named(read, str(label), logprobs))
+
+
+def _not_named(read: int, missing: str, logprobs: Mapping[int, float] | None) -> str:
+    return (
         f"after token {read} the server names no log-probability of label token {missing} among its "
         f"{len(logprobs or {})} likeliest; raise reward.prm.server.prompt_logprobs (and the server's --max-logprobs), "
         "or check that reward.prm.family is the family of the model it serves"

@@ -7,8 +7,13 @@ A Qwen2 trunk under a two-layer head with two classes. Each step of the answer i
 probability of class 1 at that token is the step's score. Line breaks around a segment give way to the separator. The
 weights are loaded into transformers' own `Qwen2Model`; the model's remote code, which current transformers releases
 cannot run, is never needed.
+
+The option `system` says which system message the PRM is shown: "published" (the one of the published models, unless the
+dialogue has its own), "none", or a text. With "none" the chat template may still write one of its own, as it did in the
+training of models that were shown none, such as ReasonFlux-PRM-7B.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,15 +22,18 @@ from torch import nn
 from transformers import AddedToken, AutoTokenizer, Qwen2Config, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 
-from verl_prpo.prm.encoding.dialogue import Dialogue
+from verl_prpo.prm.conversation import Step
+from verl_prpo.prm.encoding.dialogue import Dialogue, replaced_system
 from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.families.checkpoints import load_with_head
+from verl_prpo.prm.families.options import OPTIONS, require_text
 from verl_prpo.prm.families.two_classes import served_probabilities
 
 ARCHITECTURE = "Qwen2ForProcessRewardModel"
 SEPARATOR = "<extra_0>"
 SYSTEM = r"Please reason step by step, and put your final answer within \boxed{}."
+PUBLISHED, NONE = "published", "none"
 _OTHER_FAMILY = "Set reward.prm.model_path to a Qwen2.5-Math PRM, or reward.prm.family to the family of this model."
 
 
@@ -49,7 +57,15 @@ class QwenMathPrm(PrmFamily):
 
     serving: ClassVar[str | None] = "pooling"
 
-    def __init__(self, model: ProcessRewardModel | None, dialogue: Dialogue, separator_id: int, max_context: int):
+    def __init__(
+        self,
+        model: ProcessRewardModel | None,
+        dialogue: Dialogue,
+        separator_id: int,
+        max_context: int,
+        system: str = PUBLISHED,
+    ):
+        self.system = system
         self.model = model
         self.dialogue = dialogue
         self.separator_id = separator_id
@@ -67,14 +83,19 @@ class QwenMathPrm(PrmFamily):
         device: torch.device,
         dtype: torch.dtype,
         trust_remote_code: bool = False,
+        system: str = PUBLISHED,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "QwenMathPrm":
         """See `PrmFamily.load`.
 
         Args:
+            system: "published" for the published system message, unless the dialogue has its own; "none" for none; or
+                a text for this one. The last two take the place of the dialogue's.
             chat_template_kwargs: variables of the chat template.
         """
-        family = cls.open(model_path, trust_remote_code=trust_remote_code, chat_template_kwargs=chat_template_kwargs)
+        family = cls.open(
+            model_path, trust_remote_code=trust_remote_code, system=system, chat_template_kwargs=chat_template_kwargs
+        )
         wanted = f"{ARCHITECTURE} (a Qwen2 trunk and a head with two classes)"
         config = Qwen2Config.from_pretrained(model_path)
         family.model = load_with_head(
@@ -90,27 +111,38 @@ class QwenMathPrm(PrmFamily):
         model_path: str,
         *,
         trust_remote_code: bool = False,
+        system: str = PUBLISHED,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "QwenMathPrm":
+        _require_system(system)
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
         separator_id = _separator_id(tokenizer, model_path)
         config = Qwen2Config.from_pretrained(model_path)
         dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs)
-        family = cls(None, dialogue, separator_id, config.max_position_embeddings)
+        family = cls(None, dialogue, separator_id, config.max_position_embeddings, system)
         try:
             family.encode([{"role": "user", "content": "What is 1 + 1?"}], ["It is 2."])
         except ValueError as error:
+            shown = "the published system prompt" if system == PUBLISHED else f"{OPTIONS}.system={system}"
             raise PrmError(
-                f"the chat template of reward.prm.model_path={model_path} cannot hold the published system prompt, a "
+                f"the chat template of reward.prm.model_path={model_path} cannot hold {shown}, a "
                 f"question and an answer: {error}. {_OTHER_FAMILY}"
             ) from error
         return family
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
-        if not any(message["role"] == "system" for message in messages):
-            messages = [{"role": "system", "content": SYSTEM}, *messages]
-        # The published steps are lines of an answer without their line breaks, which the separator stands for.
-        answer = [piece for segment in segments for piece in (segment.strip("\n"), self.separator_id)]
+        return self.encode_turns(messages, [[segment] for segment in segments])
+
+    def encode_turns(self, messages: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Encoded:
+        if self.system != PUBLISHED:
+            messages = replaced_system(messages, None if self.system == NONE else self.system)
+        elif not any(message["role"] == "system" for message in messages):
+            messages = replaced_system(messages, SYSTEM)
+        answer: list[str | int | Mapping[str, Any]] = []
+        for step in steps:
+            # The published steps are lines of an answer without their line breaks, which the separator stands for.
+            answer += [part.strip("\n") if isinstance(part, str) else part for part in step]
+            answer.append(self.separator_id)
         return Encoded(*self.dialogue.encode(messages, answer, end_turn=True))
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
@@ -130,6 +162,14 @@ class QwenMathPrm(PrmFamily):
         way_out = f"the server must read at {SEPARATOR}: --pooler-config '{config}'"
         rows = served_probabilities(output, len(encoded.reads), "separators", way_out)
         return [float(right) for _, right in rows]
+
+
+def _require_system(system: Any) -> None:
+    wanted = f"{PUBLISHED}, {NONE} or a text"
+    require_text("system", system, wanted)
+    near = difflib.get_close_matches(system.strip().lower(), (PUBLISHED, NONE), n=1, cutoff=0.75)
+    if near and system not in (PUBLISHED, NONE):
+        raise PrmError(f"{OPTIONS}.system={system!r} is not known; did you mean {near[0]}? It takes {wanted}")
 
 
 def _separator_id(tokenizer: Any, model_path: str) -> int:

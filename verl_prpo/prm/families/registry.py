@@ -12,16 +12,19 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from verl_prpo.prm.families.base import PrmError, PrmFamily
-from verl_prpo.prm.families.checkpoints import label_count, read_model_config
+from verl_prpo.prm.families.checkpoints import read_model_config
+from verl_prpo.prm.families.unknown import described, what_to_try
 
 BUILT_IN = {
     "qwen_math_prm": ("verl_prpo.prm.families.qwen_math", "QwenMathPrm"),
     "skywork_prm": ("verl_prpo.prm.families.skywork", "SkyworkPrm"),
     "token_classification": ("verl_prpo.prm.families.token_classification", "TokenClassificationPrm"),
+    "label_token": ("verl_prpo.prm.families.tagged", "TaggedLabelsPrm"),
     "math_shepherd": ("verl_prpo.prm.families.math_shepherd", "MathShepherd"),
     "rlhflow_prm": ("verl_prpo.prm.families.rlhflow", "RlhflowPrm"),
     "implicit_prm": ("verl_prpo.prm.families.implicit", "ImplicitPrm"),
     "zero_shot_judge": ("verl_prpo.prm.families.judge", "ZeroShotJudge"),
+    "generated_verdicts": ("verl_prpo.prm.families.generated", "GeneratedVerdicts"),
 }
 
 ENTRY_POINTS = "verl_prpo.prm_families"
@@ -59,13 +62,9 @@ def detect_family(model_path: str) -> str:
     claims = claiming_families(config)
     if len(claims) == 1:
         return claims[0]
-    found = (
-        f"config.json has architectures={config.get('architectures')}, num_labels={label_count(config)}, "
-        f"model_type={config.get('model_type')!r}"
-    )
     verdict = "no PRM family is known for it" if not claims else f"it could be any of {', '.join(claims)}"
     raise PrmError(
-        f"cannot tell how to read the PRM {model_path} ({found}): {verdict}. "
+        f"cannot tell how to read the PRM {model_path} ({described(config)}): {verdict}. {what_to_try(config)} "
         f"Set reward.prm.family to one of {', '.join(sorted(FAMILIES))}, or reward.prm.custom_family.path and .name."
     )
 

@@ -42,7 +42,7 @@ class RlhflowPrm(LabelTokenPrm):
 
     name: ClassVar[str] = "rlhflow_prm"
 
-    def __init__(self, model: Any, dialogue: Dialogue, label_ids: tuple[int, int], max_context: int):
+    def __init__(self, model: Any, dialogue: Dialogue, label_ids: tuple[int, ...], max_context: int):
         self.model = model
         self.dialogue = dialogue
         self.label_ids = label_ids

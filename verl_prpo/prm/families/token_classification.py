@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
+from verl_prpo.prm.conversation import Step
 from verl_prpo.prm.encoding.dialogue import Dialogue, plain_ids, problem_text, require_embeddings
 from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
@@ -145,12 +146,7 @@ class TokenClassificationPrm(PrmFamily):
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
         steps = [segment.strip("\n") for segment in segments]
         if self.dialogue is not None:
-            answer: list[str | int] = []
-            for step in self.dialogue.continuing(steps):
-                answer += [step, *self.separator_ids]
-            ids, positions = self.dialogue.encode(messages, answer, end_turn=False)
-            width = len(self.separator_ids)
-            return Encoded(ids, positions[width - 1 :: width])
+            return self._in_template(self.dialogue, messages, [[step] for step in self.dialogue.continuing(steps)])
         prompt, *spoken = plain_ids(self.tokenizer, [problem_text(messages), *steps])
         ids = self.bos_ids + prompt
         reads = []
@@ -158,6 +154,20 @@ class TokenClassificationPrm(PrmFamily):
             ids += ids_of_step + self.separator_ids
             reads.append(len(ids) - 1)
         return Encoded(ids, reads)
+
+    def encode_turns(self, messages: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Encoded:
+        if self.dialogue is None:
+            return super().encode_turns(messages, steps)
+        return self._in_template(self.dialogue, messages, self.dialogue.continuing_turns(steps))
+
+    def _in_template(self, dialogue: Dialogue, messages: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Encoded:
+        answer: list[str | int | Mapping[str, Any]] = []
+        for step in steps:
+            answer += [part.strip("\n") if isinstance(part, str) else part for part in step]
+            answer += self.separator_ids
+        ids, positions = dialogue.encode(messages, answer, end_turn=False)
+        width = len(self.separator_ids)
+        return Encoded(ids, positions[width - 1 :: width])
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
         device = self.model.device

@@ -18,7 +18,6 @@ from verl_prpo.prm.families import checked_family, family_setting, resolve_famil
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.in_process.forward_passes import forward_passes
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
-from verl_prpo.settings.prpo import tokens_per_forward
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
@@ -131,6 +130,8 @@ def open_in_process_engine(config: "PrmConfig", device: torch.device) -> InProce
     Raises:
         PrmError: the PRM cannot be used as configured. What transformers or a family of your own raises passes through.
     """
+    from verl_prpo.settings.prpo import tokens_per_forward  # whoever has a configuration has what reads it
+
     if not config.model_path:
         raise PrmError("reward.prm.model_path is not set; give the hub name or folder of a process reward model")
     family = resolve_family(config).load(

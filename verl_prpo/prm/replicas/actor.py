@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Hold one replica of the PRM in a Ray actor, or the one door to the servers that hold it.
+"""Hold one replica of the PRM in a Ray actor, or the one door to the servers that hold it, or a score function.
 
 What leaves it is plain: results, a description, and faults as a `PrmError` of text, for a family's own types need not
 be known where they arrive. The actor's log has their traceback.
@@ -20,8 +20,9 @@ from verl_prpo.prm.families import family_setting
 from verl_prpo.prm.families.base import PrmError, PrmFamily
 from verl_prpo.prm.in_process.engine import dtype_of, open_in_process_engine
 from verl_prpo.prm.results import PrmRequest, PrmResult
-from verl_prpo.prm.server.engine import ServedEngine, open_served_engine
-from verl_prpo.settings.prpo import engine_of
+from verl_prpo.prm.score_function.engine import FunctionScale, ScoreFunctionEngine, open_score_function
+from verl_prpo.prm.served import open_served
+from verl_prpo.settings.prpo import engine_of, judge_of
 
 if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
@@ -40,10 +41,10 @@ class PrmDescription:
         family: its name.
         score_range: least and greatest score.
         prior_mean, prior_std: of the prior on the scores, in their units.
-        max_context: longest dialogue, in tokens.
+        max_context: longest dialogue, in tokens; None for a score function, which knows no limit.
         model_path: where it was loaded from.
-        device, dtype: as torch names them; "" with a server, which has its own.
-        engine: in_process, server or reward_model.
+        device, dtype: as torch names them; "" with a server, which has its own, and with a score function.
+        engine: in_process, server, reward_model or score_function.
         servers: base URLs, without passwords; none in process.
     """
 
@@ -51,7 +52,7 @@ class PrmDescription:
     score_range: tuple[float, float]
     prior_mean: float
     prior_std: float
-    max_context: int
+    max_context: int | None
     model_path: str
     device: str
     dtype: str
@@ -111,7 +112,7 @@ class ServedPrmReplica:
         """
         where = f"reward.prm.model_path={config.model_path} cannot be opened with {family_setting(config)}: "
         with _faults_as_text(where):
-            self._engine: ServedEngine = await open_served_engine(config, urls)
+            self._engine = await open_served(config, urls)
             servers = tuple(server.shown for server in self._engine.pool.servers)
             self._description = _description(self._engine.family, config, device="", dtype="", servers=servers)
         return self._description
@@ -126,6 +127,34 @@ class ServedPrmReplica:
         Raises:
             PrmError: the family fails.
         """
+        with _faults_as_text(""):
+            return await self._engine.score(requests)
+
+
+class ScoreFunctionReplica:
+    """A score function in processes of its own, in an async actor of its own; `load` comes first."""
+
+    async def load(self, config: "PrmConfig", where: str) -> PrmDescription:
+        """Load the function.
+
+        Args:
+            config: `reward.prm`.
+            where: not used: a function runs on CPUs.
+
+        Raises:
+            PrmError: it cannot be used. The message names the setting.
+        """
+        with _faults_as_text("reward.prm.score_function: "):
+            self._engine: ScoreFunctionEngine = await open_score_function(config)
+            self._description = _description(self._engine.family, config, device="", dtype="")
+        return self._description
+
+    async def describe(self) -> PrmDescription:
+        """What was loaded."""
+        return self._description
+
+    async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
+        """One result per request, see `ScoreFunctionEngine.score`; several calls run at once."""
         with _faults_as_text(""):
             return await self._engine.score(requests)
 
@@ -149,7 +178,7 @@ def compile_models(family: PrmFamily) -> None:
 
 
 def _description(
-    family: PrmFamily, config: "PrmConfig", device: str, dtype: str, servers: tuple[str, ...] = ()
+    family: PrmFamily | FunctionScale, config: "PrmConfig", device: str, dtype: str, servers: tuple[str, ...] = ()
 ) -> PrmDescription:
     low, high = family.score_range
     return PrmDescription(
@@ -158,7 +187,7 @@ def _description(
         prior_mean=float(family.prior_mean),
         prior_std=float(family.prior_std),
         max_context=family.max_context,
-        model_path=config.model_path or "",
+        model_path=judge_of(config),
         device=device,
         dtype=dtype,
         engine=engine_of(config),

@@ -8,7 +8,7 @@ can still go to whichever replica is free first.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +16,12 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.routing import Asked, Replica, plan_calls
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
+from verl_prpo.prm.score_function.pool import COROUTINES
+from verl_prpo.settings.prm import SCORE_FUNCTION
 from verl_prpo.settings.prpo import PrmConfig, engine_of
 from verl_prpo.settings.timeouts import LINGER
 
@@ -55,7 +58,12 @@ class PrmClient:
         self._departure: asyncio.TimerHandle | None = None
 
     async def score(
-        self, messages: Sequence[dict[str, Any]], segments: Sequence[str], truncated: bool = False
+        self,
+        messages: Sequence[dict[str, Any]],
+        segments: Sequence[str],
+        truncated: bool = False,
+        heard: Sequence[Heard] = (),
+        row: Mapping[str, Any] | None = None,
     ) -> PrmResult:
         """Scores of one response, or the failure it met.
 
@@ -63,13 +71,15 @@ class PrmClient:
             messages: the prompt as chat messages.
             segments: texts whose concatenation is the response.
             truncated: whether the response was cut off by its length limit.
+            heard: what tools and others said in the middle of the response.
+            row: of the data, for a score function.
 
         Raises:
             PrmError: the replicas cannot be found or called.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[PrmResult] = loop.create_future()
-        self._waiting.append(Asked(PrmRequest(messages, segments, truncated), future))
+        self._waiting.append(Asked(PrmRequest(messages, segments, truncated, heard, row or {}), future))
         if self._departure is None:
             self._departure = loop.call_later(LINGER, self._dispatch)
         try:
@@ -192,10 +202,12 @@ def call_limits(config: PrmConfig) -> tuple[int, int]:
     """Most requests in one call, and most calls of one client in flight at a replica.
 
     A replica in process reads one call at a time; one with servers behind it has as many requests of its own under way
-    as its servers take.
+    as its servers take, and one with a score function as many as that may have calls.
     """
     if engine_of(config) == "in_process":
         return REQUESTS_PER_CALL, CALLS_AT_ONCE
+    if engine_of(config) == SCORE_FUNCTION:
+        return config.score_function.batch_size, CALLS_AT_ONCE * (config.score_function.concurrency or COROUTINES)
     requests = config.server.concurrency * max(1, len(config.server.urls))
     return config.server.prompts_per_request, CALLS_AT_ONCE * requests
 

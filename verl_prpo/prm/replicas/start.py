@@ -22,10 +22,17 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from verl_prpo.prm.families.base import PrmError
-from verl_prpo.prm.replicas.actor import RAY_RESOURCE, PrmDescription, PrmReplica, ServedPrmReplica
+from verl_prpo.prm.replicas.actor import (
+    RAY_RESOURCE,
+    PrmDescription,
+    PrmReplica,
+    ScoreFunctionReplica,
+    ServedPrmReplica,
+)
 from verl_prpo.prm.replicas.client import PrmClient
-from verl_prpo.prm.server.engine import require_servers
-from verl_prpo.settings.prpo import engine_of
+from verl_prpo.prm.served import require_servers
+from verl_prpo.settings.prm import SCORE_FUNCTION
+from verl_prpo.settings.prpo import engine_of, judge_of
 from verl_prpo.settings.timeouts import NAMES_PAUSE, NAMES_TIMEOUT, PLACEMENT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -49,7 +56,8 @@ def start_replicas(
 ) -> list[ActorHandle]:
     """Create the replicas, named `prm_replica_{i}`, and wait until each has loaded its weights.
 
-    With servers a replica holds no weights and no accelerator. It is ready once all servers have answered.
+    With servers a replica holds no weights and no accelerator. It is ready once all servers have answered. With a score
+    function it holds no accelerator either, and is ready once the function's file is imported.
 
     Args:
         config: `reward.prm`.
@@ -63,13 +71,14 @@ def start_replicas(
         PrmError: amounts that Ray refuses, no room in the cluster within `PLACEMENT_TIMEOUT`, weights that cannot be
             loaded, or not within `startup_timeout`, or a server that is not up. Nothing is left running.
     """
-    served = engine_of(config) != "in_process"
+    function = engine_of(config) == SCORE_FUNCTION
+    served = not function and engine_of(config) != "in_process"
     urls = list(config.server.urls if server_urls is None else server_urls)
     if served and not urls:
         raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known; set reward.prm.server.urls")
     if served and server_urls is None:
         require_servers(config)  # before Ray is asked for anything
-    if served or config.num_gpus_per_replica == 0:
+    if served or function or config.num_gpus_per_replica == 0:
         device_type = "cpu"
     resources = {"CPU": config.num_cpus_per_replica}
     if device_type != "cpu":
@@ -84,7 +93,7 @@ def start_replicas(
         if not group.wait(PLACEMENT_TIMEOUT):
             raise PrmError(_no_room(config, resources))
         try:
-            kind = ServedPrmReplica if served else PrmReplica
+            kind = ScoreFunctionReplica if function else ServedPrmReplica if served else PrmReplica
             replicas += [_create(kind, i, group, resources) for i in range(config.num_replicas)]
         except (ValueError, OverflowError) as error:
             raise PrmError(
@@ -185,14 +194,14 @@ def _load(replicas: list[ActorHandle], config: "PrmConfig", where: Any) -> None:
         ready, pending = ray.wait(pending, timeout=max(0.0, deadline - time.monotonic()))
         if not ready:
             raise PrmError(
-                f"{', '.join(loading[ref] for ref in pending)} did not load {config.model_path} within "
+                f"{', '.join(loading[ref] for ref in pending)} did not load {judge_of(config)} within "
                 f"reward.prm.startup_timeout={config.startup_timeout:g} s; raise it, or use a faster disk"
             )
         try:
             ray.get(ready[0])
         except RayActorError as error:
             raise PrmError(
-                f"{loading[ready[0]]} died while it loaded reward.prm.model_path={config.model_path}; did the machine "
+                f"{loading[ready[0]]} died while it loaded reward.prm.model_path={judge_of(config)}; did the machine "
                 f"run out of memory? {_first_line(error)}"
             ) from error
         except RayError as error:
@@ -200,7 +209,7 @@ def _load(replicas: list[ActorHandle], config: "PrmConfig", where: Any) -> None:
             if isinstance(cause, PrmError):
                 raise PrmError(str(cause)) from None
             raise PrmError(
-                f"{loading[ready[0]]} failed to load reward.prm.model_path={config.model_path}: "
+                f"{loading[ready[0]]} failed to load reward.prm.model_path={judge_of(config)}: "
                 f"{type(cause).__name__}: {_first_line(cause)}"
             ) from error
 

@@ -33,14 +33,24 @@ class ServerFault(Exception):
         detail: the address and what was found there.
         passing: whether the same request may succeed later.
         about_input: whether the server refused what was sent, so that a part of it may still be taken.
+        retry_after: seconds for which the server asks to be left alone; None where it says nothing.
     """
 
-    def __init__(self, kind: PrmFailure, detail: str, *, passing: bool = False, about_input: bool = False):
+    def __init__(
+        self,
+        kind: PrmFailure,
+        detail: str,
+        *,
+        passing: bool = False,
+        about_input: bool = False,
+        retry_after: float | None = None,
+    ):
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.passing = passing
         self.about_input = about_input
+        self.retry_after = retry_after
 
 
 def open_session(config: "PrmConfig") -> aiohttp.ClientSession:
@@ -49,23 +59,33 @@ def open_session(config: "PrmConfig") -> aiohttp.ClientSession:
     Raises:
         PrmError: the API key's variable is not set or holds no key, or the certificates cannot be read.
     """
-    headers = {}
-    name = config.server.api_key_env
-    if name is not None:
-        key = os.environ.get(name, "").strip()
-        if not key:
-            raise PrmError(
-                f"reward.prm.server.api_key_env={name}: this environment variable is not set on the node that runs the "
-                "PRM's actor; export it before Ray starts there, or unset the key"
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise PrmError(
-                f"reward.prm.server.api_key_env={name}: this environment variable holds characters that are not "
-                "printable ASCII, which no header can carry; set it to the key alone"
-            )
-        headers["Authorization"] = f"Bearer {key}"
-    connector = aiohttp.TCPConnector(limit=0, ssl=_tls(config.server.ca_file), keepalive_timeout=KEEP_ALIVE)
+    key = api_key(config)
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    connector = aiohttp.TCPConnector(limit=0, ssl=tls(config.server.ca_file), keepalive_timeout=KEEP_ALIVE)
     return aiohttp.ClientSession(connector=connector, headers=headers)
+
+
+def api_key(config: "PrmConfig") -> str | None:
+    """The servers' API key, from the environment variable that `server.api_key_env` names; None where it names none.
+
+    Raises:
+        PrmError: the variable is not set or holds no key.
+    """
+    name = config.server.api_key_env
+    if name is None:
+        return None
+    key = os.environ.get(name, "").strip()
+    if not key:
+        raise PrmError(
+            f"reward.prm.server.api_key_env={name}: this environment variable is not set on the node that runs the "
+            "PRM's actor; export it before Ray starts there, or unset the key"
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise PrmError(
+            f"reward.prm.server.api_key_env={name}: this environment variable holds characters that are not "
+            "printable ASCII, which no header can carry; set it to the key alone"
+        )
+    return key
 
 
 async def exchange(
@@ -164,7 +184,15 @@ def without_password(url: str) -> str:
     return re.sub(r"//[^/?#]*@", "//", url.strip())
 
 
-def _tls(ca_file: str | None) -> ssl.SSLContext:
+def tls(ca_file: str | None) -> ssl.SSLContext:
+    """What https connections are verified by.
+
+    Args:
+        ca_file: certificates of an authority of your own, as PEM; the system's alone when None.
+
+    Raises:
+        PrmError: the file cannot be read.
+    """
     context = ssl.create_default_context()
     if ca_file is not None:
         try:

@@ -7,7 +7,7 @@ A server that fails rests for a while, longer each time in a row, and then gets 
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,15 @@ class ServedModel:
 
 @dataclass
 class Server:
-    """One server as its clients see it: its base URL, the work in flight there, and its faults in a row."""
+    """One server as its clients see it: its base URL, the work in flight there, its faults in a row, and until when it
+    asked to be left alone."""
 
     url: str
     requests: int = 0
     work: int = 0
     faults: int = 0
     resting_until: float = 0.0
+    silent_until: float = 0.0
 
     @property
     def shown(self) -> str:
@@ -81,15 +83,20 @@ class ServerPool:
             await self._session.close()
             self._session = None
 
-    async def check(self) -> ServedModel:
+    async def check(self, ask: Callable[[Server], Awaitable[ServedModel]] | None = None) -> ServedModel:
         """Ask every server for its health and its model.
+
+        Args:
+            ask: how one server is asked, for servers that are no vLLM.
 
         Raises:
             PrmError: the servers that do not answer within `CHECK_TIMEOUT` or not as they should, each with its URL and
                 the reason; or their models do not match `reward.prm.server.model` or each other.
         """
-        self._open()  # a missing key is no server's fault
-        found = await asyncio.gather(*(self._model_of(server) for server in self.servers), return_exceptions=True)
+        if ask is None:
+            self._open()  # a missing key is no server's fault
+        asked = [_within_check(server, ask or self._ask_model) for server in self.servers]
+        found = await asyncio.gather(*asked, return_exceptions=True)
         faults = [str(fault) for fault in found if isinstance(fault, ServerFault | PrmError)]
         for fault in found:
             if isinstance(fault, BaseException) and not isinstance(fault, ServerFault | PrmError):
@@ -124,6 +131,28 @@ class ServerPool:
             ServerFault: the last fault, once no retry is left or none would help. Another server may help even where
                 the same one would not: it lacks the model, or the key.
         """
+        return await self.try_in_turn(
+            lambda server, timeout: self._request(server, path, body, timeout), work, deadline, only
+        )
+
+    async def try_in_turn(
+        self,
+        ask: Callable[[Server, float], Awaitable[Any]],
+        work: int,
+        deadline: float,
+        only: Server | None = None,
+        on_fault: Callable[[ServerFault], None] | None = None,
+    ) -> Any:
+        """What `ask` returns for one of the servers, tried again and elsewhere as `post` does.
+
+        Args:
+            ask: sends one request to a server, within so many seconds; raises `ServerFault`.
+            work, deadline, only: as of `post`.
+            on_fault: called with every fault, also with one that is tried again.
+
+        Raises:
+            ServerFault: the last fault.
+        """
         loop = asyncio.get_running_loop()
         last: Server | None = None
         tries = 0
@@ -131,13 +160,21 @@ class ServerPool:
             server = await self._take(work, deadline, [only] if only else self.servers, last)
             tries += 1
             try:
-                answer = await self._request(server, path, body, deadline)
+                timeout = min(self._config.server.request_timeout, max(deadline - loop.time(), 0.001))
+                answer = await ask(server, timeout)
             except ServerFault as fault:
                 self._note(server, fault)
+                if on_fault is not None:
+                    on_fault(fault)
                 elsewhere = not fault.about_input and only is None and len(self.servers) > 1 and not self._closed
                 helps = (fault.passing or elsewhere) and tries <= self._config.server.retries
                 pause = random.uniform(0, min(MAX_BACKOFF, BACKOFF * 2 ** min(tries - 1, 32)))
+                if not elsewhere and fault.retry_after is not None:
+                    pause = max(pause, fault.retry_after)
                 if not helps or loop.time() + pause >= deadline:
+                    if helps and fault.retry_after is not None and loop.time() + fault.retry_after >= deadline:
+                        limit = f"reward.prm.timeout={self._config.timeout:g} s"
+                        fault.detail += f"; it asks to wait {fault.retry_after:g} s, past {limit}"
                     fault.detail += f" (tried {tries} times)" if tries > 1 else ""
                     raise
                 last = server
@@ -148,9 +185,7 @@ class ServerPool:
                 self._give_back(server, work)
             await asyncio.sleep(pause)
 
-    async def _request(self, server: Server, path: str, body: Any, deadline: float) -> Any:
-        left = deadline - asyncio.get_running_loop().time()
-        timeout = min(self._config.server.request_timeout, max(left, 0.001))
+    async def _request(self, server: Server, path: str, body: Any, timeout: float) -> Any:
         status, content = await exchange(self._open(), "POST", server.url + path, timeout, body)
         return answer_of(server.shown + path, status, content)
 
@@ -162,11 +197,13 @@ class ServerPool:
                 server.requests += 1
                 server.work += work
                 return server
-            waking = [deadline, *(s.resting_until for s in among if s.resting_until > loop.time())]
-            try:
-                await asyncio.wait_for(self._changed.wait(), max(min(waking) - loop.time(), 0.001))
-            except asyncio.TimeoutError:
-                pass
+            ends = [end for s in among for end in (s.resting_until, s.silent_until) if end > loop.time()]
+            waking = [deadline, *ends]
+            changed = asyncio.ensure_future(self._changed.wait())
+            try:  # wait_for would lose a cancellation that comes along with the change, before Python 3.12
+                await asyncio.wait({changed}, timeout=max(min(waking) - loop.time(), 0.001))
+            finally:
+                changed.cancel()
         limit = f"reward.prm.timeout={self._config.timeout:g} s"
         detail = f"none of {len(among)} servers had room for the request before {limit} ran out"
         raise ServerFault(PrmFailure.TIMEOUT, detail)
@@ -174,7 +211,8 @@ class ServerPool:
     def _free(self, among: Sequence[Server], last: Server | None) -> Server | None:
         """The server with the least work that has room; one that failed only where no other is left."""
         now = asyncio.get_running_loop().time()
-        awake = [server for server in among if server.resting_until <= now] or among
+        heard = [server for server in among if server.silent_until <= now]
+        awake = [server for server in heard if server.resting_until <= now] or heard
         free = [
             server for server in awake if server.requests < (1 if server.faults else self._config.server.concurrency)
         ]
@@ -195,7 +233,9 @@ class ServerPool:
         if not fault.about_input:  # one that refuses everything at once would otherwise be the least busy
             server.faults += 1
             rest = min(MAX_REST, REST * 2 ** min(server.faults - 1, 32))
-            server.resting_until = asyncio.get_running_loop().time() + rest
+            now = asyncio.get_running_loop().time()
+            server.resting_until = now + rest
+            server.silent_until = max(server.silent_until, now + (fault.retry_after or 0.0))
         else:
             server.faults = 0  # it answered
 
@@ -205,13 +245,6 @@ class ServerPool:
         if self._session is None:
             self._session = open_session(self._config)
         return self._session
-
-    async def _model_of(self, server: Server) -> ServedModel:
-        try:
-            return await asyncio.wait_for(self._ask_model(server), CHECK_TIMEOUT)
-        except asyncio.TimeoutError:
-            detail = f"{server.shown}: timeout, no answer to the check within {CHECK_TIMEOUT:g} s"
-            raise ServerFault(PrmFailure.TIMEOUT, detail) from None
 
     async def _ask_model(self, server: Server) -> ServedModel:
         session = self._open()
@@ -233,6 +266,14 @@ class ServerPool:
         name = wanted if wanted is not None else next(iter(models))
         length = models[name]
         return ServedModel(name, length if isinstance(length, int) and length > 0 else None)
+
+
+async def _within_check(server: Server, ask: Callable[[Server], Awaitable[ServedModel]]) -> ServedModel:
+    try:
+        return await asyncio.wait_for(ask(server), CHECK_TIMEOUT)
+    except asyncio.TimeoutError:
+        detail = f"{server.shown}: timeout, no answer to the check within {CHECK_TIMEOUT:g} s"
+        raise ServerFault(PrmFailure.TIMEOUT, detail) from None
 
 
 def _base_url(url: str) -> str:

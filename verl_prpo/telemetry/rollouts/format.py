@@ -10,11 +10,14 @@ little-endian float32; keys at their default are left out. docs/rollouts.md desc
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
+
+from verl_prpo.prm.conversation import Heard
+from verl_prpo.step.conversation import Interlude, own_words
 
 COLUMN = "prpo"
 FORMAT = 2
@@ -71,6 +74,8 @@ class Rollout:
         unfinished: whether its last segment was not judged because of that.
         prior_mean, prior_std: by which a score became z under the paper's credit, in units of the score; None where no
             PRM was asked, under the credit trust, which has no prior, and in dumps of earlier versions.
+        interludes: what tools and others said in the middle of the response, as the PRM was shown it; none without
+            tools, and where no PRM was asked.
         key: of the row in verl's TransferQueue, `{uid}_{session}_{index}`; no other row of the step has it.
         process_weight: w of the response under the credit trust; None under other credits.
         all_equal: under that credit, whether its group counted as all-equal, so that w had a part in its advantages.
@@ -106,11 +111,30 @@ class Rollout:
     unfinished: bool = False
     prior_mean: float | None = None
     prior_std: float | None = None
+    interludes: list[Interlude] = field(default_factory=list)
     key: str = ""
     process_weight: float | None = None
     all_equal: bool = False
     relative_scores: list[float | None] | None = None
     data_source: str = ""
+
+    @property
+    def turns(self) -> list[tuple[int, int]]:
+        """The policy's turns, half-open spans of tokens: what lies between the interludes."""
+        ends = [0, *(one.end for one in self.interludes)]
+        begins = [*(one.begin for one in self.interludes), len(self.response_mask)]
+        return [(begin, end) for begin, end in zip(ends, begins, strict=True) if begin < end]
+
+    def spoken(self) -> tuple[list[str], list[Heard]]:
+        """The response as the PRM was asked about it: the policy's own words by segment, and what it heard between."""
+        ends = [*self.token_offsets[1:], len(self.response)]
+        texts = [self.response[begin:end] for begin, end in zip(self.token_offsets, ends, strict=False)]
+        own = [1] * len(texts)
+        for one in self.interludes:
+            own[one.begin : one.end] = [0] * (one.end - one.begin)
+        if not self.interludes:
+            return [segment.text for segment in self.segments], []
+        return own_words(texts, own, [(segment.begin, segment.end) for segment in self.segments], self.interludes)
 
 
 def record_of(rollout: Rollout) -> dict[str, Any]:
@@ -150,6 +174,12 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         "relative_scores": rollout.relative_scores
         and [None if score is None else _short(score) for score in rollout.relative_scores],
         "data_source": rollout.data_source or None,
+        "interludes": [
+            {"begin": one.begin, "end": one.end, "messages": one.message_dicts()}
+            | ({} if one.recognised else {"recognised": False})
+            for one in rollout.interludes
+        ]
+        or None,
     }
     return record | {key: value for key, value in optional.items() if value is not None}
 
@@ -209,6 +239,7 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         unfinished=bool(record.get("unfinished", False)),
         prior_mean=_number(record.get("prior_mean")),
         prior_std=_number(record.get("prior_std")),
+        interludes=_interludes(record.get("interludes") or (), tokens),
         key=str(row.get("uid", "")),
         process_weight=_number(record.get("process_weight")),
         all_equal=bool(record.get("all_equal", False)),
@@ -249,6 +280,18 @@ def _segments(written: Sequence[Sequence[Any]], response: str, tokens: int) -> l
             f"{len(response)} characters"
         )
     return segments
+
+
+def _interludes(written: Sequence[Mapping[str, Any]], tokens: int) -> list[Interlude]:
+    found: list[Interlude] = []
+    for one in written:
+        interlude = Interlude.from_dict(one)
+        if not (found[-1].end if found else 0) <= interlude.begin < interlude.end <= tokens:
+            raise ValueError(
+                f"interludes has one from token {interlude.begin} to {interlude.end} of a response of {tokens} tokens"
+            )
+        found.append(interlude)
+    return found
 
 
 def _differences(offsets: Sequence[int], length: int) -> list[int]:

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from verl_prpo.method.segmentation import segment_bounds
-from verl_prpo.prm.encoding.dialogue import message_text
+from verl_prpo.prm.conversation import message_text
 from verl_prpo.step.messages import Scores
 from verl_prpo.telemetry.rollouts.format import Rollout, Segment, record_of
 from verl_prpo.telemetry.step_report import StepReport
@@ -104,6 +104,7 @@ class PendingRecord:
             unfinished=result.unfinished if result is not None else False,
             prior_mean=report.prior[0] if asked and weights is None else None,
             prior_std=report.prior[1] if asked and weights is None else None,
+            interludes=result.interludes if result is not None else [],
             key=columns["uid"],
             process_weight=None if weights is None else weights[row].item(),
             all_equal=weights is not None and bool(report.agree[row]),

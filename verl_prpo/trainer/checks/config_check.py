@@ -8,12 +8,16 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from verl_prpo.prm.families import family_names
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.prm.score_function.declared import MODULE
 from verl_prpo.settings.outcome import check_math_verifier, unread_settings
+from verl_prpo.settings.prm import GENERATED_VERDICTS
 from verl_prpo.settings.prpo import (
     MANAGER,
     ConfigError,
     PrmConfig,
     PrpoConfig,
+    engine_of,
     needs_prm,
     one_of,
     prm_config,
@@ -52,7 +56,7 @@ def check_config(config: DictConfig) -> None:
             "the outcome. Set reward.reward_model.enable=False."
         )
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-    if bypass and needs_prm(prpo) and prpo.segmenter in ("entropy", "surprisal"):
+    if bypass and needs_prm(prpo) and prpo.cuts_by in ("entropy", "surprisal"):
         if not config.actor_rollout_ref.rollout.get("calculate_log_probs", False):
             raise ConfigError(
                 f"algorithm.prpo.segmenter={prpo.segmenter} has no signal to cut at. "
@@ -74,7 +78,7 @@ def notices(config: DictConfig) -> list[str]:
         return said
     prpo = prpo_config(config.algorithm)
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-    if bypass and prpo.segmenter == "entropy":
+    if bypass and prpo.cuts_by == "entropy":
         said.append(
             "algorithm.rollout_correction.bypass_mode=True computes no entropy. Responses are cut at surprisal (from "
             "the rollout's log-probs)."
@@ -92,6 +96,13 @@ def notices(config: DictConfig) -> list[str]:
     said += _unread_cuts(prpo)
     if prpo.credit == "trust":
         said += _unread_by_trust(prpo, bool(config.algorithm.get("use_kl_in_reward", False)))
+    rollout = config.actor_rollout_ref.rollout
+    if (rollout.get("agent") or {}).get("default_agent_loop") == "tool_agent" and not prpo.cuts_turns:
+        said.append(
+            f"algorithm.prpo.segmenter={prpo.segmenter} with actor_rollout_ref.rollout.agent.default_agent_loop="
+            "tool_agent: a segment may go on over what a tool says. Set ++algorithm.prpo.segmenter=turns, or "
+            f"turns+{prpo.cuts_by if prpo.cuts_by != 'single' else 'entropy'}, to cut where the policy takes over."
+        )
     if prpo.credit == "pure" and prpo.outcome_weight != 1:
         said.append(
             f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} with algorithm.prpo.credit=pure: PURE "
@@ -134,7 +145,7 @@ def _unread_cuts(prpo: PrpoConfig) -> list[str]:
         f"algorithm.prpo.{name}={getattr(prpo, name)!r} is not read with algorithm.prpo.segmenter={prpo.segmenter}. "
         f"Set ++algorithm.prpo.segmenter={readers[0]} to cut by it."
         for name, readers in READ_BY.items()
-        if prpo.segmenter not in readers and getattr(prpo, name) != getattr(defaults, name)
+        if prpo.cuts_by not in readers and getattr(prpo, name) != getattr(defaults, name)
     ]
 
 
@@ -158,10 +169,15 @@ def _unread_by_trust(prpo: PrpoConfig, kl_in_reward: bool) -> list[str]:
 def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
     if uses_reward_model(prm):
         check_reward_model(config, prm)
+    elif prm.score_function.path is not None:
+        file = prm.score_function.path
+        if not file.startswith(MODULE) and not Path(file).expanduser().is_file():
+            raise ConfigError(f"reward.prm.score_function.path={file} is not a file (searched from {Path.cwd()})")
     elif not prm.model_path:
         raise ConfigError(
             "algorithm.adv_estimator=prpo needs a process reward model. Set a hub name or a folder, such as "
-            "++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B."
+            "++reward.prm.model_path=Qwen/Qwen2.5-Math-PRM-7B. Or set a function of your own, "
+            "++reward.prm.score_function.path=FILE.py and ++reward.prm.score_function.name=NAME."
         )
     reward_model = config.reward.get("reward_model") or {}
     custom = (config.reward.get("custom_reward_function") or {}).get("path")
@@ -177,7 +193,24 @@ def _check_prm(config: DictConfig, prm: PrmConfig) -> None:
         raise ConfigError(f"reward.prm.custom_family.path={path} is not a file (searched from {Path.cwd()})")
     if path is None and prm.family is not None:
         one_of("reward.prm.family", prm.family, tuple(family_names()))
+    if path is None and prm.family == GENERATED_VERDICTS:
+        _check_judge(prm)
     _check_outcome_manager(config, prm)
+
+
+def _check_judge(prm: PrmConfig) -> None:
+    """Read the options and the prompt of a judge that writes, before anything is started."""
+    if engine_of(prm) != "server":
+        raise ConfigError(
+            f"reward.prm.family={prm.family} asks a judge at a server, and reward.prm.engine is {engine_of(prm)}. Set "
+            "++reward.prm.server.urls='[http://judge-0:8000]' with the addresses of yours, and leave the engine unset."
+        )
+    from verl_prpo.prm.families.generated import GeneratedVerdicts
+
+    try:
+        GeneratedVerdicts.open(prm.model_path or "", **prm.family_options)
+    except PrmError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _check_outcome_manager(config: DictConfig, prm: PrmConfig) -> None:

@@ -16,10 +16,12 @@ from verl_prpo.settings.prpo import ConfigError, engine_of, needs_prm, prm_confi
 from verl_prpo.trainer.checks.batch_sizes import BATCH, MINI, TENSOR, size_faults, that_divide
 from verl_prpo.trainer.checks.config_check import check_config
 from verl_prpo.trainer.checks.gpus import fits, pools, servers_size
+from verl_prpo.trainer.checks.memory import shared_split
 from verl_prpo.trainer.checks.verl_rules import verl_refusal
 
 SHARED_UTILIZATION = 0.4
-"""Share of a GPU's memory for a PRM on the trainer's GPUs: of 80 GB the weights of a 7B model and room to read."""
+"""Share of a GPU's memory for a PRM on the trainer's GPUs where its size is not known: `memory.split` gives a PRM of
+7B that share of 80 GB."""
 
 OWN = ("algorithm.prpo.", "reward.prm.", "reward.math_verifier.")
 """How keys of this package begin, which verl's YAML does not know."""
@@ -206,16 +208,22 @@ def _rest(config: DictConfig, nodes: Sequence[float]) -> tuple[str, dict[str, An
 def _shared(config: DictConfig) -> Layout:
     """The PRM as verl's reward model on the trainer's GPUs."""
     prm, model = prm_config(config.reward), "reward.reward_model"
+    path = prm.model_path or config.reward.reward_model.model_path
+    memory = shared_split(config, path)
     settings = {
         "reward.prm.engine": "reward_model",
         f"{model}.enable": True,
         f"{model}.enable_resource_pool": False,
-        f"{model}.model_path": prm.model_path or config.reward.reward_model.model_path,
+        f"{model}.model_path": path,
         f"{model}.rollout.name": "vllm",
-        f"{model}.rollout.tensor_model_parallel_size": 1,
-        f"{model}.rollout.gpu_memory_utilization": SHARED_UTILIZATION,
+        f"{model}.rollout.tensor_model_parallel_size": memory.tensor_parallel if memory else 1,
+        f"{model}.rollout.gpu_memory_utilization": memory.share if memory else SHARED_UTILIZATION,
     }
-    what = "the PRM on the trainer's GPUs, asleep until the rollout is over (no GPU more, its time is exposed)"
+    asleep = f"; asleep it takes {memory.host / 1e9:.0f} GB of each node's own memory" if memory else ""
+    what = (
+        "the PRM on the trainer's GPUs, asleep until the rollout is over (no GPU more, its time is exposed"
+        f"{asleep}; docs/one_node.md)"
+    )
     return Layout(what, _changes(config, settings))
 
 

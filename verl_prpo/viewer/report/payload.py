@@ -69,6 +69,8 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
             "weight": number(facts.weight),
             "allEqual": facts.all_equal,
             "trust": done_by_weight(facts),
+            "heard": [[one.begin, one.end, [list(said) for said in one.messages]] for one in rollout.interludes],
+            "turns": [begin for begin, _ in rollout.turns] if rollout.interludes else [],
             "segments": [
                 [segment.begin, segment.end, number(judged.score), number(judged.z)]
                 for segment, judged in zip(rollout.segments, facts.segments, strict=True)

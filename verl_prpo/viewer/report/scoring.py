@@ -58,7 +58,7 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     from verl_prpo.calibration.scoring import chosen_settings, failure_seen, open_prm, score_all
     from verl_prpo.prm.encoding.shown import shown_steps
     from verl_prpo.prm.families.base import PrmError
-    from verl_prpo.settings.prpo import ConfigError
+    from verl_prpo.settings.prpo import ConfigError, judge_of
     from verl_prpo.viewer.report.facts import Surveyor
     from verl_prpo.viewer.report.sample import Dump, ReportError
     from verl_prpo.viewer.report.summary import by_step, summary
@@ -81,7 +81,11 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prm = open_prm(prm_settings, arguments.device)
-            scored = score_all(prm, [(messages[row], shown[row].steps) for row in sent])
+            scored = score_all(
+                prm,
+                [(messages[row], shown[row].steps) for row in sent],
+                rows=[{"data_source": None, "ground_truth": plain[row].truth, "extra_info": {}} for row in sent],
+            )
     except PrmError as error:
         raise ScoringError(str(error)) from error
     if all(result.scores is None for result in scored):
@@ -104,7 +108,7 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
         points,
         lambda indexes: [rollouts[index] for index in sorted(indexes)],
         (
-            *_words(prm, prm_settings.model_path, plan, len(plain), len(found), recorded),
+            *_words(prm, judge_of(prm_settings), plan, len(plain), len(found), recorded),
             *([_weight(prpo, rollouts[0].process_weight or 0.0)] if prpo.credit == "trust" else []),
             *prompts.notes(),
         ),
@@ -119,7 +123,7 @@ def _on_segments(result: "PrmResult", shown: "Shown") -> "PrmResult":
     return replace(result, scores=[None if place is None else known[place] for place in shown.places])
 
 
-def _words(prm: "OpenPrm", model: str | None, plan: Plan, scored: int, read: int, recorded: bool) -> tuple[str, ...]:
+def _words(prm: "OpenPrm", model: str, plan: Plan, scored: int, read: int, recorded: bool) -> tuple[str, ...]:
     drawn = f"{scored} of {read} responses, whole groups drawn at random," if scored < read else f"{read} responses"
     first = "What PRPO would pay: this run was not trained with these numbers."
     if recorded:
@@ -141,18 +145,18 @@ def _plan(prpo: "PrpoConfig", tokenizer: str | None) -> Plan:
     from verl_prpo.settings.prpo import ConfigError
 
     settings, said = prpo, []
-    if prpo.segmenter in BY_SIGNAL:
+    if prpo.cuts_by in BY_SIGNAL:
         settings = replace(prpo, segmenter="text")
         said.append(
             f"Responses are cut at {' or '.join(map(repr, settings.delimiters))}: cuts by {prpo.segmenter} need the "
-            f"policy's {prpo.segmenter} at each token, which such a dump does not hold."
+            f"policy's {prpo.cuts_by} at each token, which such a dump does not hold."
         )
-    elif prpo.segmenter in BY_COUNT and tokenizer is None:
+    elif prpo.cuts_by in BY_COUNT and tokenizer is None:
         raise ConfigError(
             f"algorithm.prpo.segmenter={prpo.segmenter} cuts by the policy's tokens, and the dump holds text alone: "
             "give the policy's tokenizer with --tokenizer, or set ++algorithm.prpo.segmenter=text"
         )
-    elif prpo.segmenter == "text":
+    elif prpo.cuts_by == "text":
         said.append(f"Responses are cut at {' or '.join(map(repr, settings.delimiters))}.")
     else:
         said.append(f"Responses are cut by algorithm.prpo.segmenter={prpo.segmenter}.")
@@ -224,14 +228,14 @@ def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
         ids = [] if plan.tokenizer is None else plan.tokenizer(one.text, add_special_tokens=False).input_ids
         tokens = token_texts(plan.tokenizer, ids) if ids else words(one.text)
         if "".join(tokens) != one.text:  # a tokenizer that does not give the text back
-            if plan.settings.segmenter == "tokens":
+            if plan.settings.cuts_by == "tokens":
                 raise ReportError(
                     f"--tokenizer does not give the text of response {one.key} back, so its token ids are not known: "
                     "is it the policy's? Otherwise set ++algorithm.prpo.segmenter=text"
                 )
             tokens, ids = words(one.text), []
         mask = torch.ones(1, len(tokens), dtype=torch.long)
-        if plan.settings.segmenter == "text":
+        if plan.settings.cuts_by == "text":
             starts = text_segments([tokens], mask, plan.settings.delimiters) if tokens else mask.bool()
         else:
             given = ids or list(range(len(tokens)))  # no segmenter that is left reads them

@@ -80,6 +80,7 @@ def print_response(
         f"GRPO's A {signed(rollout.grpo_advantage)}",
         f"{fact.flip_share:.0%} of the signs flipped",
         f"{fact.tokens} tokens",
+        *([f"{len(rollout.turns)} turns"] if len(rollout.turns) > 1 else []),
         *([f"PRM took {rollout.prm_latency:.2f} s"] if rollout.prm_latency is not None else []),
     ]
     console.print(Text(", ".join(facts)))
@@ -154,6 +155,8 @@ def _segment_head(rollout: "Rollout", segment: "Segment", number: int, grpo: boo
         parts.append(f"{of_prm} {_range(rollout.process_advantage, own)}")
         parts.append(f"{of_outcome} {_range(rollout.outcome_advantage, own)}")
         parts.append(f"A {_range(rollout.advantages, own)}")
+    if len(rollout.turns) > 1:
+        parts.append(_turn(rollout, segment))
     parts.append(f"tokens {segment.begin + 1} to {segment.end}")
     if not fact.flat and any(flipped(rollout.advantages[t], rollout.grpo_advantage) for t in own):
         parts.append("⇄ flipped")
@@ -174,10 +177,30 @@ def _segment_text(rollout: "Rollout", segment: "Segment", scale: float, grpo: bo
         advantage = rollout.grpo_advantage if grpo else rollout.advantages[t]
         return STYLES[_level(advantage, scale)] if rollout.response_mask[t] else "dim italic"
 
-    for alike, tokens in groupby(range(segment.begin, segment.end), style):
-        told = list(tokens)
-        text.append(visible(rollout.response[rollout.token_offsets[told[0]] : ends[told[-1]]]), style=alike)
+    def own(begin: int, end: int) -> None:
+        for alike, tokens in groupby(range(begin, end), style):
+            told = list(tokens)
+            text.append(visible(rollout.response[rollout.token_offsets[told[0]] : ends[told[-1]]]), style=alike)
+
+    at = segment.begin
+    for one in rollout.interludes:
+        if segment.begin <= one.begin and one.end <= segment.end and one.messages:
+            own(at, one.begin)
+            for role, content in one.messages:
+                text.append("\n" if text.plain and not text.plain.endswith("\n") else "")
+                text.append(f"{visible(role)} > ", style="bold").append(f"{visible(content)}\n", style="dim italic")
+            at = one.end
+    own(at, segment.end)
+    text.rstrip()
     return text
+
+
+def _turn(rollout: "Rollout", segment: "Segment") -> str:
+    """Which turn of the policy a segment is of, or goes over."""
+    first, last = (
+        max(1, sum(begin <= token for begin, _ in rollout.turns)) for token in (segment.begin, segment.end - 1)
+    )
+    return f"turn {first}" if first == last else f"turns {first} to {last}"
 
 
 def _level(advantage: float, scale: float) -> int:

@@ -25,6 +25,9 @@ function chart(response, width) {
     role: "img",
     "aria-label": chartWords(response),
   });
+  for (const [begin, end] of response.heard) {
+    drawn.append(svg("rect", { class: "heard-span", x: x(begin), width: x(end) - x(begin), y: LANES.top, height: height - LANES.top }));
+  }
   if (signal) drawn.append(...signalLane(LANES, signal, width, count));
   const neutral = scoreTop + LANES.score / 2;
   response.segments.forEach(([begin, end, , z], s) => {

@@ -85,6 +85,7 @@ function responseFacts(response) {
     fact("GRPO’s A", signed(response.grpo, 2)),
     fact("Signs flipped", percent(response.flips)),
     fact("Length", plural(response.tokens, "token")),
+    response.turns.length > 1 ? fact("Turns", String(response.turns.length)) : null,
     response.latency == null ? null : fact("PRM took", `${response.latency.toFixed(2)} s${response.cached ? ", cached" : ""}`),
     parts.length ? fact("Verifier", ...shown(excerpt(parts.map(([k, v]) => `${k} ${v}`).join(", "), 120))) : null,
   );

@@ -50,6 +50,7 @@ function segmentBox(response, segment, s, brief = false) {
       "h3",
       {},
       el("span", { class: "segment-number" }, String(s + 1)),
+      response.turns.length > 1 ? el("span", { class: "segment-turn" }, turnWords(response, begin, end)) : null,
       el("span", { class: "segment-score" }, score == null ? "no score" : `PRM ${fixed(score, brief ? 2 : 3)}`),
       meter,
       ...(brief ? [el("span", {}, "A ", el("b", {}, advantage))] : segmentNumbers(response, segment)),
@@ -57,7 +58,39 @@ function segmentBox(response, segment, s, brief = false) {
       worst ? worstMark(response) : null,
       brief ? null : el("span", { class: "segment-tokens" }, plural(end - begin, "token")),
     ),
-    el("p", { class: "text" }, ...tokenNodes(response, begin, end, brief)),
+    ...textNodes(response, begin, end, brief),
+  );
+}
+
+/** Which turn of the policy a segment is of, or goes over. */
+function turnWords(response, begin, end) {
+  const before = (token) => Math.max(1, response.turns.filter((turn) => turn <= token).length);
+  const [first, last] = [before(begin), before(end - 1)];
+  return first === last ? `turn ${first}` : `turns ${first} to ${last}`;
+}
+
+/** The text of a segment: the policy's tokens, and in its own box what it heard between them. */
+function textNodes(response, begin, end, brief) {
+  const nodes = [];
+  const own = (from, to) => from < to && nodes.push(el("p", { class: "text" }, ...tokenNodes(response, from, to, brief)));
+  let at = begin;
+  for (const heard of response.heard) {
+    const [from, to, messages] = heard;
+    if (from < begin || to > end || !messages.length) continue;
+    own(at, from);
+    nodes.push(heardBox(heard));
+    at = to;
+  }
+  own(at, end);
+  return nodes;
+}
+
+/** What a tool or another said: one place for the reader, many tokens that are not trained. */
+function heardBox([begin, end, messages]) {
+  return el(
+    "div",
+    { class: "heard t a-off", "data-t": begin, "data-end": end, tabindex: begin === 0 ? 0 : -1 },
+    ...messages.map(([role, content]) => el("p", {}, el("b", {}, role), " ", ...shown(content, true))),
   );
 }
 

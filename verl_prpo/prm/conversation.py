@@ -1,0 +1,99 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Responses in which others speak too: what a tool, a user or the surroundings said between the policy's own words.
+
+A step is a list of parts. A text is what the policy said, a chat message is what it read before it went on. A step ends
+with a text, where its score is read, so no score sees what was said after its step.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+HEADINGS = {"tool": "Tool output", "user": "User", "system": "System", "assistant": "Assistant"}
+"""What stands above a message where it is written as text."""
+
+Step = list[str | Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A message that the policy read in the middle of its response.
+
+    Attributes:
+        segment: number of the segment, from 0, in which or before which it came.
+        offset: how much of that segment's own text was said by then, in characters; 0 where it came before.
+        role: who spoke, such as tool.
+        content: the text.
+    """
+
+    segment: int
+    offset: int
+    role: str
+    content: str
+
+    @property
+    def message(self) -> dict[str, str]:
+        """The chat message."""
+        return {"role": self.role, "content": self.content}
+
+
+def steps_with(texts: Sequence[str], heard: Sequence[Heard]) -> list[Step]:
+    """Steps as parts: each text, split where something was heard.
+
+    Args:
+        texts: the policy's own words by step.
+        heard: in the order of the response. What came after the last words of the last step is left out.
+    """
+    steps: list[Step] = []
+    late: Step = []  # heard at the end of a step, so before the next one
+    for number, text in enumerate(texts):
+        step, late, at = late, [], 0
+        for one in (one for one in heard if one.segment == number):
+            if one.offset and one.offset >= len(text):
+                late.append(one.message)
+                continue
+            if one.offset > at:
+                step.append(text[at : one.offset])
+                at = one.offset
+            step.append(one.message)
+        steps.append([*step, text[at:]])
+    return steps
+
+
+def written_out(steps: Sequence[Step]) -> list[str]:
+    """Steps as plain text, for a PRM that knows no turns: what was heard stands in the text under a heading.
+
+    The first text of a step that begins with a message is preceded by it, so a score does not see what was said after
+    its step.
+    """
+    return ["\n\n".join(part if isinstance(part, str) else written(part) for part in step) for step in steps]
+
+
+def written(message: Mapping[str, Any]) -> str:
+    """A chat message as text, under a heading that says who spoke."""
+    role = str(message.get("role"))
+    return f"{HEADINGS.get(role, role.capitalize())}:\n{message_text(message)}"
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """The text of one chat message, whose content is a string or a list of text parts.
+
+    Raises:
+        ValueError: a content, or a part of it, that is not text.
+    """
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return ""
+    if not isinstance(content, Sequence):
+        raise ValueError(f"a {message.get('role')} message has a content of type {type(content).__name__}, not text")
+    texts = []
+    for part in content:
+        text = part if isinstance(part, str) else part.get("text") if isinstance(part, Mapping) else None
+        if text is None:
+            kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+            raise ValueError(f"a {message.get('role')} message has a part of type {kind!r}; the PRM reads text only")
+        texts.append(text)
+    return "".join(texts)

@@ -1,0 +1,152 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Load a score function from a file, and read what it declares of itself: range, batches, the arguments it takes."""
+
+import importlib
+import importlib.util
+import inspect
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+SETTING = "reward.prm.score_function"
+
+MODULE = "pkg://"
+"""A path that begins so names a module, as in verl."""
+
+ROW = ("data_source", "ground_truth", "extra_info")
+"""What a function is given of a response's row, under the names that verl's reward functions know."""
+
+FORM = "def NAME(messages, segments, **row)"
+
+
+class Unfit(ValueError):
+    """A function that cannot be used. The message says what was found and what to change."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A score function and what it says of itself.
+
+    Attributes:
+        call: the function.
+        coroutine: whether calling it gives a coroutine.
+        batched: whether it takes lists, one entry per response (its attribute `batched`).
+        score_range: least and greatest score (its attribute `score_range`, else 0 and 1).
+        kwargs: further arguments from the settings.
+        takes: names of the row that it takes.
+    """
+
+    call: Callable[..., Any]
+    coroutine: bool
+    batched: bool
+    score_range: tuple[float, float]
+    kwargs: Mapping[str, Any]
+    takes: tuple[str, ...]
+
+    def __call__(self, messages: Any, segments: Any, row: Mapping[str, Any]) -> Any:
+        """Call the function; of the row only with what it takes."""
+        given = {name: row.get(name) for name in self.takes}
+        return self.call(messages=messages, segments=segments, **{**given, **self.kwargs})
+
+
+def load_function(path: str, name: str, kwargs: Mapping[str, Any]) -> Declared:
+    """Import the file and look at the function.
+
+    Args:
+        path: a Python file, or `pkg://` and a module's name.
+        name: of the function there; a dotted name leads into classes and objects.
+        kwargs: further keyword arguments.
+
+    Raises:
+        Unfit: there is no such file or function, importing fails, or the function cannot be called as it will be.
+    """
+    found: Any = _module(path)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            there = sorted(key for key, value in vars(found).items() if callable(value) and not key.startswith("_"))
+            raise Unfit(f"the file defines no {name}, but {', '.join(there) or 'nothing that can be called'}")
+        found = getattr(found, part)
+    if isinstance(found, type):
+        raise Unfit(f"{name} is a class; name a function, or an object of the class that can be called")
+    if not callable(found):
+        raise Unfit(f"{name} is {type(found).__name__} {found!r:.80} and cannot be called; name a function")
+    return Declared(
+        found,
+        inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None)),  # noqa: B004
+        _batched(found, name),
+        _score_range(found, name),
+        dict(kwargs),
+        _taken(found, name, kwargs),
+    )
+
+
+def _module(path: str) -> Any:
+    if path.startswith(MODULE):
+        try:
+            return importlib.import_module(path.removeprefix(MODULE))
+        except BaseException as error:  # whatever a module raises, SystemExit too
+            raise Unfit(f"importing it fails with {type(error).__name__}: {error}") from error
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise Unfit(
+            f"there is no such file (searched from {Path.cwd()}); give an absolute path that every node can read"
+        )
+    spec = importlib.util.spec_from_file_location(f"verl_prpo_score_function_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise Unfit("not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pickle look for it
+    sys.path.append(str(file.resolve().parent))  # as for a script: it may import what lies beside it
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        raise Unfit(f"importing it fails with {type(error).__name__}: {error}") from error
+    return module
+
+
+def _batched(function: Any, name: str) -> bool:
+    batched = getattr(function, "batched", False)
+    if not isinstance(batched, bool):
+        raise Unfit(f"{name}.batched must be True or False, and is {batched!r}")
+    return batched
+
+
+def _score_range(function: Any, name: str) -> tuple[float, float]:
+    declared = getattr(function, "score_range", (0.0, 1.0))
+    try:
+        low, high = declared
+        fits = all(isinstance(end, Real) and not isinstance(end, bool) and math.isfinite(end) for end in (low, high))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits or low >= high:
+        raise Unfit(f"{name}.score_range must be two finite numbers, the lesser first, and is {declared!r}")
+    return float(low), float(high)
+
+
+def _taken(function: Any, name: str, kwargs: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the row that the function takes. Raises `Unfit` where a call would not fit its signature."""
+    for taken in ("messages", "segments"):
+        if taken in kwargs:
+            raise Unfit(f"kwargs.{taken} is not yours to set: each response brings it")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a builtin, which shows none
+        return ROW
+    parameters = signature.parameters.values()
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    named = {each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+    row = tuple(key for key in ROW if takes_all or key in named)
+    try:
+        signature.bind(messages=[], segments=[], **{**dict.fromkeys(row), **kwargs})
+    except TypeError as error:
+        given = ", ".join(("messages", "segments", *ROW, *kwargs))
+        raise Unfit(
+            f"{name}{signature} cannot be called by keyword with {given}: {error}. Write {FORM.replace('NAME', name)}; "
+            f"other arguments come from {SETTING}.kwargs"
+        ) from error
+    return row

@@ -1,0 +1,202 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Score responses with a function of the user's: bounded, repeated after faults, remembered and checked as a PRM is."""
+
+import asyncio
+import hashlib
+import math
+import pickle
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from verl_prpo.prm.cache import ScoreCache
+from verl_prpo.prm.encoding.batch import RANGE_TOLERANCE
+from verl_prpo.prm.encoding.response import shown_error
+from verl_prpo.prm.encoding.shown import Shown, shown_steps
+from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
+from verl_prpo.prm.score_function.declared import SETTING
+from verl_prpo.prm.score_function.pool import CallFault, WorkerPool, start_worker, where
+from verl_prpo.prm.score_function.process import WorkerProcess
+from verl_prpo.settings.timeouts import BACKOFF, MAX_BACKOFF, SHARE_OF_TIMEOUT
+
+if TYPE_CHECKING:
+    from verl_prpo.settings.prpo import PrmConfig
+
+
+@dataclass(frozen=True)
+class FunctionScale:
+    """What is known of a score function as of a family: its name, and the range and prior of its scores.
+
+    Attributes:
+        name: of the function.
+        score_range: least and greatest score.
+        max_context: None, since a function reads whatever is long.
+    """
+
+    name: str
+    score_range: tuple[float, float]
+    max_context: None = None
+
+    @property
+    def prior_mean(self) -> float:
+        """The middle of the range."""
+        return (self.score_range[0] + self.score_range[1]) / 2
+
+    @property
+    def prior_std(self) -> float:
+        """Of uniform scores on the range."""
+        return (self.score_range[1] - self.score_range[0]) / math.sqrt(12)
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A response to score, once for all requests that are equal."""
+
+    payload: bytes
+    steps: int
+
+
+class ScoreFunctionEngine:
+    """A score function in its processes; belongs to the event loop in which it was opened."""
+
+    def __init__(self, config: "PrmConfig", declared: dict[str, Any], first: WorkerProcess):
+        """Args:
+        config: `reward.prm`.
+        declared: what the function says of itself.
+        first: the process that said it.
+        """
+        function = config.score_function
+        self.family = FunctionScale(f"{SETTING}:{function.name}", tuple(declared["score_range"]))
+        self.cache = ScoreCache(config.cache_size)
+        self.pool = WorkerPool(config, declared["coroutine"], first)
+        self.batched: bool = declared["batched"]
+        self._config = config
+        self._function = function
+
+    async def close(self) -> None:
+        """End the processes; what is still being asked fails."""
+        self.pool.close()
+
+    async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
+        """One result per request, in their order, within `reward.prm.timeout`; calls may overlap."""
+        deadline = asyncio.get_running_loop().time() + self._config.timeout * SHARE_OF_TIMEOUT
+        seen = [self._prepared(request) for request in requests]
+        scores: dict[bytes, list[float | None] | PrmResult] = {}
+        todo: dict[bytes, Todo] = {}
+        for one in seen:
+            if isinstance(one, PrmResult):
+                continue
+            key = _key(one[1])
+            remembered = self.cache.get(key)
+            if remembered is not None:
+                scores[key] = remembered
+            else:
+                todo[key] = one[1]
+        keys = list(todo)
+        size = self._function.batch_size if self.batched else 1
+        parts = [keys[i : i + size] for i in range(0, len(keys), size)]
+        answers = await asyncio.gather(*(self._ask([todo[key] for key in part], deadline) for part in parts))
+        for key, found in zip(keys, [found for part in answers for found in part], strict=True):
+            scores[key] = found
+            if not isinstance(found, PrmResult):
+                self.cache.put(key, found)
+        return self._results(seen, scores, set(keys))
+
+    def _prepared(self, request: PrmRequest) -> tuple[Shown, Todo] | PrmResult:
+        shown = shown_steps(request.segments, request.truncated)
+        if not shown.steps:
+            detail = f"none of the {len(request.segments)} segments has words that can be judged"
+            return PrmResult(None, PrmFailure.BAD_INPUT, detail)
+        try:
+            payload = pickle.dumps((list(request.messages), shown.steps, dict(request.row)))
+        except Exception as error:  # whatever an object in the row raises
+            detail = f"the row cannot be handed to {SETTING}: {shown_error(error)}"
+            return PrmResult(None, PrmFailure.BAD_INPUT, detail)
+        return shown, Todo(payload, len(shown.steps))
+
+    def _results(
+        self,
+        seen: Sequence[tuple[Shown, Todo] | PrmResult],
+        scores: dict[bytes, list[float | None] | PrmResult],
+        new: set[bytes],
+    ) -> list[PrmResult]:
+        results = []
+        for one in seen:
+            if isinstance(one, PrmResult):
+                results.append(one)
+                continue
+            shown, todo = one
+            key = _key(todo)
+            found = scores[key]
+            cached = key not in new  # the first request that asks for it pays; equal ones find its scores
+            new.discard(key)
+            if isinstance(found, PrmResult):
+                results.append(found)
+            else:
+                spread = [None if place is None else found[place] for place in shown.places]
+                results.append(PrmResult(spread, cached=cached))
+        return results
+
+    async def _ask(self, part: Sequence[Todo], deadline: float) -> list[list[float | None] | PrmResult]:
+        """Scores of each response of a call, or the failure it met. A batch at fault is halved until the response is
+        alone."""
+        loop = asyncio.get_running_loop()
+        tries = 0
+        while True:
+            try:
+                answers = await self.pool.call([todo.payload for todo in part], deadline)
+            except CallFault as fault:
+                tries += fault.counts
+                if len(part) > 1 and not fault.final and fault.counts:
+                    half = len(part) // 2
+                    halves = await asyncio.gather(*(self._ask(p, deadline) for p in (part[:half], part[half:])))
+                    return [*halves[0], *halves[1]]
+                pause = random.uniform(0, min(MAX_BACKOFF, BACKOFF * 2 ** min(max(tries - 1, 0), 32)))
+                if fault.final or tries > self._function.retries or loop.time() + pause >= deadline:
+                    tried = f" (tried {tries} times)" if tries > 1 else ""
+                    return [PrmResult(None, fault.kind, f"{where(self._config)}: {fault}{tried}")] * len(part)
+            except Exception as error:  # of this engine, which is to disturb no other response
+                return [PrmResult(None, PrmFailure.ENGINE_ERROR, f"{where(self._config)}: {shown_error(error)}")] * len(
+                    part
+                )
+            else:
+                return [self._checked(todo, answer) for todo, answer in zip(part, answers, strict=True)]
+            await asyncio.sleep(pause)
+
+    def _checked(self, todo: Todo, answer: Any) -> list[float | None] | PrmResult:
+        """Scores once they are as many as the segments, finite and in the range; else the failure."""
+        low, high = self.family.score_range
+
+        def failed(kind: PrmFailure, detail: str) -> PrmResult:
+            return PrmResult(None, kind, f"{where(self._config)} {detail}")
+
+        if isinstance(answer, str):
+            return failed(PrmFailure.BAD_OUTPUT, f"returned {answer}")
+        if len(answer) != todo.steps:
+            return failed(PrmFailure.WRONG_COUNT, f"returned {len(answer)} scores for {todo.steps} segments")
+        given = [score for score in answer if score is not None]
+        if not all(map(math.isfinite, given)):
+            return failed(PrmFailure.NON_FINITE, f"returned {answer}; a segment without a score of its own gets None")
+        if given and (min(given) < low - RANGE_TOLERANCE or max(given) > high + RANGE_TOLERANCE):
+            detail = f"returned {answer}, outside its range [{low:g}, {high:g}]; declare another as its score_range"
+            return failed(PrmFailure.OUT_OF_RANGE, detail)
+        return answer
+
+
+async def open_score_function(config: "PrmConfig") -> ScoreFunctionEngine:
+    """The engine of `reward.prm.score_function`, with one process that has loaded the function.
+
+    Args:
+        config: `reward.prm`.
+
+    Raises:
+        PrmError: the function cannot be used. The message names the setting, what was found and what to change.
+    """
+    worker, declared = await start_worker(config, config.startup_timeout)
+    return ScoreFunctionEngine(config, declared, worker)
+
+
+def _key(todo: Todo) -> bytes:
+    return hashlib.blake2b(todo.payload, digest_size=16).digest()

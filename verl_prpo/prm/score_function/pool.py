@@ -1,0 +1,178 @@
+# Copyright 2026 the verl-prpo authors
+# SPDX-License-Identifier: Apache-2.0
+"""Call a score function in worker processes: a few calls at once, each within its time limit."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from verl_prpo.prm.families.base import PrmError
+from verl_prpo.prm.results import PrmFailure
+from verl_prpo.prm.score_function.declared import SETTING
+from verl_prpo.prm.score_function.process import WorkerDied, WorkerProcess
+from verl_prpo.settings.timeouts import CANCEL_GRACE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from verl_prpo.settings.prpo import PrmConfig
+
+COROUTINES = 32
+"""Calls of a coroutine at once in one replica, where nothing else is set."""
+
+
+class CallFault(Exception):
+    """A call without scores.
+
+    Attributes:
+        kind: of failure.
+        counts: whether it was the call's own fault and so uses up one of its tries.
+        final: whether no further try can help.
+    """
+
+    def __init__(self, kind: PrmFailure, detail: str, counts: bool = True, final: bool = False):
+        super().__init__(detail)
+        self.kind = kind
+        self.counts = counts
+        self.final = final
+
+
+class WorkerPool:
+    """One process for all calls of a coroutine, or one for each call at once of a plain function; belongs to the event
+    loop in which it is made."""
+
+    def __init__(self, config: "PrmConfig", coroutine: bool, first: WorkerProcess):
+        """Args:
+        config: `reward.prm`.
+        coroutine: whether the function is one.
+        first: a process that has loaded it. Others are started when they are needed.
+        """
+        self._config = config
+        self._function = config.score_function
+        self.coroutine = coroutine
+        self.concurrency = self._function.concurrency or (
+            COROUTINES if coroutine else max(1, math.floor(config.num_cpus_per_replica))
+        )
+        self._slots = asyncio.Semaphore(self.concurrency)
+        self._workers = [first]
+        self._idle = [first]
+        self._starting = asyncio.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """End the processes; what is still being asked fails."""
+        self._closed = True
+        for worker in self._workers:
+            worker.kill()
+
+    async def call(self, payloads: Sequence[bytes], deadline: float) -> list[Any]:
+        """What the function returned for each response, unchecked.
+
+        Args:
+            payloads: each a pickle of messages, segments and row.
+            deadline: time of the event loop's clock after which nothing is waited for.
+
+        Raises:
+            CallFault: it raised, took too long or died.
+        """
+        async with self._worker(deadline) as worker:
+            left = deadline - asyncio.get_running_loop().time()
+            timeout = max(0.001, min(self._function.timeout, left))
+            number, reply = worker.ask(payloads, timeout)
+            await asyncio.wait({reply}, timeout=timeout)
+            late = not reply.done()
+            detail = f"no scores within {SETTING}.timeout={self._function.timeout:g} s"
+            if timeout < self._function.timeout:
+                detail = f"no scores within the {timeout:.3g} s left of reward.prm.timeout={self._config.timeout:g}"
+            if late and self.coroutine:
+                worker.cancel(number)
+                await asyncio.wait({reply}, timeout=CANCEL_GRACE)
+            if not reply.done():
+                stuck = ", and it did not end when it was cancelled: it must await what takes time (no time.sleep)"
+                worker.kill(f"{detail}{stuck if self.coroutine else ''}", number)
+            try:
+                answer = await reply
+            except WorkerDied as death:
+                if death.bystander:
+                    raise CallFault(PrmFailure.TIMEOUT, str(death), counts=False) from None
+                kind = PrmFailure.TIMEOUT if death.ended else PrmFailure.ENGINE_ERROR
+                raise CallFault(kind, str(death)) from None
+        if late:
+            raise CallFault(PrmFailure.TIMEOUT, detail)
+        if "scores" not in answer:
+            raise CallFault(PrmFailure.ENGINE_ERROR, f"it raised {answer.get('raised', 'CancelledError')}")
+        return answer["scores"]
+
+    @asynccontextmanager
+    async def _worker(self, deadline: float) -> "AsyncIterator[WorkerProcess]":
+        """A process with room for a call."""
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.wait_for(self._slots.acquire(), max(0.001, deadline - loop.time()))
+        except asyncio.TimeoutError:
+            detail = (
+                f"no process had room for it before reward.prm.timeout={self._config.timeout:g} s ran out; "
+                f"more calls at once ({SETTING}.concurrency={self.concurrency}) or reward.prm.num_replicas give room"
+            )
+            raise CallFault(PrmFailure.TIMEOUT, detail, final=True) from None
+        worker = None
+        try:
+            worker = await self._take(deadline)
+            yield worker
+        finally:
+            self._slots.release()
+            if worker is not None and not self.coroutine and not worker.dead:
+                self._idle.append(worker)
+
+    async def _take(self, deadline: float) -> WorkerProcess:
+        """The one process of a coroutine, an idle one of a plain function, or a new one in the place of the dead."""
+        if not self.coroutine:
+            self._idle = [worker for worker in self._idle if not worker.dead]
+            return self._idle.pop() if self._idle else await self._start(deadline)
+        async with self._starting:
+            alive = [worker for worker in self._workers if not worker.dead]
+            return alive[0] if alive else await self._start(deadline)
+
+    async def _start(self, deadline: float) -> WorkerProcess:
+        if self._closed:
+            raise CallFault(PrmFailure.ENGINE_ERROR, "it was closed", final=True)
+        left = deadline - asyncio.get_running_loop().time()
+        try:
+            worker, _ = await start_worker(self._config, min(left, self._config.startup_timeout))
+        except PrmError as error:
+            raise CallFault(PrmFailure.ENGINE_ERROR, str(error), final=True) from None
+        self._workers = [*(worker for worker in self._workers if not worker.dead), worker]
+        return worker
+
+
+def where(config: "PrmConfig") -> str:
+    """The setting that names the function, for messages."""
+    return f"{SETTING} (path={config.score_function.path}, name={config.score_function.name})"
+
+
+async def start_worker(config: "PrmConfig", timeout: float) -> tuple[WorkerProcess, dict[str, Any]]:
+    """A process that has loaded the function, and what the function declares.
+
+    Raises:
+        PrmError: it cannot be loaded, or not within `timeout` seconds.
+    """
+    worker = WorkerProcess(config.score_function)
+    try:
+        declared = await worker.declaration(timeout)
+    except asyncio.TimeoutError:
+        worker.kill()
+        raise PrmError(
+            f"{where(config)}: importing it takes longer than {timeout:g} s; import less at the top of the file, or "
+            "raise reward.prm.startup_timeout"
+        ) from None
+    except WorkerDied as death:
+        raise PrmError(f"{where(config)}: while it was imported, {death}") from None
+    except BaseException:
+        worker.kill()
+        raise
+    if "unfit" in declared:
+        worker.kill()
+        raise PrmError(f"{where(config)}: {declared['unfit']}")
+    return worker, declared
