@@ -136,7 +136,7 @@ class TestTheTable:
     def test_trust_in_the_prm_is_compared_where_runs_log_it(self, make_run: MakeRun, capsys: Any) -> None:
         make_run("grpo", 0.2, prm=False)
         make_run("trust", 0.3, **{"prpo/trust/earned": 0.4, "prpo/trust/weight": 0.3})
-        root = make_run("paper", 0.3, **{"prpo/trust/earned": 0.1}).parents[1]
+        root = make_run("paper", 0.35, **{"prpo/trust/earned": 0.1}).parents[1]
         runs = [f"{name}={root / name}" for name in ("grpo", "trust", "paper")]
         assert main(["compare", *runs, "--metric", "prpo/trust/earned"]) == 0
         said = capsys.readouterr().out

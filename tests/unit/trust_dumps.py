@@ -68,8 +68,8 @@ def write(
         scored.read_tokens(),
         0.5,
         0.25,
-        OutcomeRewards(outcome, agree, torch.zeros(n, dtype=torch.bool)),
-        torch.full((n,), weight),
+        outcomes=OutcomeRewards(outcome, agree, torch.zeros(n, dtype=torch.bool)),
+        weights=torch.full((n,), weight),
     )
     settings = PrpoConfig(credit=credit)
     advantages = advantages_of(rewards, settings, outcome, mask, uids)
