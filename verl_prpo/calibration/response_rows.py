@@ -136,10 +136,10 @@ class RowReader:
             thinking=begins_in_thought(rollout.prompt, rollout.response, rollout.messages),
             parts=rollout.outcome_parts,
             unfinished=rollout.unfinished,
-            truncated=rollout.truncated,
-            data_source=rollout.data_source,
             heard=heard,
             row=_data_row(row.columns),
+            truncated=rollout.truncated,
+            data_source=rollout.data_source,
         )
         return with_words(made)
 
@@ -167,8 +167,8 @@ class RowReader:
             thinking=begins_in_thought(prompt, text),
             parts={name: columns[name] for name in ("acc", "outcome") if columns.get(name) is not None},
             cut_here=True,
-            data_source=str(columns.get("data_source") or ""),
             row=_data_row(columns),
+            data_source=str(columns.get("data_source") or ""),
         )
 
     def _own(self, row: Mapping[str, Any]) -> Response:
@@ -212,9 +212,9 @@ class RowReader:
             thinking=begins_in_thought(prompt, "".join(segments)),
             parts=parts,
             cut_here=cut_here,
+            row=_data_row(row),
             truncated=_flag(row.get("truncated"), "truncated"),
             data_source=str(row.get("data_source") or ""),
-            row=_data_row(row),
         )
         return with_words(made)
 

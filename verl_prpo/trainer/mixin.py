@@ -40,6 +40,7 @@ from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.step.trust import Judged, RunTrust
 from verl_prpo.telemetry.alarms import Alarms
 from verl_prpo.telemetry.announcements import Announcements, credit_line
+from verl_prpo.telemetry.metrics import trust_metrics
 from verl_prpo.telemetry.rollouts.format import COLUMN
 from verl_prpo.telemetry.rollouts.write import PendingRecord, choose
 from verl_prpo.telemetry.step_report import StepReport
@@ -216,7 +217,8 @@ class ProcessAware:
             self.global_steps, rollouts_of(batch), rewards, scored.rollouts.response_mask, judged
         )
         self._say(self._trust.lines(self.global_steps))
-        metrics.update(self._trust.metrics(rewards.weights, outcomes.data_sources))
+        used = rewards.weights if self._prpo.credit == "trust" else None
+        metrics.update(trust_metrics(self._trust.of, outcomes.data_sources, used))
         with handed_over(rewards.spread(scored.rollouts)):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         self._report(batch, scored, rewards, outcomes, metrics)

@@ -169,17 +169,17 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         "unfinished": rollout.unfinished or None,
         "prior_mean": rollout.prior_mean,
         "prior_std": rollout.prior_std,
-        "process_weight": None if rollout.process_weight is None else _short(rollout.process_weight),
-        "all_equal": rollout.all_equal or None,
-        "relative_scores": rollout.relative_scores
-        and [None if score is None else _short(score) for score in rollout.relative_scores],
-        "data_source": rollout.data_source or None,
         "interludes": [
             {"begin": one.begin, "end": one.end, "messages": one.message_dicts()}
             | ({} if one.recognised else {"recognised": False})
             for one in rollout.interludes
         ]
         or None,
+        "process_weight": None if rollout.process_weight is None else _short(rollout.process_weight),
+        "all_equal": rollout.all_equal or None,
+        "relative_scores": rollout.relative_scores
+        and [None if score is None else _short(score) for score in rollout.relative_scores],
+        "data_source": rollout.data_source or None,
     }
     return record | {key: value for key, value in optional.items() if value is not None}
 

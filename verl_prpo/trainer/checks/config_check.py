@@ -94,8 +94,6 @@ def notices(config: DictConfig) -> list[str]:
             "learns from the PRM alone. Set actor_rollout_ref.rollout.n to 4 or more."
         )
     said += _unread_cuts(prpo)
-    if prpo.credit == "trust":
-        said += _unread_by_trust(prpo, bool(config.algorithm.get("use_kl_in_reward", False)))
     rollout = config.actor_rollout_ref.rollout
     if (rollout.get("agent") or {}).get("default_agent_loop") == "tool_agent" and not prpo.cuts_turns:
         said.append(
@@ -103,6 +101,8 @@ def notices(config: DictConfig) -> list[str]:
             "tool_agent: a segment may go on over what a tool says. Set ++algorithm.prpo.segmenter=turns, or "
             f"turns+{prpo.cuts_by if prpo.cuts_by != 'single' else 'entropy'}, to cut where the policy takes over."
         )
+    if prpo.credit == "trust":
+        said += _unread_by_trust(prpo, bool(config.algorithm.get("use_kl_in_reward", False)))
     if prpo.credit == "pure" and prpo.outcome_weight != 1:
         said.append(
             f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} with algorithm.prpo.credit=pure: PURE "

@@ -66,11 +66,11 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
             "beta": runs([number(value) for value in rollout.outcome_advantage]),
             "A": runs([number(value) for value in rollout.advantages]),
             "grpo": number(rollout.grpo_advantage),
+            "heard": [[one.begin, one.end, [list(said) for said in one.messages]] for one in rollout.interludes],
+            "turns": [begin for begin, _ in rollout.turns] if rollout.interludes else [],
             "weight": number(facts.weight),
             "allEqual": facts.all_equal,
             "trust": done_by_weight(facts),
-            "heard": [[one.begin, one.end, [list(said) for said in one.messages]] for one in rollout.interludes],
-            "turns": [begin for begin, _ in rollout.turns] if rollout.interludes else [],
             "segments": [
                 [segment.begin, segment.end, number(judged.score), number(judged.z)]
                 for segment, judged in zip(rollout.segments, facts.segments, strict=True)
