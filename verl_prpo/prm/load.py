@@ -13,7 +13,7 @@ from typing import Any, Literal, overload
 import torch
 
 from verl_prpo.prm.families.base import PrmError
-from verl_prpo.prm.in_process.engine import open_in_process_engine
+from verl_prpo.prm.in_process.engine import InProcessEngine, open_in_process_engine
 from verl_prpo.prm.open_prm import OpenPrm, open_function
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.settings.prpo import ConfigError, prm_config
@@ -33,7 +33,7 @@ class LoadedPrm:
             for a score function.
     """
 
-    def __init__(self, engine: OpenPrm):
+    def __init__(self, engine: InProcessEngine | OpenPrm):
         self._engine = engine
         family = engine.family
         self.family = family.name
@@ -48,7 +48,8 @@ class LoadedPrm:
 
     def close(self) -> None:
         """End what runs for it: the processes of a score function. A model needs none."""
-        self._engine.close()
+        if isinstance(self._engine, OpenPrm):
+            self._engine.close()
 
     def score(self, messages: Messages, segments: Sequence[str], **row: Any) -> Scores:
         """Score the segments of one response.
@@ -207,7 +208,7 @@ def load_prm(
         if not 0 < max_model_len <= longest:
             raise PrmError(f"max_model_len={max_model_len} must be from 1 to {longest}, the longest that {path} reads")
         engine.family.max_context = max_model_len
-    return LoadedPrm(OpenPrm(engine.family, str(where), engine.score))
+    return LoadedPrm(engine)
 
 
 def _function(path: str | Path, named: str | Mapping[str, Any]) -> OpenPrm:
