@@ -46,8 +46,10 @@ NAMES = {
     "prpo/truncated",
     "prpo/verdict/known",
     "prpo/verdict/right",
-    "prpo/prm/abstained",
-    *(f"prpo/prm/{what}" for what in ("requests", "tokens", "failed", "unread", "unfinished", "cache_hit", "empty")),
+    *(
+        f"prpo/prm/{what}"
+        for what in ("requests", "tokens", "failed", "unread", "abstained", "unfinished", "cache_hit", "empty")
+    ),
     *(f"prpo/prm/{kind.value}" for kind in PrmFailure),
 }
 
@@ -193,6 +195,14 @@ class TestByHand:
         metrics = report([*BATCH[:3], beyond]).metrics()
         assert (metrics["prpo/prm/unread"], metrics["prpo/prm/overlong"]) == (2, 2)
         names = [*(f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")), "prpo/process_outcome_corr"]
+        assert {name: metrics[name] for name in names} == pytest.approx({name: found[name] for name in names})
+
+    def test_segments_to_which_a_function_gives_none_are_counted_apart_and_in_no_mean(self, found):
+        judged = dataclasses.replace(BATCH[3], segments=[(2, 0.4), (5, None), (1, None)])
+        metrics = report([*BATCH[:3], judged]).metrics()
+        assert metrics["prpo/prm/abstained"] == 2
+        assert metrics["prpo/prm/unread"] == found["prpo/prm/unread"]
+        names = [f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")]
         assert {name: metrics[name] for name in names} == pytest.approx({name: found[name] for name in names})
 
     def test_a_response_of_which_nothing_was_read_is_scored_but_in_no_mean_or_correlation(self, found):
