@@ -48,12 +48,12 @@ def prepare(wheels: Path, into: Path, root: Path) -> tuple[str, dict[str, Any]]:
         _run([sys.executable, "-m", "venv", "--without-pip", str(into)], "python -m venv")
     _see_the_machine(python)
     there = _versions(python)
-    todo = {name: version for name, version in offered.items() if there.get(name) != version}
+    to_install = {name: version for name, version in offered.items() if there.get(name) != version}
     pip = _pip(wheels)
     command = [*pip, "--python", str(python), "install", "--quiet", "--no-index", "--no-deps"]
-    if todo:
-        print(f"installing {len(todo)} wheels of {wheels} into {into}", flush=True)
-        pins = [f"{name}=={version}" for name, version in sorted(todo.items())]
+    if to_install:
+        print(f"installing {len(to_install)} wheels of {wheels} into {into}", flush=True)
+        pins = [f"{name}=={version}" for name, version in sorted(to_install.items())]
         _run([*command, "--no-compile", "--find-links", str(wheels.resolve()), *pins], "pip install")
     if "verl-prpo" not in there:
         _run([*command, "--no-build-isolation", "--editable", str(root)], "pip install --editable")
@@ -65,7 +65,7 @@ def prepare(wheels: Path, into: Path, root: Path) -> tuple[str, dict[str, Any]]:
             print(
                 f"of wheels/{name}.txt {len(lacks)} are missing: {', '.join(lacks[:6])}{', ...' if lacks[6:] else ''}"
             )
-    return str(python), {"installed": todo, "there": len(offered) - len(todo), "missing": missing}
+    return str(python), {"installed": to_install, "there": len(offered) - len(to_install), "missing": missing}
 
 
 def found_wheels(folder: Path) -> dict[str, str]:

@@ -32,7 +32,7 @@ for name in sys.argv[1:]:
         if kind == "dist":
             importlib.metadata.distribution(bare)
         found[name] = kind == "dist" or importlib.util.find_spec(bare) is not None
-    except Exception:
+    except (ImportError, ValueError):
         found[name] = False
 try:
     import torch
@@ -46,7 +46,7 @@ except Exception as error:
 for name in ("transformers", "verl", "ray", "vllm"):
     try:
         found.setdefault("versions", {})[name] = importlib.metadata.version(name)
-    except Exception:
+    except importlib.metadata.PackageNotFoundError:
         pass
 print("FOUND" + json.dumps(found))
 """

@@ -5,11 +5,13 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +56,26 @@ class Workers:
     pool: Executor
     count: int
     deadline: float
+
+
+@contextmanager
+def pooled(count: int, hours: float) -> Iterator[Workers]:
+    """Workers that begin nothing after some hours. They finish what is under way, or are killed when one hangs."""
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), prepare_worker)
+    try:
+        yield Workers(pool, count, time.monotonic() + 3600 * hours)
+    except KeyboardInterrupt:
+        print(f"\nending what is under way; Ctrl-C once more drops it. Afterwards {AGAIN}", file=sys.stderr)
+        raise
+    except StudyError:
+        kill_workers()  # one that hangs would be waited for
+        raise
+    finally:
+        try:
+            pool.shutdown(cancel_futures=True)
+        except KeyboardInterrupt:
+            kill_workers()
+            raise
 
 
 def work(stage: str, jobs: Sequence[Job], workers: Workers, later: float = 0.0) -> bool:

@@ -100,11 +100,11 @@ def _missing(reported: Sequence[Result], tuning: Sequence[Result]) -> str:
         return "These runs are a part of the study's: its learning rates are not all tuned."
     there = {result.run for result in reported}
     planned = list(plan.reported(rates))
-    lacking = [run for run in planned if run not in there]
-    if not lacking:
+    missing = [run for run in planned if run not in there]
+    if not missing:
         return ""
-    named = "; ".join(run.name for run in lacking[:3]) + ("; ..." if len(lacking) > 3 else "")
-    return f"{len(lacking)} of the study's {len(planned)} runs are missing ({named})."
+    named = "; ".join(run.name for run in missing[:3]) + ("; ..." if len(missing) > 3 else "")
+    return f"{len(missing)} of the study's {len(planned)} runs are missing ({named})."
 
 
 def _replace(made: Path, out: Path) -> None:

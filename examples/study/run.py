@@ -9,13 +9,11 @@ tables and figures drawn from them. What is finished is kept: the same command g
 import argparse
 import fcntl
 import math
-import multiprocessing
 import pickle
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +21,7 @@ from pathlib import Path
 from study import runs
 from study.assets import LEARNED, path_of, policy_of, prm_of
 from study.controls import CONTROLS
-from study.jobs import AGAIN, Job, StudyError, Workers, kill_workers, prepare_worker, work
+from study.jobs import AGAIN, Job, StudyError, Workers, pooled, work
 from study.plan import Plan, QuickPlan, Rates, Run
 from study.prms import Prm
 from study.probing import probe, probe_path
@@ -65,23 +63,8 @@ def main() -> int:
 
 def _run_all(arguments: argparse.Namespace) -> int:
     plan = QuickPlan() if arguments.quick else Plan()
-    deadline = time.monotonic() + 3600 * arguments.hours
-    pool = ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"), prepare_worker)
-    workers = Workers(pool, arguments.workers, deadline)
-    try:
+    with pooled(arguments.workers, arguments.hours) as workers:
         return 0 if _study(plan, arguments.out, arguments.report, workers) else 3
-    except KeyboardInterrupt:
-        print(f"\nending what is under way; Ctrl-C once more drops it. Afterwards {AGAIN}", file=sys.stderr)
-        raise
-    except StudyError:
-        kill_workers()  # one that hangs would be waited for
-        raise
-    finally:
-        try:
-            pool.shutdown(cancel_futures=True)
-        except KeyboardInterrupt:
-            kill_workers()
-            raise
 
 
 @contextmanager

@@ -87,8 +87,8 @@ def train(
 
     Yields:
         What happened in the step, see `measures` and `study.credit.Run.observe`; `advantage_mean`, over its tokens;
-        `greedy`, the accuracy on held-out
-        problems, where it was measured, step 0 included; `sampled`, the same at temperature 1, first and last.
+        `greedy`, the accuracy on held-out problems, where it was measured, step 0 included; `sampled`, the same at
+        temperature 1, first and last.
     """
     arm = ARMS[settings.arm]
     rng = random.Random(settings.seed)

@@ -179,7 +179,7 @@ class TestEachAlarm:
         assert re.search(line, heard(values)[0][2])
 
     def test_every_alarm_is_tested_here(self):
-        assert set(RULES) == {*CASES, "length_collapse", "entropy_collapse"}
+        assert set(RULES) == {*CASES, "length_collapse", "entropy_collapse", "trust_lost"}
 
     def test_a_rise_too_small_to_matter_is_none(self):
         """However certain it is: 5% of the scores' spread, 1% of the range of outcomes."""
@@ -201,6 +201,50 @@ class TestEachAlarm:
     def test_text_without_delimiters_is_said_to_lack_them(self):
         ((_, _, line),) = heard(changed(WINDOW, lambda _: {"prpo/segments/max": 1.0}), segmenter="text")
         assert "none of algorithm.prpo.delimiters" in line
+
+
+class TestUnderTheCreditTrust:
+    """Nothing is advised that this credit does not read."""
+
+    def lines(self, change, **settings):
+        return {name: line for _, name, line in heard(changed(WINDOW, change), credit="trust", **settings)}
+
+    @pytest.mark.parametrize("name", ["prm_up_outcome_down", "sign_flips", "all_equal_groups"])
+    def test_advice_is_of_this_credit(self, name):
+        (line,) = self.lines(CASES[name][0]).values()
+        assert not re.search("outcome_weight|prior_mean|prior_std|skip_all_equal|of z", line)
+        wanted = {"all_equal_groups": "few mixed groups are left to check the PRM"}
+        assert wanted.get(name, "algorithm.prpo.process_weight") in line
+
+    def test_a_collapse_of_lengths_names_no_prior(self):
+        values = noise(WINDOW) + noise(3 * WINDOW, seed=1)
+        for step in values[WINDOW:]:
+            step["response_length/mean"] = 10
+        assert {n for _, n, _ in heard(values, credit="trust")} == {"length_collapse"}
+        line = heard(values, credit="trust")[0][2]
+        assert "prior_mean" not in line and "++algorithm.prpo.process_weight=0 for GRPO" in line
+
+    def test_a_weight_that_goes_to_zero_is_an_alarm(self):
+        (line,) = self.lines(lambda t: {"prpo/trust/weight": max(0.0, 0.35 - 0.02 * t)}).values()
+        assert "ALARM trust_lost" in line and "earned a weight of 0.33 and has lost it" in line
+
+    @pytest.mark.parametrize(
+        ("weight", "settings"),
+        [
+            (lambda t: 0.3 - 0.01 * t, {}),  # still above 0
+            (lambda t: 0.1 if t < 5 else 0.0, {}),  # it never was much
+            (lambda t: 0.0 if t < 10 else 0.3, {}),
+            (lambda t: 0.0, {}),
+            (lambda t: 0.35 if t < 5 else 0.0, {"process_weight": 0.3}),
+            (lambda t: float("nan"), {}),
+        ],
+    )
+    def test_other_weights_are_none(self, weight, settings):
+        assert self.lines(lambda t: {"prpo/trust/weight": weight(t)}, **settings) == {}
+
+    def test_rewards_of_zero_and_one_are_fine(self):
+        span = {"critic/score/min": 0.0, "critic/score/max": 1.0}
+        assert half_weight(span, PrpoConfig(credit="trust")) is None
 
 
 class TestHalfWeight:

@@ -197,7 +197,7 @@ class TestCommand:
         printed = capsys.readouterr()
         nothing = "nothing was cut: '\\n\\n' stands in none of the 40 responses"
         assert f"warning: {nothing}" in printed.err
-        assert nothing in printed.out and "++algorithm" not in printed.out
+        assert nothing in printed.out and "++algorithm.prpo.prior" not in printed.out
 
         assert main(["calibrate", str(source), *prm, "--delimiter", "\\n", "--delimiter", ";"]) == 3
         printed = capsys.readouterr()

@@ -133,6 +133,22 @@ class TestTheTable:
         assert printed_row(text, "PRM mean", "PRPO") == ["0.6", "-", "0.6", "-"]
         assert "PRM mean: none in GRPO (only a run with a PRM logs it)" in text
 
+    def test_trust_in_the_prm_is_compared_where_runs_log_it(self, make_run: MakeRun, capsys: Any) -> None:
+        make_run("grpo", 0.2, prm=False)
+        make_run("trust", 0.3, **{"prpo/trust/earned": 0.4, "prpo/trust/weight": 0.3})
+        root = make_run("paper", 0.35, **{"prpo/trust/earned": 0.1}).parents[1]
+        runs = [f"{name}={root / name}" for name in ("grpo", "trust", "paper")]
+        assert main(["compare", *runs, "--metric", "prpo/trust/earned"]) == 0
+        said = capsys.readouterr().out
+        assert said.count("weight that the PRM has earned (") == 0 and "│ prpo/trust/earned" not in said
+        assert printed_row(said, "weight that the PRM has earned", "trust")[0] == "0.4"
+        assert printed_row(said, "weight that the PRM has earned", "paper")[0] == "0.1"
+        assert printed_row(said, "weight of the PRM", "trust")[0] == "0.3"
+        assert "weight of the PRM: none in grpo, paper (only a run with the credit trust logs it)" in said
+        make_run("plain", 0.25)
+        assert main(["compare", runs[0], f"plain={root / 'plain'}"]) == 0
+        assert "weight" not in capsys.readouterr().out
+
     def test_one_seed_per_arm_gets_no_interval_and_is_told_why(self, arms: Path, capsys: Any) -> None:
         assert main(["compare", f"GRPO={arms}/grpo_seed1", f"PRPO={arms}/prpo_seed1", "-o", str(arms / "out")]) == 0
         text = capsys.readouterr().out

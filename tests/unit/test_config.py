@@ -376,6 +376,33 @@ def test_pure_with_an_outcome_weight_is_said() -> None:
     assert "Set ++algorithm.prpo.outcome_weight=1.0" in notice
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("process_norm=group", "algorithm.prpo.process_norm=group is not read with algorithm.prpo.credit=trust"),
+        ("prior_mean=0.6", "algorithm.prpo.prior_mean=0.6 is not read with algorithm.prpo.credit=trust"),
+        ("prior_std=0.2", "algorithm.prpo.prior_std=0.2 is not read with algorithm.prpo.credit=trust"),
+        ("outcome_norm=mean_std", "algorithm.prpo.outcome_norm=mean_std is not read with algorithm.prpo.credit=trust"),
+        ("outcome_weight=2.0", "algorithm.prpo.outcome_weight=2 changes nothing with algorithm.prpo.credit=trust"),
+    ],
+)
+def test_what_the_credit_trust_does_not_read_is_said(setting: str, said: str) -> None:
+    (notice,) = notices(prpo("+algorithm.prpo.credit=trust", f"+algorithm.prpo.{setting}"))
+    assert notice.startswith(said)
+    assert notices(prpo(f"+algorithm.prpo.{setting}")) == []
+    assert notices(prpo("+algorithm.prpo.credit=trust")) == []
+
+
+def test_an_outcome_weight_beside_a_kl_penalty_is_read_by_the_credit_trust() -> None:
+    kl = "algorithm.use_kl_in_reward=True"
+    assert notices(prpo("+algorithm.prpo.credit=trust", "+algorithm.prpo.outcome_weight=2.0", kl)) == []
+
+
+def test_groups_of_one_earn_no_trust() -> None:
+    (notice,) = notices(prpo("+algorithm.prpo.credit=trust", "actor_rollout_ref.rollout.n=1"))
+    assert "the PRM cannot earn a weight" in notice and "PRPO then learns from the PRM" not in notice
+
+
 def test_a_custom_family_that_is_no_file_is_named_before_ray_starts() -> None:
     path = "+reward.prm.custom_family.path=nowhere/family.py"
     with pytest.raises(ConfigError, match=r"reward\.prm\.custom_family\.path=nowhere/family\.py is not a file"):

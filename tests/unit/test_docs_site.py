@@ -110,7 +110,8 @@ def test_the_figure_of_the_method_is_computed_by_the_package() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_in_python_print_what_the_page_says(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for code, printed in re.findall(r"```python\n(.*?)```\n\nIt prints\n\n```text\n(.*?)```", text, re.DOTALL):
+    block = r"((?:(?!```).)*)```"
+    for code, printed in re.findall(rf"```python\n{block}\n\nIt prints\n\n```text\n{block}", text, re.DOTALL):
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             exec(code, {})

@@ -14,7 +14,7 @@ from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
 from verl_prpo.method.segmentation import restrict_segments, segment_bounds, uniform_segments
 from verl_prpo.settings.prpo import PrpoConfig
-from verl_prpo.step.credit import ProcessRewards, advantages_of, without_process_rewards
+from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, advantages_of, without_process_rewards
 from verl_prpo.step.messages import Scores
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.telemetry.rollouts.read import Rollout, read_rollouts
@@ -198,6 +198,83 @@ def test_a_credit_without_a_prm_has_one_segment_without_a_score_and_no_process_a
         *("prpo/outcome_advantage/mean", "prpo/outcome_advantage/std"),
         *("prpo/sign_flip", "prpo/group/all_equal", "prpo/truncated", "prpo/verdict/known"),
     }
+
+
+class TestUnderTheCreditTrust:
+    """Group a is mixed, group b all wrong by its verdicts; w is 0.5."""
+
+    def report(self, weights: torch.Tensor | None = None, credit: str = "trust") -> StepReport:
+        made, settings = report(), PrpoConfig(credit=credit)
+        made.scored.scores[2] = Scores(texts=[TEXTS[2]], scores=[0.9], asked=1.0, answered=2.0)
+        made.scored.scores[3] = Scores(texts=[], failure="timeout")
+        outcome = torch.tensor([1.0, -1.0, -1.0, -1.0, 0.0])
+        none = torch.zeros(5, dtype=torch.bool)
+        given = ProcessRewards(
+            made.scored.token_scores(),
+            starts(),
+            made.scored.read_tokens(),
+            prior_mean=0.5,
+            prior_std=0.25,
+            outcomes=OutcomeRewards(outcome, torch.tensor([False, False, True, True, True]), none),
+            weights=torch.full((5,), 0.5) if weights is None else weights,
+        )
+        advantages = advantages_of(given, settings, outcome, made.response_mask, made.index)
+        sources = ["math", "math", "code", "code", ""]
+        return StepReport(
+            made.scored, given, settings, outcome, advantages, made.response_mask, made.index, data_sources=sources
+        )
+
+    def test_a_record_says_the_weight_its_group_and_its_scores_within_the_group(self):
+        made = self.report()
+        mixed, _, equal = (pending(made, row).rollout() for row in range(3))
+        assert [mixed.process_weight, equal.process_weight] == [0.5, 0.5]
+        assert [mixed.all_equal, equal.all_equal] == [False, True]
+        assert [mixed.data_source, equal.data_source] == ["math", "code"]
+        assert (mixed.prior_mean, mixed.prior_std) == (None, None)
+        # Group a: tokens of four segments, with the tool tokens 2 and 3 of the second response left out.
+        own = [6, len(IDS[0]) - 6, 2, len(IDS[1]) - 4]
+        scores = np.array([0.75, 0.25, 1.0, 0.5])
+        centred = scores - np.average(scores, weights=own)
+        s = (np.sum(own * centred**2) / (sum(own) + len(IDS[2]))) ** 0.5  # group b has one scored segment: no deviation
+        assert mixed.relative_scores == pytest.approx((centred / s)[:2], abs=1e-4)
+        assert equal.relative_scores == [0.0]
+
+    def test_a_mixed_group_is_grpos_and_in_an_all_equal_one_the_weight_times_the_relative_score_is_paid(self):
+        made = self.report()
+        made.scored.scores[3] = None
+        rows = torch.tensor([0.5, 0.5, 0.5, 0.5, 0.5])
+        for row in (0, 1):
+            rollout = pending(made, row).rollout()
+            assert set(rollout.process_advantage) == {0.0}
+        alone = self.report(rows)
+        alone.rewards.outcomes.agree[:2] = True  # as if group a had one verdict
+        alone = StepReport(
+            alone.scored,
+            alone.rewards,
+            alone.settings,
+            torch.full((5,), -1.0),
+            advantages_of(alone.rewards, alone.settings, torch.full((5,), -1.0), alone.response_mask, alone.index),
+            alone.response_mask,
+            alone.index,
+        )
+        rollout = pending(alone, 0).rollout()
+        assert rollout.all_equal and rollout.grpo_advantage == pytest.approx(0.0, abs=1e-6)
+        for segment, relative in zip(rollout.segments, rollout.relative_scores, strict=True):
+            assert rollout.advantages[segment.begin] == pytest.approx(0.5 * relative, abs=1e-6)
+
+    def test_another_credit_has_no_weight_and_nothing_measured_is_a_weight_of_zero(self):
+        other = pending(self.report(credit="prpo"), 0).rollout()
+        assert (other.process_weight, other.all_equal, other.relative_scores) == (None, False, None)
+        assert other.prior_mean == 0.5
+        made = self.report()
+        made.rewards.weights = None
+        assert pending(made, 0).rollout().process_weight == 0.0
+
+    def test_a_segment_without_a_score_has_no_relative_score(self):
+        made = self.report()
+        made.scored.scores[0] = Scores(texts=made.scored.scores[0].texts, scores=[0.75, None], overlong=True)
+        relative = pending(made, 0).rollout().relative_scores
+        assert relative[0] is not None and relative[1] is None
 
 
 class TestThroughVerlsWriter:

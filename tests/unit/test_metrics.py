@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from verl_prpo.method.trust import Agreement
 from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.generated.counts import NAMES as JUDGE_COUNTS
 from verl_prpo.prm.results import PrmFailure
@@ -20,7 +21,13 @@ from verl_prpo.settings.prpo import PrpoConfig
 from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, advantages_of, weighted_outcome
 from verl_prpo.step.messages import Scores
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
-from verl_prpo.telemetry.metrics import advantage_metrics, prm_metrics, score_metrics, segment_metrics
+from verl_prpo.telemetry.metrics import (
+    advantage_metrics,
+    prm_metrics,
+    score_metrics,
+    segment_metrics,
+    trust_metrics,
+)
 from verl_prpo.telemetry.step_report import StepReport
 
 NAMES = {
@@ -201,6 +208,14 @@ class TestByHand:
         names = [*(f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")), "prpo/process_outcome_corr"]
         assert {name: metrics[name] for name in names} == pytest.approx({name: found[name] for name in names})
 
+    def test_segments_to_which_a_function_gives_none_are_counted_apart_and_in_no_mean(self, found):
+        judged = dataclasses.replace(BATCH[3], segments=[(2, 0.4), (5, None), (1, None)])
+        metrics = report([*BATCH[:3], judged]).metrics()
+        assert metrics["prpo/prm/abstained"] == 2
+        assert metrics["prpo/prm/unread"] == found["prpo/prm/unread"]
+        names = [f"prpo/process_score/{how}" for how in ("mean", "std", "min", "max")]
+        assert {name: metrics[name] for name in names} == pytest.approx({name: found[name] for name in names})
+
     def test_a_response_of_which_nothing_was_read_is_scored_but_in_no_mean_or_correlation(self, found):
         nothing = Response("b", 1.0, [(3, None)], overlong=True)
         metrics = report([*BATCH, nothing]).metrics()
@@ -214,6 +229,19 @@ class TestByHand:
     def test_the_prm_is_counted_in_requests_tokens_and_failures(self, found):
         counts = {name: found[f"prpo/prm/{name}"] for name in ("requests", "tokens", "failed", "overlong", "empty")}
         assert counts == {"requests": 4, "tokens": 1059, "failed": 1, "overlong": 1, "empty": 0}
+
+
+def test_what_was_earned_has_these_names():
+    sums = Agreement(cross=1.0, scores=2.0, verdicts=3.0, cross_squared=0.1, groups=4.0)
+    several = trust_metrics({"NAME": sums, "other": sums}, ["NAME", "other"], torch.tensor([0.1, 0.3]))
+    assert several.keys() - {"prpo/trust/earned/other"} == OF_TRUST
+    assert several["prpo/trust/weight"] == pytest.approx(0.2)
+    one = trust_metrics({"NAME": sums}, ["NAME", "NAME"])
+    assert one.keys() == OF_TRUST - {"prpo/trust/weight", "prpo/trust/earned/NAME"}
+    assert one["prpo/trust/correlation"] == pytest.approx(1 / 6**0.5)
+    nothing = trust_metrics({}, ["NAME"])
+    assert nothing == {"prpo/trust/earned": 0.0, "prpo/trust/correlation": 0.0, "prpo/trust/mixed_groups": 0.0}
+    assert trust_metrics({}, []) == {}
 
 
 def test_the_names_are_these_and_no_others(found):
@@ -369,6 +397,12 @@ def test_tool_tokens_are_no_part_of_a_segments_length():
     assert (metrics["prpo/segment_length/min"], metrics["prpo/segment_length/max"]) == (2, 2)
 
 
+OF_TRUST = {
+    f"prpo/trust/{name}"
+    for name in ("earned", "correlation", "mixed_groups", "standard_error", "weight", "earned/NAME")
+}
+
+
 class TestPage:
     """docs/metrics.md against the code."""
 
@@ -379,7 +413,7 @@ class TestPage:
         by_trainer = re.findall(r'metrics\["((?:prpo/|timing_s/prm_)[^"]+)"\] =', inspect.getsource(trainer))
         assert len(by_trainer) >= 5
         of_a_judge = {f"prpo/prm/judge/{name}" for name in JUDGE_COUNTS}
-        return NAMES | IN_WINDOWS | of_a_judge | set(by_trainer)
+        return NAMES | IN_WINDOWS | of_a_judge | OF_TRUST | set(by_trainer)
 
     def named_on_page(self) -> set[str]:
         """Names in the first column of the tables, `{a,b}` spelled out."""

@@ -80,7 +80,8 @@ def test_it_says_what_it_is(prm, tmp_path):
 
 def test_dtype_and_budget_are_as_asked(folder):
     prm = load_prm(folder, device="cpu", dtype=torch.bfloat16, max_tokens_per_forward=100)
-    assert prm._engine.family.model.dtype is torch.bfloat16 and prm._engine.max_tokens_per_forward == 100
+    assert prm._engine.family.model.dtype is torch.bfloat16
+    assert prm._engine.score.__self__.max_tokens_per_forward == 100
     assert load_prm(folder, device=torch.device("cpu"), dtype="float16")._engine.family.model.dtype is torch.float16
 
 
@@ -148,7 +149,7 @@ class TestWhatCannotBeLoaded:
         with pytest.raises(PrmError) as caught:
             load_prm(str(tmp_path), device="cpu")
         message = str(caught.value)
-        assert "architectures=['BertForSequenceClassification'], num_labels=5" in message
+        assert "architectures=['BertForSequenceClassification'], model_type='bert', num_labels=5" in message
         assert all(name in message for name in BUILT_IN) and "its argument KEY" in message
 
     def test_an_instruct_model_is_no_prm_unless_asked_for(self, tmp_path):

@@ -31,6 +31,7 @@ from verl_prpo.settings.prpo import (
     PrpoConfig,
     ScoreFunction,
     engine_of,
+    judge_of,
     prm_config,
     prpo_config,
     uses_prpo,
@@ -176,7 +177,7 @@ def test_typed_sections_of_a_recipe_instantiate(name: str) -> None:
     config = compose(name, config_dir=RECIPES)
     prm = prm_config(config.reward)
     served = engine_of(prm) == "reward_model"
-    assert bool(config.reward.reward_model.model_path if served else prm.model_path) == uses_prpo(config)
+    assert bool(config.reward.reward_model.model_path if served else judge_of(prm)) == uses_prpo(config)
     engine = "megatron" if config.model_engine == "megatron" else "fsdp_config"
     for section in ("actor_rollout_ref.actor", f"actor_rollout_ref.ref.{engine}", "actor_rollout_ref.rollout"):
         typed = omega_conf_to_dataclass(OmegaConf.select(config, section))

@@ -3,6 +3,7 @@
 """Reading a rollout dump: what comes back, which rows are passed over, and what is said of one that cannot be read."""
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ ROLLOUT = Rollout(
     prior_std=0.25,
     interludes=[Interlude(2, 3, [("tool", " <b>"), ("user", "go on")], False)],
     key="a_0_0",
+    process_weight=0.25,
+    all_equal=True,
+    relative_scores=[1.5, None],
+    data_source="math",
 )
 
 
@@ -71,8 +76,31 @@ def test_a_minimal_record_comes_back_as_it_was(tmp_path):
         *(1, "b", "p", [], "", None, 1.0, 0.0, {}, [], [], [], None, None, [], [], []), grpo_advantage=0.0, key="b_0_0"
     )
     record = record_of(empty)
-    assert not {"entropy", "failure", "overlong", "cached", "outcome_parts"} & set(record)  # left out at their default
+    optional = {"entropy", "failure", "overlong", "cached", "outcome_parts", "process_weight", "relative_scores"}
+    assert not optional & set(record)  # left out at their default
     assert list(read_rollouts(write(tmp_path / "1.jsonl", row(empty)))) == [empty]
+
+
+def test_a_record_of_before_the_credit_trust_is_read_as_one_without_a_weight(tmp_path):
+    line = row()
+    for name in ("process_weight", "all_equal", "relative_scores", "data_source"):
+        del line["prpo"][name]
+    (found,) = read_rollouts(write(tmp_path / "1.jsonl", line))
+    assert (found.process_weight, found.all_equal, found.relative_scores, found.data_source) == (None, False, None, "")
+
+
+def test_a_weight_of_zero_is_no_missing_weight(tmp_path):
+    weightless = dataclasses.replace(ROLLOUT, process_weight=0.0)
+    (found,) = read_rollouts(write(tmp_path / "1.jsonl", row(weightless)))
+    assert found.process_weight == 0.0
+
+
+@pytest.mark.parametrize("wrong", [[1.0], [1.0, "x"]])
+def test_relative_scores_that_contradict_their_row_are_named(tmp_path, wrong):
+    line = row()
+    line["prpo"]["relative_scores"] = wrong
+    with pytest.raises(RolloutError, match="line 1: relative_scores"):
+        list(read_rollouts(write(tmp_path / "1.jsonl", line)))
 
 
 @pytest.mark.parametrize("seed", range(20))

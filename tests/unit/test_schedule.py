@@ -8,7 +8,7 @@ import re
 import pytest
 import verl_configs
 
-from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrpoConfig
+from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrpoConfig, ScoreFunction
 from verl_prpo.trainer.schedule import STREAMING_MANAGER, fingerprint, schedule_of, start_streaming
 
 LOG_PROBS = "actor_rollout_ref.rollout.calculate_log_probs=True"
@@ -97,5 +97,7 @@ def test_scores_of_other_settings_are_told_apart():
         fingerprint(prpo, dataclasses.replace(prm, model_path="b")),
         fingerprint(prpo, dataclasses.replace(prm, overlong="raise")),
         fingerprint(prpo, dataclasses.replace(prm, family_options={"beta": 0.1})),
+        fingerprint(prpo, dataclasses.replace(prm, score_function=ScoreFunction("a.py", "f"))),
+        fingerprint(prpo, dataclasses.replace(prm, score_function=ScoreFunction("a.py", "f", {"scale": 2}))),
     ]
-    assert len({plain, *others}) == 6
+    assert len({plain, *others}) == 8

@@ -7,7 +7,7 @@ import random
 import pytest
 import task as toy
 from study.prms import line_spans, read, right
-from study.tasks import TASKS, chained, early, held_out, held_out_problems, training_problem, walk, words
+from study.tasks import TASKS, UNSEEN, chained, early, held_out, held_out_problems, training_problem, walk, words
 from study.vocabulary import ASK, EOS, PAD, Vocabulary
 
 EARLY = early.Problem((3, 8, 5, 2))
@@ -106,7 +106,7 @@ def test_every_text_has_tokens_and_fits_the_limit(name):
         assert len(vocabulary.encode(task.demonstration(problem, rng))) < task.MAX_NEW_TOKENS
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [*TASKS, *UNSEEN])
 def test_flawed_texts_hold_right_and_wrong_lines(name):
     task, rng = TASKS[name], random.Random(2)
     vocabulary = Vocabulary(task.WORDS)
@@ -118,7 +118,7 @@ def test_flawed_texts_hold_right_and_wrong_lines(name):
     assert 0.05 < verdicts.count(False) / len(verdicts) < 0.6
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [*TASKS, *UNSEEN])
 def test_nothing_is_trained_on_what_is_held_out(name):
     task, rng = TASKS[name], random.Random(3)
     kept = {problem.question for problem in held_out_problems(task, 0, 100)}

@@ -8,23 +8,19 @@ import random
 import pytest
 from study import source
 from study.plan import Plan
-from study.prms import line_spans, read, right
 from study.source import asset_code
 from study.tasks import (
     TASKS,
     UNSEEN,
     carry,
     circuit,
-    held_out,
-    held_out_problems,
     idle,
     piles,
     seen,
     stack,
     swaps,
-    training_problem,
 )
-from study.vocabulary import EOS, Vocabulary
+from study.vocabulary import Vocabulary
 
 CARRY = carry.Problem(((1, 3), (2, 0), (3, 3), (0, 0), (1, 2), (3, 1), (0, 2), (1, 1), (3, 0), (2, 1)))
 ADDED = (
@@ -197,27 +193,6 @@ def test_demonstrations_are_right_in_part(name, least, most):
     share = sum(task.correct(problem, task.demonstration(problem, rng)) for problem in problems) / len(problems)
     assert least < share < most
     assert task.START < share
-
-
-@pytest.mark.parametrize("name", UNSEEN)
-def test_flawed_texts_hold_right_and_wrong_lines(name):
-    task, rng = UNSEEN[name], random.Random(2)
-    vocabulary = Vocabulary(task.WORDS)
-    verdicts = []
-    for _ in range(200):
-        problem = task.problem(rng)
-        response = read(task, vocabulary, problem, [*vocabulary.encode(task.flawed(problem, rng)), EOS])
-        verdicts += [right(response, *span) for span in line_spans(response)]
-    assert 0.05 < verdicts.count(False) / len(verdicts) < 0.6
-
-
-@pytest.mark.parametrize("name", UNSEEN)
-def test_nothing_is_trained_on_what_is_held_out(name):
-    task, rng = UNSEEN[name], random.Random(3)
-    kept = {problem.question for problem in held_out_problems(task, 0, 256)}
-    assert len(kept) > 200
-    assert not any(training_problem(task, rng).question in kept for _ in range(1000))
-    assert not held_out(training_problem(task, rng))
 
 
 def _shortest(start, ends, neighbours, most):

@@ -127,7 +127,9 @@ class TestHub:
         assert hub.hub(["a/b", "c/d"]).found == "HF_HUB_OFFLINE is set: a/b, c/d are looked for in the cache alone"
 
     def test_folders_are_no_names(self, tmp_path: object) -> None:
-        prm = SimpleNamespace(model_path=str(tmp_path), family_options={"reference_model_path": "some/reference"})
+        prm = SimpleNamespace(
+            family=None, model_path=str(tmp_path), family_options={"reference_model_path": "some/reference"}
+        )
         config = compose(overrides=[*GRPO, "actor_rollout_ref.model.path=some/policy"])
         assert hub.names_of(config, prm) == ["some/reference", "some/policy"]  # type: ignore[arg-type]
         assert hub.names_of(config, None) == []

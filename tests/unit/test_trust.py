@@ -17,6 +17,7 @@ from verl_prpo.method.trust import DECAY, Agreement, Trust, agreement
 from verl_prpo.settings.prpo import ConfigError, PrpoConfig, prpo_config
 from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, advantages_of
 from verl_prpo.step.trust import FILE, Judged, RunTrust
+from verl_prpo.telemetry.metrics import trust_metrics
 
 NAN = float("nan")
 TOKENS = 5
@@ -221,7 +222,7 @@ class TestRun:
             scores[: 64 * 8] = right[: 64 * 8, None]
             weights = run(trust, step, (scores, right, mask, index), sources)
         assert float(weights[0]) > 0.5 and float(weights[-1]) == 0
-        metrics = trust.metrics(weights, sources)
+        metrics = trust_metrics(trust.of, sources, weights)
         assert metrics["prpo/trust/earned/code"] == 0
         assert metrics["prpo/trust/earned/math"] == pytest.approx(float(weights[0]))
         assert metrics["prpo/trust/weight"] == pytest.approx(float(weights[0]) / 2)
@@ -230,7 +231,7 @@ class TestRun:
         trust = RunTrust(PrpoConfig(credit="trust", process_weight=0.3))
         given = batch(random.Random(0), groups=150, score=lambda f, p: float(f))
         assert run(trust, 1, given).unique().tolist() == [pytest.approx(0.3)]
-        assert trust.metrics(torch.tensor([0.3]), ["x"])["prpo/trust/earned"] > 0.3
+        assert trust_metrics(trust.of, ["x"])["prpo/trust/earned"] > 0.3
         assert trust.lines(1) == []
 
     def test_it_says_when_the_weight_leaves_zero_and_when_it_comes_back(self):

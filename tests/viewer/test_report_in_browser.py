@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browsing import CONTRASTS, NO_CHROMIUM, PHONE
-from report_dumps import empty, rollout, varied, with_turns, write
+from report_dumps import empty, rollout, varied, write
 
 from verl_prpo.cli.main import main
 from verl_prpo.telemetry.rollouts.read import read_rollouts
@@ -23,7 +23,7 @@ pytestmark = NO_CHROMIUM
 def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
     masked = rollout("tool said five", (0.9,), uid="tool", response_mask=[1, 0, 0, 1])
     # The name is the page's title.
-    return write(tmp_path_factory.mktemp("<img src=x onerror=alert(1)>"), [*varied(), masked, empty(), with_turns()])
+    return write(tmp_path_factory.mktemp("<img src=x onerror=alert(1)>"), [*varied(), masked, empty()])
 
 
 @pytest.fixture(scope="module")
@@ -162,19 +162,6 @@ class TestNumbers:
         page = opened("#r7")
         token(page, 1).hover()
         assert numbers(page)["A (PRPO)"] == "not trained"
-
-    def test_what_a_tool_said_stands_under_its_name_and_is_one_stop_of_the_arrows(self, opened: Any) -> None:
-        page = opened("#r9")
-        boxes = page.locator("#tokens .heard")
-        assert [box.split("\n\n") for box in boxes.all_inner_texts()] == [["tool 12"], ["tool <b>x</b>", "user go on"]]
-        assert page.locator("#map .heard-span").count() == 2
-        assert page.locator(".segment-turn").all_inner_texts() == ["turn 1", "turns 2 to 3"]
-        assert "3" in page.locator("dl.facts div", has_text="Turns").inner_text()
-        token(page, 2).focus()
-        page.keyboard.press("ArrowRight")
-        assert numbers(page) | {"tokens": "4 to 5 of 12", "A (PRPO)": "not trained"} == numbers(page)
-        page.keyboard.press("ArrowRight")
-        assert numbers(page)["token"] == "6 of 12"
 
     def test_failures_are_named(self, opened: Any) -> None:
         note = opened("#r5").locator(".note").first.inner_text()

@@ -4,7 +4,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from verl_prpo.calibration.agreement import (
     informedness,
 )
 from verl_prpo.calibration.responses import Response
+from verl_prpo.calibration.trust import Earned, earned
 from verl_prpo.prm.results import PrmResult
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -68,6 +69,7 @@ class Calibration:
         area_of_mean, area_of_min: how well the mean and the least score of a response tell right ones from wrong ones.
         area_within: how well the mean does so among responses to the same prompt.
         steps: agreement with step labels; None without any.
+        trust: for each data source the weight that `credit=trust` would give.
     """
 
     responses: int
@@ -88,6 +90,7 @@ class Calibration:
     area_of_min: Estimate | None
     area_within: Estimate | None
     steps: Labelled | None
+    trust: list[Earned] = field(default_factory=list)
 
     @property
     def varied(self) -> bool:
@@ -148,6 +151,7 @@ def calibrate(
         area_of_min=auroc_with_interval([min(known) for _, known in judged], right, groups, seed),
         area_within=auroc_within(means, right, groups, seed),
         steps=_labelled(responses, results, middle, seed),
+        trust=earned(responses, results),
     )
 
 

@@ -36,6 +36,8 @@ class Response:
         heard: what tools and others said in the middle of the response, by segment; the segments are then the policy's
             own words.
         row: what a score function is given of the data: data_source, ground_truth and extra_info, as far as known.
+        truncated: whether it was cut off by a length limit, as far as the input says it.
+        data_source: of the prompt, as verl names it; empty where the input does not say it.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -51,6 +53,8 @@ class Response:
     unfinished: bool = False
     heard: Sequence[Heard] = ()
     row: Mapping[str, Any] = field(default_factory=dict)
+    truncated: bool = False
+    data_source: str = ""
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:

@@ -138,6 +138,8 @@ class RowReader:
             unfinished=rollout.unfinished,
             heard=heard,
             row=_data_row(row.columns),
+            truncated=rollout.truncated,
+            data_source=rollout.data_source,
         )
         return with_words(made)
 
@@ -166,6 +168,7 @@ class RowReader:
             parts={name: columns[name] for name in ("acc", "outcome") if columns.get(name) is not None},
             cut_here=True,
             row=_data_row(columns),
+            data_source=str(columns.get("data_source") or ""),
         )
 
     def _own(self, row: Mapping[str, Any]) -> Response:
@@ -210,6 +213,8 @@ class RowReader:
             parts=parts,
             cut_here=cut_here,
             row=_data_row(row),
+            truncated=_flag(row.get("truncated"), "truncated"),
+            data_source=str(row.get("data_source") or ""),
         )
         return with_words(made)
 
@@ -250,6 +255,12 @@ def _number(value: Any, name: str) -> float | None:
     if value is not None and not isinstance(value, (bool, int, float)):
         raise ValueError(f"{name} must be a number, not {value!r:.60}")
     return None if value is None else float(value)
+
+
+def _flag(value: Any, name: str) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false, not {value!r:.60}")
+    return bool(value)
 
 
 def _checked_messages(value: Any, name: str) -> list[dict[str, Any]]:

@@ -106,7 +106,8 @@ def _judged(responses: Sequence[Response], threshold: float | None) -> tuple[lis
     else:
         reader = VerdictReader()
         rewards = [math.nan if response.outcome is None else response.outcome for response in responses]
-        right = reader.read(rewards, [response.parts for response in responses]).right
+        sources = [response.data_source for response in responses]
+        right = reader.read(rewards, [response.parts for response in responses], sources).right
         said = reader.explain()
         if not reader.certain:
             said = f"{said}, or set --outcome-threshold"

@@ -51,6 +51,10 @@ def print_calibration(
         console.print(Text(f"- {reason}"), soft_wrap=True)
     if fitness.verdict is Verdict.FIT:
         print("Next: --probe finds what it pays a policy for drifting; step_labels, how many wrong steps it finds.")
+    unseen = len(found) - calibration.responses - sum(calibration.failures.values())
+    for one in calibration.trust:
+        more = f". --limit can score {unseen} more responses of the input" if one.more_groups and unseen > 0 else ""
+        console.print(Text(f"\n++algorithm.prpo.credit=trust: {one}{more}"), soft_wrap=True)
     if not fitness.prior:
         return
     when = "To train with it" if fitness.verdict is Verdict.FIT else "Should the doubt be settled"
@@ -58,7 +62,8 @@ def print_calibration(
     print(
         f"\n{when}: PRPO takes z = (score - prior_mean) / prior_std for every token. With the mean and\n"
         "standard deviation of the scores, long segments counting for more, z has mean 0 and\n"
-        "variance 1 on these responses, so the PRM pushes neither all up nor all down:\n\n"
+        "variance 1 on these responses, so the PRM pushes neither all up nor all down\n"
+        "(credit=trust reads no prior):\n\n"
         f"++algorithm.prpo.prior_mean={mean} ++algorithm.prpo.prior_std={std}"
     )
 

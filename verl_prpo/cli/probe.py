@@ -70,7 +70,9 @@ def run_probe(arguments: argparse.Namespace, found: "Responses") -> int:
     if arguments.json:
         print(json.dumps({**probe.as_dict(), "responses_probed": chosen, "notes": found.notes}, indent=2))
     else:
-        print_probe(probe, prm, f"{len(responses)} probed, {chosen}", arguments.tokenizer, prpo.process_norm)
+        print_probe(
+            probe, prm, f"{len(responses)} probed, {chosen}", arguments.tokenizer, prpo.process_norm, prpo.credit
+        )
     return 1 if probe.flagged else 0
 
 

@@ -31,7 +31,16 @@ STEP_ENDS = (
 )
 
 
-def print_probe(probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str | None, process_norm: str) -> None:
+TRUST = (
+    "algorithm.prpo.credit=trust takes scores relative to their group: differences are these up to a factor, and the\n"
+    "mean z has no part. They count in groups that are all right or all wrong, with the weight that the PRM earns."
+)
+"""What z of the prior means under that credit."""
+
+
+def print_probe(
+    probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str | None, process_norm: str, credit: str = "prpo"
+) -> None:
     """Print a probe.
 
     Args:
@@ -39,7 +48,7 @@ def print_probe(probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str |
         prm: that scored.
         responses: how many were probed and which.
         tokenizer: that counted tokens; None for the estimate.
-        process_norm: of the training that is to come.
+        process_norm, credit: of the training that is to come.
     """
     from rich.table import Table
     from rich.text import Text
@@ -54,7 +63,10 @@ def print_probe(probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str |
         print(f"the first without: {probe.failure}")
     counted = "an estimate" if tokenizer is None else tokenizer
     print(f"z = (score - {probe.prior.mean:.4g}) / {probe.prior.std:.4g}; steps are cut by text; tokens by {counted}")
-    if process_norm in NORMS:
+    trust = credit == "trust"
+    if trust:
+        print(TRUST)
+    elif process_norm in NORMS:
         print(f"algorithm.prpo.process_norm={process_norm} {NORMS[process_norm]}")
     if probe.mean_z is not None:
         print(f"mean z of the responses as they are: {probe.mean_z}")
@@ -77,9 +89,9 @@ def print_probe(probe: "Probe", prm: "OpenPrm", responses: str, tokenizer: str |
         if finding.recall is not None:
             print(f"{finding.perturbation}: recall on wrong steps {finding.recall}")
     flagged = [finding.perturbation for finding in probe.findings if finding.verdict is Verdict.FLAG]
-    if "stop_early" in flagged:
+    if "stop_early" in flagged and not trust:
         print(STEP_ENDS)
-    if process_norm == "prior" and probe.mean_z is not None and probe.mean_z.high < 0:
+    if process_norm == "prior" and not trust and probe.mean_z is not None and probe.mean_z.high < 0:
         print(
             "The mean z is below 0: every token is pushed down, so that the shorter of two responses loses less. Take\n"
             "algorithm.prpo.prior_mean from `verl-prpo calibrate` without --probe."

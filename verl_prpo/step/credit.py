@@ -103,7 +103,9 @@ def advantages_of(
     prior_mean, prior_std = prior_of(given, settings)
     sessions = given.sessions
     once = sessions is not None and sessions.several and settings.credit in ("prpo", "outcome", "trust")
-    agree = given.outcomes.agree if given.outcomes is not None else all_equal_groups(outcome_rewards, index)
+    agree = None
+    if settings.credit == "trust" or settings.skip_all_equal_groups:
+        agree = given.outcomes.agree if given.outcomes is not None else all_equal_groups(outcome_rewards, index)
     advantages = prpo_advantage(
         given.process_scores,
         restrict_segments(given.segment_starts, response_mask),
@@ -129,7 +131,7 @@ def advantages_of(
         )
         advantages = advantages + beta.to(advantages)[:, None] * (response_mask != 0)
     left_out = torch.zeros(len(advantages), dtype=torch.bool, device=advantages.device)
-    if settings.skip_all_equal_groups:
+    if settings.skip_all_equal_groups and agree is not None:
         left_out |= agree.to(left_out.device)
     if settings.skip_truncated_responses and given.outcomes is not None:
         left_out |= given.outcomes.truncated.to(left_out.device)

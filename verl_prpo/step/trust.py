@@ -84,30 +84,10 @@ class RunTrust:
             return torch.full((len(sources),), float(self._settings.process_weight))
         return torch.tensor([self._trust.weight(source) for source in sources], dtype=torch.float32)
 
-    def metrics(self, weights: Tensor, data_sources: Sequence[str]) -> dict[str, float]:
-        """`prpo/trust/*` of a batch.
-
-        Args:
-            weights: float `[n]`, what `weights` gave for it.
-            data_sources: `[n]`.
-        """
-        if not len(weights):
-            return {}
-        names = [str(source) for source in data_sources]
-        of = {name: self._trust.of.get(name, Agreement()) for name in dict.fromkeys(names)}
-        together = sum(of.values(), Agreement())
-        metrics = {
-            "prpo/trust/earned": sum(of[name].weight for name in names) / len(names),
-            "prpo/trust/correlation": together.correlation,
-            "prpo/trust/mixed_groups": together.groups,
-        }
-        if math.isfinite(together.standard_error):
-            metrics["prpo/trust/standard_error"] = together.standard_error
-        if self._settings.credit == "trust":
-            metrics["prpo/trust/weight"] = weights.mean().item()
-        if len(of) > 1:
-            metrics |= {f"prpo/trust/earned/{name}": sums.weight for name, sums in of.items()}
-        return metrics
+    @property
+    def of(self) -> dict[str, Agreement]:
+        """What was found so far, by data source."""
+        return self._trust.of
 
     def lines(self, step: int) -> list[str]:
         """For people: where the weight of a data source left 0 or came back to it, under `process_weight=auto`."""

@@ -37,6 +37,8 @@ SHORTER = 0.5
 """Responses have collapsed where their mean length is below this fraction of its value in the first window."""
 SURER = 0.25
 """The policy has collapsed where its mean entropy is below this fraction of its value in the first window."""
+EARNED = 0.1
+"""Trust in the PRM has been lost where its weight was above this and is 0 now."""
 
 PAGE = "docs/metrics.md"
 
@@ -166,7 +168,7 @@ def trend(values: np.ndarray) -> tuple[float, float]:
     return float(z), float(np.median(differences / (later - earlier)) * (n - 1))
 
 
-def _against_outcome(window: Window, _: PrpoConfig) -> str | None:
+def _against_outcome(window: Window, settings: PrpoConfig) -> str | None:
     prm, outcome, range_of_outcomes = window.series("prpo/process_score/mean"), window.series("prpo/verdict/right"), 1.0
     if not len(outcome):  # nothing says which responses are right: the rewards, penalties and all
         outcome = window.series("critic/score/mean")
@@ -182,9 +184,15 @@ def _against_outcome(window: Window, _: PrpoConfig) -> str | None:
     return (
         f"the PRM's mean score rose by {rise:.3g} (now {prm[-1]:.3g}) while the outcome fell by {-fall:.3g} (now "
         f"{outcome[-1]:.3g}). The policy may be learning to please the PRM. Look at the wrong answers that it scores "
-        "high (verl-prpo report), raise algorithm.prpo.outcome_weight, or cut responses elsewhere "
-        "(algorithm.prpo.segmenter)."
+        f"high (verl-prpo report), {_less_prm(settings)}, or cut responses elsewhere (algorithm.prpo.segmenter)."
     )
+
+
+def _less_prm(settings: PrpoConfig) -> str:
+    """The setting that takes weight from the PRM."""
+    if settings.credit == "trust":
+        return "set ++algorithm.prpo.process_weight=0 for GRPO"
+    return "raise algorithm.prpo.outcome_weight"
 
 
 def _contradicts_outcome(window: Window, _: PrpoConfig) -> str | None:
@@ -201,10 +209,16 @@ def _contradicts_outcome(window: Window, _: PrpoConfig) -> str | None:
     )
 
 
-def _flips_signs(window: Window, _: PrpoConfig) -> str | None:
+def _flips_signs(window: Window, settings: PrpoConfig) -> str | None:
     share = window.mean("prpo/sign_flip")
     if not share > SIGN_FLIPS:
         return None
+    if settings.credit == "trust":
+        return (
+            f"{share:.0%} of the tokens get an advantage with the opposite sign of GRPO's. In groups that are all "
+            "right or all wrong the PRM outvotes what still spreads their rewards, such as a length penalty. Set "
+            "algorithm.prpo.process_weight to a smaller number."
+        )
     return (
         f"{share:.0%} of the tokens get an advantage with the opposite sign of GRPO's. The PRM outvotes the outcome. "
         "Raise algorithm.prpo.outcome_weight (to 2.0 for a verifier that gives 1 and 0), or set "
@@ -212,10 +226,16 @@ def _flips_signs(window: Window, _: PrpoConfig) -> str | None:
     )
 
 
-def _groups_agree(window: Window, _: PrpoConfig) -> str | None:
+def _groups_agree(window: Window, settings: PrpoConfig) -> str | None:
     share = window.mean("prpo/group/all_equal")
     if not share > ALL_EQUAL:
         return None
+    if settings.credit == "trust":
+        return (
+            f"in {share:.0%} of the groups all outcomes are equal. GRPO learns nothing there, and few mixed groups are "
+            "left to check the PRM. The problems are too hard or too easy. Use other problems, or raise "
+            "actor_rollout_ref.rollout.n."
+        )
     return (
         f"in {share:.0%} of the groups all outcomes are equal, so the PRM alone decides there. The problems are too "
         "hard or too easy. Use other problems, raise actor_rollout_ref.rollout.n, or set "
@@ -272,14 +292,19 @@ def _cuts_at_gap(window: Window, settings: PrpoConfig) -> str | None:
     )
 
 
-def _shorter(window: Window, _: PrpoConfig) -> str | None:
+def _shorter(window: Window, settings: PrpoConfig) -> str | None:
     now, first = window.share_of_first("response_length/mean")
     if not now < SHORTER * first:
         return None
+    helps = (
+        f". Look at some responses, and {_less_prm(settings)}."
+        if settings.credit == "trust"
+        else ", or the mean of z may be above 0 (prpo/process_advantage/mean). Look at some responses, and set "
+        "algorithm.prpo.prior_mean to what verl-prpo calibrate prints."
+    )
     return (
         f"responses have {now:.0f} tokens on average, and had {first:.0f} in the first window. The PRM may prefer "
-        "short answers, or the mean of z may be above 0 (prpo/process_advantage/mean). Look at some responses, and set "
-        "algorithm.prpo.prior_mean to what verl-prpo calibrate prints."
+        f"short answers{helps}"
     )
 
 
@@ -294,6 +319,17 @@ def _surer(window: Window, _: PrpoConfig) -> str | None:
     )
 
 
+def _lost_trust(window: Window, settings: PrpoConfig) -> str | None:
+    weights = window.series("prpo/trust/weight")
+    if settings.process_weight != "auto" or not len(weights) or weights.max() <= EARNED or weights[-1] > 0:
+        return None
+    return (
+        f"the PRM had earned a weight of {weights.max():.2f} and has lost it. Its scores no longer say which responses "
+        "are right, and the policy may have learnt to please it. Training is GRPO until that changes. Look at the "
+        "wrong answers that it scores high (verl-prpo report)."
+    )
+
+
 RULES: dict[str, Callable[[Window, PrpoConfig], str | None]] = {
     "prm_up_outcome_down": _against_outcome,
     "anti_correlation": _contradicts_outcome,
@@ -304,5 +340,6 @@ RULES: dict[str, Callable[[Window, PrpoConfig], str | None]] = {
     "min_gap_segments": _cuts_at_gap,
     "length_collapse": _shorter,
     "entropy_collapse": _surer,
+    "trust_lost": _lost_trust,
 }
 """Each alarm's rule: what was seen and what helps, or None."""

@@ -3,14 +3,16 @@
 """The `prpo/*` metrics of a step: what was cut, what the PRM said, and what it did to the advantages. Pure
 functions."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from verl_prpo.method.groups import all_equal_groups
+from verl_prpo.method.trust import Agreement
 from verl_prpo.prm.results import PrmFailure
 from verl_prpo.step.messages import Scores
 
@@ -146,6 +148,35 @@ def advantage_metrics(
     groups = dict(zip(names, agree.tolist(), strict=True))
     if groups:
         metrics["prpo/group/all_equal"] = sum(groups.values()) / len(groups)
+    return metrics
+
+
+def trust_metrics(
+    trust: Mapping[str, Agreement], data_sources: Sequence[str], used: Tensor | None = None
+) -> dict[str, float]:
+    """What the PRM has earned, over the steps so far.
+
+    Args:
+        trust: by data source.
+        data_sources: `[n]`, of the responses of this batch.
+        used: float `[n]`, the weight that each response's process advantage had; None for a credit without one.
+    """
+    if not len(data_sources):
+        return {}
+    names = [str(source) for source in data_sources]
+    of = {name: trust.get(name, Agreement()) for name in dict.fromkeys(names)}
+    together = sum(of.values(), Agreement())
+    metrics = {
+        "prpo/trust/earned": sum(of[name].weight for name in names) / len(names),
+        "prpo/trust/correlation": together.correlation,
+        "prpo/trust/mixed_groups": together.groups,
+    }
+    if math.isfinite(together.standard_error):
+        metrics["prpo/trust/standard_error"] = together.standard_error
+    if used is not None:
+        metrics["prpo/trust/weight"] = _mean(used)
+    if len(of) > 1:
+        metrics |= {f"prpo/trust/earned/{name}": sums.weight for name, sums in of.items()}
     return metrics
 
 

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one batch's training signal was made of: as metrics for the logger, response by response for the dump."""
 
+import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +34,7 @@ class StepReport:
         response_mask: int `[n, L]`, as it stood when the actor gets it.
         index: object `[n]`, uids.
         verdicts: whether each response is right; None where nobody looked.
+        data_sources: verl's `data_source` of each; None where nobody looked.
 
     Besides, worked out from these: `outcome_rewards`, float `[n]`, as the estimator used them; `outcome_advantage`,
     float `[n, L]`, the same credit without process scores; `process_advantage`, float `[n, L]`, what the scores add
@@ -46,6 +49,7 @@ class StepReport:
     response_mask: Tensor
     index: np.ndarray
     verdicts: Verdicts | None = None
+    data_sources: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         self.outcome_rewards = weighted_outcome(self.settings, self.token_rewards, self.rewards.outcomes)
@@ -60,6 +64,28 @@ class StepReport:
         """Mean and standard deviation of the prior, in units of the score."""
         return prior_of(self.rewards, self.settings)
 
+    @property
+    def agree(self) -> Tensor:
+        """Responses whose group has one verdict, bool `[n]`."""
+        if self.rewards.outcomes is not None:
+            return self.rewards.outcomes.agree
+        return all_equal_groups(self.token_rewards, self.index)
+
+    @property
+    def process_weights(self) -> Tensor | None:
+        """w of each response under the credit trust, float `[n]`; None under another credit."""
+        if self.settings.credit != "trust":
+            return None
+        return torch.zeros(len(self.index)) if self.rewards.weights is None else self.rewards.weights
+
+    @functools.cached_property
+    def relative_scores(self) -> Tensor:
+        """Scores less their group's mean, in standard deviations inside groups, float `[n, L]`: what the credit trust
+        multiplies by w in all-equal groups."""
+        nothing = torch.zeros(len(self.index))
+        alone = replace(self.rewards, outcomes=None, weights=torch.ones_like(nothing))
+        return self._advantages(alone, PrpoConfig(credit="trust"), nothing)
+
     def metrics(self) -> dict[str, float]:
         """All `prpo/*` metrics of the batch. Of a credit that asks no PRM, only those that need none."""
         results = self.scored.scores
@@ -72,7 +98,7 @@ class StepReport:
             mean_scores=torch.tensor([float(np.mean(scores)) if scores else 0.0 for scores in known]),
             token_rewards=self.token_rewards,
             right=self._right(),
-            agree=self._agree(),
+            agree=self.agree,
             response_mask=self.response_mask,
             index=self.index,
             scored=self.scored.scored & torch.tensor([bool(scores) for scores in known], dtype=torch.bool),
@@ -101,8 +127,3 @@ class StepReport:
         """1 for a right response, 0 for a wrong one, NaN where nothing says it; float `[n]`."""
         verdicts = self.verdicts.right if self.verdicts is not None else [None] * len(self.index)
         return torch.tensor([math.nan if right is None else float(right) for right in verdicts])
-
-    def _agree(self) -> Tensor:
-        if self.rewards.outcomes is not None:
-            return self.rewards.outcomes.agree
-        return all_equal_groups(self.token_rewards, self.index)

@@ -29,7 +29,7 @@ from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY, PPOTrainer
 
 from verl_prpo.method.segmentation import uniform_segments
 from verl_prpo.method.sessions import Sessions
-from verl_prpo.outcome.verdicts import VerdictReader, Verdicts
+from verl_prpo.outcome.verdicts import VerdictReader
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.served import require_servers
@@ -41,6 +41,7 @@ from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.step.trust import Judged, RunTrust
 from verl_prpo.telemetry.alarms import Alarms
 from verl_prpo.telemetry.announcements import Announcements, credit_line
+from verl_prpo.telemetry.metrics import trust_metrics
 from verl_prpo.telemetry.rollouts.format import COLUMN
 from verl_prpo.telemetry.rollouts.write import PendingRecord, choose
 from verl_prpo.telemetry.step_report import StepReport
@@ -226,10 +227,11 @@ class ProcessAware:
             self.global_steps, rollouts_of(batch), rewards, scored.rollouts.response_mask, judged
         )
         self._say(self._trust.lines(self.global_steps))
-        metrics.update(self._trust.metrics(rewards.weights, outcomes.data_sources))
+        used = rewards.weights if self._prpo.credit == "trust" else None
+        metrics.update(trust_metrics(self._trust.of, outcomes.data_sources, used))
         with handed_over(rewards.spread(scored.rollouts)):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
-        self._report(batch, scored, rewards, outcomes.verdicts, metrics)
+        self._report(batch, scored, rewards, outcomes, metrics)
         counts = {name: count for name, count in metrics.items() if name.startswith(COUNTS) and name not in RATIOS}
         self._counts[rollouts_of(batch)] = counts
         return batch
@@ -243,7 +245,7 @@ class ProcessAware:
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         one_segment = uniform_segments(rollouts.response_mask, 1)
         scored = ScoredBatch(rollouts, one_segment, [None] * len(rollouts), 0.0, 0.0)
-        self._report(batch, scored, rewards, outcomes.verdicts, metrics)
+        self._report(batch, scored, rewards, outcomes, metrics)
         return batch
 
     def _outcomes(self, batch: KVBatchMeta, rollouts: Rollouts) -> BatchOutcomes:
@@ -261,7 +263,7 @@ class ProcessAware:
         batch: KVBatchMeta,
         scored: ScoredBatch,
         rewards: ProcessRewards,
-        verdicts: Verdicts,
+        outcomes: BatchOutcomes,
         metrics: dict,
     ) -> None:
         """Metrics of the update; with `trainer.rollout_data_dir` kept for the step's dump."""
@@ -281,7 +283,8 @@ class ProcessAware:
             advantages=padded(data["advantages"], width)[rollouts.places],
             response_mask=padded(data["response_mask"], width)[rollouts.places],
             index=np.array([uids[row] for row in rollouts.places], dtype=object),
-            verdicts=verdicts,
+            verdicts=outcomes.verdicts,
+            data_sources=outcomes.data_sources,
         )
         metrics.update(report.metrics())
         if self.config.trainer.get("rollout_data_dir"):

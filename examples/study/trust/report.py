@@ -5,18 +5,15 @@
 python -m study.trust.report docs/evidence/trust_runs.jsonl docs/evidence    # draw the page of the published runs
 """
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
-from study.plan import Run
-from study.runs import Result
+from study.runs import Result, read_all, write_all
 from study.statistics import Difference, holm
-from study.trainer import Settings
 from study.trust import registered
 
 Key = tuple[str, str, str, int]
@@ -29,6 +26,7 @@ NAMES = {
     "grpo_more": f"GRPO with {registered.MORE_ROLLOUTS} rollouts",
 }
 RESAMPLES, SEED = 10_000, 0
+RUNS = "trust_runs.jsonl"
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,15 @@ class Test:
 
     Attributes:
         runs: by task, PRM, arm and seed; those of arms without a PRM under "oracle".
-        planned: how many there are to be.
     """
 
     runs: Mapping[Key, Result]
-    planned: int
+
+    @classmethod
+    def of(cls, results: Sequence[Result]) -> "Test":
+        """From runs in any order."""
+        runs = [(result.run, result) for result in results]
+        return cls({(run.task, run.prm, registered.arm_of(run), run.settings.seed): result for run, result in runs})
 
     def differences(
         self, arm: str, prm: str, figure: Callable[[Result], float], tasks: Sequence[str]
@@ -117,13 +119,13 @@ def _by_t(values: Sequence[float], pairs: int) -> Difference:
 
 def page(test: Test) -> str:
     """The page in markdown."""
-    whole = len(test.runs) == test.planned
+    whole = len(test.runs) == registered.planned()
     state = (
         ""
         if whole
         else (
-            f"**{len(test.runs)} of {test.planned} runs are finished.** The figures below are of these and decide "
-            "nothing yet.\n\n"
+            f"**{len(test.runs)} of {registered.planned()} runs are finished.** "
+            "The figures below are of these and decide nothing yet.\n\n"
         )
     )
     return "\n".join(
@@ -243,38 +245,12 @@ def _text(found: Difference) -> str:
     return f"**{text}**" if found.low > 0 or found.high < 0 else text
 
 
-def write(test: Test, folder: Path) -> None:
+def write(results: Sequence[Result], folder: Path) -> None:
     """The page, and the runs it is made from, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "trust_runs.jsonl", "w") as file:
-        file.write(json.dumps({"planned": test.planned}) + "\n")
-        for (_, _, arm, _), result in sorted(test.runs.items()):
-            names = dict.fromkeys(name for row in result.rows for name in row)
-            columns = {name: [_short(row.get(name)) for row in result.rows] for name in names}
-            head = {"arm": arm, **asdict(result.run), "source": result.source, "seconds": round(result.seconds, 1)}
-            file.write(json.dumps({**head, "rows": columns}, separators=(",", ":")) + "\n")
-    (folder / "trust.md").write_text(page(read(folder / "trust_runs.jsonl")))
-
-
-def read(path: Path) -> Test:
-    """The runs that `write` wrote."""
-    first, *lines = path.read_text().splitlines()
-    found = {}
-    for line in lines:
-        head = json.loads(line)
-        run = Run(head["task"], head["prm"], Settings(**head["settings"]))
-        columns = head["rows"]
-        rows = [
-            {name: value for name, value in zip(columns, values, strict=True) if value is not None}
-            for values in zip(*columns.values(), strict=True)
-        ]
-        found[run.task, run.prm, head["arm"], run.settings.seed] = Result(run, head["source"], head["seconds"], rows)
-    return Test(found, json.loads(first)["planned"])
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
+    write_all(results, folder / RUNS)
+    (folder / "trust.md").write_text(page(Test.of(read_all(folder / RUNS))))
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2], "trust.md").write_text(page(read(Path(sys.argv[1]))))
+    Path(sys.argv[2], "trust.md").write_text(page(Test.of(read_all(Path(sys.argv[1])))))

@@ -6,22 +6,19 @@ What is finished is kept: the same command goes on where it was stopped. A repor
 """
 
 import argparse
-import multiprocessing
 import signal
 import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from study import runs
 from study.assets import LEARNED, path_of
-from study.jobs import Job, StudyError, Workers, kill_workers, prepare_worker, work
+from study.jobs import Job, StudyError, Workers, pooled, work
 from study.run import LESSON_SECONDS, POLICY_SECONDS, claimed, make_policy, make_prm, missing
 from study.runs import RunError
 from study.trust import registered
-from study.trust.report import Test, write
+from study.trust.report import write
 
 
 def main() -> int:
@@ -37,19 +34,14 @@ def main() -> int:
     made.add_argument("--report", type=Path, help="folder for trust.md and its data (default: in --out)")
     given = made.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    pool = ProcessPoolExecutor(given.workers, multiprocessing.get_context("spawn"), prepare_worker)
-    workers = Workers(pool, given.workers, time.monotonic() + 3600 * given.hours)
     try:
-        with claimed(given.out):
+        with claimed(given.out), pooled(given.workers, given.hours) as workers:
             return 0 if _test(given.out, given.report or given.out / "trust_report", workers) else 3
     except (RunError, StudyError) as error:
         print(f"{error}", file=sys.stderr)
-        kill_workers()
         return 1
     except KeyboardInterrupt:
         return 130
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _test(out: Path, report: Path, workers: Workers) -> bool:
@@ -57,29 +49,16 @@ def _test(out: Path, report: Path, workers: Workers) -> bool:
     stages: list[tuple[str, list[Job]]] = [("policies", _policies(assets)), ("learned PRMs", _prms(assets))]
     done = all([work(stage, jobs, workers) for stage, jobs in stages])
     for stage, wanted in (("headline", registered.first()), ("controls", registered.controls())):
-        done = done and work(stage, missing([run for _, run in wanted], assets, results), workers)
+        done = done and work(stage, missing(wanted, assets, results), workers)
     weights = mean_weights(results)
     if done and len(weights) == len(registered.TASKS):
-        done = work("fixed weight", missing([run for _, run in registered.fixed(weights)], assets, results), workers)
-    test = collected(results)
-    if test.runs:
-        write(test, report)
-        print(f"report in {report / 'trust.md'}, from {len(test.runs)} of {test.planned} runs")
+        done = work("fixed weight", missing(registered.fixed(weights), assets, results), workers)
+    wanted = [*registered.first(), *registered.controls(), *registered.fixed(weights)]
+    found = [runs.read(path) for run in wanted if (path := runs.path_of(run, results)).exists()]
+    if found:
+        write(found, report)
+        print(f"report in {report / 'trust.md'}, from {len(found)} of {registered.planned()} runs")
     return done
-
-
-def collected(results: Path) -> Test:
-    """The finished runs of the test."""
-    named = [*registered.first(), *registered.controls()]
-    weights = mean_weights(results)
-    planned = len(named) + len(registered.SEEDS) * len(registered.TASKS)
-    named += list(registered.fixed(weights))
-    found = {}
-    for arm, run in named:
-        path = runs.path_of(run, results)
-        if path.exists():
-            found[run.task, run.prm, arm, run.settings.seed] = runs.read(path)
-    return Test(found, planned)
 
 
 def mean_weights(results: Path) -> dict[str, float]:

@@ -77,10 +77,15 @@ class Rollout:
         seen_from: of a response read in windows, for each segment the first one that the PRM saw before it, by number
             from 0; None for a segment that was not judged.
         prior_mean, prior_std: by which a score became z under the paper's credit, in units of the score; None where no
-            PRM was asked, and in dumps of earlier versions.
+            PRM was asked, under the credit trust, which has no prior, and in dumps of earlier versions.
         interludes: what tools and others said in the middle of the response, as the PRM was shown it; none without
             tools, and where no PRM was asked.
         key: of the row in verl's TransferQueue, `{uid}_{session}_{index}`; no other row of the step has it.
+        process_weight: w of the response under the credit trust; None under other credits.
+        all_equal: under that credit, whether its group counted as all-equal, so that w had a part in its advantages.
+        relative_scores: under that credit, for each segment its score less the group's mean, in standard deviations
+            inside groups; None for one without a score, or without a token of the policy's own.
+        data_source: of the prompt, as verl names it; empty in dumps of earlier versions.
     """
 
     step: int
@@ -115,6 +120,10 @@ class Rollout:
     prior_std: float | None = None
     interludes: list[Interlude] = field(default_factory=list)
     key: str = ""
+    process_weight: float | None = None
+    all_equal: bool = False
+    relative_scores: list[float | None] | None = None
+    data_source: str = ""
 
     @property
     def left_out(self) -> bool:
@@ -184,6 +193,11 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
             for one in rollout.interludes
         ]
         or None,
+        "process_weight": None if rollout.process_weight is None else _short(rollout.process_weight),
+        "all_equal": rollout.all_equal or None,
+        "relative_scores": rollout.relative_scores
+        and [None if score is None else _short(score) for score in rollout.relative_scores],
+        "data_source": rollout.data_source or None,
     }
     return record | {key: value for key, value in optional.items() if value is not None}
 
@@ -249,11 +263,24 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         prior_std=_number(record.get("prior_std")),
         interludes=_interludes(record.get("interludes") or (), tokens),
         key=str(row.get("uid", "")),
+        process_weight=_number(record.get("process_weight")),
+        all_equal=bool(record.get("all_equal", False)),
+        relative_scores=_of_segments(record.get("relative_scores"), len(record["segments"])),
+        data_source=str(record.get("data_source") or ""),
     )
 
 
 def _number(value: Any) -> float | None:
     return None if value is None else float(value)
+
+
+def _of_segments(values: Sequence[Any] | None, segments: int) -> list[float | None] | None:
+    if values is None:
+        return None
+    _require_numbers("relative_scores", [value for value in values if value is not None], (int, float))
+    if len(values) != segments:
+        raise ValueError(f"relative_scores covers {len(values)} segments, but the response has {segments}")
+    return list(values)
 
 
 def _segments(written: Sequence[Sequence[Any]], response: str, tokens: int) -> list[Segment]:

@@ -73,6 +73,9 @@ class PendingRecord:
         mask = report.response_mask[row, : len(ids)]
         own = mask.nonzero()[:, 0]
         asked = result is not None and result.asked_about
+        spans = segment_bounds(scored.segment_starts[row], len(ids))
+        segments = _segments(result, spans, "".join(texts), offsets)
+        weights = report.process_weights
         return Rollout(
             step=int(columns["step"]),
             uid=str(report.index[row]),
@@ -83,7 +86,7 @@ class PendingRecord:
             verifier_score=float(columns["score"]),
             outcome_reward=report.outcome_rewards[row].item(),
             outcome_parts={str(name): _as_data(part) for name, part in self.outcome_parts.items()},
-            segments=_segments(result, segment_bounds(scored.segment_starts[row], len(ids)), "".join(texts), offsets),
+            segments=segments,
             token_offsets=offsets[:-1],
             response_mask=mask.int().tolist(),
             entropy=None if self.entropy is None else self.entropy[: len(ids)].tolist(),
@@ -102,10 +105,14 @@ class PendingRecord:
             hidden=[i for i, not_shown in enumerate(result.hidden) if not_shown] if result is not None else [],
             windows=result.windows if result is not None else 0,
             seen_from=result.seen_from if result is not None else None,
-            prior_mean=report.prior[0] if asked else None,
-            prior_std=report.prior[1] if asked else None,
+            prior_mean=report.prior[0] if asked and weights is None else None,
+            prior_std=report.prior[1] if asked and weights is None else None,
             interludes=result.interludes if result is not None else [],
             key=columns["uid"],
+            process_weight=None if weights is None else weights[row].item(),
+            all_equal=weights is not None and bool(report.agree[row]),
+            relative_scores=None if weights is None else _at_segments(segments, mask, report.relative_scores[row]),
+            data_source="" if report.data_sources is None else str(report.data_sources[row]),
         )
 
 
@@ -141,6 +148,16 @@ def _segments(
         texts = result.texts
     scores = result.scores if result is not None and result.scores is not None else [None] * len(spans)
     return [Segment(begin, end, text, score) for (begin, end), text, score in zip(spans, texts, scores, strict=True)]
+
+
+def _at_segments(segments: Sequence[Segment], mask: Tensor, values: Tensor) -> list[float | None]:
+    """The value of each segment's first trained token; None for a segment that has no score or no such token."""
+    found: list[float | None] = []
+    for segment in segments:
+        own = mask[segment.begin : segment.end].nonzero()[:, 0]
+        known = segment.score is not None and len(own) > 0
+        found.append(values[segment.begin + int(own[0])].item() if known else None)
+    return found
 
 
 def _as_data(part: Any) -> Any:

@@ -83,7 +83,12 @@ def notices(config: DictConfig) -> list[str]:
             "algorithm.rollout_correction.bypass_mode=True computes no entropy. Responses are cut at surprisal (from "
             "the rollout's log-probs)."
         )
-    if config.actor_rollout_ref.rollout.n < 2:
+    if config.actor_rollout_ref.rollout.n < 2 and prpo.credit == "trust":
+        said.append(
+            "actor_rollout_ref.rollout.n=1 makes groups of one response. None of them has right and wrong ones, so the "
+            "PRM cannot earn a weight. Set actor_rollout_ref.rollout.n to 4 or more."
+        )
+    elif config.actor_rollout_ref.rollout.n < 2:
         said.append(
             "actor_rollout_ref.rollout.n=1 makes groups of one response, whose outcome advantage is 0. PRPO then "
             "learns from the PRM alone. Set actor_rollout_ref.rollout.n to 4 or more."
@@ -96,6 +101,8 @@ def notices(config: DictConfig) -> list[str]:
             "tool_agent: a segment may go on over what a tool says. Set ++algorithm.prpo.segmenter=turns, or "
             f"turns+{prpo.cuts_by if prpo.cuts_by != 'single' else 'entropy'}, to cut where the policy takes over."
         )
+    if prpo.credit == "trust":
+        said += _unread_by_trust(prpo, bool(config.algorithm.get("use_kl_in_reward", False)))
     if prpo.credit == "pure" and prpo.outcome_weight != 1:
         said.append(
             f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} with algorithm.prpo.credit=pure: PURE "
@@ -151,6 +158,23 @@ def _unread_cuts(prpo: PrpoConfig) -> list[str]:
             if name in changed
         ]
     return lines
+
+
+def _unread_by_trust(prpo: PrpoConfig, kl_in_reward: bool) -> list[str]:
+    """A line for each setting of another credit that differs from its default and changes nothing under this one."""
+    defaults = PrpoConfig()
+    said = [
+        f"algorithm.prpo.{name}={getattr(prpo, name)} is not read with algorithm.prpo.credit=trust, which compares "
+        "scores and rewards within their groups. Leave it out."
+        for name in ("process_norm", "prior_mean", "prior_std", "outcome_norm")
+        if getattr(prpo, name) != getattr(defaults, name)
+    ]
+    if prpo.outcome_weight != defaults.outcome_weight and not kl_in_reward:  # else it weighs R against the penalty
+        said.append(
+            f"algorithm.prpo.outcome_weight={prpo.outcome_weight:g} changes nothing with algorithm.prpo.credit=trust, "
+            "which divides rewards by their group's standard deviation. Leave it out."
+        )
+    return said
 
 
 def _check_prm(config: DictConfig, prm: PrmConfig) -> None:

@@ -86,8 +86,16 @@ TRAINING_METRICS = (
 )
 
 
+TRUST_METRICS = (
+    Metric("weight that the PRM has earned", ("prpo/trust/earned",), absent=NO_PRM),
+    Metric("weight of the PRM", ("prpo/trust/weight",), absent="only a run with the credit trust logs it"),
+)
+"""Compared where a run logs them."""
+
+
 def metrics_of(arms: Sequence[Arm], extra: Sequence[str] = ()) -> list[Metric]:
-    """The metrics to compare: validations' `val-core/*`, `TRAINING_METRICS`, and more by their names in the logs.
+    """The metrics to compare: validations' `val-core/*`, `TRAINING_METRICS`, those of `TRUST_METRICS` that a run
+    logs, and more by their names in the logs.
 
     Raises:
         LogError: no run logs one of `extra`.
@@ -100,7 +108,9 @@ def metrics_of(arms: Sequence[Arm], extra: Sequence[str] = ()) -> list[Metric]:
         if name not in logged:
             raise LogError(f"--metric {name}: no run logs it; {_near(name, logged)}")
     validations = [Metric(_validation_title(key), (key,)) for key in means]
-    return [*validations, *TRAINING_METRICS, *(Metric(name, (name,)) for name in dict.fromkeys(extra))]
+    trust = [metric for metric in TRUST_METRICS if metric.name in logged]
+    chosen = [Metric(name, (name,)) for name in dict.fromkeys(extra) if name not in {metric.name for metric in trust}]
+    return [*validations, *TRAINING_METRICS, *trust, *chosen]
 
 
 def _near(name: str, logged: Iterable[str]) -> str:

@@ -29,7 +29,8 @@ class Judged:
         score: of the PRM; None without one.
         added: what the score added to the advantage of its first trained token.
         trained: how many of its tokens are the policy's own.
-        z: its score from the prior, in standard deviations; None without a score.
+        z: its score from the prior, in standard deviations; under the credit trust, which has no prior, from the mean
+            of its group. None without a score.
     """
 
     score: float | None
@@ -62,6 +63,9 @@ class Facts:
             for rounding, which it divides by almost nothing: its sign says nothing, and no token counts as flipped.
         worst: the segment that speaks most against the verdict: of a wrong response the one that the PRM liked most, of
             a right one the one it disliked most. None where no segment does by `TELLING`, or no verdict is known.
+        weight: w under the credit trust; None under another credit.
+        all_equal: under that credit, whether the group counted as all-equal. There scores relative to the group say
+            nothing against a verdict that all of it shares.
     """
 
     index: int
@@ -83,6 +87,13 @@ class Facts:
     agrees: bool = False
     flat: bool = False
     worst: int | None = None
+    weight: float | None = None
+    all_equal: bool = False
+
+    @property
+    def checked(self) -> bool:
+        """Whether the PRM's word on it can be compared with its verdict."""
+        return self.weight is None or not self.all_equal
 
     @property
     def scores(self) -> list[float]:
@@ -97,7 +108,7 @@ class Facts:
     @property
     def against(self) -> float:
         """By how much the PRM's mean z speaks against the verdict; 0 where it agrees or either is unknown."""
-        if self.right is None or self.z_mean is None:
+        if self.right is None or self.z_mean is None or not self.checked:
             return 0.0
         return max(0.0, -self.z_mean if self.right else self.z_mean)
 
@@ -159,9 +170,10 @@ class Surveyor:
             Point(segment.score, segment.added, fact.group)
             for fact in self._facts
             for segment in fact.segments
-            if segment.score is not None and segment.trained
+            if segment.score is not None and segment.trained and fact.weight is None
         ]
-        prior = find_prior(points, self._recorded)
+        relative = bool(self._facts) and all(fact.weight is not None for fact in self._facts)
+        prior = Prior(None, None, "relative") if relative else find_prior(points, self._recorded)
         size: dict[tuple[int, str], int] = {}
         outcomes: dict[tuple[int, str], set[float]] = {}
         for fact in self._facts:
@@ -188,10 +200,11 @@ def facts_of(rollout: "Rollout", index: int) -> Facts:
     flips = sum(flipped(a, rollout.grpo_advantage) for a in advantages)
     sizes = [abs(a) for a in (*advantages, rollout.grpo_advantage) if math.isfinite(a)]
     segments = []
-    for segment in rollout.segments:
+    relative = rollout.relative_scores or [None] * len(rollout.segments)
+    for segment, z in zip(rollout.segments, relative, strict=True):
         trained = [i for i in range(segment.begin, segment.end) if rollout.response_mask[i]]
         score = segment.score if segment.score is not None and math.isfinite(segment.score) else None
-        segments.append(Judged(score, rollout.process_advantage[trained[0]] if trained else 0.0, len(trained)))
+        segments.append(Judged(score, rollout.process_advantage[trained[0]] if trained else 0.0, len(trained), z))
     scores = [segment.score for segment in segments if segment.score is not None]
     return Facts(
         index=index,
@@ -210,12 +223,16 @@ def facts_of(rollout: "Rollout", index: int) -> Facts:
         outcome=rollout.outcome_reward,
         peak=max(sizes, default=0.0),
         segments=tuple(segments),
+        weight=rollout.process_weight,
+        all_equal=rollout.all_equal,
     )
 
 
 def _settled(fact: Facts, prior: Prior, right: bool | None, agrees: bool, flat: bool) -> Facts:
     segments = tuple(
-        segment if segment.score is None else replace(segment, z=prior.z(segment.score, segment.added))
+        segment
+        if segment.score is None or fact.weight is not None
+        else replace(segment, z=prior.z(segment.score, segment.added))
         for segment in fact.segments
     )
     weighted = [(segment.z or 0.0) * segment.trained for segment in segments]
@@ -228,7 +245,7 @@ def _settled(fact: Facts, prior: Prior, right: bool | None, agrees: bool, flat: 
         agrees=agrees,
         flat=flat,
         flip_share=0.0 if flat else fact.flip_share,
-        worst=_worst(segments, right),
+        worst=_worst(segments, right) if fact.checked else None,
     )
 
 

@@ -22,6 +22,7 @@ class Filter:
         keeps: whether a response belongs to it.
         rank: sorts what it keeps, least first.
         share: of all responses, the most that it keeps (at least `LONGEST_LEAST`); None for no bound.
+        under_trust: the rule under the credit trust; empty where it is the same.
     """
 
     key: str
@@ -30,6 +31,15 @@ class Filter:
     keeps: Callable[[Facts], bool]
     rank: Callable[[Facts], float]
     share: float | None = None
+    under_trust: str = ""
+
+    def told(self, relative: bool) -> str:
+        """The rule for people.
+
+        Args:
+            relative: whether scores are compared with their group, under the credit trust.
+        """
+        return self.under_trust if relative and self.under_trust else self.rule
 
     def select(self, facts: Sequence[Facts]) -> list[Facts]:
         """The responses that it keeps, in its order; equals stay in the order of the dump."""
@@ -44,6 +54,7 @@ FILTERS = (
         "Wrong answers whose mean z is above 0: the PRM pushes them up. Highest mean z first.",
         lambda facts: facts.right is False and facts.against > 0,
         lambda facts: -facts.against,
+        under_trust="Wrong answers of mixed groups that the PRM scores above their group. Highest first.",
     ),
     Filter(
         "disliked-right",
@@ -51,6 +62,7 @@ FILTERS = (
         "Right answers whose mean z is below 0: the PRM pushes them down. Lowest mean z first.",
         lambda facts: facts.right is True and facts.against > 0,
         lambda facts: -facts.against,
+        under_trust="Right answers of mixed groups that the PRM scores below their group. Lowest first.",
     ),
     Filter(
         "sign-flips",

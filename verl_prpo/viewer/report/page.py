@@ -12,6 +12,7 @@ from verl_prpo.viewer.report.mathematics import katex_for
 from verl_prpo.viewer.report.payload import as_json, number, response_json
 from verl_prpo.viewer.report.render import packed, render
 from verl_prpo.viewer.report.summary import Summary, by_step, summary
+from verl_prpo.viewer.report.trust import done_by_weights
 
 if TYPE_CHECKING:
     from verl_prpo.telemetry.rollouts.read import Rollout
@@ -95,6 +96,7 @@ def build_page(
         "all": asdict(summary(facts)),
         "verdicts": survey.verdicts,
         "trouble": survey.trouble,
+        "trust": done_by_weights(facts),
         "steps": [{"step": step, **asdict(summary(rows))} for step, rows in by_step(facts).items()],
         "curve": [{"step": step, **asdict(point)} for step, point in curve],
         "scale": _scale(survey),
@@ -104,9 +106,10 @@ def build_page(
     steps = list(by_step(facts))
     plain, frame = (len(render(heading.name, steps, "", brought).encode()) for brought in (None, katex))
     kept = len(drawn)
+    relative = survey.prior.source == "relative"
     while True:
         shown = sorted((fact for group in drawn[:kept] for fact in group), key=lambda fact: fact.index)
-        head = overall | _lists(shown, prompts) | {"sample": sample | {"shown": len(shown)}}
+        head = overall | _lists(shown, prompts, relative) | {"sample": sample | {"shown": len(shown)}}
         responses = ",".join(encoded[fact.index] for fact in shown)
         payload = packed(f'{as_json(head)[:-1]},"responses":[{responses}]}}')
         room = max_bytes - frame
@@ -119,12 +122,17 @@ def build_page(
             drawn = [drawn[0][: max(1, min(len(shown) - 1, int(share * len(shown))))]]
 
 
-def _lists(shown: Sequence[Facts], prompts: dict[tuple[int, str], dict[str, Any]]) -> dict[str, Any]:
+def _lists(shown: Sequence[Facts], prompts: dict[tuple[int, str], dict[str, Any]], relative: bool) -> dict[str, Any]:
     """Groups and filters, with responses named by their place on the page."""
     place = {fact.index: i for i, fact in enumerate(shown)}
     groups = [_group(group, place, prompts[group[0].group]) for group in by_group(shown)]
     filters = [
-        {"key": f.key, "name": f.name, "rule": f.rule, "responses": [place[fact.index] for fact in f.select(shown)]}
+        {
+            "key": f.key,
+            "name": f.name,
+            "rule": f.told(relative),
+            "responses": [place[fact.index] for fact in f.select(shown)],
+        }
         for f in FILTERS
     ]
     return {"groups": groups, "filters": filters}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from verl_prpo.prm.results import context_shares
 from verl_prpo.viewer.report.facts import Facts
+from verl_prpo.viewer.report.trust import done_by_weight
 
 if TYPE_CHECKING:
     from verl_prpo.telemetry.rollouts.read import Rollout
@@ -71,6 +72,9 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
             "grpo": number(rollout.grpo_advantage),
             "heard": [[one.begin, one.end, [list(said) for said in one.messages]] for one in rollout.interludes],
             "turns": [begin for begin, _ in rollout.turns] if rollout.interludes else [],
+            "weight": number(facts.weight),
+            "allEqual": facts.all_equal,
+            "trust": done_by_weight(facts),
             "segments": [
                 [segment.begin, segment.end, number(judged.score), number(judged.z)]
                 for segment, judged in zip(rollout.segments, facts.segments, strict=True)

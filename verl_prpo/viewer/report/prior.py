@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Literal, NamedTuple
 
-Source = Literal["record", "solved", "group", "assumed"]
+Source = Literal["record", "solved", "group", "assumed", "relative"]
 
 UNIFORM = (0.5, 12**-0.5)
 """Mean and standard deviation of uniform scores on [0, 1]."""
@@ -32,7 +32,8 @@ class Prior:
     Attributes:
         mean, std: in units of the score; None where every group has its own.
         source: "record" where the dump says it, "solved" where its z and scores give it, "group" where each group has
-            its own (`algorithm.prpo.process_norm` group or group_mean), "assumed" where nothing says it.
+            its own (`algorithm.prpo.process_norm` group or group_mean), "assumed" where nothing says it, "relative"
+            under the credit trust, where scores are compared with their group and there is no prior.
     """
 
     mean: float | None

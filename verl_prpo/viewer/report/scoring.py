@@ -98,7 +98,8 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     mean = family.prior_mean if prpo.prior_mean is None else prpo.prior_mean
     std = family.prior_std if prpo.prior_std is None else prpo.prior_std
     rollouts = paid(plain, cuts, messages, results, plan.settings, (family.prior_mean, family.prior_std))
-    surveyor = Surveyor(prior=(mean, std) if prpo.process_norm == "prior" else None)
+    one_prior = prpo.process_norm == "prior" and prpo.credit != "trust"
+    surveyor = Surveyor(prior=(mean, std) if one_prior else None)
     for rollout in rollouts:
         surveyor.add(rollout)
     survey = surveyor.survey(arguments.outcome_threshold)
@@ -107,7 +108,11 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
         survey,
         points,
         lambda indexes: [rollouts[index] for index in sorted(indexes)],
-        (*_words(prm, judge_of(prm_settings), plan, len(plain), len(found), recorded), *prompts.notes()),
+        (
+            *_words(prm, judge_of(prm_settings), plan, len(plain), len(found), recorded),
+            *([_weight(prpo, rollouts[0].process_weight or 0.0)] if prpo.credit == "trust" else []),
+            *prompts.notes(),
+        ),
     )
 
 
@@ -134,6 +139,12 @@ def _words(prm: "OpenPrm", model: str, plan: Plan, scored: int, read: int, recor
         f"{drawn} were scored by {model} ({prm.family.name}, {prm.where}).",
         *plan.words,
     )
+
+
+def _weight(prpo: "PrpoConfig", weight: float) -> str:
+    if prpo.process_weight == "auto":
+        return f"algorithm.prpo.credit=trust: on these responses the PRM earns a weight of {weight:.2f}."
+    return f"algorithm.prpo.credit=trust: the weight is set to {weight:g} (algorithm.prpo.process_weight)."
 
 
 def _plan(prpo: "PrpoConfig", tokenizer: str | None) -> Plan:

@@ -19,8 +19,9 @@ class Summary:
         prm_right, prm_wrong: mean PRM score of right and of wrong answers.
         ranked: share of the pairs of a right and a wrong response, in [0, 1], in which the PRM's mean score is higher
             for the right one, ties counted half; 0.5 is chance.
-        liked_wrong: wrong responses whose mean z is above 0.
-        disliked_right: right responses whose mean z is below 0.
+        liked_wrong: wrong responses whose mean z is above 0; under the credit trust of mixed groups alone.
+        disliked_right: right responses whose mean z is below 0; likewise.
+        checked_right, checked_wrong: responses that these two could be; all of them but under the credit trust.
         flip_share: share of all trained tokens whose sign differs from GRPO's.
         flip_responses: responses with such tokens.
         all_equal: groups of several responses with one verdict.
@@ -39,6 +40,8 @@ class Summary:
     ranked: float | None
     liked_wrong: int
     disliked_right: int
+    checked_right: int
+    checked_wrong: int
     flip_share: float | None
     flip_responses: int
     all_equal: int
@@ -68,6 +71,8 @@ def summary(facts: Sequence[Facts]) -> Summary:
         ranked=auroc([score for score, _ in ranked], [verdict for _, verdict in ranked]) if ranked else None,
         liked_wrong=sum(f.against > 0 for f in wrong),
         disliked_right=sum(f.against > 0 for f in right),
+        checked_right=sum(f.checked for f in right),
+        checked_wrong=sum(f.checked for f in wrong),
         flip_share=sum(f.flip_share * f.trained for f in facts) / trained if trained else None,
         flip_responses=sum(f.flip_share > 0 for f in facts),
         all_equal=sum(group[0].agrees for group in groups),

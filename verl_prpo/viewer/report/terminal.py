@@ -11,6 +11,7 @@ from verl_prpo.viewer.report.facts import Facts, Survey, by_group, end_of_scale
 from verl_prpo.viewer.report.filters import FILTERS
 from verl_prpo.viewer.report.summary import Summary, by_step, records_note, share, summary
 from verl_prpo.viewer.report.terminal_response import STYLES, VERDICTS, fixed, print_response, visible
+from verl_prpo.viewer.report.trust import done_by_weights
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,13 +60,16 @@ def show(
         console.print(visible(line), markup=False, soft_wrap=True)
     _print_overview(console, facts)
     numbers = {fact.index: (g, n) for g, group in enumerate(by_group(facts), 1) for n, fact in enumerate(group, 1)}
-    _print_findings(console, facts, numbers)
+    relative = survey.prior.source == "relative"
+    _print_findings(console, facts, numbers, relative)
+    if done := done_by_weights(facts):
+        console.print(done, markup=False, soft_wrap=True)
     if any(fact.right is None for fact in facts):
         console.print(f"! {survey.verdicts}", markup=False, soft_wrap=True)
     if survey.skipped:
         console.print(records_note(len(facts), survey.skipped), markup=False, soft_wrap=True)
     if chosen:
-        console.print(f"{chosen.name}: {len(kept)} of {len(facts)} responses. {chosen.rule}", markup=False)
+        console.print(f"{chosen.name}: {len(kept)} of {len(facts)} responses. {chosen.told(relative)}", markup=False)
     else:
         _print_groups(console, facts)
     if not kept:
@@ -108,19 +112,22 @@ def _overview(found: Summary) -> str:
     return ", ".join(parts)
 
 
-def _print_findings(console: "Console", facts: Sequence[Facts], numbers: dict[int, tuple[int, int]]) -> None:
+def _print_findings(
+    console: "Console", facts: Sequence[Facts], numbers: dict[int, tuple[int, int]], relative: bool
+) -> None:
     """What contradicts the verdicts, with the responses that do so most."""
     from rich.text import Text
 
     found = summary(facts)
     flips = found.flip_share or 0.0
+    among, z = (" of mixed groups", "relative score") if relative else ("", "z")
     lines: list[tuple[bool, str, str | None]] = []
     if found.ranked is not None:
         words = f"the PRM ranks right above wrong in {found.ranked:.0%} of the pairs (50% is chance)"
         lines.append((found.ranked < CHANCE, words, None))
     for key, count, whole, words in (
-        ("liked-wrong", found.liked_wrong, found.wrong, "wrong responses the PRM liked"),
-        ("disliked-right", found.disliked_right, found.right, "right responses the PRM disliked"),
+        ("liked-wrong", found.liked_wrong, found.checked_wrong, f"wrong responses{among} the PRM liked"),
+        ("disliked-right", found.disliked_right, found.checked_right, f"right responses{among} the PRM disliked"),
     ):
         lines.append((count > 0 and count >= MANY * whole, f"{count} of {whole} {words}", key))
     words = f"{flips:.0%} of the tokens, in {found.flip_responses} responses, change sign against GRPO"
@@ -129,7 +136,8 @@ def _print_findings(console: "Console", facts: Sequence[Facts], numbers: dict[in
         line = Text("! " if bad else "  ", style="bold red").append(words, style="bold default")
         worst = next(one for one in FILTERS if one.key == shown_by).select(facts)[:3] if shown_by else []
         if worst:
-            named = ", ".join(f"{numbers[f.index][0]}.{numbers[f.index][1]} (z {f.z_mean or 0.0:+.2f})" for f in worst)
+            places = [".".join(map(str, numbers[f.index])) for f in worst]
+            named = ", ".join(f"{at} ({z} {f.z_mean or 0.0:+.2f})" for at, f in zip(places, worst, strict=True))
             line.append(f"; most: {named}; --filter {shown_by} shows them", style="not bold default")
         console.print(line, soft_wrap=True)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from verl_prpo.viewer.report.facts import SAME, Facts, flipped
 from verl_prpo.viewer.report.payload import context_share
+from verl_prpo.viewer.report.trust import done_by_weight
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +76,8 @@ def print_response(
         f"outcome reward {signed(rollout.outcome_reward)}",
         *([f"expected {_short(visible(rollout.ground_truth), TRUTH)}"] if rollout.ground_truth is not None else []),
         f"PRM mean {fixed(fact.prm_mean)}",
-        f"mean z {signed(fact.z_mean)}",
+        f"{'mean z' if fact.weight is None else 'relative score'} {signed(fact.z_mean)}",
+        *([f"w {fact.weight:.2f}"] if fact.weight is not None else []),
         f"GRPO's A {signed(rollout.grpo_advantage)}",
         f"{fact.flip_share:.0%} of the signs flipped",
         f"{fact.tokens} tokens",
@@ -83,6 +85,8 @@ def print_response(
         *([f"PRM took {rollout.prm_latency:.2f} s"] if rollout.prm_latency is not None else []),
     ]
     console.print(Text(", ".join(facts)))
+    if (done := done_by_weight(fact)) is not None:
+        console.print(Text(done))
     if rollout.failure is not None:
         console.print(
             Text(visible(f"! no scores: {rollout.failure} {rollout.failure_detail}").rstrip(), style="bold red")
@@ -159,8 +163,12 @@ def _segment_head(rollout: "Rollout", segment: "Segment", number: int, grpo: boo
     if grpo:
         parts.append(f"GRPO's A {signed(rollout.grpo_advantage)}")
     else:
-        parts.append(f"z {_range(rollout.process_advantage, own)}")
-        parts.append(f"β {_range(rollout.outcome_advantage, own)}")
+        relative = fact.segments[number - 1].z
+        if fact.weight is not None and relative is not None:
+            parts.append(f"relative {signed(relative)}")
+        of_prm, of_outcome = ("z", "β") if fact.weight is None else ("PRM's part", "outcome's part")
+        parts.append(f"{of_prm} {_range(rollout.process_advantage, own)}")
+        parts.append(f"{of_outcome} {_range(rollout.outcome_advantage, own)}")
         parts.append(f"A {_range(rollout.advantages, own)}")
     if len(rollout.turns) > 1:
         parts.append(_turn(rollout, segment))

@@ -6,6 +6,7 @@ Pure: the rows of the dump, their cuts and the PRM's results go in, rollouts com
 estimator under the user's settings; nothing of them was ever trained with.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from verl_prpo.outcome.verdicts import SOURCES
+from verl_prpo.method.trust import agreement
+from verl_prpo.outcome.verdicts import SOURCES, VerdictReader
 from verl_prpo.prm.results import PrmResult
 from verl_prpo.settings.prpo import PrpoConfig
-from verl_prpo.step.credit import ProcessRewards, advantages_of
+from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, advantages_of
 from verl_prpo.telemetry.rollouts.format import Rollout, Segment
 
 _KEY = re.compile(r"(.+)_\d+_\d+")
@@ -134,6 +136,8 @@ def paid(
     index = np.array([f"{one.step} {one.uid}" for one in plain], dtype=object)
     rewards = settings.outcome_weight * torch.tensor([one.reward for one in plain])
     given = ProcessRewards(scores, starts, scored, *prior)
+    if settings.credit == "trust":
+        given = _trusted(given, plain, rewards, mask, index, settings)
 
     def advantages(known: torch.Tensor, under: PrpoConfig) -> torch.Tensor:
         return advantages_of(replace(given, scored=known), under, rewards, mask, index)
@@ -141,10 +145,45 @@ def paid(
     total = advantages(scored, settings)
     outcome = advantages(torch.zeros_like(scored), settings)
     grpo = advantages(scored, PrpoConfig(credit="outcome", outcome_norm="mean_std"))
-    return [
+    rollouts = [
         _rollout(one, cut, said, result, rewards[row].item(), *(kind[row] for kind in (total, outcome, grpo)))
         for row, (one, cut, said, result) in enumerate(zip(plain, cuts, messages, results, strict=True))
     ]
+    if given.weights is None or given.outcomes is None:
+        return rollouts
+    alone = replace(given, outcomes=None, weights=torch.ones_like(rewards))
+    relative = advantages_of(alone, settings, torch.zeros_like(rewards), mask, index)
+    return [
+        replace(
+            rollout,
+            process_weight=given.weights[row].item(),
+            all_equal=bool(given.outcomes.agree[row]),
+            relative_scores=[
+                None if segment.score is None else relative[row, segment.begin].item() for segment in rollout.segments
+            ],
+        )
+        for row, rollout in enumerate(rollouts)
+    ]
+
+
+def _trusted(
+    given: ProcessRewards,
+    plain: Sequence[Plain],
+    rewards: torch.Tensor,
+    mask: torch.Tensor,
+    index: np.ndarray,
+    settings: PrpoConfig,
+) -> ProcessRewards:
+    """The same with the weight that the PRM earns on these very responses, or that is set."""
+    verdicts = VerdictReader().read([one.reward for one in plain], [one.parts for one in plain])
+    agree = torch.tensor(verdicts.agree(list(index)), dtype=torch.bool)
+    outcomes = OutcomeRewards(rewards, agree, torch.zeros(len(plain), dtype=torch.bool))
+    if settings.process_weight == "auto":
+        right = torch.tensor([math.nan if fine is None else float(fine) for fine in verdicts.right])
+        weight = agreement(given.process_scores, right, mask, index, scored=given.scored).weight
+    else:
+        weight = float(settings.process_weight)
+    return replace(given, outcomes=outcomes, weights=torch.full((len(plain),), weight))
 
 
 def _rollout(

@@ -63,11 +63,12 @@ function column(response) {
       {},
       verdictBadge(response),
       el("b", {}, `${response.nth}`),
-      el("span", { class: "numbers" }, response.prm == null ? "no scores" : `PRM ${fixed(response.prm, 2)}, z ${signed(response.zMean, 2)}`),
+      el("span", { class: "numbers" }, response.prm == null ? "no scores" : `PRM ${fixed(response.prm, 2)}, ${Z} ${signed(response.zMean, 2)}`),
       el("span", { class: "numbers" }, `GRPO’s A ${signed(response.grpo, 2)}`),
       response.flips > 0 ? el("span", { class: "flip" }, `⇄ ${percent(response.flips)}`) : null,
       open,
     ),
+    ...trustNote(response),
     ...notes(response),
     ...segmentsOf(response).map((segment, s) => segmentBox(response, segment, s, true)),
   );

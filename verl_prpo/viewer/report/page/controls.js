@@ -23,9 +23,9 @@ function legend() {
     el(
       "div",
       { class: "legend-scale", role: "group", "aria-label": "Shades of segments by PRM score" },
-      el("b", {}, prior.mean == null ? "Segments by z" : "Segments by PRM"),
+      el("b", {}, prior.mean == null ? `Segments by ${Z}` : "Segments by PRM"),
       ...READ_OUT.map((size) =>
-        el("span", { class: `shade ${named("z", size)}` }, size === 0 ? `prior ${score(0)}` : words(size, zLimit, score)),
+        el("span", { class: `shade ${named("z", size)}` }, size === 0 ? (RELATIVE ? score(0) : `prior ${score(0)}`) : words(size, zLimit, score)),
       ),
     ),
   );

@@ -3,8 +3,8 @@
 const itemsBox = document.getElementById("items");
 
 const MEASURES = {
-  "liked-wrong": (r) => `mean z ${signed(r.zMean, 2)}`,
-  "disliked-right": (r) => `mean z ${signed(r.zMean, 2)}`,
+  "liked-wrong": (r) => `${MEAN_Z} ${signed(r.zMean, 2)}`,
+  "disliked-right": (r) => `${MEAN_Z} ${signed(r.zMean, 2)}`,
   "sign-flips": (r) => `${percent(r.flips)} of tokens`,
   failures: (r) => r.failure ?? "overlong",
   longest: (r) => plural(r.tokens, "token"),
@@ -35,7 +35,7 @@ function pill(response, attributes = { "data-open": response.index }) {
   const words = [
     responseName(response),
     contradiction(response) ?? (response.right == null ? "verdict unknown" : verdict(response)),
-    response.zMean == null ? "no PRM score" : `mean z ${signed(response.zMean, 2)}, PRM ${fixed(response.prm, 2)}`,
+    response.zMean == null ? "no PRM score" : `${MEAN_Z} ${signed(response.zMean, 2)}, PRM ${fixed(response.prm, 2)}`,
     ...(alert ? [response.failure ?? "overlong"] : []),
   ];
   return el(
@@ -71,9 +71,16 @@ function groupCard(group, members) {
       all.length > 1 ? compare : null,
     ),
     el("p", { class: "question" }, ...richExcerpt(group.question, 140)),
-    agree ? el("p", { class: "agree" }, `${same}: only the PRM tells them apart`) : null,
+    agree ? el("p", { class: "agree" }, `${same}: ${apart(responses[all[0]])}`) : null,
     el("div", { class: "pills" }, ...members.map((i) => pill(responses[i]))),
   );
+}
+
+/** Who tells the responses of a group of one verdict apart. */
+function apart({ weight, allEqual }) {
+  if (weight == null) return "only the PRM tells them apart";
+  if (!allEqual) return "trained as a mixed group, as GRPO";
+  return weight === 0 ? "w = 0, as GRPO" : "w × score relative to the group";
 }
 
 function row(response, measure) {
@@ -119,7 +126,7 @@ function renderList() {
   document.getElementById("rule").textContent =
     found +
     (filter?.rule ??
-      "A mark is a response: ✓ right or ✗ wrong, and its mean z. Blue: the PRM likes it. Orange: it does not. A thick frame: that contradicts the verdict.");
+      `A mark is a response: ✓ right or ✗ wrong, and its ${MEAN_Z}. Blue: the PRM likes it. Orange: it does not. A thick frame: that contradicts the verdict.`);
   const cards = filter
     ? state.listed.map((i) => row(responses[i], MEASURES[state.filter](responses[i])))
     : sortedGroups()

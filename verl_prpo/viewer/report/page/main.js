@@ -25,6 +25,8 @@ addEventListener("resize", () => {
 });
 addEventListener("scroll", onScroll, true);
 
+document.querySelector(".of-trust").hidden = !RELATIVE;
+document.querySelector(".of-prior").hidden = RELATIVE;
 document.getElementById("whose").append(toggle());
 renderSort();
 renderFilters();

@@ -7,7 +7,8 @@ const TOLD = 4; // responses listed under a finding
 function findings() {
   const all = data.all;
   const of = (key) => data.filters.find((filter) => filter.key === key).responses;
-  const meanZ = (r) => `PRM ${fixed(r.prm, 2)}, z ${signed(r.zMean, 2)}`;
+  const meanZ = (r) => `PRM ${fixed(r.prm, 2)}, ${Z} ${signed(r.zMean, 2)}`;
+  const among = RELATIVE ? " of mixed groups" : "";
   const found = [];
   if (all.ranked != null) {
     const chance = all.ranked < 0.55;
@@ -16,17 +17,21 @@ function findings() {
   }
   const share = (count, whole) => count > 0 && count >= 0.25 * whole;
   found.push([
-    share(all.liked_wrong, all.wrong),
-    `${all.liked_wrong} of ${plural(all.wrong, "wrong response")} the PRM liked`,
-    "mean score above the prior: it pays for wrong work, or the work is right up to a late slip",
+    share(all.liked_wrong, all.checked_wrong),
+    `${all.liked_wrong} of ${plural(all.checked_wrong, "wrong response")}${among} the PRM liked`,
+    RELATIVE
+      ? "mean score above the group’s: this takes from what the PRM can earn"
+      : "mean score above the prior: it pays for wrong work, or the work is right up to a late slip",
     of("liked-wrong"),
     meanZ,
     "liked-wrong",
   ]);
   found.push([
-    share(all.disliked_right, all.right),
-    `${all.disliked_right} of ${plural(all.right, "right response")} the PRM disliked`,
-    "mean score below the prior: it punishes right work, or the answer was right by luck",
+    share(all.disliked_right, all.checked_right),
+    `${all.disliked_right} of ${plural(all.checked_right, "right response")}${among} the PRM disliked`,
+    RELATIVE
+      ? "mean score below the group’s: this takes from what the PRM can earn"
+      : "mean score below the prior: it punishes right work, or the answer was right by luck",
     of("disliked-right"),
     meanZ,
     "disliked-right",
@@ -86,6 +91,7 @@ function telling(response, measure) {
 
 function priorWords() {
   const { mean, std, source } = data.scale.prior;
+  if (source === "relative") return "none: scores are compared with their group";
   if (source === "group") return "of each group: its own mean";
   const words = `${fixed(mean, 2)} ± ${fixed(std, 2)}`;
   return source === "assumed" ? `${words}, assumed` : words;
@@ -113,7 +119,7 @@ function numbers() {
 /** What is not as one would think, each in a sentence; nothing of it is wrong. */
 function remarks() {
   const { sample } = data;
-  const said = [];
+  const said = data.trust ? [data.trust] : [];
   if (sample.shown < sample.read) {
     said.push(
       `Shown: ${sample.shown} of ${sample.read} responses, ${data.groups.length} of ${sample.groups} groups, ` +

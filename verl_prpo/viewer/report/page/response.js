@@ -80,7 +80,8 @@ function responseFacts(response) {
     fact("Outcome reward", signed(response.reward, 2)),
     response.group.truth == null ? null : fact("Expected answer", ...richExcerpt(response.group.truth, 80)),
     fact("PRM mean", scored ? fixed(response.prm, 2) : "none"),
-    fact("Mean z", scored ? signed(response.zMean, 2) : "none"),
+    response.weight == null ? null : fact("Weight w", fixed(response.weight, 2)),
+    fact(RELATIVE ? "Relative score" : "Mean z", scored ? signed(response.zMean, 2) : "none"),
     fact("GRPO’s A", signed(response.grpo, 2)),
     fact("Signs flipped", percent(response.flips)),
     fact("Length", plural(response.tokens, "token")),
@@ -88,6 +89,11 @@ function responseFacts(response) {
     response.latency == null ? null : fact("PRM took", `${response.latency.toFixed(2)} s${response.cached ? ", cached" : ""}`),
     parts.length ? fact("Verifier", ...shown(excerpt(parts.map(([k, v]) => `${k} ${v}`).join(", "), 120))) : null,
   );
+}
+
+/** What the weight of the credit trust did to the response. */
+function trustNote(response) {
+  return response.trust == null ? [] : [el("p", { class: "trust" }, response.trust)];
 }
 
 function notes(response) {
@@ -132,7 +138,7 @@ function worstNote(response) {
       "p",
       { class: "worst-note" },
       `Segment ${response.worst + 1} is what the PRM ${does}: `,
-      el("b", { class: `shade ${scoreClass(z)}` }, `${fixed(score)}, z ${signed(z, 2)}`),
+      el("b", { class: `shade ${scoreClass(z)}` }, `${fixed(score)}, ${Z} ${signed(z, 2)}`),
       " ",
       el("button", { type: "button", title: "Go to it (w)", onclick: showWorst }, "Go to it"),
     ),
@@ -155,11 +161,12 @@ function renderResponse() {
     "div",
     { class: "dock" },
     el("div", { class: "controls" }, toggle(), ...(mathToggle() ?? []), legend()),
-    el("figure", { class: "map" }, el("div", { id: "map" }), el("figcaption", {}, "Top to bottom: ", ...signalChoice(signals), "PRM score of each segment from the prior, advantage of each token.")),
+    el("figure", { class: "map" }, el("div", { id: "map" }), el("figcaption", {}, "Top to bottom: ", ...signalChoice(signals), `PRM score of each segment from ${RELATIVE ? "its group’s mean" : "the prior"}, advantage of each token.`)),
   );
   responseBox.replaceChildren(
     responseHead(response),
     responseFacts(response),
+    ...trustNote(response),
     ...notes(response),
     ...worstNote(response),
     promptBox(response.group),

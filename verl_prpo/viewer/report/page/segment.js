@@ -24,12 +24,13 @@ function worstMark(response) {
   return el("span", { class: "worst" }, `⚠ ${words}`);
 }
 
-function segmentNumbers(response, [begin, end]) {
+function segmentNumbers(response, [begin, end, , z]) {
   if (state.grpo) return [el("span", {}, "GRPO’s A ", el("b", {}, signed(response.grpo, 2)))];
   const tokens = tokensOf(response);
   return [
-    el("span", {}, `z ${spread(tokens.z, tokens.own, begin, end)}`),
-    el("span", {}, `β ${spread(tokens.beta, tokens.own, begin, end)}`),
+    RELATIVE && z != null ? el("span", {}, `relative ${signed(z, 2)}`) : null,
+    el("span", {}, `${PARTS[0]} ${spread(tokens.z, tokens.own, begin, end)}`),
+    el("span", {}, `${PARTS[1]} ${spread(tokens.beta, tokens.own, begin, end)}`),
     el("span", {}, "A ", el("b", {}, spread(tokens.A, tokens.own, begin, end))),
   ];
 }

@@ -25,6 +25,12 @@ const canMath = state.math;
 
 const EPSILON = 1e-6;
 
+/** Under the credit trust there is no prior: scores are compared with those of their group. */
+const RELATIVE = data.scale.prior.source === "relative";
+const Z = RELATIVE ? "relative score" : "z";
+const MEAN_Z = RELATIVE ? "relative score" : "mean z";
+const PARTS = RELATIVE ? ["PRM’s part", "outcome’s part"] : ["z", "β"]; // of an advantage
+
 /** Where a number lies on the diverging scale: -3 to 3 in thirds of the limit; 0 only within `neutral` of it. */
 function level(value, limit, neutral) {
   if (value == null || Math.abs(value) <= neutral) return 0;
@@ -39,7 +45,7 @@ function advantageClass(advantage) {
   return named("a", level(advantage, data.scale.limit, EPSILON));
 }
 
-/** The shade of a score, by its distance z from the prior. */
+/** The shade of a score, by its distance z from the prior or from its group's mean. */
 function scoreClass(z) {
   return z == null ? "z-none" : named("z", level(z, data.scale.zLimit, data.scale.zLimit / 20));
 }

@@ -16,8 +16,9 @@ function tipRows(response, t, last) {
     ...data.signals.map((name) => [name, nats(response.signals[name]?.[t])]),
     ["segment", s < 0 ? "none" : `${s + 1} of ${response.segments.length}`],
     ["PRM score", score && Math.abs(score) < 5e-4 ? score.toExponential(1).replace("-", "−") : fixed(score)],
-    ["z", own ? signed(tokens.z[t]) : "not trained"],
-    ["β", own ? signed(tokens.beta[t]) : "not trained"],
+    ...(RELATIVE ? [["relative score", s < 0 ? "none" : signed(response.segments[s][3])]] : []),
+    [PARTS[0], own ? signed(tokens.z[t]) : "not trained"],
+    [PARTS[1], own ? signed(tokens.beta[t]) : "not trained"],
     ["A (PRPO)", own ? signed(tokens.A[t]) : "not trained"],
     ["A (GRPO)", own ? signed(response.grpo) : "not trained"],
   ];
