@@ -11,9 +11,11 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import islice
 from math import isnan
 from pathlib import Path
+from statistics import stdev
 
 import psutil
 import pytest
@@ -331,9 +333,15 @@ def test_the_published_pages_are_what_their_runs_say(tmp_path):
     assert shown == drawn
 
 
+@cache
 def published():
     """The published runs."""
     return Results(runs.read_all(Path(__file__).resolve().parents[2] / "docs" / "evidence" / "runs.jsonl"))
+
+
+def told_of_grpo(figure):
+    """What the published runs say of each PRM and arm, less GRPO."""
+    return {(each.prm, each.arm): each for each in sections.compared(published(), figure)}
 
 
 PAPERS_MARGIN = 0.032
@@ -341,8 +349,7 @@ PAPERS_MARGIN = 0.032
 
 def test_what_the_page_says_in_words_is_what_its_runs_say():
     """A conclusion that new runs would overturn must not stay on the page."""
-    results = published()
-    told = {name: {(c.prm, c.arm): c for c in sections.compared(results, name)} for name in ("greedy", "sampled")}
+    told = {name: told_of_grpo(name) for name in ("greedy", "sampled")}
     above = {of: all(lies_above_0(found[of].together) for found in told.values()) for of in told["greedy"]}
     assert [of for of, both in above.items() if both] == [("oracle", "prpo_half")]
     assert min(found.adjusted for found in told["greedy"].values()) > 0.05
@@ -357,7 +364,7 @@ def test_what_the_page_says_in_words_is_what_its_runs_say():
         means = {prm: told[name][prm, "prpo"].together.mean for prm in ("learned", "oracle")}
         assert told[name]["learned", "prpo_half"].together.mean > means["learned"], "half loses less"
     for task in ("early", "words"):
-        weak = results.differences("learned_weak", "prpo", "grpo", lambda r: statistics.final(r.rows, "greedy"))
+        weak = published().differences("learned_weak", "prpo", "grpo", sections.FIGURES["greedy"])
         assert lies_below_0(statistics.difference({task: weak[task]}))
 
 
@@ -370,11 +377,8 @@ def test_the_published_runs_are_the_plan_at_the_rates_that_the_published_tuning_
 
 
 def test_readme_and_guide_quote_the_headline_as_it_is():
-    root, results = Path(__file__).resolve().parents[2], published()
-    learned, oracle = (
-        statistics.difference(results.differences(prm, "prpo", "grpo", lambda r: statistics.final(r.rows, "greedy")))
-        for prm in ("learned", "oracle")
-    )
+    root, told = Path(__file__).resolve().parents[2], told_of_grpo("greedy")
+    learned, oracle = (told[prm, "prpo"].together for prm in ("learned", "oracle"))
     readme, guide = (" ".join((root / name).read_text().split()) for name in ("README.md", "docs/guide.md"))
     below = f"{-100 * learned.mean:.1f} points below GRPO"
     assert (
@@ -383,6 +387,40 @@ def test_readme_and_guide_quote_the_headline_as_it_is():
     )
     assert f"{100 * oracle.mean:.1f} above greedily ({100 * oracle.low:.1f} to {100 * oracle.high:.1f})" in readme
     assert f"ended {below} in" in guide
+
+
+def test_the_guide_says_what_the_runs_say():
+    guide = " ".join((Path(__file__).resolve().parents[2] / "docs" / "guide.md").read_text().split())
+    results = published()
+
+    def less_grpo(arm, tasks, figure="greedy", prm="learned", base="grpo", digits=0):
+        of_task = results.differences(prm, arm, base, sections.FIGURES[figure])
+        found = statistics.difference({task: of_task[task] for task in tasks or results.tasks})
+        return f"{100 * found.mean:+.{digits}f}"
+
+    chained, early, both = ("chained",), ("early",), ("early", "words")
+    for says in (
+        f"PRPO {less_grpo('prpo', chained)} greedily and {less_grpo('prpo', chained, 'sampled')} at temperature 1, "
+        f"half of it {less_grpo('prpo_half', chained)} and {less_grpo('prpo_half', chained, 'sampled')}.",
+        f"PRPO {less_grpo('prpo', early, 'sampled', digits=1)} at temperature 1, "
+        f"half of it {less_grpo('prpo_half', early, 'sampled', digits=1)}.",
+        f"PRPO {less_grpo('prpo', ('words',))} and {less_grpo('prpo', ('walk',))}, half of it "
+        f"{less_grpo('prpo_half', ('words',))} and {less_grpo('prpo_half', ('walk',))}, "
+        f"PURE {less_grpo('pure', ('words',))} and {less_grpo('pure', ('walk',))}.",
+        f"PURE was {less_grpo('pure', early, 'sampled')} at temperature 1",
+        f"PRPO {less_grpo('prpo', both, prm='learned_weak')} greedily and "
+        f"{less_grpo('prpo', both, 'sampled', 'learned_weak')} at temperature 1, half of it "
+        f"{less_grpo('prpo_half', both, prm='learned_weak')} and "
+        f"{less_grpo('prpo_half', both, 'sampled', 'learned_weak')}.",
+        f"half ended {less_grpo('prpo_half', (), 'sampled', base='prpo')[1:]} points above the paper's weight at "
+        f"temperature 1, and {less_grpo('prpo_half', (), base='prpo')[1:]} greedily",
+        f"process rewards alone ended {less_grpo('process', ())[1:]} points below GRPO greedily, "
+        f"`credit=prm_avg_prpo` {less_grpo('prm_avg_prpo', ())[1:]}.",
+    ):
+        assert says in guide, says
+    gaps = results.differences("learned", "prpo", "grpo", sections.FIGURES["greedy"])
+    spread = sorted(round(100 * stdev(of_seed)) for of_seed in gaps.values())
+    assert f"varied by {spread[0]} to {spread[-1]} points from seed to seed" in guide
 
 
 def test_numbers_of_the_text_are_looked_up(tmp_path, reported):
