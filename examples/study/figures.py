@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of the study. Each is saved as a PNG; what is returned is its caption."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from study.statistics import Difference
 from study.tables import PRM_NAMES
 
 DPI = 120
+LABEL_WIDTH = 28
+"""Characters of a label's line."""
 SMOOTHED = 5
 MARKS = "osD^v"
 
@@ -27,7 +30,7 @@ def learning_curves(results: Results, prm: str, arms: Sequence[str], names: Mapp
     Above greedy on held-out problems, below of the sampled training responses, a moving mean over `SMOOTHED` steps.
     """
     figure, axes = plt.subplots(
-        2, len(results.tasks), figsize=(3.6 * len(results.tasks), 6.4), squeeze=False, layout="constrained"
+        2, len(results.tasks), figsize=(2.5 * len(results.tasks), 5.2), squeeze=False, layout="constrained"
     )
     for column, task in enumerate(results.tasks):
         for i, arm in enumerate(arms):
@@ -56,7 +59,7 @@ def scores_and_labels(results: Results, prm: str, path: Path) -> str:
         "grpo": ("grpo", "GRPO: right answers", "--"),
     }
     figure, axes = plt.subplots(
-        1, len(results.tasks), figsize=(3.6 * len(results.tasks), 3.8), squeeze=False, layout="constrained"
+        1, len(results.tasks), figsize=(2.5 * len(results.tasks), 3.4), squeeze=False, layout="constrained"
     )
     for axis, task in zip(axes[0], results.tasks, strict=True):
         for i, (name, (arm, label, style)) in enumerate(lines.items()):
@@ -81,7 +84,7 @@ def forest(
     drawn = {prm: rows for prm, rows in panels.items() if rows}
     names = list(dict.fromkeys(name for rows in drawn.values() for name, *_ in rows))[::-1]
     figure, axes = plt.subplots(
-        1, len(drawn), figsize=(3.2 + 4.4 * len(drawn), 1.4 + 0.36 * len(names)),
+        1, len(drawn), figsize=(2.2 + 3.6 * len(drawn), 1.3 + 0.42 * len(names)),
         squeeze=False, sharex=True, sharey=True, layout="constrained",
     )  # fmt: skip
     for axis, (prm, rows) in zip(axes[0], drawn.items(), strict=True):
@@ -94,7 +97,7 @@ def forest(
                     at = 100 * each[task].mean
                     axis.plot(at, i, MARKS[k % len(MARKS)], color="0.25", fillstyle="none", markersize=6, label=task)
         axis.axvline(0, color="grey", linewidth=0.8)
-        axis.set_yticks(range(len(names)), names)
+        axis.set_yticks(range(len(names)), [textwrap.fill(name, LABEL_WIDTH) for name in names], fontsize=9)
         axis.set(xlabel=f"{about}, points over GRPO", title=f"PRM: {PRM_NAMES[prm]}")
     _legend_below(figure, axes.flat, len(tasks) + 1)
     _saved(figure, path)
