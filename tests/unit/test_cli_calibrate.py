@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from verl_prpo.calibration.agreement import auroc, auroc_with_interval, best_detection, detection
-from verl_prpo.calibration.responses import InputError, cut, read_responses
+from verl_prpo.calibration.response import Response, without_thoughts
+from verl_prpo.calibration.responses import InputError, cut, read_responses, shown_alone
 from verl_prpo.cli.main import main
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.telemetry.rollouts.format import record_of
 from verl_prpo.telemetry.rollouts.read import Rollout, Segment
 
@@ -210,6 +212,36 @@ class TestInput:
         rows = [dumped(("a", 0.2), score=1.0), {**dumped(("b", 0.3), score=1.0), "prpo": None}]
         assert [r.segments for r in read_responses(jsonl(tmp_path / "1.jsonl", rows))] == [["a"]]
         assert [r.segments for r in read_responses(jsonl(tmp_path / "2.jsonl", rows[1:]))] == [["b"]]
+
+    def test_hidden_thoughts_are_no_part_of_the_responses(self, tmp_path: Path) -> None:
+        opened = "user\nWhat?\nassistant\n<think>\n"
+        rows = [
+            {"input": opened, "output": "a\n\nb\n</think>\n\nc\n\nd", "score": 1.0},
+            {"input": opened, "output": "a\n\nand so on", "score": 0.0},
+            {"input": "user\nWhat?\nassistant\n", "output": "c\n\nd", "score": 1.0},
+        ]
+        found = read_responses(jsonl(tmp_path / "1.jsonl", rows))
+        left, note = shown_alone(found)
+        assert [[text.strip() for text in response.segments] for response in left] == [["c", "d"], ["c", "d"]]
+        assert not left[0].thinking and "1 of 3 responses say nothing outside them" in note
+        with pytest.raises(InputError, match=r"reward\.prm\.thinking=hide: no response says anything"):
+            shown_alone(found[1:2])
+        recorded = Response([], ["so a.\n\n", "b</think>c\n\n", "d"], "g", recorded=[0.1, 0.2, None], unfinished=True)
+        shown = without_thoughts(recorded)
+        assert shown is not None
+        assert (shown.segments, shown.recorded, shown.unfinished) == (["c\n\n", "d"], [0.2, None], True)
+
+    def test_hidden_thoughts_leave_what_a_tool_said_where_it_was(self) -> None:
+        heard = [
+            Heard(1, 0, "tool", "1"),
+            Heard(2, 8, "tool", "2"),
+            Heard(2, 13, "tool", "3"),
+            Heard(4, 0, "tool", "4"),
+        ]
+        texts = ["I ask.", "<think>\nhm", "</think>So 1, and b</think>more.", "c", "d</think>"]
+        shown = without_thoughts(Response([], texts, "g", heard=heard))
+        assert shown is not None and shown.segments == ["I ask.", "So 1,more.", "c"]
+        assert shown.heard == [Heard(1, 0, "tool", "1"), Heard(1, 0, "tool", "2"), Heard(1, 5, "tool", "3")]
 
     def test_a_grpo_dump_has_its_turns_whatever_its_template_prefills(self, tmp_path: Path) -> None:
         question = {"role": "user", "content": "What?"}

@@ -176,6 +176,19 @@ class TestASetUpThatTrains:
         assert doctor(*prm, f"data.max_response_length={limit}")["overlong"]["state"] == "ok"
         assert doctor(*prm, f"data.max_response_length={limit + 2}")["overlong"]["state"] == "warning"
 
+    def test_windows_are_counted_and_too_small_ones_foretold(self, doctor: Any, tmp_path: Path) -> None:
+        prm = [*arithmetic_prm.overrides(tmp_path / "prm"), "++reward.prm.overlong=windows"]
+        finely = ["++algorithm.prpo.segmenter=surprisal", "++algorithm.prpo.max_anchors=auto"]
+        found = doctor(*prm, *finely, "data.max_response_length=3000", "data.max_prompt_length=64")["overlong"]
+        about = found["details"]
+        room = about["max_context"] - 64 * about["ratio"]  # but for what stands around a dialogue
+        needed = (3000 * about["ratio"] - room) / (0.5 * room)
+        assert found["state"] == "ok" and needed <= about["windows"] - 1 <= needed + 3
+        assert f"in about {found['details']['windows']} windows" in found["found"]
+        coarse = doctor(*prm, "data.max_response_length=30000", "data.max_prompt_length=64")["overlong"]
+        assert coarse["state"] == "warning" and "max_anchors=auto" in coarse["advice"]
+        assert "reward.prm.overlong=windows: a window has room for" in coarse["found"]
+
     def test_servers_are_asked_for_their_context_and_scores(self, doctor: Any, qwen_prm: Path) -> None:
         with FaultServer(SEPARATOR_ID, max_model_len=1000) as first, FaultServer(SEPARATOR_ID) as second:
             urls = f"++reward.prm.server.urls=[{first.url},{second.url}/v1]"

@@ -60,6 +60,13 @@ def test_defaults_agree_with_those_of_the_functions_they_reach() -> None:
         assert {getattr(defaults, name) for name in names} <= set(known)
 
 
+def test_the_density_of_automatic_cuts_is_that_of_the_function() -> None:
+    known = entropy_segments.__kwdefaults__
+    defaults = PrpoConfig(max_anchors="auto")
+    assert (defaults.tokens_per_anchor, tuple(defaults.anchor_bounds)) == (100, (5, 100))
+    assert known == {"tokens_per_anchor": 100, "anchor_bounds": (5, 100)}
+
+
 def test_the_choices_are_those_of_the_method() -> None:
     for kind, names in ((Credit, CREDITS), (ProcessNorm, PROCESS_NORMS), (OutcomeNorm, OUTCOME_NORMS)):
         assert get_args(kind) == names
@@ -123,7 +130,12 @@ ALGORITHM_MISTAKES = [
     ({"max_anchors": 5.5}, "algorithm.prpo.max_anchors=5.5 must be a whole number of at least 0"),
     ({"max_anchors": None}, "algorithm.prpo.max_anchors=None must be a whole number of at least 0"),
     ({"max_anchors": -1}, "algorithm.prpo.max_anchors=-1 must be a whole number of at least 0"),
-    ({"max_anchors": True}, "algorithm.prpo.max_anchors=True must be a whole number of at least 0"),
+    ({"max_anchors": True}, "algorithm.prpo.max_anchors=True must be a whole number of at least 0, or auto"),
+    ({"max_anchors": "atuo"}, "algorithm.prpo.max_anchors=atuo must be a whole number of at least 0, or auto"),
+    ({"tokens_per_anchor": 0}, "algorithm.prpo.tokens_per_anchor=0 must be a whole number of at least 1"),
+    ({"anchor_bounds": [9, 5]}, "algorithm.prpo.anchor_bounds=[9, 5] must be two whole numbers, the lesser first"),
+    ({"anchor_bounds": [5]}, "algorithm.prpo.anchor_bounds=[5] must be two whole numbers, the lesser first"),
+    ({"anchor_bounds": "5,9"}, "algorithm.prpo.anchor_bounds=5,9 must be a list; write"),
     ({"min_gap": -1}, "algorithm.prpo.min_gap=-1 must be a whole number of at least 0"),
     ({"num_segments": 0}, "algorithm.prpo.num_segments=0 must be a whole number of at least 1"),
     ({"prior_mean": float("nan")}, "algorithm.prpo.prior_mean=nan must be a finite number"),
@@ -530,8 +542,17 @@ def test_escapes_are_read_wherever_a_text_is_a_setting() -> None:
         (["++algorithm.prpo.segmenter=text", "++algorithm.prpo.max_anchors=9"], "max_anchors=9 is not read"),
         (["++algorithm.prpo.segmenter=text", '++algorithm.prpo.delimiters=["\\n"]'], None),
         (["++algorithm.prpo.min_gap=20"], None),
+        (["++algorithm.prpo.tokens_per_anchor=50"], "is not read with algorithm.prpo.max_anchors=5"),
+        (["++algorithm.prpo.tokens_per_anchor=50", "++algorithm.prpo.max_anchors=auto"], None),
     ],
 )
 def test_a_setting_that_the_segmenter_does_not_read_is_named(overrides: list[str], said: str | None) -> None:
-    found = [line for line in notices(prpo(*overrides)) if "is not read with algorithm.prpo.segmenter" in line]
+    found = [line for line in notices(prpo(*overrides)) if "is not read with algorithm.prpo." in line]
     assert (said in found[0] and len(found) == 1) if said else found == []
+
+
+def test_a_judge_that_writes_reads_in_no_windows():
+    with pytest.raises(ConfigError, match=r"reward\.prm\.overlong=windows with reward\.prm\.family=generated_verdicts"):
+        prm_config({"prm": {"model_path": "judge", "family": "generated_verdicts", "overlong": "windows"}})
+    config = prm_config({"prm": {"model_path": "judge", "family": "generated_verdicts", "overlong": "raise"}})
+    assert config.overlong == "raise"

@@ -14,7 +14,7 @@ from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token
 from verl_prpo.calibration.response_rows import RowReader
 from verl_prpo.calibration.scoring import score_all
 from verl_prpo.method.segmentation import segment_bounds
-from verl_prpo.prm.conversation import Heard, steps_with, written_out
+from verl_prpo.prm.conversation import Heard, heard_between, steps_with, written_out
 from verl_prpo.prm.encoding.dialogue import Dialogue
 from verl_prpo.prm.encoding.shown import shown_steps
 from verl_prpo.prm.families.base import Encoded, PrmFamily
@@ -201,6 +201,27 @@ class TestSteps:
         assert shown.heard == [Heard(1, 0, "tool", "12")]
         assert shown_steps(["ask", "---", "so"]).steps == ["ask---", "so"]
 
+    def test_what_was_heard_in_a_hidden_segment_stands_before_the_next_that_is_shown(self):
+        heard = [Heard(1, 0, "tool", "a"), Heard(1, 3, "tool", "b"), Heard(2, 2, "tool", "c"), Heard(3, 0, "tool", "d")]
+        shown = shown_steps(["ask", "think", "so 1", "hm"], heard=heard, hidden=[False, True, False, True])
+        assert (shown.steps, shown.places) == (["ask", "so 1"], [0, None, 1, None])
+        assert shown.heard == [Heard(1, 0, "tool", "a"), Heard(1, 0, "tool", "b"), Heard(1, 2, "tool", "c")]
+        late = shown_steps(["ask", "think", "--", "so 1"], heard=heard[:1], hidden=[False, True, False, False])
+        assert (late.steps, late.places) == (["ask", "--so 1"], [0, None, 1, 1])
+
+    def test_a_part_of_a_conversation_begins_with_what_was_heard_right_before_it(self):
+        texts = ["one", "two", "three"]
+        heard = [
+            Heard(0, 3, "tool", "late"),
+            Heard(1, 0, "tool", "b"),
+            Heard(1, 1, "tool", "c"),
+            Heard(2, 2, "tool", "d"),
+        ]
+        found = heard_between(texts, 1, 2, heard)
+        assert found == [Heard(0, 0, "tool", "late"), Heard(0, 0, "tool", "b"), Heard(0, 1, "tool", "c")]
+        parts = [steps_with(texts[a:b], heard_between(texts, a, b, heard)) for a, b in ((0, 1), (1, 3))]
+        assert [*parts[0], *parts[1]] == steps_with(texts, heard)
+
     def test_without_messages_nothing_changes(self):
         assert steps_with(["a", ""], []) == [["a"], [""]]
 
@@ -351,4 +372,4 @@ def test_a_dump_gives_back_what_the_prm_was_asked_and_calibrate_asks_the_same(tm
             pass
 
     score_all(Asked(), [(response.messages, response.segments)], [False], [response.heard])
-    assert asked == [PrmRequest(made.messages, segments, False, heard)]
+    assert asked == [PrmRequest(made.messages, segments, heard=heard)]

@@ -161,6 +161,19 @@ def test_a_segment_that_the_prm_did_not_read_has_no_score():
     assert (rollout.overlong, rollout.cached, rollout.failure) == (True, True, None)
 
 
+def test_windows_and_hidden_thoughts_are_in_the_record():
+    made = report()
+    texts = made.scored.scores[0].texts
+    made.scored.scores[0] = Scores(
+        texts=texts, scores=[None, 0.75], overlong=True, windows=2, seen_from=[None, 1], hidden=[True, False]
+    )
+    rollout = pending(made, 0).rollout()
+    assert (list(rollout.hidden), rollout.windows, rollout.seen_from) == ([0], 2, [None, 1])
+    assert not rollout.left_out  # it read all that it was to judge
+    made.scored.scores[0] = Scores(texts=texts, scores=[None, 0.75], overlong=True, windows=2, seen_from=[None, 1])
+    assert pending(made, 0).rollout().left_out
+
+
 def test_tokens_that_rollout_correction_rejected_show_as_such():
     mask = mask_of(IDS)
     mask[0, 6] = 0

@@ -50,8 +50,13 @@ NAMES = {
         f"prpo/prm/{what}"
         for what in ("requests", "tokens", "failed", "unread", "abstained", "unfinished", "cache_hit", "empty")
     ),
+    *("prpo/prm/hidden", "prpo/prm/windows"),
     *(f"prpo/prm/{kind.value}" for kind in PrmFailure),
 }
+
+
+IN_WINDOWS = {"prpo/prm/context/mean", "prpo/prm/context/min"}
+"""There where a response was read in windows."""
 
 
 @dataclasses.dataclass
@@ -68,6 +73,9 @@ class Response:
     parts: dict = dataclasses.field(default_factory=dict)
     truncated: bool = False
     unfinished: bool = False
+    hidden: list[bool] = dataclasses.field(default_factory=list)
+    windows: int = 0
+    seen_from: list[int | None] | None = None
 
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/metrics.md"
@@ -103,6 +111,9 @@ def report(rows: list[Response], **settings) -> StepReport:
             overlong=row.overlong,
             cached=row.cached,
             unfinished=row.unfinished,
+            hidden=row.hidden,
+            windows=row.windows,
+            seen_from=row.seen_from,
         )
         results.append(result if row.segments else None)
     given = Rollouts(
@@ -327,6 +338,34 @@ class TestNothingToMeasure:
         assert not [name for name in metrics if name.startswith(absent)]
         assert (metrics["prpo/prm/failed"], metrics["prpo/prm/timeout"]) == (4, 4)
 
+    def test_hidden_thoughts_are_in_no_statistic_and_are_not_unread(self):
+        thought = [Response("a", 1.0, [(90, None), (2, 0.75), (4, 0.25)], hidden=[True, False, False])]
+        alone = [Response("a", 1.0, [(2, 0.75), (4, 0.25)])]
+        hidden, plain = report(thought).metrics(), report(alone).metrics()
+        assert (hidden["prpo/prm/hidden"], hidden["prpo/prm/unread"]) == (1, 0)
+        for name in plain:
+            if name.startswith(("prpo/process_", "prpo/outcome_")):
+                assert hidden[name] == pytest.approx(plain[name], abs=1e-6), name
+        pair = [*thought, Response("a", -1.0, [(3, 0.5)])]
+        made = report(pair, process_norm="group", credit="process")
+        without = report([*alone, pair[1]], process_norm="group", credit="process")
+        assert made.advantages[0, :90].abs().max() == 0
+        assert made.advantages[0, 90:96].tolist() == pytest.approx(without.advantages[0, :6].tolist(), abs=1e-6)
+        outcome = report(pair).outcome_advantage
+        assert report(pair).advantages[0, :90].tolist() == outcome[0, :90].tolist() == [1.0] * 90
+
+    def test_windows_and_how_much_a_score_had_seen(self):
+        read = Response("a", 1.0, [(4, 0.5)] * 5, overlong=True, windows=2, seen_from=[0, 0, 1, 2, 4])
+        none = Response("a", 1.0, [(4, 0.5)] * 2)
+        metrics = report([read, none, dataclasses.replace(read, hidden=[False] * 5)]).metrics()
+        assert (metrics["prpo/prm/windows"], metrics["prpo/prm/overlong"]) == (4, 2)
+        assert metrics["prpo/prm/context/mean"] == pytest.approx((1 + 1 / 2 + 1 / 3 + 0) / 4)
+        assert metrics["prpo/prm/context/min"] == 0
+        assert "prpo/prm/context/mean" not in report([none]).metrics()
+        hidden = dataclasses.replace(read, hidden=[True] + [False] * 4, seen_from=[None, 1, 1, 2, 4])
+        shares = report([hidden]).metrics()["prpo/prm/context/mean"]
+        assert shares == pytest.approx((1 + 1 / 2 + 0) / 3)  # nothing before the second segment is shown
+
     def test_each_function_takes_an_empty_batch(self):
         none, row = torch.zeros(0, 3), torch.zeros(0)
         nobody = torch.zeros(0, dtype=torch.bool)
@@ -345,6 +384,7 @@ class TestNothingToMeasure:
             response_mask=none.long(),
             index=np.array([], dtype=object),
             scored=nobody,
+            read=none.bool(),
             truncated=nobody,
         )
         assert set(metrics.values()) == {0.0}
@@ -373,7 +413,7 @@ class TestPage:
         by_trainer = re.findall(r'metrics\["((?:prpo/|timing_s/prm_)[^"]+)"\] =', inspect.getsource(trainer))
         assert len(by_trainer) >= 5
         of_a_judge = {f"prpo/prm/judge/{name}" for name in JUDGE_COUNTS}
-        return NAMES | of_a_judge | OF_TRUST | set(by_trainer)
+        return NAMES | IN_WINDOWS | of_a_judge | OF_TRUST | set(by_trainer)
 
     def named_on_page(self) -> set[str]:
         """Names in the first column of the tables, `{a,b}` spelled out."""

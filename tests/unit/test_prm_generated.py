@@ -97,6 +97,13 @@ class TestAskedForAResponse:
             (result,) = judged(judge_at(server.url), PrmRequest(QUESTION, STEPS, truncated=True))
         assert result.scores == [1.0, 1.0, 1.0, None] and asked_for(server.bodies[-1]) == 2
 
+    def test_a_hidden_thought_is_not_shown(self):
+        with chat_server(all_right) as server:
+            request = PrmRequest(QUESTION, STEPS, hidden=[True, False, False, False])
+            (result,) = judged(judge_at(server.url), request)
+        assert result.scores is not None and result.scores[0] is None and None not in result.scores[1:]
+        assert STEPS[0].strip() not in str(server.bodies[-1])
+
     def test_equal_responses_are_judged_and_paid_once_and_remembered(self):
         with chat_server(all_right) as server:
             config = judge_at(server.url)

@@ -378,6 +378,30 @@ class TestPolicy:
         )
         batch.scores[1:] = [Scores(texts=["x"], scores=[0.5]), Scores(texts=["x"], failure="overlong")]
         assert batch.overlong_summary() is None
+        batch.scores[0] = Scores(texts=["a", "b"], scores=[None, 0.5], overlong=True, windows=1, seen_from=[None, 1])
+        said = batch.overlong_summary()
+        assert said is not None
+        assert "1 segments of 1 responses do not fit into a window of the PRM (reward.prm.overlong=windows)" in said
+        assert "Cut finer (algorithm.prpo.max_anchors=auto)" in said
+
+
+def test_hidden_thoughts_are_cut_off_and_not_sent(here, engine):
+    texts = ["So we try.\n\nOr not.\n</think>\n\nFirst we add.\n\nSo 42.", "It is 42.", "we think on and on"]
+    prompts = ["1 + 1?\n<think>\n", "1 + 1?", "1 + 1?\n<think>\n"]
+    rows = rows_of(texts, here.tokenizer)
+    rows.prompt_ids = [here.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    rows = process_pass.with_thoughts(rows, here.tokenizer)
+    starts = segment(rows, PrpoConfig(segmenter="text"), here.tokenizer)
+    batch = collect(launch(rows, starts, here.workers), 120.0)
+    first, second, third = batch.scores
+    assert first.texts[0] == "So we try.\n\nOr not.\n</think>" and first.hidden == [True, False, False]
+    (direct,) = engine.score([PrmRequest(QUESTION, first.texts[1:])])
+    assert first.scores == pytest.approx([None, *direct.scores], abs=1e-5) and first.unread == 0
+    assert (second.hidden, len(second.scores)) == ([False], 1)
+    assert (third.scores, third.failure, third.hidden) == (None, None, [True])
+    read = batch.read_tokens()
+    assert torch.equal(read[0], rows.response_mask[0].bool() & ~rows.thoughts[0]) and not read[2].any()
+    assert not any("Or not" in asked or "on and on" in asked for asked in here.parts.asked())
 
 
 class TestFailures:

@@ -76,8 +76,8 @@ NUMBERS = (
 MATH_NUMBERS = (
     "actor_rollout_ref.actor.kl_loss_coef",
     "actor_rollout_ref.actor.clip_ratio",
-    "reward.math_verifier.correct",
-    "reward.math_verifier.wrong",
+    "reward.math_verifier.correct or reward.reward_manager.name",
+    "reward.math_verifier.wrong or reward.reward_manager.name",
     "trainer.total_epochs",
 )
 PRPO_NUMBERS = (
@@ -96,6 +96,7 @@ SHARED = {
 }
 OWN = {
     "prpo_lora": {"actor_rollout_ref.actor.optim.lr": 1e-5, "reward.prm.num_replicas": 2, "trainer.n_gpus_per_node": 2},
+    "prpo_qwen3_8b": {"data.max_response_length": 8192, "reward.prm.num_replicas": 4},
     "prpo_qwen3": {"data.max_prompt_length": 512, "data.max_response_length": 3072, "reward.prm.num_replicas": 4},
     "prpo_colocate_async": {"reward.prm.num_replicas": 8, "trainer.n_gpus_per_node": 8},
     "prpo_colocated": {"reward.prm.num_replicas": 1, "trainer.n_gpus_per_node": 8},
@@ -254,13 +255,16 @@ class TestHeader:
 
     @pytest.mark.parametrize("name", MATH)
     def test_prepares_the_very_files_that_the_recipe_reads(self, name: str) -> None:
-        prepared = re.findall(r"verl-prpo data (\w+) --out \$HOME/(\S+)", _header(RECIPES / f"{name}.yaml"))
+        header = _header(RECIPES / f"{name}.yaml")
+        prepared = re.findall(r"verl-prpo data (\w+) --out \$HOME/(\S+)", header)
         assert set(dict(prepared)) <= set(SETS)
+        download = r"hf download \S+ (\S+) --repo-type dataset --local-dir \$HOME/(\S+)"
+        downloaded = {f"${{oc.env:HOME}}/{folder}/{file}" for file, folder in re.findall(download, header)}
 
         data = OmegaConf.to_container(compose(name, config_dir=RECIPES).data, resolve=False)
 
         files = {f"${{oc.env:HOME}}/{folder}/{problems}.parquet" for problems, folder in prepared}
-        assert files == {data["train_files"], data["val_files"]}
+        assert files | downloaded == {data["train_files"], data["val_files"]}
 
     @pytest.mark.parametrize("name", [name for name in NAMES if "laptop" in name])
     def test_names_files_that_are_in_the_checkout(self, name: str) -> None:
@@ -392,6 +396,13 @@ class TestGpuArithmetic:
         config = compose(name, config_dir=RECIPES)
         prpo, prm = prpo_config(config.algorithm), prm_config(config.reward)
         assert prpo.segmenter in ("entropy", "surprisal")
+        if prm.overlong == "windows":
+            assert prpo.max_anchors == "auto"
+            segments = config.data.max_response_length // prpo.tokens_per_anchor
+            assert prpo.anchor_bounds[0] <= segments <= prpo.anchor_bounds[1]
+            room = PRM_CONTEXT - FRAME - config.data.max_prompt_length
+            assert room * (1 - prm.window_context) > 10 * prpo.tokens_per_anchor  # a window judges several segments
+            return
         separators = prpo.max_anchors + 1
 
         assert config.data.max_prompt_length + config.data.max_response_length + separators + FRAME <= PRM_CONTEXT

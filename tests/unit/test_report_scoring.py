@@ -70,6 +70,30 @@ def spread(values: list[Any]) -> list[float]:
     return [v for value, count in values for v in [value] * count] if isinstance(values[0], list) else values
 
 
+class TestLongThoughts:
+    THOUGHT = "2 + 3 = 6\n\nno, 2 + 3 = 5\n</think>\n\n"
+
+    def test_a_hidden_thought_gets_the_outcome_alone(self, tmp_path: Path, prm: list[str]) -> None:
+        lines = [line(self.THOUGHT + RIGHT, 1.0, "a_0_0"), line(WRONG, 0.0, "a_1_0")]
+        folder = dumped(tmp_path / "dump", lines)
+        assert main(["report", str(folder), *prm, "reward.prm.thinking=hide"]) == 0
+        first, second = data_of(folder)["responses"]
+        assert [segment[2] for segment in first["segments"]] == [None, 0.9, 0.9] and first["hidden"] == [0]
+        assert second["hidden"] == [] and len(second["segments"]) == 2
+        hidden_tokens = first["segments"][0][1]
+        assert set(spread(first["z"])[:hidden_tokens]) == {0}
+        assert spread(first["z"])[hidden_tokens] == pytest.approx(Z, abs=1e-3)
+        assert main(["report", str(folder), *prm]) == 0
+        assert len(data_of(folder)["responses"][0]["segments"]) == 4
+
+    def test_nothing_outside_the_thoughts_is_said_with_the_setting(
+        self, tmp_path: Path, prm: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = dumped(tmp_path / "dump", [line("2 + 3 = 5\n</think>\n", 1.0)])
+        assert main(["report", str(folder), *prm, "reward.prm.thinking=hide"]) != 0
+        assert "outside its thoughts (reward.prm.thinking=hide)" in capsys.readouterr().err
+
+
 class TestPaid:
     def test_advantages_are_those_of_prpo_beside_grpos(self, tmp_path: Path, prm: list[str]) -> None:
         folder = dumped(tmp_path / "dump", pair("a"))

@@ -171,3 +171,17 @@ class TestInATerminal:
 def test_only_what_acts_is_named() -> None:
     assert visible("a\tb\nc é 数学 🎉") == "a    b\nc é 数学 🎉"
     assert visible(PAYLOAD).encode()
+
+
+def test_windows_and_hidden_thoughts_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    read = {"overlong": True, "windows": 2, "seen_from": [0, 0, 2, None]}
+    rollouts = [
+        rollout("one two three four five six seven eight", (0.9, 0.4, 0.5, None), **read),
+        rollout("one two three four", (None, 0.4), hidden=(0,)),
+    ]
+    assert main(["report", str(write(tmp_path / "rollouts", rollouts)), "--terminal", "--limit", "6"]) == 0
+    out = capsys.readouterr().out
+    assert "! longer than the PRM's context: it read the response in 2 windows; its scores had seen 50% of what" in out
+    assert out.count("it did not read all segments") == 1  # the last one of the first response
+    assert "! 1 of the segments are thoughts hidden from the PRM: outcome alone" in out
+    assert "mean z -0.40" in out  # of the judged tokens, not of the thought's

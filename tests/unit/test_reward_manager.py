@@ -360,6 +360,30 @@ class TestFinishedResponse:
         assert streamed.starts == segment(rows, prm.prpo, tokenizer)[0].nonzero()[:, 0].tolist()
         assert len(streamed.scores) == len(streamed.starts)
 
+    def test_a_hidden_thought_is_not_shown_and_the_rest_is_scored_as_if_it_were_all(self, manager, parts, tokenizer):
+        parts.forget()
+        text = "First six.\n\nOr five?\n</think>\n\nThen seven.\n\nSo 42.\n#### 42"
+        prompt = tokenizer.encode("What is 6 times 7?\n<think>\n", add_special_tokens=False)
+        data, _ = finished(tokenizer, text, prompt_ids=prompt)
+        answer, streamed = self.score(manager("+algorithm.prpo.segmenter=text", thinking="hide"), data)
+        assert answer["reward_score"] == 1.0
+        assert streamed.texts[0] == "First six.\n\nOr five?\n</think>" and streamed.hidden == [True, False, False]
+        (direct,) = parts.engine().score([PrmRequest(QUESTION, streamed.texts[1:])])
+        assert streamed.scores == pytest.approx([None, *direct.scores], abs=1e-5)
+        assert streamed.unread == 0 and not any("five" in asked for asked in parts.asked())
+
+    def test_a_response_that_is_all_thought_is_not_sent_when_thoughts_are_hidden(self, manager, parts, tokenizer):
+        parts.forget()
+        prompt = tokenizer.encode("What is 6 times 7?\n<think>\n", add_special_tokens=False)
+        for limit in ((), ("data.max_response_length=4", "data.max_prompt_length=64")):
+            data, _ = finished(tokenizer, "First six.\n\nOr five, and", prompt_ids=prompt)
+            _, streamed = self.score(manager("+algorithm.prpo.segmenter=text", *limit, thinking="hide"), data)
+            assert (streamed.scores, streamed.failure, streamed.hidden, parts.asked()) == (None, None, [True], [])
+            assert not streamed.unfinished
+        data, _ = finished(tokenizer, "First six.\n\nOr five, and", prompt_ids=prompt)
+        _, streamed = self.score(manager("+algorithm.prpo.segmenter=text"), data)
+        assert len(streamed.scores) == 2 and streamed.hidden == []
+
     def test_the_prm_works_while_the_outcome_is_computed(self, manager, tokenizer, tmp_path):
         (tmp_path / "slow.py").write_text(
             "import time\n\n\ndef score(data_source, solution_str, ground_truth, extra_info):\n"

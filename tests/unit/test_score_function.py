@@ -57,6 +57,11 @@ class TestWhatItIsAndReturns:
             (result,) = prm.score([PrmRequest(QUESTION, ["abcd", "ef"], truncated=True)])
         assert result.scores == [pytest.approx(0.4), None]
 
+    def test_a_hidden_thought_is_not_shown(self):
+        with opened("lengths") as prm:
+            (result,) = prm.score([PrmRequest(QUESTION, ["a thought", "abcd"], hidden=[True, False])])
+        assert result.scores == [None, pytest.approx(0.4)]
+
     def test_settings_give_further_arguments(self):
         assert scored("lengths", ["ab"], kwargs={"scale": 0.25})[0].scores == [0.5]
 

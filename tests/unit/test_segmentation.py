@@ -133,6 +133,53 @@ class TestGreedyRule:
         assert columns(starts) == [0]
 
 
+class TestAutomaticAnchors:
+    """One anchor for every `tokens_per_anchor` valid tokens of a row, within bounds."""
+
+    @pytest.mark.parametrize(
+        ("valid", "cuts"),
+        [(8000, 80), (600, 6), (100, 5), (500, 5), (599, 5), (20_000, 100), (4, 0), (0, 0)],
+    )
+    @pytest.mark.parametrize("rule", ["paper", "greedy"])
+    def test_a_long_row_has_more_cuts_within_bounds(self, valid, cuts, rule):
+        entropy = torch.zeros(1, max(valid, 1))
+        entropy[0, 15::15] = torch.linspace(1, 2, len(entropy[0, 15::15]))
+        mask = (torch.arange(max(valid, 1)) < valid)[None]
+        starts = entropy_segments(entropy, mask, max_anchors="auto", rule=rule)
+        assert starts.sum().item() == (cuts + 1 if valid else 0)
+
+    @pytest.mark.parametrize("rule", ["paper", "greedy"])
+    @pytest.mark.parametrize("seed", range(6))
+    def test_a_row_is_cut_in_a_batch_as_with_its_own_number_alone(self, rule, seed):
+        rng = random.Random(seed)
+        for _ in range(25):
+            entropy, mask = random_case(rng)
+            every, m, bounds = rng.choice([1, 3, 10]), rng.choice([1, 2, 3, 10]), rng.choice([(0, 2), (1, 9), (2, 64)])
+            starts = entropy_segments(entropy, mask, "auto", m, rule, tokens_per_anchor=every, anchor_bounds=bounds)
+            for row, own in enumerate(mask.tolist()):
+                k = min(max(int(sum(own)) // every, bounds[0]), bounds[1])
+                expected = reference.entropy_segments([entropy[row].tolist()], [own], k, m, rule)
+                assert starts[row].tolist() == expected[0], (entropy[row], own, k, m)
+
+    def test_tool_tokens_are_not_counted(self):
+        entropy, mask = torch.rand(1, 900), torch.ones(1, 900)
+        mask[0, 300:] = 0
+        starts = entropy_segments(entropy, mask, "auto", 1, tokens_per_anchor=100, anchor_bounds=(0, 100))
+        assert starts.sum() == 4
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ({"max_anchors": "car"}, 'max_anchors must be a whole number or "auto"'),
+            ({"max_anchors": "auto", "tokens_per_anchor": 0}, "tokens_per_anchor must be at least 1, got 0"),
+            ({"max_anchors": "auto", "anchor_bounds": (9, 5)}, r"0 <= least <= most, got \(9, 5\)"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, given, said):
+        with pytest.raises(ValueError, match=said):
+            entropy_segments(torch.rand(1, 9), torch.ones(1, 9), **given)
+
+
 def random_case(rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
     """Entropies and a mask with every awkward shape: ties, holes, late starts, empty rows, all-equal rows."""
     bs, length = rng.choice([1, 2, 5]), rng.choice([1, 2, 6, 17, 64])

@@ -8,8 +8,9 @@ import pytest
 import torch
 from tiny_models import qwen_tokenizer, sentencepiece_tokenizer
 
+from verl_prpo.method.segmentation import segment_bounds
 from verl_prpo.settings.prpo import PrpoConfig
-from verl_prpo.step.cutting import cut
+from verl_prpo.step.cutting import cut, hidden_segments, thought_mask
 from verl_prpo.text.decoding import token_texts
 
 TEXTS = ["First we add.\n\nThen 😀 divide.\n\n\n\nSo 42.", "Yes", "首先\n\n我们 é 加。\n\n", "no\n\nno\n\nno\n\nno"]
@@ -123,3 +124,67 @@ class TestTokenTexts:
             reach += len(piece)
             if whole.startswith(tokenizer.decode(ids[:length])):
                 assert reach == end
+
+
+THOUGHTFUL = [
+    ("so we try 6.\n\nor 7?\n</think>\n\nIt is 6.\n\nSo 6.", True),
+    ("It is 6.\n\nSo 6 it is, and no more.", False),
+    ("no end of this\n\nand on", True),
+    ("<think>\na\n\nb</think>One.\n\nTwo.\n<think>c</think>Three.", False),
+]
+"""Responses, and whether the prompt opens a thought."""
+
+
+class TestHiddenThoughts:
+    def rows(self, tokenizer):
+        ids = [[*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id] for text, _ in THOUGHTFUL]
+        prompts = [tokenizer.encode("What?\n<think>\n" if inside else "What?") for _, inside in THOUGHTFUL]
+        width = max(map(len, ids)) + 2
+        mask = (torch.arange(width) < torch.tensor([len(row) for row in ids])[:, None]).long()
+        messages = [[{"role": "user", "content": "What?"}]] * len(ids)
+        return ids, mask, thought_mask(tokenizer, ids, mask, prompts, messages)
+
+    @pytest.mark.parametrize("settings", SEGMENTERS, ids=lambda settings: settings.segmenter)
+    def test_a_thought_is_one_segment_and_the_rest_is_cut_as_alone(self, tokenizer, settings):
+        ids, mask, thoughts = self.rows(tokenizer)
+        keys, signal = list("abcd"), torch.rand(mask.shape, generator=torch.Generator().manual_seed(1))
+        given = {"keys": keys, "response_ids": ids, "signal": signal, "tokenizer": tokenizer}
+        starts = cut(settings, **given, response_mask=mask, thoughts=thoughts)
+        plain = cut(settings, **given, response_mask=mask)
+        shown = cut(settings, **given, response_mask=mask * ~thoughts)
+        assert torch.equal(starts[1], plain[1]) and hidden_segments(starts[1], thoughts[1]) == [False] * plain[1].sum()
+        for row in (0, 2, 3):
+            hidden = hidden_segments(starts[row], thoughts[row])
+            begins = int(thoughts[row].int().diff().clamp(min=0).sum()) + int(thoughts[row, 0])
+            assert sum(hidden) == begins
+            if settings.segmenter != "text":  # which leaves the words of a thought out, unlike those of a tool
+                assert (starts[row] & ~thoughts[row] >= shown[row]).all()
+            segment = starts[row].long().cumsum(0)[: len(ids[row])]
+            for number, is_hidden in enumerate(hidden, 1):
+                assert set(thoughts[row, : len(ids[row])][segment == number].tolist()) == {is_hidden}
+        assert hidden_segments(starts[2], thoughts[2]) == [True]
+
+    def test_the_segments_of_the_rest_have_their_own_text(self, tokenizer):
+        ids, mask, thoughts = self.rows(tokenizer)
+        starts = cut(
+            PrpoConfig(segmenter="text"),
+            keys=list("abcd"), response_ids=ids, response_mask=mask, tokenizer=tokenizer, thoughts=thoughts,
+        )  # fmt: skip
+        texts = [
+            ["".join(token_texts(tokenizer, row[begin:end])) for begin, end in segment_bounds(starts[i], len(row))]
+            for i, row in enumerate(ids)
+        ]
+        assert texts[0][0] == "so we try 6.\n\nor 7?\n</think>" and "".join(texts[0][1:]) == "\n\nIt is 6.\n\nSo 6."
+        assert [text.strip() for text in texts[0][1:]] == ["It is 6.", "So 6."]
+        assert [text.strip() for text in texts[3]] == [
+            "<think>\na\n\nb</think>", "One.", "Two.", "<think>c</think>", "Three.",
+        ]  # fmt: skip
+
+    def test_automatic_anchors_count_the_tokens_that_are_shown(self, tokenizer):
+        settings = PrpoConfig(max_anchors="auto", tokens_per_anchor=10, anchor_bounds=[0, 100], min_gap=1)
+        mask, thoughts = torch.ones(1, 100).long(), (torch.arange(100) < 70)[None]
+        starts = cut(
+            settings, keys=["a"], response_ids=[[1] * 100], response_mask=mask, signal=torch.rand(1, 100),
+            thoughts=thoughts,
+        )  # fmt: skip
+        assert starts.sum() <= 1 + 1 + 3 and starts[0, 0] and starts[0, 70] and not starts[0, 1:70].any()

@@ -6,7 +6,16 @@ import pytest
 from tiny_models import qwen_tokenizer
 from transformers import AddedToken
 
-from verl_prpo.text.thinking import after_thoughts, closing_tag, decode_with_tags, opens_thought, with_opening
+from verl_prpo.text.decoding import thought_tokens
+from verl_prpo.text.thinking import (
+    after_thoughts,
+    closing_tag,
+    decode_with_tags,
+    opens_thought,
+    resumes_in_thought,
+    thought_spans,
+    with_opening,
+)
 
 
 @pytest.mark.parametrize("prompt", ["assistant\n<think>", "...<|im_start|>assistant\n<think>\n", "<think>\n\n "])
@@ -144,3 +153,78 @@ def test_tags_that_are_special_tokens_are_decoded_and_other_special_tokens_are_n
     plain = qwen_tokenizer(separator=None)
     ids = plain.encode("<think>So 6.</think>7<|im_end|>", add_special_tokens=False)
     assert decode_with_tags(plain, ids) == "<think>So 6.</think>7"
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "hidden"),
+    [
+        ("<think>\nso 6\n</think>\n\nIt is 6.", False, ["<think>\nso 6\n</think>"]),
+        ("so 6\n</think>\n\nIt is 6.", True, ["so 6\n</think>"]),
+        ("so 6\n</think>\n\nIt is 6.", False, ["so 6\n</think>"]),  # a closing tag ends what came before
+        ("so 6, and so on", True, ["so 6, and so on"]),  # cut off within the thought
+        ("so 6, and so on", False, []),
+        ("It is 6.\n<think>\nor 7", False, ["<think>\nor 7"]),
+        ("The tag <think> opens a thought.", False, []),
+        ("a</think>b\n<think>c</think>d", True, ["a</think>", "<think>c</think>"]),
+        ("[THINK]a[/THINK]b", False, ["[THINK]a[/THINK]"]),
+        ("", True, []),
+    ],
+)
+def test_thoughts_are_found_as_the_verifier_leaves_them_out(text, inside, hidden):
+    spans = thought_spans(text, inside)
+    assert [text[begin:end] for begin, end in spans if end > begin] == hidden
+    end = spans[-1] if spans else (0, 0)
+    left = text[end[1] :] if not spans or text[end[0] : end[1]].endswith(("</think>", "[/THINK]")) else ""
+    if inside or hidden != ["<think>\nor 7"]:
+        assert after_thoughts(("<think>\n" if inside else "") + text).strip() == left.strip()
+
+
+@pytest.mark.parametrize("tags", ["none", "plain", "special"])
+def test_tokens_of_thoughts(tags):
+    tokenizer = qwen_tokenizer(separator=None)
+    if tags != "none":
+        added = [AddedToken(tag, special=tags == "special", normalized=False) for tag in ("<think>", "</think>")]
+        tokenizer.add_tokens(added, special_tokens=tags == "special")
+    answer = "\n\nIt is 😀 6."
+    for text, inside in ((f"First 首先 😀.\n</think>{answer}", True), (f"<think>\na\n</think>{answer}", False)):
+        ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+        flags = thought_tokens(tokenizer, ids, inside)
+        thought = [token for token, hidden in zip(ids, flags, strict=True) if hidden]
+        rest = [token for token, hidden in zip(ids, flags, strict=True) if not hidden]
+        assert flags == sorted(flags, reverse=True) and rest[-1] == tokenizer.eos_token_id
+        assert decode_with_tags(tokenizer, rest).strip() == "It is 😀 6."
+        assert decode_with_tags(tokenizer, thought).strip() == text.split("\n\n")[0]
+    ids = [*tokenizer.encode("and so on", add_special_tokens=False), tokenizer.eos_token_id]
+    assert all(thought_tokens(tokenizer, ids, True)) and not any(thought_tokens(tokenizer, ids, False))
+    assert thought_tokens(tokenizer, [], True) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "inside", "resumes"),
+    [
+        ("\ntool\n12\nassistant\n", False, False),
+        ("\ntool\n12\nassistant\n", True, False),  # a new turn begins outside a thought
+        ("\ntool\n12\nassistant\n<think>\n", False, True),  # unless the template opens one
+        ("<tool_response>12</tool_response>", True, True),  # words put into the policy's turn
+        ("<tool_response>12</tool_response>", False, False),
+        ("\ntool\n<think>\nis a tag\nassistant\n", False, False),
+        ("\ntool\n</think> is a tag\n", True, True),
+    ],
+)
+def test_a_thought_after_others_have_spoken(said, inside, resumes):
+    assert resumes_in_thought(said, inside) is resumes
+
+
+def test_a_tools_words_neither_open_nor_close_a_thought():
+    tokenizer = qwen_tokenizer()
+    parts = [
+        ("a</think>\nI ask.", True), ("\ntool\n<think>\n12\nassistant\n", False), ("So 12.", True),
+        ("\ntool\n</think>\nassistant\n<think>\n", False), ("b</think>c", True),
+    ]  # fmt: skip
+    ids = [tokenizer.encode(text, add_special_tokens=False) for text, _ in parts]
+    own = [mine for part, (_, mine) in zip(ids, parts, strict=True) for _ in part]
+    every = [token for part in ids for token in part]
+    hidden = thought_tokens(tokenizer, every, True, own)
+    shown = [token for token, mine, thought in zip(every, own, hidden, strict=True) if mine and not thought]
+    assert tokenizer.decode(shown) == "\nI ask.So 12.c"
+    assert not any(thought for thought, mine in zip(hidden, own, strict=True) if not mine)

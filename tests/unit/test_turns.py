@@ -12,7 +12,7 @@ from verl_prpo import turn_segments
 from verl_prpo.method.turns import Turns, turn_numbers
 from verl_prpo.settings.prpo import ConfigError, PrpoConfig, prpo_config
 from verl_prpo.step.conversation import Interlude
-from verl_prpo.step.cutting import cut
+from verl_prpo.step.cutting import cut, hidden_segments
 from verl_prpo.step.messages import Scores
 from verl_prpo.telemetry.turns import turn_lines, turn_metrics
 
@@ -124,3 +124,42 @@ def test_the_settings_know_what_cuts_inside_a_turn():
         prpo_config({"prpo": {"segmenter": "turns+single"}})
     with pytest.raises(ValueError, match=r"segmenter=turns\+entropy needs entropy"):
         cut(KINDS[1], keys=["a"], response_ids=[[1]], response_mask=torch.ones(1, 1))
+
+
+class TestHiddenThoughts:
+    """A response of two turns, the first with a thought in its middle, under `reward.prm.thinking=hide`."""
+
+    MASK = masks(["1111110011111100"])
+    THOUGHTS = masks(["0011000000000000"]).bool()
+
+    def cut(self, settings: PrpoConfig, thoughts: torch.Tensor | None, **more) -> list[int]:
+        starts = cut(
+            settings, keys=["k"], response_ids=[list(range(16))], response_mask=self.MASK, thoughts=thoughts, **more
+        )
+        return columns(starts)[0]
+
+    def test_a_thought_is_a_segment_of_its_own_inside_its_turn(self):
+        assert self.cut(PrpoConfig(segmenter="turns"), None) == [0, 8]
+        assert self.cut(PrpoConfig(segmenter="turns"), self.THOUGHTS) == [0, 2, 4, 8]
+        starts = torch.zeros(16, dtype=torch.bool)
+        starts[[0, 2, 4, 8]] = True
+        assert hidden_segments(starts, self.THOUGHTS[0]) == [False, True, False, False]
+
+    def test_a_thought_that_goes_on_behind_a_tool_is_cut_at_the_turn_too(self):
+        thoughts = masks(["0000110111000000"]).bool()
+        assert self.cut(PrpoConfig(segmenter="turns"), thoughts) == [0, 4, 8, 10]
+        assert self.cut(PrpoConfig(segmenter="single"), thoughts) == [0, 4, 10]
+
+    def test_no_cut_lies_in_a_thought(self):
+        settings = KINDS[1]
+        signal = torch.tensor([[0.0, 0, 9, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0]])
+        assert 2 in self.cut(settings, None, signal=signal)
+        assert self.cut(settings, self.THOUGHTS, signal=signal)[:4] == [0, 2, 4, 8]
+
+    def test_automatic_anchors_count_the_tokens_of_each_turn_that_are_shown(self):
+        settings = PrpoConfig(
+            segmenter="turns+entropy", max_anchors="auto", tokens_per_anchor=3, anchor_bounds=[0, 9], min_gap=1
+        )
+        signal = torch.tensor([[0.0, 3, 9, 9, 1, 4, 0, 0, 0, 7, 8, 6, 5, 0, 0, 0]])
+        # 2 + 2 tokens of the first turn are shown, each less than an anchor's; 6 of the second make two anchors.
+        assert self.cut(settings, self.THOUGHTS, signal=signal) == [0, 2, 4, 8, 9, 10]

@@ -5,11 +5,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
-from verl_prpo.prm.conversation import Heard
+from verl_prpo.prm.conversation import Heard, heard_by
 from verl_prpo.prm.encoding.shown import has_words, shown_steps
-from verl_prpo.text.thinking import CLOSE, OPEN, opens_thought
+from verl_prpo.text.thinking import CLOSE, OPEN, ends_in_thought, opens_thought, thought_spans
 
 
 class InputError(ValueError):
@@ -95,6 +96,58 @@ def with_words(response: Response) -> Response:
         recorded=None if recorded is None else [recorded[i] for i in worded],
         heard=shown.heard,
     )
+
+
+def without_thoughts(response: Response) -> Response | None:
+    """The response as a PRM reads it with `reward.prm.thinking=hide`; None where nothing with words is left."""
+    spans = _thoughts(response)
+    kept: list[int] = []
+    texts: list[str] = []
+    begins = list(accumulate(map(len, response.segments), initial=0))
+    for i, (segment, at) in enumerate(zip(response.segments, begins, strict=False)):
+        shown = _outside(spans, segment, at)
+        if has_words(shown):
+            kept.append(i)
+            texts.append(shown)
+    if not kept:
+        return None
+    before = [response.segments[one.segment][: one.offset] for one in response.heard]
+    offsets = [
+        len(_outside(spans, said, begins[one.segment])) for one, said in zip(response.heard, before, strict=True)
+    ]
+    heard = [replace(one, offset=offset) for one, offset in zip(response.heard, offsets, strict=True)]
+    labels, recorded = response.step_labels, response.recorded
+    return replace(
+        response,
+        segments=texts,
+        step_labels=None if labels is None else [labels[i] for i in kept],
+        recorded=None if recorded is None else [recorded[i] for i in kept],
+        thinking=False,
+        unfinished=response.unfinished and kept[-1] == len(response.segments) - 1,
+        heard=heard_by(kept, heard),
+    )
+
+
+def _thoughts(response: Response) -> list[tuple[int, int]]:
+    """The thoughts of a response, as spans of characters of its segments; a message heard in between closes none."""
+    text = "".join(response.segments)
+    begins = list(accumulate(map(len, response.segments), initial=0))
+    edges = sorted({0, len(text), *(begins[one.segment] + one.offset for one in response.heard)})
+    spans: list[tuple[int, int]] = []
+    inside = response.thinking
+    for begin, end in pairwise(edges):
+        spans += [(begin + first, begin + last) for first, last in thought_spans(text[begin:end], inside)]
+        inside = ends_in_thought(text[begin:end], inside)
+    return spans
+
+
+def _outside(spans: Sequence[tuple[int, int]], segment: str, at: int) -> str:
+    """What a text that begins at a character of the response says outside these spans of it."""
+    shown, end = "", 0
+    for begin, behind in spans:
+        shown += segment[end : max(end, begin - at)]
+        end = max(end, min(len(segment), behind - at))
+    return shown + segment[end:]
 
 
 def begins_in_thought(prompt: str, response: str, messages: Sequence[Mapping[str, Any]] = ()) -> bool:

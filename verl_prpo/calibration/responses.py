@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from verl_prpo.calibration.response import InputError, Response, cut, nothing_cut
+from verl_prpo.calibration.response import InputError, Response, cut, nothing_cut, without_thoughts
 from verl_prpo.calibration.response_rows import RowReader
 from verl_prpo.outcome.verdicts import VerdictReader
 
-__all__ = ["DEFAULT_DELIMITER", "InputError", "Response", "Responses", "cut", "nothing_cut", "read_responses"]
+__all__ = [
+    "DEFAULT_DELIMITER",
+    "InputError",
+    "Response",
+    "Responses",
+    "cut",
+    "nothing_cut",
+    "read_responses",
+    "shown_alone",
+]
 
 DEFAULT_DELIMITER = "\n\n"
 
@@ -31,6 +40,21 @@ class Responses(list[Response]):
         super().__init__(responses)
         self.notes = notes
         self.verdict_source = verdict_source
+
+
+def shown_alone(responses: Sequence[Response]) -> tuple[list[Response], str]:
+    """The responses as a PRM reads them with `reward.prm.thinking=hide`, those of which something is left, and a
+    sentence that says so.
+
+    Raises:
+        InputError: nothing is left of any.
+    """
+    left = [shown for shown in map(without_thoughts, responses) if shown is not None]
+    if not left:
+        raise InputError("reward.prm.thinking=hide: no response says anything outside its thoughts")
+    lost = len(responses) - len(left)
+    dropped = f"; {lost} of {len(responses)} responses say nothing outside them and are left out" if lost else ""
+    return left, f"thoughts are hidden from the PRM (reward.prm.thinking=hide){dropped}"
 
 
 def read_responses(

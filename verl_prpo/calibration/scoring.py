@@ -98,7 +98,7 @@ def score_all(
     from verl_prpo.prm.results import PrmRequest
 
     requests = [
-        PrmRequest([dict(message) for message in messages], list(segments), truncated, said, row)
+        PrmRequest([dict(message) for message in messages], list(segments), truncated, heard=said, row=row)
         for (messages, segments), truncated, said, row in zip(
             dialogues,
             unfinished or [False] * len(dialogues),

@@ -38,7 +38,7 @@ def run_probe(arguments: argparse.Namespace, found: "Responses") -> int:
     Returns:
         The exit status: 0 nothing flagged, 1 something flagged or no scores, 2 arguments or input that cannot be used.
     """
-    from verl_prpo.calibration.responses import InputError
+    from verl_prpo.calibration.responses import InputError, shown_alone
     from verl_prpo.calibration.scoring import chosen_settings, open_prm
     from verl_prpo.prm.families.base import PrmError
     from verl_prpo.settings.prpo import ConfigError
@@ -52,6 +52,9 @@ def run_probe(arguments: argparse.Namespace, found: "Responses") -> int:
     try:
         responses, chosen = _chosen(found, arguments)
         settings, prpo = chosen_settings(arguments)
+        if settings.thinking == "hide":
+            responses, note = shown_alone(responses)
+            say(f"note: {note}")
         tokens = _tokens(arguments.tokenizer)
         probed = _solutions(responses, arguments)
     except (InputError, ConfigError) as error:

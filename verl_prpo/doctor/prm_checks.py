@@ -232,6 +232,10 @@ def overlong(
     details = {"worst_case": worst, "max_context": family.max_context, "ratio": ratio, "segments": segments}
     if fits:
         return Finding("\n".join(lines), details=details, value=True)
+    if config.overlong == "windows":
+        behind_problem = family.max_context - around - prompt * ratio
+        segment = response * ratio / segments + per_segment
+        return _in_windows(config, lines, details, behind_problem, segment, segments)
     consequence = {
         "neutral": "segments past the context get the prior mean (z=0) and are counted in prpo/prm/unread",
         "raise": f"such a response is a failure: reward.prm.on_error={config.on_error} decides",
@@ -240,6 +244,24 @@ def overlong(
     room = max(0, math.floor((family.max_context - around - segments * per_segment) / ratio) - prompt)
     advice = f"set data.max_response_length to {room} or less" if room else "lower data.max_prompt_length"
     return Finding("\n".join(lines), State.WARNING, f"{advice}, or choose a PRM of longer context", details, value=True)
+
+
+def _in_windows(
+    config: PrmConfig, lines: list[str], details: dict[str, Any], room: float, segment: float, segments: int
+) -> Finding:
+    """What windows make of the longest response: `room` tokens behind the problem, `segment` in each of `segments`."""
+    if room >= 2 * segment:
+        rest = max(0.0, segment * segments - room)
+        windows = 1 + math.ceil(rest / ((1 - config.window_context) * room))
+        lines.append(f"reward.prm.overlong=windows: the longest response is read in about {windows} windows")
+        return Finding("\n".join(lines), details={**details, "windows": windows}, value=True)
+    lines.append(
+        f"reward.prm.overlong=windows: a window has room for {max(0, int(room))} tokens behind the longest problem, "
+        f"and a segment of the longest response has about {int(segment)}. Segments that do not fit get z=0 and are "
+        "counted in prpo/prm/unread"
+    )
+    advice = "cut finer (++algorithm.prpo.max_anchors=auto), lower data.max_prompt_length, or choose a PRM of longer "
+    return Finding("\n".join(lines), State.WARNING, f"{advice}context", details, value=True)
 
 
 def _unreachable(error: BaseException | None) -> bool:
@@ -255,7 +277,10 @@ def _most_segments(prpo: PrpoConfig, response: int) -> int:
     if prpo.cuts_turns:  # nobody knows how many
         return max(1, response // TOKENS_PER_DELIMITED_SEGMENT)
     if prpo.cuts_by in ("entropy", "surprisal"):
-        return prpo.max_anchors + 1
+        if prpo.max_anchors != "auto":
+            return prpo.max_anchors + 1
+        least, most = prpo.anchor_bounds
+        return min(max(response // prpo.tokens_per_anchor, least), most) + 1
     if prpo.cuts_by in ("uniform", "random"):
         return prpo.num_segments
     return 1 if prpo.segmenter == "single" else max(1, response // TOKENS_PER_DELIMITED_SEGMENT)

@@ -21,13 +21,23 @@ from torch import Tensor
 AnchorRule = Literal["paper", "greedy"]
 ANCHOR_RULES: tuple[str, ...] = ("paper", "greedy")
 
+TOKENS_PER_ANCHOR = 100
+"""Tokens to one anchor with `max_anchors="auto"`: the paper's 5 are made for answers of about 500 tokens."""
+
+ANCHOR_BOUNDS = (5, 100)
+"""Least and most anchors of a response with `max_anchors="auto"`. Short answers have the paper's 5. Past 10,000 tokens
+segments become longer instead of more: a PRM reads a separator or more for each."""
+
 
 def entropy_segments(
     entropy: Tensor,
     response_mask: Tensor,
-    max_anchors: int = 5,
+    max_anchors: int | Literal["auto"] = 5,
     min_gap: int = 10,
     rule: AnchorRule = "paper",
+    *,
+    tokens_per_anchor: int = TOKENS_PER_ANCHOR,
+    anchor_bounds: tuple[int, int] = ANCHOR_BOUNDS,
 ) -> Tensor:
     """Cut each response at its entropy spikes, so that an uncertain token opens its segment (algorithm 1).
 
@@ -35,16 +45,19 @@ def entropy_segments(
         entropy: float `[bs, L]`, entropy in nats of the distribution each token was drawn from. Values outside the mask
             are ignored. Surprisal (minus the log-probability of the sampled token) serves as a stand-in.
         response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
-        max_anchors: number of spikes considered per response (the paper's k), at least 0.
+        max_anchors: number of spikes considered per response (the paper's k), at least 0. "auto" has one for every
+            `tokens_per_anchor` valid tokens of a row, within `anchor_bounds`.
         min_gap: least distance between two cuts, and from the row's first valid token, in tokens (the paper's m).
         rule: "paper" takes the `max_anchors` highest positions (the earlier one on a tie), walks them left to right,
             keeps one that is at least `min_gap` after the last one kept, then drops those less than `min_gap` after the
             row's first valid token; a row of `max_anchors` valid tokens or fewer is one segment. "greedy" is
-            non-maximum
-            suppression: highest first, kept when at least `min_gap` from the row's start and from every position kept.
+            non-maximum suppression: highest first, kept when at least `min_gap` from the row's start and from every
+            position kept.
+        tokens_per_anchor: valid tokens to one anchor with `max_anchors="auto"`, at least 1.
+        anchor_bounds: least and most anchors of a row with `max_anchors="auto"`.
 
     Returns:
-        BoolTensor `[bs, L]`, True at the first token of each segment; at most `max_anchors + 1` per row.
+        BoolTensor `[bs, L]`, True at the first token of each segment; at most one more than anchors per row.
 
     Raises:
         ValueError: shapes that differ, NaN or +inf under the mask, an unknown rule, a negative size.
@@ -61,8 +74,14 @@ def entropy_segments(
         raise ValueError(f"entropy has shape {tuple(entropy.shape)} but response_mask has {tuple(mask.shape)}")
     if rule not in ANCHOR_RULES:
         raise ValueError(f"unknown anchor rule {rule!r}; choose one of {', '.join(ANCHOR_RULES)}")
-    if max_anchors < 0 or min_gap < 0:
-        raise ValueError(f"max_anchors and min_gap must not be negative, got {max_anchors} and {min_gap}")
+    if isinstance(max_anchors, str):
+        if max_anchors != "auto":
+            raise ValueError(f'max_anchors must be a whole number or "auto", got {max_anchors!r}')
+        _require_bounds(tokens_per_anchor, anchor_bounds)
+    elif max_anchors < 0:
+        raise ValueError(f"max_anchors must not be negative, got {max_anchors}")
+    if min_gap < 0:
+        raise ValueError(f"min_gap must not be negative, got {min_gap}")
     if mask.numel() == 0:
         return torch.zeros_like(mask)
     min_gap = min(min_gap, mask.shape[1])  # beyond the length of the row it changes nothing
@@ -70,10 +89,12 @@ def entropy_segments(
         _require_above_minus_infinity(entropy, mask)
         spikes = torch.where(mask, entropy.float(), float("-inf"))
         first, starts = _first_valid(mask)
-        if rule == "paper":
-            cuts, keep = _paper_anchors(spikes, first, max_anchors, min_gap)
+        if isinstance(max_anchors, str):
+            anchors = (mask.sum(1, keepdim=True) // tokens_per_anchor).clamp(*anchor_bounds)
         else:
-            cuts, keep = _greedy_anchors(spikes, first, max_anchors, min_gap)
+            anchors = torch.full_like(first, min(max_anchors, mask.shape[1]))
+        choose = _paper_anchors if rule == "paper" else _greedy_anchors
+        cuts, keep = choose(spikes, first, anchors.clamp(max=mask.shape[1]), min_gap)
         return _mark(starts, cuts, keep, first, mask)
 
 
@@ -270,53 +291,58 @@ def _text_starts(texts: Sequence[str], mask: Sequence[bool], ends: re.Pattern[st
     return [valid[0], *kept[1:]]
 
 
-def _paper_anchors(spikes: Tensor, first: Tensor, max_anchors: int, min_gap: int) -> tuple[Tensor, Tensor]:
-    width = spikes.shape[1]
-    k = min(max_anchors, width)
-    # One value more than needed tells rows of max_anchors valid tokens or fewer, and ties across the k-th place.
-    values, columns = spikes.topk(min(k + 1, width), dim=1)
+def _paper_anchors(spikes: Tensor, first: Tensor, anchors: Tensor, min_gap: int) -> tuple[Tensor, Tensor]:
+    """Columns `[bs, k]` and which of them are cuts; `anchors` `[bs, 1]` is the k of each row."""
+    width, most = spikes.shape[1], int(anchors.max())
+    # One value more than needed tells rows of as many valid tokens or fewer, and ties across the last place.
+    values, columns = spikes.topk(min(most + 1, width), dim=1)
     _require_finite(values)
-    cuts = columns[:, :k]
-    if k == width or k == 0:
-        return cuts, torch.zeros_like(cuts, dtype=torch.bool)
-    tied = (values[:, k - 1] == values[:, k]) & (values[:, k] > float("-inf"))
+    if most == 0:
+        return columns[:, :0], columns[:, :0].bool()
+    values = torch.nn.functional.pad(values, (0, most + 1 - values.shape[1]), value=float("-inf"))
+    last, after = values.gather(1, (anchors - 1).clamp(min=0)), values.gather(1, anchors)
+    cuts = columns[:, :most]
+    tied = ((last == after) & (after > float("-inf")))[:, 0]
     if tied.any():
-        cuts[tied] = _highest_earlier_first(spikes[tied], values[tied, k - 1 : k], k)
-    cuts = cuts.sort(1).values
+        cuts[tied] = _highest_earlier_first(spikes[tied], last[tied], anchors[tied], most)
+    chosen = torch.arange(most, device=spikes.device) < anchors
+    cuts = torch.where(chosen, cuts, width).sort(1).values  # those of no anchor stand last
     keep = torch.zeros_like(cuts, dtype=torch.bool)
-    last = torch.full_like(first[:, 0], -min_gap)
-    for i in range(k):
-        keep[:, i] = cuts[:, i] - last >= min_gap
-        last = torch.where(keep[:, i], cuts[:, i], last)
-    return cuts, keep & (cuts - first >= min_gap) & (values[:, k:] > float("-inf"))
+    at = torch.full_like(first[:, 0], -min_gap)
+    for i in range(most):
+        keep[:, i] = cuts[:, i] - at >= min_gap
+        at = torch.where(keep[:, i], cuts[:, i], at)
+    keep &= chosen & (cuts - first >= min_gap) & (after > float("-inf"))
+    return cuts.clamp(max=width - 1), keep
 
 
-def _greedy_anchors(spikes: Tensor, first: Tensor, max_anchors: int, min_gap: int) -> tuple[Tensor, Tensor]:
-    width = spikes.shape[1]
+def _greedy_anchors(spikes: Tensor, first: Tensor, anchors: Tensor, min_gap: int) -> tuple[Tensor, Tensor]:
+    width, most = spikes.shape[1], int(anchors.max())
     _require_finite(spikes.amax(1, keepdim=True))
-    k = min(max_anchors, width)
     gap = max(min_gap, 1)
     near = torch.arange(1 - gap, gap, device=spikes.device)
     left = spikes.clone().scatter_(1, (first + near.clamp(min=0)).clamp(max=width - 1), float("-inf"))
-    cuts = torch.zeros(len(spikes), k, dtype=torch.long, device=spikes.device)
+    cuts = torch.zeros(len(spikes), most, dtype=torch.long, device=spikes.device)
     keep = torch.zeros_like(cuts, dtype=torch.bool)
-    for i in range(k):
+    for i in range(most):
         value, cuts[:, i] = left.max(1)
-        keep[:, i] = value > float("-inf")
+        keep[:, i] = (value > float("-inf")) & (i < anchors[:, 0])
         left.scatter_(1, (cuts[:, i : i + 1] + near).clamp(0, width - 1), float("-inf"))
     return cuts, keep
 
 
-def _highest_earlier_first(spikes: Tensor, kth: Tensor, k: int) -> Tensor:
-    """Positions of the k highest values of each row, the earlier of equal values first: an order topk leaves open.
-
-    `kth` `[bs, 1]` is the k-th highest value of each row.
+def _highest_earlier_first(spikes: Tensor, kth: Tensor, anchors: Tensor, most: int) -> Tensor:
+    """Positions `[bs, most]` of the highest values of each row, the earlier of equal values first: an order topk leaves
+    open. `anchors` `[bs, 1]` is how many of a row, `kth` `[bs, 1]` the least of these. What is left over has the width.
     """
     higher = spikes > kth
     equal = spikes == kth
-    wanted = k - higher.sum(1, keepdim=True, dtype=torch.int32)
+    wanted = anchors - higher.sum(1, keepdim=True)
     chosen = higher | (equal & (equal.cumsum(1, dtype=torch.int32) <= wanted))
-    return chosen.nonzero()[:, 1].view(-1, k)
+    found = torch.full((len(spikes), most), spikes.shape[1], dtype=torch.long, device=spikes.device)
+    row, column = chosen.nonzero(as_tuple=True)
+    found[row, chosen.cumsum(1, dtype=torch.int32)[row, column].long() - 1] = column
+    return found
 
 
 def _mark(starts: Tensor, cuts: Tensor, keep: Tensor, first: Tensor, mask: Tensor) -> Tensor:
@@ -362,6 +388,14 @@ def _require_above_minus_infinity(entropy: Tensor, mask: Tensor) -> None:
     if bad.any():
         row = int(bad.nonzero()[0, 0])
         raise ValueError(f"entropy is -inf at a valid token of row {row}; it must be finite there")
+
+
+def _require_bounds(tokens_per_anchor: int, anchor_bounds: tuple[int, int]) -> None:
+    if tokens_per_anchor < 1:
+        raise ValueError(f"tokens_per_anchor must be at least 1, got {tokens_per_anchor}")
+    least, most = anchor_bounds
+    if not 0 <= least <= most:
+        raise ValueError(f"anchor_bounds must be two numbers, 0 <= least <= most, got {tuple(anchor_bounds)}")
 
 
 def _require_segments(num_segments: int) -> None:

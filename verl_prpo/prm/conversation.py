@@ -6,8 +6,9 @@ A step is a list of parts. A text is what the policy said, a chat message is wha
 with a text, where its score is read, so no score sees what was said after its step.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 HEADINGS = {"tool": "Tool output", "user": "User", "system": "System", "assistant": "Assistant"}
@@ -36,6 +37,40 @@ class Heard:
     def message(self) -> dict[str, str]:
         """The chat message."""
         return {"role": self.role, "content": self.content}
+
+
+def heard_by(kept: Sequence[int], heard: Sequence[Heard]) -> list[Heard]:
+    """What was heard, where only some segments are left: numbered anew, and what came in or before one that is gone
+    stands before the next that is left.
+
+    Args:
+        kept: numbers of the segments that are left, increasing.
+        heard: by all segments, in order. What came after the last one that is left is left out.
+    """
+    found = []
+    for one in heard:
+        number = bisect_left(kept, one.segment)
+        if number < len(kept):
+            offset = one.offset if kept[number] == one.segment else 0
+            found.append(replace(one, segment=number, offset=offset))
+    return found
+
+
+def heard_between(texts: Sequence[str], begin: int, end: int, heard: Sequence[Heard]) -> list[Heard]:
+    """What was heard in the steps from `begin` to before `end` and right before them, by the number of these steps.
+
+    Args:
+        texts: of all steps.
+        begin, end: half-open range of steps.
+        heard: by all steps, in order.
+    """
+    found = []
+    for one in heard:
+        late = 0 < len(texts[one.segment]) <= one.offset  # at the end of a step, so before the next one
+        step = one.segment + late
+        if begin <= step < end:
+            found.append(replace(one, segment=step - begin, offset=0 if late else one.offset))
+    return found
 
 
 def steps_with(texts: Sequence[str], heard: Sequence[Heard]) -> list[Step]:

@@ -61,8 +61,8 @@ class LoadedPrm:
 
         Returns:
             One score per segment, in `score_range`. A segment without words gets the score of the step that it joins.
-            None stands for a segment past `max_model_len`, only with `overlong="neutral"`, and for one to which a score
-            function gives None.
+            None stands for a segment past `max_model_len`, only with `overlong="neutral"`, for one that is longer than
+            a window, with `overlong="windows"`, and for one to which a score function gives None.
 
         Raises:
             PrmError: there are no scores. Its `kind` says why and its message what to do.
@@ -139,7 +139,8 @@ def load_prm(
     dtype: str | torch.dtype | None = None,
     max_model_len: int | None = None,
     max_tokens_per_forward: int | None = None,
-    overlong: Literal["raise", "neutral"] = "raise",
+    overlong: Literal["raise", "neutral", "windows"] = "raise",
+    window_context: float = 0.5,
     family_options: Mapping[str, Any] | None = None,
     score_function: str | Mapping[str, Any] | None = None,
     trust_remote_code: bool = False,
@@ -167,7 +168,8 @@ def load_prm(
         max_tokens_per_forward: most tokens of one forward pass, padding included; 16384, or 2048 on the CPU, when None.
             A pass that runs out of memory is tried again with fewer.
         overlong: what becomes of a dialogue longer than `max_model_len`: "raise" a PrmError, or "neutral", which gives
-            None to the segments that do not fit.
+            None to the segments that do not fit, or "windows", in which it is read in parts.
+        window_context: with windows, about which share of each is context, from 0 to 0.9.
         family_options: options of the family, such as {"chat_template_kwargs": {"enable_thinking": False}}.
         score_function: the name of a function in the file `path` that gives the scores in the place of a model
             (docs/step_rewards.md), or a dict with its name and the options of `reward.prm.score_function`. It runs in a
@@ -202,6 +204,7 @@ def load_prm(
         "dtype": str(dtype).removeprefix("torch.") if dtype is not None else None,
         "max_tokens_per_forward": max_tokens_per_forward,
         "overlong": overlong,
+        "window_context": window_context,
         "trust_remote_code": trust_remote_code,
     }
     if timeout is not None:
@@ -243,7 +246,8 @@ def _function(path: str | Path, named: str | Mapping[str, Any]) -> OpenPrm:
 
 
 _WAYS_OUT = {
-    PrmFailure.OVERLONG: 'Shorten it, or load the PRM with overlong="neutral", which gives None to segments past that',
+    PrmFailure.OVERLONG: 'Shorten it, or load the PRM with overlong="windows", which reads it in parts, or '
+    'overlong="neutral", which gives None to segments past that',
     PrmFailure.BAD_INPUT: "Messages need a role and a text, and a response needs a segment with words",
     **dict.fromkeys(
         (PrmFailure.WRONG_COUNT, PrmFailure.BAD_OUTPUT, PrmFailure.OUT_OF_RANGE),

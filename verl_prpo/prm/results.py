@@ -3,8 +3,9 @@
 """Define what is asked of a PRM and what comes back: plain data that every engine speaks and any process can read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
+from itertools import accumulate
 from typing import Any
 
 from verl_prpo.prm.conversation import Heard
@@ -30,6 +31,20 @@ class PrmFailure(str, Enum):
         return self.value
 
 
+def context_shares(seen_from: Sequence[int | None], lengths: Sequence[int]) -> list[float]:
+    """How much of what comes before a segment the PRM had seen when it judged it in a window, from 0 to 1.
+
+    Args:
+        seen_from: for each judged segment the first one that its window shows, None for the others.
+        lengths: of the segments, in any unit; 0 for a hidden one.
+
+    Returns:
+        One for each judged segment with something before it.
+    """
+    reach = list(accumulate(lengths, initial=0))
+    return [(reach[i] - reach[begin]) / reach[i] for i, begin in enumerate(seen_from) if begin is not None and reach[i]]
+
+
 @dataclass(frozen=True)
 class PrmRequest:
     """One response to score.
@@ -41,13 +56,16 @@ class PrmRequest:
         heard: what tools and others said in the middle of the response, in order; the segments are then the policy's
             own words alone.
         row: of the data, for a score function: data_source, ground_truth and extra_info, as far as they are known.
+        hidden: which segments the PRM is not shown; none at all, or one for each segment.
     """
 
     messages: Sequence[dict[str, Any]]
     segments: Sequence[str]
     truncated: bool = False
+    _: KW_ONLY
     heard: Sequence[Heard] = ()
     row: Mapping[str, Any] = field(default_factory=dict)
+    hidden: Sequence[bool] = ()
 
 
 @dataclass(frozen=True)
@@ -56,15 +74,18 @@ class PrmResult:
 
     Attributes:
         scores: in the family's range, as many as segments; None for a segment that the PRM did not judge (one past its
-            context with `reward.prm.overlong=neutral`, the unfinished last one of a truncated response, or one that a
-            score function gives None), which gets z = 0. None altogether on a failure.
+            context with `reward.prm.overlong=neutral`, one longer than a window, the unfinished last one of a truncated
+            response, or one that a score function gives None), which gets z = 0. None altogether on a failure.
         failure: its kind; None when there are scores.
         detail: what was found, and which setting fixes it.
-        tokens: length of the dialogue as the PRM read it, 0 when it was not encoded.
+        tokens: length of the dialogue as the PRM read it, of all windows together; 0 when it was not encoded.
         overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
         cached: whether the scores were remembered from an equal dialogue.
         counts: what asking cost and what went wrong on the way, by the names of `verl_prpo.prm.generated.counts`; none
             where the PRM is no judge that writes.
+        windows: in how many the response was read; 0 where it was read whole, or without what did not fit.
+        seen_from: of a response read in windows, for each judged segment the first segment that the PRM saw before it
+            in the window; its own number where it saw none.
     """
 
     scores: list[float | None] | None = None
@@ -74,3 +95,5 @@ class PrmResult:
     overlong: bool = False
     cached: bool = False
     counts: dict[str, int] = field(default_factory=dict)
+    windows: int = 0
+    seen_from: list[int | None] | None = None

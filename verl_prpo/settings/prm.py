@@ -20,6 +20,7 @@ from verl_prpo.settings.typed import (
     Natural,
     Positive,
     Texts,
+    WindowContext,
     read_escapes,
     typed_section,
 )
@@ -138,9 +139,22 @@ class PrmConfig:
     """When responses are scored. stream: each as soon as it is finished, while others are generated. batch: all after
     old_log_prob, while ref_log_prob runs. auto: stream if the segmenter needs no entropy, else batch."""
 
-    overlong: Literal["neutral", "raise"] = "neutral"
+    overlong: Literal["neutral", "windows", "raise"] = "neutral"
     """What happens to a response longer than the PRM's context. `prpo/prm/overlong` counts them. neutral: segments that
-    do not fit get z = 0 and are left out of every mean and softmin. raise: the response has failed, see `on_error`."""
+    do not fit get z = 0 and are left out of every mean and softmin. windows: the PRM reads the response in windows.
+    Each holds the problem, segments to judge, and before them as many segments as fit. A segment that does not fit
+    alone is treated as with neutral. raise: the response has failed, see `on_error`."""
+
+    window_context: WindowContext = 0.5
+    """With `overlong=windows`: about which share of a window behind the problem is context, segments judged before.
+    The first window has none. At 0.5 the PRM reads a long response about twice, at 0 about once.
+    `prpo/prm/context/mean` says how much of the response a score has seen."""
+
+    thinking: Literal["score", "hide"] = "score"
+    """What the PRM is shown of the policy's thoughts, such as what stands between <think> and </think>. score: they
+    are judged like the rest. hide: the PRM reads the response without them. Each thought is a segment without a score.
+    Its tokens get the outcome advantage alone and are left out of every mean and softmin. The segmenter cuts what is
+    left of the response. `prpo/prm/hidden` counts such segments."""
 
     cache_size: Natural = 100_000
     """Most dialogues whose scores a replica keeps. Equal dialogues are scored once. 0 keeps none."""
@@ -210,6 +224,11 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
     if (config.custom_family.path is None) != (config.custom_family.name is None):
         raise ConfigError("reward.prm.custom_family needs both path (a Python file) and name (the class in it)")
     _check_score_function(config)
+    if config.overlong == "windows" and config.family == GENERATED_VERDICTS and config.custom_family.path is None:
+        raise ConfigError(
+            f"reward.prm.overlong=windows with reward.prm.family={GENERATED_VERDICTS}: how much a judge can read is "
+            "known to its servers alone, so no windows can be planned. Set ++reward.prm.overlong=neutral or raise"
+        )
     return config
 
 

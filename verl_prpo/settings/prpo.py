@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from pydantic.dataclasses import dataclass
 
 from verl_prpo.method.advantage import Credit, OutcomeNorm, ProcessNorm
-from verl_prpo.method.segmentation import AnchorRule
+from verl_prpo.method.segmentation import ANCHOR_BOUNDS, TOKENS_PER_ANCHOR, AnchorRule
 from verl_prpo.settings.prm import (
     CustomFamily,
     PrmConfig,
@@ -27,6 +27,8 @@ from verl_prpo.settings.prm import (
 from verl_prpo.settings.typed import (
     SECTION,
     AlarmWindow,
+    AnchorBounds,
+    Anchors,
     AutoOrFactor,
     ConfigError,
     Count,
@@ -104,9 +106,18 @@ class PrpoConfig:
     Surprisal comes from the rollout's log-probs if `actor_rollout_ref.rollout.calculate_log_probs` keeps them, else
     from old_log_prob."""
 
-    max_anchors: Natural = 5
+    max_anchors: Anchors = 5
     """Most entropy spikes considered per response (the paper's k), for the segmenters entropy and surprisal; per turn
-    with turns+entropy and turns+surprisal."""
+    with turns+entropy and turns+surprisal. auto: one for every `tokens_per_anchor` tokens of the response or turn,
+    within `anchor_bounds`."""
+
+    tokens_per_anchor: Count = TOKENS_PER_ANCHOR
+    """Tokens of a response to one anchor, with `max_anchors=auto`. The default keeps the density of the paper's 5 in an
+    answer of 500 tokens."""
+
+    anchor_bounds: AnchorBounds = field(default_factory=lambda: list(ANCHOR_BOUNDS))
+    """Least and most anchors of a response, or of a turn, with `max_anchors=auto`. By default a short response has the
+    paper's 5, and one of more than 10,000 tokens has longer segments instead of more."""
 
     min_gap: Natural = 10
     """Least distance between two cuts, and from the start of the response, in tokens (the paper's m), for the

@@ -42,6 +42,18 @@ def _only(allowed: Callable[[Any], bool]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _anchors(value: Any) -> int | Literal["auto"]:
+    if isinstance(value, str) and value.strip() == "auto":
+        return "auto"
+    try:
+        number = int(_no_truth_value(value))
+    except (TypeError, ValueError) as error:
+        raise PydanticCustomError("number", "not a number") from error
+    if number < 0 or (isinstance(value, float) and value != number):
+        raise PydanticCustomError("range", "out of range")
+    return number
+
+
 def _auto_or_factor(value: Any) -> float | Literal["auto"]:
     if isinstance(value, str) and value.strip() == "auto":
         return "auto"
@@ -54,6 +66,10 @@ def _auto_or_factor(value: Any) -> float | Literal["auto"]:
     return number
 
 
+def _ascends(bounds: list[int]) -> bool:
+    return len(bounds) == 2 and bounds[0] <= bounds[1]
+
+
 _NUMBER = BeforeValidator(_no_truth_value)
 
 Natural = Annotated[int, _NUMBER, Field(ge=0), "a whole number of at least 0"]
@@ -61,6 +77,8 @@ Count = Annotated[int, _NUMBER, Field(ge=1), "a whole number of at least 1"]
 Finite = Annotated[float, _NUMBER, Field(allow_inf_nan=False), "a finite number"]
 Positive = Annotated[float, _NUMBER, Field(gt=0, allow_inf_nan=False), "a positive number"]
 Fraction = Annotated[float, _NUMBER, Field(ge=0, le=1), "a number from 0 to 1"]
+WindowContext = Annotated[float, _NUMBER, Field(ge=0, le=0.9), "a number from 0 to 0.9"]
+"""Of a window of 10 tokens 9 are context at 0.9, so that a response is read ten times."""
 GpuShare = Annotated[
     float,
     _NUMBER,
@@ -75,6 +93,8 @@ CpuShare = Annotated[
 ]
 LogProbabilities = Annotated[int, _NUMBER, Field(ge=-1), "a whole number of at least 0, or -1 for all"]
 Texts = Annotated[list[str], "a list of texts"]
+Anchors = Annotated[int | Literal["auto"], PlainValidator(_anchors), "a whole number of at least 0, or auto"]
+AnchorBounds = Annotated[list[Natural], _only(_ascends), "two whole numbers, the lesser first, such as [5,100]"]
 AutoOrFactor = Annotated[float | Literal["auto"], PlainValidator(_auto_or_factor), "auto or a number of at least 0"]
 TokenIds = Annotated[list[Natural], "a list of token ids"]
 AlarmWindow = Annotated[int, _NUMBER, _only(lambda n: n == 0 or n >= 8), "0 or a whole number of at least 8"]

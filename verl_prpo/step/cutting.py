@@ -20,9 +20,10 @@ from verl_prpo.method.segmentation import (
     token_segments,
     uniform_segments,
 )
-from verl_prpo.method.turns import Turns
+from verl_prpo.method.turns import Turns, turn_segments
 from verl_prpo.settings.prpo import PrpoConfig
-from verl_prpo.text.decoding import token_texts
+from verl_prpo.text.decoding import shown_texts, thought_tokens, token_texts
+from verl_prpo.text.thinking import decode_with_tags, opens_thought
 
 
 def cut(
@@ -33,6 +34,7 @@ def cut(
     response_mask: Tensor,
     signal: Tensor | None = None,
     tokenizer: Any = None,
+    thoughts: Tensor | None = None,
 ) -> Tensor:
     """Where the segments of responses start under `algorithm.prpo.segmenter`.
 
@@ -43,6 +45,9 @@ def cut(
         response_mask: int `[bs, L]`, 1 on the policy's own tokens.
         signal: float `[bs, L]`, entropy or surprisal in nats, for the segmenters of those names.
         tokenizer: the policy's Hugging Face tokenizer, for the segmenter text.
+        thoughts: bool `[bs, L]`, True on tokens of thoughts that are hidden from the PRM. Each is a segment of its own,
+            and the segmenter cuts what is left as if the thoughts were the tokens of a tool. With a segmenter of turns
+            a thought that goes on behind a tool's words is cut there too.
 
     Returns:
         BoolTensor `[bs, L]`, True at the first token of each segment.
@@ -50,12 +55,31 @@ def cut(
     Raises:
         ValueError: a signal, delimiters or a mask that cannot be used.
     """
+    own = _within(response_mask, response_ids)
+    mask = own if thoughts is None else own & ~thoughts
     if settings.cuts_by in ("entropy", "surprisal"):
-        _require_signal(settings, keys, response_mask, signal)
-    mask = _within(response_mask, response_ids)
+        _require_signal(settings, keys, mask, signal)
     texts: Sequence[Sequence[str]] = ()
     if settings.cuts_by == "text":
         texts = [token_texts(tokenizer, ids) for ids in response_ids]
+        if thoughts is not None:
+            texts = [shown_texts(said, hidden) for said, hidden in zip(texts, thoughts.tolist(), strict=True)]
+    starts = _cut_shown(settings, keys, response_ids, mask, signal, texts)
+    if thoughts is None:
+        return starts
+    starts |= thought_edges(own, thoughts)
+    return starts | turn_segments(own) if settings.cuts_turns else starts
+
+
+def _cut_shown(
+    settings: PrpoConfig,
+    keys: Sequence[str],
+    response_ids: Sequence[Sequence[int]],
+    mask: Tensor,
+    signal: Tensor | None,
+    texts: Sequence[Sequence[str]],
+) -> Tensor:
+    """The segmenter's own cuts, in responses or in each turn: bool, with the shape of `mask`, the tokens to cut."""
     if not settings.cuts_turns:
         return _cut_rows(settings, keys, response_ids, mask, signal, texts)
     turns = Turns.of(mask)
@@ -83,7 +107,16 @@ def _cut_rows(
     segmenter = settings.cuts_by
     if segmenter in ("entropy", "surprisal"):
         assert signal is not None
-        return entropy_segments(signal, mask, settings.max_anchors, settings.min_gap, settings.anchor_rule)
+        least, most = settings.anchor_bounds
+        return entropy_segments(
+            signal,
+            mask,
+            settings.max_anchors,
+            settings.min_gap,
+            settings.anchor_rule,
+            tokens_per_anchor=settings.tokens_per_anchor,
+            anchor_bounds=(least, most),
+        )
     if segmenter == "text":
         return text_segments(texts, mask, settings.delimiters)
     if segmenter == "tokens":
@@ -124,6 +157,49 @@ def _require_signal(settings: PrpoConfig, keys: Sequence[str], response_mask: Te
             f"response {keys[row]}, token {token}: the policy's {settings.cuts_by} is {signal[row, token].item()}, so "
             f"it cannot be cut by {segmenter}"
         )
+
+
+def thought_mask(
+    tokenizer: Any,
+    response_ids: Sequence[Sequence[int]],
+    response_mask: Tensor,
+    prompt_ids: Sequence[Sequence[int]],
+    messages: Sequence[Sequence[dict[str, Any]]],
+) -> Tensor:
+    """Which tokens of responses are of thoughts, bool `[bs, L]`; none of a tool's are.
+
+    Args:
+        tokenizer: the policy's Hugging Face tokenizer.
+        response_ids: token ids of each response, without padding.
+        response_mask: int `[bs, L]`, 1 on the policy's own tokens.
+        prompt_ids: token ids of the prompts, which say whether the response begins inside a thought.
+        messages: the prompts as chat messages.
+    """
+    found = torch.zeros_like(response_mask, dtype=torch.bool)
+    for row, (ids, prompt, said) in enumerate(zip(response_ids, prompt_ids, messages, strict=True)):
+        inside = opens_thought(decode_with_tags(tokenizer, prompt), said)
+        own = response_mask[row, : len(ids)].bool().tolist()
+        found[row, : len(ids)] = torch.tensor(thought_tokens(tokenizer, ids, inside, own), dtype=torch.bool)
+    return found
+
+
+def hidden_segments(starts: Tensor, thoughts: Tensor | None) -> list[bool]:
+    """Which segments of a response are thoughts hidden from the PRM; none at all where nothing is hidden.
+
+    Args:
+        starts: bool `[L]`, of one response that was cut with these thoughts.
+        thoughts: bool `[L]`, or None.
+    """
+    return [] if thoughts is None else thoughts[starts].tolist()
+
+
+def thought_edges(mask: Tensor, thoughts: Tensor) -> Tensor:
+    """The first token of each thought and the first behind it, among the policy's own; bool `[bs, L]`, as both are."""
+    state = torch.where(mask, 1 + (thoughts & mask).int(), 0)
+    column = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), -1).cummax(1).values
+    before = torch.nn.functional.pad(column[:, :-1], (1, 0), value=-1)
+    earlier = torch.where(before >= 0, state.gather(1, before.clamp(min=0)), 0)
+    return mask & (thoughts | (earlier == 2)) & (state != earlier)
 
 
 def _within(response_mask: Tensor, response_ids: Sequence[Sequence[int]]) -> Tensor:

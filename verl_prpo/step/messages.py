@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from verl_prpo.prm.results import PrmFailure, PrmResult
+from verl_prpo.prm.results import PrmFailure, PrmResult, context_shares
 from verl_prpo.step.conversation import Interlude
 
 TO_SCORE_NOW = "process_request"
@@ -37,6 +37,8 @@ class ToScore:
         log_probs: of the sampled tokens under the rollout, one per token; None where the rollout keeps none.
         prompt_length: tokens of the prompt.
         row: of the data, for a score function, see `data_row`. {} where the worker has it already, or nobody reads it.
+        prompt_ids: token ids of the prompt, where the worker cuts the response.
+        hidden: of a response cut by the trainer, which segments are thoughts that the PRM is not shown.
     """
 
     key: str
@@ -48,6 +50,8 @@ class ToScore:
     log_probs: list[float] | None = None
     prompt_length: int = 0
     row: Mapping[str, Any] = field(default_factory=dict)
+    prompt_ids: list[int] = field(default_factory=list)
+    hidden: list[bool] = field(default_factory=list)
 
 
 def data_row(columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,6 +89,8 @@ class Scores(PrmResult):
         texts: the text of each segment, tools' words included; together they are the decoded response.
         interludes: what tools and others said in the middle of the response.
         unfinished: whether the last segment was not judged because the response was cut off within it.
+        hidden: which segments are thoughts that the PRM was not shown (`reward.prm.thinking=hide`); none where nothing
+            is hidden.
         starts: columns at which the segments start, where the worker cut the response; None where it did not, or could
             not.
         fingerprint: of the settings under which the worker cut it, see `verl_prpo.trainer.schedule.fingerprint`.
@@ -97,6 +103,7 @@ class Scores(PrmResult):
     texts: list[str] = field(default_factory=list)
     interludes: list[Interlude] = field(default_factory=list)
     unfinished: bool = False
+    hidden: list[bool] = field(default_factory=list)
     starts: list[int] | None = None
     fingerprint: str = ""
     arrived: float = field(default=0.0, compare=False)
@@ -117,7 +124,8 @@ class Scores(PrmResult):
 
     @property
     def unread(self) -> int:
-        """Segments past the PRM's context, which have no score. An unfinished last segment is none of them."""
+        """Segments that did not fit into the PRM's context, which have no score. An unfinished last segment is none of
+        them, nor is a hidden thought."""
         return self._without_score if self.overlong else 0
 
     @property
@@ -127,7 +135,19 @@ class Scores(PrmResult):
 
     @property
     def _without_score(self) -> int:
-        return sum(score is None for score in (self.scores or [])[: -1 if self.unfinished else None])
+        scores = (self.scores or [])[: -1 if self.unfinished else None]
+        hidden = self.hidden or [False] * len(scores)
+        return sum(score is None and not thought for score, thought in zip(scores, hidden, strict=False))
+
+    @property
+    def context_shares(self) -> list[float]:
+        """Of a response read in windows: for each judged segment with something before it, how much of that the PRM had
+        seen, from 0 to 1, in characters. Hidden thoughts do not count."""
+        if self.seen_from is None:
+            return []
+        hidden = self.hidden or [False] * len(self.texts)
+        lengths = [0 if thought else len(text) for text, thought in zip(self.texts, hidden, strict=True)]
+        return context_shares(self.seen_from, lengths)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as verl's agent loop passes on."""

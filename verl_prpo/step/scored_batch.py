@@ -32,6 +32,8 @@ class Rollouts:
         signal: float `[n, L]`, entropy or surprisal in nats; None for segmenters that need neither.
         truncated: whether a response was cut off by a length limit of the rollout.
         rows: of the data, for a score function, see `verl_prpo.step.messages.data_row`; {} where nobody reads them.
+        prompt_ids: token ids of the prompts, where thoughts are hidden from the PRM, else None.
+        thoughts: bool `[n, L]`, True on tokens of thoughts that are hidden; None where none are, or not yet known.
     """
 
     keys: list[str]
@@ -43,6 +45,8 @@ class Rollouts:
     signal: Tensor | None
     truncated: list[bool]
     rows: list[Mapping[str, Any]] = field(default_factory=list)
+    prompt_ids: list[list[int]] | None = None
+    thoughts: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.rows = self.rows or [{}] * len(self.keys)
@@ -62,6 +66,8 @@ class Rollouts:
             signal=None if self.signal is None else self.signal[list(indices)],
             truncated=[self.truncated[i] for i in indices],
             rows=[self.rows[i] for i in indices],
+            prompt_ids=None if self.prompt_ids is None else [self.prompt_ids[i] for i in indices],
+            thoughts=None if self.thoughts is None else self.thoughts[list(indices)],
         )
 
     def spread(self, values: Tensor) -> Tensor:
@@ -141,9 +147,14 @@ class ScoredBatch:
         if not unread:
             return None
         key, first = next(iter(unread.items()))
+        where, way_out = "lie past the PRM's context", ""
+        if any(scores.windows for scores in unread.values()):
+            where = "do not fit into a window of the PRM (reward.prm.overlong=windows)"
+            way_out = ". Cut finer (algorithm.prpo.max_anchors=auto), or choose a PRM with a longer context"
+        count = sum(scores.unread for scores in unread.values())
         return (
-            f"{sum(scores.unread for scores in unread.values())} segments of {len(unread)} responses lie past the PRM's"
-            f" context and get no process score. The first is {key}, with {first.unread} of {len(first.texts)}"
+            f"{count} segments of {len(unread)} responses {where} and get no process score. "
+            f"The first is {key}, with {first.unread} of {len(first.texts)}{way_out}"
         )
 
     def token_scores(self) -> Tensor:

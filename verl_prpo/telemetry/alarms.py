@@ -255,12 +255,13 @@ def _truncated(window: Window, settings: PrpoConfig) -> str | None:
 
 
 def _one_segment(window: Window, settings: PrpoConfig) -> str | None:
+    anchors = settings.anchor_bounds[1] if settings.max_anchors == "auto" else settings.max_anchors
     wanted = {
         "single": 1,
         "uniform": settings.num_segments,
         "random": settings.num_segments,
-        "entropy": settings.max_anchors + 1,
-        "surprisal": settings.max_anchors + 1,
+        "entropy": anchors + 1,
+        "surprisal": anchors + 1,
     }
     most = window.series("prpo/segments/max")
     if wanted.get(settings.cuts_by, 2) < 2 or not len(most) or most.max() > 1:

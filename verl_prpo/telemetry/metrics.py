@@ -46,18 +46,21 @@ def score_metrics(scores: Sequence[Sequence[float]]) -> dict[str, float]:
     return {"prpo/process_score/std": flat.std(correction=0).item(), **_spread("prpo/process_score", flat)}
 
 
-def prm_metrics(results: Sequence[Scores], unjudged: int, unfinished: int) -> dict[str, float]:
+def prm_metrics(results: Sequence[Scores], unjudged: int, unfinished: int, hidden: int = 0) -> dict[str, float]:
     """What was asked of the PRM and what came of it.
 
     Every request is either scored or failed: `requests` is the number of both, and of requests and `empty` the rollouts
     of the batch. The kinds of failure add up to `failed`, but for `overlong`, which counts every dialogue longer than
-    the PRM's context, whatever was done about it. `unread` counts segments past that context, `abstained` those to
-    which a score function gave None, `cache_hit` is the share of requests whose scores were remembered.
+    the PRM's context, whatever was done about it. `unread` counts segments that did not fit into that context,
+    `abstained` those to which a score function gave None. `cache_hit` is the share of requests whose scores were
+    remembered. `windows` counts the windows of responses read in such, and `context` says how much of what comes before
+    a segment the PRM had seen when it judged it.
 
     Args:
         results: one per request.
         unjudged: rollouts in which nothing can be judged, which are not sent.
         unfinished: rollouts whose last segment was not judged because they were cut off within it.
+        hidden: segments that are thoughts hidden from the PRM.
     """
     failures = Counter(r.failure for r in results if r.failure is not None)
     kinds = {f"prpo/prm/{kind.value}": failures.get(kind, 0) for kind in PrmFailure}
@@ -71,7 +74,12 @@ def prm_metrics(results: Sequence[Scores], unjudged: int, unfinished: int) -> di
         "prpo/prm/abstained": sum(r.abstained for r in results),
         "prpo/prm/empty": unjudged,
         "prpo/prm/unfinished": unfinished,
+        "prpo/prm/hidden": hidden,
+        "prpo/prm/windows": sum(r.windows for r in results),
     }
+    shares = torch.tensor([share for r in results for share in r.context_shares])
+    if len(shares):
+        metrics |= {"prpo/prm/context/mean": _mean(shares), "prpo/prm/context/min": shares.min().item()}
     if results:
         metrics["prpo/prm/cache_hit"] = sum(r.cached for r in results) / len(results)
     return metrics
@@ -90,6 +98,7 @@ def advantage_metrics(
     response_mask: Tensor,
     index: np.ndarray,
     scored: Tensor,
+    read: Tensor,
     truncated: Tensor,
 ) -> dict[str, float]:
     """How the two signals came together.
@@ -106,10 +115,11 @@ def advantage_metrics(
         response_mask: int `[n, L]`.
         index: `[n]`, uids.
         scored: bool `[n]`, rows of which the PRM read at least one segment.
+        read: bool `[n, L]`, tokens of the segments that the PRM judged.
         truncated: bool `[n]`, rows that were cut off by a length limit.
     """
     mask = response_mask.bool()
-    judged = mask & scored[:, None]
+    judged = mask & read
     names = np.asarray(index).tolist()
     equal = all_equal_groups(token_rewards, names).tolist()
     size = Counter(names)

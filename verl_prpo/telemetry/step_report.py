@@ -102,17 +102,20 @@ class StepReport:
             response_mask=self.response_mask,
             index=self.index,
             scored=self.scored.scored & torch.tensor([bool(scores) for scores in known], dtype=torch.bool),
+            read=self.scored.read_tokens(),
             truncated=torch.tensor(self.scored.rollouts.truncated, dtype=torch.bool),
         )
         if not needs_prm(self.settings):
             return metrics
         asked = [r for r in results if r is not None and r.asked_about]
+        hidden = sum(sum(r.hidden) for r in results if r is not None)
+        unfinished = sum(r is not None and r.unfinished for r in results)
         gap = self.settings.min_gap if self.settings.cuts_by in ("entropy", "surprisal") else None
         return {
             **segment_metrics(self.scored.segment_starts, self.scored.rollouts.response_mask, gap),
             **turn_metrics(self.scored.rollouts.response_mask, results),
             **score_metrics([scores for scores in known if scores]),
-            **prm_metrics(asked, len(results) - len(asked), sum(r is not None and r.unfinished for r in results)),
+            **prm_metrics(asked, len(results) - len(asked), unfinished, hidden),
             **judge_metrics(asked),
             **metrics,
         }

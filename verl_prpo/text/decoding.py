@@ -3,8 +3,12 @@
 """From the token ids of a response to text, by token and by segment. Text is all that crosses from the policy's
 tokenizer to the PRM's."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
+
+from verl_prpo.text.thinking import ends_in_thought, resumes_in_thought, special_tags, thought_spans
 
 _LONGEST_CHARACTER = 4
 """Tokens over which the bytes of one UTF-8 character can be spread."""
@@ -53,6 +57,52 @@ def token_texts(tokenizer: Any, response_ids: Sequence[int]) -> list[str]:
         if "".join(texts) == whole:
             return texts
     return _decoded_in_windows(tokenizer, ids, len(ids))
+
+
+def thought_tokens(
+    tokenizer: Any, response_ids: Sequence[int], inside: bool, own: Sequence[bool] | None = None
+) -> list[bool]:
+    """Which tokens of a response are of a thought, tags included. A token that lies on its edge is.
+
+    What tools and others say is of no thought. Their words neither open nor close one, but for the head of the policy's
+    next turn, which is read as a prompt is.
+
+    Args:
+        tokenizer: the policy's Hugging Face tokenizer.
+        response_ids: token ids of one response, without padding.
+        inside: whether the response begins inside a thought, because the prompt opens one.
+        own: which tokens are the policy's own; None where all are.
+    """
+    tags = special_tags(tokenizer)
+    texts = token_texts(tokenizer, response_ids)
+    if tags:
+        texts = [tags.get(int(token), text) for token, text in zip(response_ids, texts, strict=True)]
+    found: list[bool] = []
+    for mine, stretch in groupby(range(len(texts)), key=lambda token: own is None or own[token]):
+        said = [texts[token] for token in stretch]
+        found += thought_texts(said, inside) if mine else [False] * len(said)
+        inside = ends_in_thought("".join(said), inside) if mine else resumes_in_thought("".join(said), inside)
+    return found
+
+
+def shown_texts(texts: Sequence[str], hidden: Sequence[bool]) -> list[str]:
+    """The texts of tokens, "" for hidden ones: those end no segment and give none its words."""
+    return ["" if is_hidden else text for text, is_hidden in zip(texts, hidden, strict=False)]
+
+
+def thought_texts(texts: Sequence[str], inside: bool) -> list[bool]:
+    """Which texts, that together are a response with its tags, are of a thought; see `thought_tokens`."""
+    whole = "".join(texts)
+    spans = thought_spans(whole, inside)
+    spans = [(begin, end + (end == len(whole))) for begin, end in spans]  # with the token that ends the response
+    begins = [begin for begin, _ in spans]
+    found: list[bool] = []
+    at = 0
+    for text in texts:
+        last = bisect_right(begins, max(at, at + len(text) - 1)) - 1
+        found.append(last >= 0 and at < spans[last][1])
+        at += len(text)
+    return found
 
 
 def _decoded_alone(tokenizer: Any, ids: list[int]) -> list[str]:

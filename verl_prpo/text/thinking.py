@@ -113,6 +113,50 @@ def after_thoughts(text: str) -> str:
     return text[begin:end]
 
 
+def thought_spans(text: str, inside: bool = False) -> list[tuple[int, int]]:
+    """The thoughts of a response, tags included, as half-open spans of characters in order.
+
+    Tags count as in `after_thoughts`: what these spans leave over behind the last one is what that function returns.
+
+    Args:
+        text: a response, with its tags.
+        inside: whether it begins inside a thought, because the prompt opens one (`opens_thought`).
+    """
+    spans, begin = _thoughts(text, inside)
+    return spans if begin is None else [*spans, (begin, len(text))]
+
+
+def ends_in_thought(text: str, inside: bool = False) -> bool:
+    """Whether a response ends inside a thought that it has not closed; arguments as of `thought_spans`."""
+    return _thoughts(text, inside)[1] is not None
+
+
+def resumes_in_thought(said: str, inside: bool) -> bool:
+    """Whether the policy goes on inside a thought after others have spoken.
+
+    Args:
+        said: all that stands between two stretches of the policy's own words, with its tags. A chat template may open
+            a thought at its end, as at the end of a prompt.
+        inside: whether the policy was inside a thought when they began. It still is where no new turn of it begins.
+    """
+    headers = list(_HEADER.finditer(said))
+    begins_turn = bool(headers) and _answers(headers[-1])
+    return opens_thought(said) or (inside and not begins_turn)
+
+
+def _thoughts(text: str, inside: bool) -> tuple[list[tuple[int, int]], int | None]:
+    """The closed thoughts of a response, and where one begins that it has not closed."""
+    spans: list[tuple[int, int]] = []
+    begin, reach = (0 if inside else None), 0
+    for tag in _THOUGHT_TAG.finditer(text):
+        if _closes(tag):
+            spans.append((reach if begin is None else begin, tag.end()))
+            begin, reach = None, tag.end()
+        elif begin is None and not text[max(reach, text.rfind("\n", reach, tag.start())) : tag.start()].strip():
+            begin = tag.start()
+    return spans, begin
+
+
 def decode_with_tags(tokenizer: Any, ids: Sequence[int]) -> str:
     """Decode without special tokens, but with the tags of thoughts where a tokenizer has them as special ones.
 
@@ -120,19 +164,30 @@ def decode_with_tags(tokenizer: Any, ids: Sequence[int]) -> str:
         tokenizer: a Hugging Face tokenizer.
         ids: token ids.
     """
-    kept = [
-        token
-        for token, added in tokenizer.added_tokens_decoder.items()
-        if added.special and (_THOUGHT_TAG.fullmatch(added.content) or _OTHER_TAG.fullmatch(added.content))
-    ]
+    kept = special_tags(tokenizer)
     if not kept:
         return tokenizer.decode(list(ids), skip_special_tokens=True)
     dropped = set(tokenizer.all_special_ids) - set(kept)
     return tokenizer.decode([token for token in map(int, ids) if token not in dropped], skip_special_tokens=False)
 
 
+def special_tags(tokenizer: Any) -> dict[int, str]:
+    """The tags around thoughts and answers that a tokenizer has as special tokens, which decoding drops: their texts by
+    token id."""
+    return {
+        token: added.content
+        for token, added in tokenizer.added_tokens_decoder.items()
+        if added.special and (_THOUGHT_TAG.fullmatch(added.content) or _OTHER_TAG.fullmatch(added.content))
+    }
+
+
 def _closes(tag: re.Match[str]) -> bool:
     return bool(tag["close"] or tag["square"] or tag["triangle"]) or (tag["edge"] or "").lower() == "end"
+
+
+def _answers(header: re.Match[str]) -> bool:
+    """Whether a header opens a turn of the policy."""
+    return str(header[header.lastgroup or 0]).lower() in _ANSWERS
 
 
 def _opening(prompt: str, messages: Sequence[Mapping[str, Any]]) -> str | None:
@@ -150,7 +205,7 @@ def _opening(prompt: str, messages: Sequence[Mapping[str, Any]]) -> str | None:
     if said is None:  # the headers decide
         texts = list(_texts(messages))
         if headers:
-            said = str(headers[-1][headers[-1].lastgroup or 0]).lower() not in _ANSWERS
+            said = not _answers(headers[-1])
         else:
             said = not texts or any(map(_THOUGHT_TAG.search, texts))
     return None if said else tag.group()

@@ -50,6 +50,7 @@ class StreamingAgentLoopWorker(AgentLoopWorkerTQ.__ray_actor_class__):
                 response_mask=list(output.response_mask),
                 log_probs=None if output.response_logprobs is None else list(output.response_logprobs),
                 prompt_length=len(output.prompt_ids),
+                prompt_ids=list(output.prompt_ids),
             )
             for index, output in enumerate(outputs)
         ]

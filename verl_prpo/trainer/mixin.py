@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import ray
+import torch
 import transfer_queue as tq
 from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
@@ -62,7 +63,7 @@ from verl_prpo.trainer.transfer_queue import (
     rollouts_of,
 )
 
-COUNTS, RATIOS = "prpo/prm/", ("prpo/prm/cache_hit",)
+COUNTS, RATIOS = "prpo/prm/", ("prpo/prm/cache_hit", "prpo/prm/context/mean", "prpo/prm/context/min")
 """Metrics that add up over the updates of a step, and those among them that do not."""
 
 
@@ -168,10 +169,14 @@ class ProcessAware:
     def _launch(self, batch: KVBatchMeta) -> process_pass.PendingScores:
         """Cut and send out what was not scored as it finished."""
         assert self._prpo is not None
-        rows = engine_of(self._prm) == SCORE_FUNCTION
-        rollouts = fetch_rollouts(batch, self._limit, self._signal(), self.tokenizer, with_rows=rows)
+        hides, rows = self._prm.thinking == "hide", engine_of(self._prm) == SCORE_FUNCTION
+        rollouts = fetch_rollouts(
+            batch, self._limit, self._signal(), self.tokenizer, with_rows=rows, with_prompts=hides
+        )
         workers = self.reward_loop_manager.reward_loop_workers
         if not self._streams:
+            if hides:
+                rollouts = process_pass.with_thoughts(rollouts, self.tokenizer)
             return process_pass.launch(rollouts, process_pass.segment(rollouts, self._prpo, self.tokenizer), workers)
         settings = fingerprint(self._prpo, self._prm)
         brought = fetch_streamed(batch, rollouts)
@@ -181,7 +186,12 @@ class ProcessAware:
                 f"[verl-prpo] step {self.global_steps}: {len(lacking)} of {len(rollouts)} responses, the first "
                 f"{rollouts.keys[lacking[0]]}, brought no process scores that this run can use and are scored now"
             )
-            starts[lacking] = process_pass.segment(rollouts.select(lacking), self._prpo, self.tokenizer)
+            late = rollouts.select(lacking)
+            if hides:
+                late = process_pass.with_thoughts(late, self.tokenizer)
+                rollouts.thoughts = torch.zeros_like(starts)
+                rollouts.thoughts[lacking] = late.thoughts  # type: ignore[assignment]
+            starts[lacking] = process_pass.segment(late, self._prpo, self.tokenizer)
         pending = process_pass.launch(rollouts, starts, workers, streamed)
         pending.longest_wait = self._sampling_seconds
         return pending

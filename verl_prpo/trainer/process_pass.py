@@ -9,7 +9,7 @@ caller can afford. Responses that were scored as they finished (`take_streamed`)
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -21,7 +21,7 @@ from verl_prpo.prm.families.base import PrmError
 from verl_prpo.settings.prpo import PrpoConfig
 from verl_prpo.settings.timeouts import COLLECT_GRACE
 from verl_prpo.step.clock import covered_seconds
-from verl_prpo.step.cutting import cut
+from verl_prpo.step.cutting import cut, hidden_segments, thought_mask
 from verl_prpo.step.messages import SCORES, Scores, ToScore
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
 from verl_prpo.trainer.reward_manager import score_request
@@ -51,6 +51,15 @@ class PendingScores:
     collected: ScoredBatch | None = None
 
 
+def with_thoughts(rollouts: Rollouts, tokenizer: Any) -> Rollouts:
+    """The same rollouts with their thoughts, which are to be hidden from the PRM; `tokenizer` is the policy's."""
+    assert rollouts.prompt_ids is not None, "fetched without prompts"
+    found = thought_mask(
+        tokenizer, rollouts.response_ids, rollouts.response_mask, rollouts.prompt_ids, rollouts.messages
+    )
+    return replace(rollouts, thoughts=found)
+
+
 def segment(rollouts: Rollouts, settings: PrpoConfig, tokenizer: Any = None) -> Tensor:
     """Segment starts of a batch, bool `[n, L]`; `tokenizer` is the policy's, for the segmenter text."""
     return cut(
@@ -60,6 +69,7 @@ def segment(rollouts: Rollouts, settings: PrpoConfig, tokenizer: Any = None) -> 
         response_mask=rollouts.response_mask,
         signal=rollouts.signal,
         tokenizer=tokenizer,
+        thoughts=rollouts.thoughts,
     )
 
 
@@ -115,6 +125,7 @@ def launch(
     positions.sort(key=lambda i: -len(rollouts.response_ids[i]))
     dealt = [hand for hand in (positions[w :: len(workers)] for w in range(len(workers))) if hand]
     answers = []
+    thoughts = rollouts.thoughts
     for worker, hand in zip(workers, dealt, strict=False):
         responses = [
             ToScore(
@@ -125,6 +136,7 @@ def launch(
                 rollouts.truncated[i],
                 rollouts.response_mask[i, : len(rollouts.response_ids[i])].int().tolist(),
                 row=rollouts.rows[i],
+                hidden=hidden_segments(segment_starts[i], None if thoughts is None else thoughts[i]),
             )
             for i in hand
         ]

@@ -36,7 +36,7 @@ from verl_prpo.settings.prm import SCORE_FUNCTION
 from verl_prpo.settings.prpo import MANAGER, engine_of, judge_of, prm_config, prpo_config
 from verl_prpo.step.clock import clock_name
 from verl_prpo.step.conversation import BadMask, Interlude, interludes_of, own_words, require_fit
-from verl_prpo.step.cutting import cut
+from verl_prpo.step.cutting import cut, hidden_segments, thought_mask
 from verl_prpo.step.messages import (
     SCORES,
     TO_SCORE_BESIDE,
@@ -108,7 +108,7 @@ class PrmRewardManager(RewardManagerBase):
             # threads either, in which verifiers run.
             loop = asyncio.get_running_loop()
             read = await loop.run_in_executor(self._scissors, self._read, response)
-            shown = shown_steps(read.own, read.truncated, read.heard)
+            shown = shown_steps(read.own, read.truncated, heard=read.heard, hidden=read.hidden)
         except BadMask as error:
             found = PrmResult(failure=PrmFailure.BAD_MASK, detail=str(error))
         except Exception as error:  # verl would take it for a failed rollout and try that again
@@ -121,6 +121,7 @@ class PrmRewardManager(RewardManagerBase):
             texts=read.texts,
             interludes=read.interludes,
             unfinished=unfinished,
+            hidden=read.hidden,
             starts=read.starts,
             fingerprint=self.fingerprint,
             arrived=arrived,
@@ -136,20 +137,26 @@ class PrmRewardManager(RewardManagerBase):
         ids = response.response_ids
         mask = [1] * len(ids) if response.response_mask is None else response.response_mask
         require_fit(len(ids), mask)
-        read = _Read(truncated=response.truncated)
+        read = _Read(truncated=response.truncated, hidden=response.hidden)
         bounds = response.bounds
         if bounds is None:
+            masks = torch.tensor([mask], dtype=torch.long)
+            thoughts = None
+            if self.settings.thinking == "hide":
+                thoughts = thought_mask(self.tokenizer, [ids], masks, [response.prompt_ids], [response.messages])
             signal = None if response.log_probs is None else -torch.tensor([response.log_probs], dtype=torch.float32)
             (row,) = cut(
                 self.prpo,
                 keys=[response.key],
                 response_ids=[ids],
-                response_mask=torch.tensor([mask], dtype=torch.long),
+                response_mask=masks,
                 signal=signal,
                 tokenizer=self.tokenizer,
+                thoughts=thoughts,
             )
             bounds = segment_bounds(row, len(ids))
             read.starts = row.nonzero()[:, 0].tolist()
+            read.hidden = hidden_segments(row, None if thoughts is None else thoughts[0])
             read.truncated = self.limit.truncates(ids, response.prompt_length)
         read.texts = read.own = segment_texts(self.tokenizer, ids, bounds)
         read.interludes = interludes_of(ids, mask, self._turns, self.limit.end_ids)
@@ -161,7 +168,14 @@ class PrmRewardManager(RewardManagerBase):
         if not shown.steps:
             return PrmResult()
         try:
-            return await self.client.score(list(response.messages), read.own, read.truncated, read.heard, response.row)
+            return await self.client.score(
+                list(response.messages),
+                read.own,
+                read.truncated,
+                heard=read.heard,
+                row=response.row,
+                hidden=read.hidden,
+            )
         except Exception as error:  # nobody there to ask, or a cluster that is gone in one of Ray's many ways
             detail = str(error) if isinstance(error, PrmError) else f"{type(error).__name__}: {error}"
             return PrmResult(failure=PrmFailure.ENGINE_ERROR, detail=detail)
@@ -176,6 +190,7 @@ class _Read:
     own: list[str] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
     interludes: list[Interlude] = field(default_factory=list)
+    hidden: list[bool] = field(default_factory=list)
     truncated: bool = False
 
 

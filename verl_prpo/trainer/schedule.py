@@ -82,11 +82,12 @@ def fingerprint(prpo: PrpoConfig, prm: PrmConfig) -> str:
     """A hash of every setting that affects segments or scores. Scores with another hash come from an earlier run and
     are discarded."""
     cut = (prpo.segmenter, prpo.max_anchors, prpo.min_gap, prpo.anchor_rule, prpo.num_segments)
-    marks = (prpo.delimiters, prpo.delimiter_token_ids)
+    marks = (prpo.delimiters, prpo.delimiter_token_ids, prpo.tokens_per_anchor, prpo.anchor_bounds)
     custom = (prm.custom_family.path, prm.custom_family.name)
     judge = (prm.model_path, prm.family, sorted(prm.family_options.items(), key=str), custom, prm.overlong)
     function = (prm.score_function.path, prm.score_function.name, sorted(prm.score_function.kwargs.items(), key=str))
-    return hashlib.blake2b(repr((_FORMAT, cut, marks, judge, function)).encode(), digest_size=8).hexdigest()
+    read = (prm.window_context, prm.thinking)
+    return hashlib.blake2b(repr((_FORMAT, cut, marks, judge, function, read)).encode(), digest_size=8).hexdigest()
 
 
 def _obstacle(config: DictConfig) -> str | None:

@@ -28,7 +28,9 @@ def fetch_rollouts(
     limit: LengthLimit,
     signal: str | None = None,
     tokenizer: Any = None,
+    *,
     with_rows: bool = False,
+    with_prompts: bool = False,
 ) -> Rollouts:
     """What the process pass needs. verl's padding rows are dropped here.
 
@@ -38,12 +40,14 @@ def fetch_rollouts(
         signal: the field that the segmenter cuts at: entropy, or log-probabilities, whose negative is surprisal.
         tokenizer: the policy's, for the prompts of sessions with several outputs.
         with_rows: whether a score function reads the rows of the data.
+        with_prompts: whether the token ids of the prompts are needed.
 
     Raises:
         BadMask: a response mask of another length than its response, which verl would train on.
     """
     columns = ["data_source", "reward_model", "extra_info"] if with_rows else []
-    fields = ["response_mask", "responses", "raw_prompt", *([signal] if signal else []), *columns]
+    more = [*([signal] if signal else []), *(["prompts"] if with_prompts else []), *columns]
+    fields = ["response_mask", "responses", "raw_prompt", *more]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
     places = _places(batch)
     values = None
@@ -52,6 +56,7 @@ def fetch_rollouts(
         values = values if signal == "entropy" else -values
     responses, messages = data["responses"].unbind(), list(data["raw_prompt"])
     response_ids = [responses[row].tolist() for row in places]
+    prompts = data["prompts"].unbind() if with_prompts else None
     masks = data["response_mask"].unbind()
     for row, ids in zip(places, response_ids, strict=True):
         if len(masks[row]) != len(ids):
@@ -71,6 +76,7 @@ def fetch_rollouts(
         signal=values,
         truncated=[limit.truncates(ids, length) for ids, length in zip(response_ids, prompt_lengths, strict=True)],
         rows=_data_rows(data, columns, places),
+        prompt_ids=None if prompts is None else [prompts[row].tolist() for row in places],
     )
 
 

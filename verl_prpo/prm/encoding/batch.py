@@ -11,26 +11,39 @@ from dataclasses import replace
 from typing import Any
 
 from verl_prpo.prm.cache import ScoreCache, dialogue_key
-from verl_prpo.prm.encoding.response import EncodedResponse, encode_response, shown_error, shown_value
+from verl_prpo.prm.encoding.response import (
+    WINDOW_CONTEXT,
+    EncodedResponse,
+    encode_response,
+    shown_error,
+    shown_value,
+)
 from verl_prpo.prm.families.base import Encoded, PrmFamily
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 
 RANGE_TOLERANCE = 1e-3
 
 
-def encode_batch(family: PrmFamily, cache: ScoreCache, requests: Sequence[PrmRequest], overlong: str) -> "Batch":
+def encode_batch(
+    family: PrmFamily,
+    cache: ScoreCache,
+    requests: Sequence[PrmRequest],
+    overlong: str,
+    window_context: float = WINDOW_CONTEXT,
+) -> "Batch":
     """Encode requests and look up what is remembered.
 
     Args:
         family: the PRM.
         cache: of its scores.
         requests: responses to score.
-        overlong: neutral or raise, see `encode_response`.
+        overlong: neutral, windows or raise, see `encode_response`.
+        window_context: share of a window's room for context, see `encode_response`.
 
     Raises:
         PrmError: the family raises one.
     """
-    return Batch(family, cache, [encode_response(family, request, overlong) for request in requests])
+    return Batch(family, cache, [encode_response(family, request, overlong, window_context) for request in requests])
 
 
 class Batch:
@@ -43,8 +56,15 @@ class Batch:
     def __init__(self, family: PrmFamily, cache: ScoreCache, responses: Sequence[EncodedResponse | PrmResult]):
         self._family = family
         self._cache = cache
-        self._responses = [(r, dialogue_key(r.encoded) if isinstance(r, EncodedResponse) else b"") for r in responses]
-        dialogues = {key: r.encoded for r, key in self._responses if isinstance(r, EncodedResponse)}
+        self._responses = [
+            (r, list(map(dialogue_key, r.dialogues)) if isinstance(r, EncodedResponse) else []) for r in responses
+        ]
+        dialogues = {
+            key: one
+            for r, keys in self._responses
+            if isinstance(r, EncodedResponse)
+            for key, one in zip(keys, r.dialogues, strict=True)
+        }
         self._scores: dict[bytes, Sequence[float | None] | PrmResult] = {}
         for key in dialogues:
             remembered = cache.get(key)
@@ -66,21 +86,32 @@ class Batch:
             self._scores[key] = scores
         results = []
         paid = set(self._new)  # each by the first request that asks for it; the others find its scores
-        for response, key in self._responses:
+        for response, keys in self._responses:
             if isinstance(response, EncodedResponse):
-                results.append(_result(response, self._scores[key], cached=key not in paid))
-                paid.discard(key)
+                cached = not paid.intersection(keys)
+                results.append(_result(response, [self._scores[key] for key in keys], cached))
+                paid.difference_update(keys)
             else:
                 results.append(response)
         return results
 
 
-def _result(response: EncodedResponse, scores: Sequence[float | None] | PrmResult, cached: bool) -> PrmResult:
-    tokens = len(response.encoded.input_ids)
-    if isinstance(scores, PrmResult):
-        return replace(scores, tokens=tokens, overlong=response.overlong)
-    spread = [None if place is None else scores[place] for place in response.places]
-    return PrmResult(spread, tokens=tokens, overlong=response.overlong, cached=cached)
+def _result(response: EncodedResponse, found: Sequence[Sequence[float | None] | PrmResult], cached: bool) -> PrmResult:
+    tokens = sum(len(one.input_ids) for one in response.dialogues)
+    windows = 0 if response.seen_from is None else len(response.dialogues)
+    failed = next((one for one in found if isinstance(one, PrmResult)), None)  # of any window: a part is no result
+    if failed is not None:
+        return replace(failed, tokens=tokens, overlong=response.overlong, windows=windows)
+    scores = [one for one in found if not isinstance(one, PrmResult)]
+    spread = [None if place is None else scores[place[0]][place[1]] for place in response.places]
+    return PrmResult(
+        spread,
+        tokens=tokens,
+        overlong=response.overlong,
+        cached=cached,
+        windows=windows,
+        seen_from=response.seen_from,
+    )
 
 
 def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> list[float] | PrmResult:

@@ -9,7 +9,9 @@ searched for.
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from verl_prpo.prm.conversation import Step, message_text, written
@@ -19,6 +21,8 @@ from verl_prpo.text.thinking import without_tags
 
 _NUMBERED = re.compile(r"Step \d+:")
 _OPENS = re.compile(r"\A\s*<think>\s*")
+_remembered: ContextVar[dict[tuple[int, str], list[int]] | None] = ContextVar("texts_remembered", default=None)
+"""Token ids of texts by tokenizer, in the block of `texts_remembered`."""
 
 
 class Dialogue:
@@ -259,7 +263,24 @@ def plain_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text, without those that begin or end a sequence; the text of a special token is text."""
     if not texts:
         return []
-    return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True).input_ids
+    known = _remembered.get()
+    if known is None:
+        return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True).input_ids
+    new = [text for text in dict.fromkeys(texts) if (id(tokenizer), text) not in known]
+    if new:
+        found = tokenizer(new, add_special_tokens=False, split_special_tokens=True).input_ids
+        known.update(zip(((id(tokenizer), text) for text in new), found, strict=True))
+    return [known[id(tokenizer), text] for text in texts]
+
+
+@contextmanager
+def texts_remembered() -> Iterator[None]:
+    """Tokenise each text once in the `with` block, where parts of one response are encoded again and again."""
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
 
 
 def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encode one response: its steps as token ids within the PRM's context, or the failure it met.
 
-A score is never made up: a segment that the PRM does not see has none.
+A score is never made up: a segment that the PRM does not see has none. One that it sees in a window is judged by what
+the window shows.
 """
 
 import math
@@ -13,11 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from verl_prpo.prm.conversation import Heard, steps_with
-from verl_prpo.prm.encoding.shown import shown_steps
+from verl_prpo.prm.conversation import Heard, heard_between, steps_with
+from verl_prpo.prm.encoding.dialogue import texts_remembered
+from verl_prpo.prm.encoding.shown import Shown, shown_steps
 from verl_prpo.prm.encoding.truncation import steps_that_fit
+from verl_prpo.prm.encoding.windows import Lengths, plan_windows
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
+
+WINDOW_CONTEXT = 0.5
+"""Share of a window's room behind the problem that is kept for context, where nobody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -25,29 +31,35 @@ class EncodedResponse:
     """One response as the PRM is to see it.
 
     Attributes:
-        encoded: the dialogue.
-        places: for each segment of the request the number of its score, or None where the dialogue ends before it.
+        dialogues: one, or one for each window.
+        places: for each segment of the request which dialogue judges it, and the number of its score there. None for a
+            segment that is not judged.
         overlong: whether the whole response would not fit.
+        seen_from: of a response read in windows, for each judged segment the first segment that its window shows.
     """
 
-    encoded: Encoded
-    places: list[int | None]
+    dialogues: list[Encoded]
+    places: list[tuple[int, int] | None]
     overlong: bool = False
+    seen_from: list[int | None] | None = None
 
 
-def encode_response(family: PrmFamily, request: PrmRequest, overlong: str) -> EncodedResponse | PrmResult:
+def encode_response(
+    family: PrmFamily, request: PrmRequest, overlong: str, window_context: float = WINDOW_CONTEXT
+) -> EncodedResponse | PrmResult:
     """One response as token ids within the PRM's context, or the failure it met.
 
     Args:
         family: the PRM.
         request: the response; `verl_prpo.prm.encoding.shown` decides which of its segments are steps.
         overlong: what becomes of a response longer than the PRM's context: "neutral" (segments that do not fit have no
-            score) or "raise" (a failure).
+            score), "windows" (it is read in windows, see `verl_prpo.prm.encoding.windows`) or "raise" (a failure).
+        window_context: share of a window's room for context.
 
     Raises:
         PrmError: the family raises one.
     """
-    shown = shown_steps(request.segments, request.truncated, request.heard)
+    shown = shown_steps(request.segments, request.truncated, heard=request.heard, hidden=request.hidden)
     texts = shown.steps
     if not texts:
         detail = f"none of the {len(request.segments)} segments has words that can be judged"
@@ -57,9 +69,11 @@ def encode_response(family: PrmFamily, request: PrmRequest, overlong: str) -> En
         return encoded
     length = len(encoded.input_ids)
     if length <= family.max_context:
-        return EncodedResponse(encoded, shown.places)
+        return EncodedResponse([encoded], [None if place is None else (0, place) for place in shown.places])
     if overlong == "raise":
         return _overlong(family, length)
+    if overlong == "windows":
+        return _in_windows(family, request, shown, encoded, window_context)
 
     def tokens(count: int) -> float:
         encoded = _encode(family, request.messages, texts[:count], shown.heard)
@@ -71,8 +85,42 @@ def encode_response(family: PrmFamily, request: PrmRequest, overlong: str) -> En
     encoded = _encode(family, request.messages, texts[:count], shown.heard)
     if isinstance(encoded, PrmResult):
         return encoded
-    places = [None if place is None or place >= count else place for place in shown.places]
-    return EncodedResponse(encoded, places, overlong=True)
+    places = [None if place is None or place >= count else (0, place) for place in shown.places]
+    return EncodedResponse([encoded], places, overlong=True)
+
+
+def _in_windows(
+    family: PrmFamily, request: PrmRequest, shown: Shown, whole: Encoded, context: float
+) -> EncodedResponse | PrmResult:
+    tried: dict[tuple[int, int], Encoded | PrmResult] = {}
+
+    def window(begin: int, end: int) -> Encoded | PrmResult:
+        if (begin, end) not in tried:
+            texts, heard = shown.steps[begin:end], heard_between(shown.steps, begin, end, shown.heard)
+            encoded = _encode(family, request.messages, texts, heard)
+            if begin and isinstance(encoded, PrmResult):  # a template may refuse to begin with another's words
+                inside = [one for one in heard if one.segment or one.offset]
+                encoded = _encode(family, request.messages, texts, inside)
+            tried[begin, end] = encoded
+        return tried[begin, end]
+
+    def fits(begin: int, end: int) -> bool:
+        encoded = window(begin, end)
+        return isinstance(encoded, Encoded) and len(encoded.input_ids) <= family.max_context
+
+    with texts_remembered():
+        windows = plan_windows(fits, Lengths.of(whole, shown.steps), family.max_context, context)
+    if not windows:
+        return PrmResult([None] * len(request.segments), tokens=len(whole.input_ids), overlong=True)
+    judged = {step: (n, step - w.begin) for n, w in enumerate(windows) for step in range(w.judged, w.end)}
+    places = [None if place is None else judged.get(place) for place in shown.places]
+    first_of: dict[int, int] = {}
+    for segment, step in enumerate(shown.places):
+        if step is not None:
+            first_of.setdefault(step, segment)
+    seen_from = [None if place is None else first_of[windows[place[0]].begin] for place in places]
+    dialogues = [window(w.begin, w.end) for w in windows]
+    return EncodedResponse([one for one in dialogues if isinstance(one, Encoded)], places, True, seen_from)
 
 
 def shown_value(value: Any) -> str:
@@ -111,7 +159,7 @@ def _overlong(family: PrmFamily, length: int) -> PrmResult:
     detail = (
         f"the dialogue has {length} tokens in the PRM's tokenizer, and {family.name} reads at most "
         f"{family.max_context}; lower data.max_prompt_length or data.max_response_length, or set "
-        "++reward.prm.overlong=neutral"
+        "++reward.prm.overlong=neutral, or windows, in which it is read in parts"
     )
     return PrmResult(None, PrmFailure.OVERLONG, detail, length, overlong=True)
 

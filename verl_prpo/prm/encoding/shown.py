@@ -6,7 +6,7 @@ A segment without words is no step: white space, a lone `<think>` or `</answer>`
 as `---` or a code fence. Words are letters, digits and mathematical symbols such as the empty set. Such a segment joins
 the step beside it: the one before, or the one after where it only opens something or where nothing comes before. The
 last segment of a response that was cut off by its length limit is unfinished. Nobody can say whether it would have been
-right, so it is not shown.
+right, so it is not shown. Nor is a segment that is hidden (`reward.prm.thinking=hide`): what is left is a response.
 """
 
 import re
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
-from verl_prpo.prm.conversation import Heard
+from verl_prpo.prm.conversation import Heard, heard_by
 from verl_prpo.text.thinking import tag_spans
 
 _DRAWN = frozenset("=|~+<>\N{END OF PROOF}")
@@ -48,7 +48,13 @@ def has_words(text: str) -> bool:
     return _has_words(text, _marks(text), 0)
 
 
-def shown_steps(segments: Sequence[str], truncated: bool = False, heard: Sequence[Heard] = ()) -> Shown:
+def shown_steps(
+    segments: Sequence[str],
+    truncated: bool = False,
+    *,
+    heard: Sequence[Heard] = (),
+    hidden: Sequence[bool] = (),
+) -> Shown:
     """The steps of a response.
 
     Args:
@@ -56,10 +62,18 @@ def shown_steps(segments: Sequence[str], truncated: bool = False, heard: Sequenc
         truncated: whether the response was cut off by its length limit, within its last segment.
         heard: what others said in the middle of the response, in order. A segment without words never joins a step from
             before such a message, whose score would then see what it says.
+        hidden: which segments are not shown at all; none, or one for each segment. What was heard within one stands
+            before the next that is shown.
 
     Returns:
         No steps at all where no finished segment has words.
     """
+    if hidden and any(hidden):
+        seen = [i for i, not_shown in enumerate(hidden) if not not_shown]
+        left = [segments[i] for i in seen]
+        shown = shown_steps(left, truncated and not hidden[-1], heard=heard_by(seen, heard))
+        place_of = dict(zip(seen, shown.places, strict=True))
+        return replace(shown, places=[place_of.get(i) for i in range(len(segments))])
     response = "".join(segments)
     ends = list(accumulate(map(len, segments)))
     begins = [end - len(segment) for segment, end in zip(segments, ends, strict=True)]

@@ -92,7 +92,8 @@ class JudgeEngine:
         """
         deadline = asyncio.get_running_loop().time() + self._config.timeout * SHARE_OF_TIMEOUT
         responses = [encode_response(self.family, request, "raise") for request in requests]
-        asked = {dialogue_key(r.encoded): r.encoded for r in responses if isinstance(r, EncodedResponse)}
+        dialogues = [r.dialogues[0] for r in responses if isinstance(r, EncodedResponse)]  # one each: no windows
+        asked = {dialogue_key(dialogue): dialogue for dialogue in dialogues}
         judged = {key: PrmResult(list(known)) for key in asked if (known := self.cache.get(key)) is not None}
         new = {key: encoded for key, encoded in asked.items() if key not in judged}
         found = await asyncio.gather(*(self._judged(encoded, deadline) for encoded in new.values()))
@@ -100,7 +101,7 @@ class JudgeEngine:
         results = []
         for response in responses:
             if isinstance(response, EncodedResponse):
-                key = dialogue_key(response.encoded)
+                key = dialogue_key(response.dialogues[0])
                 results.append(_by_segment(judged[key], response, paid=new.pop(key, None) is not None))
             else:
                 results.append(response)
@@ -140,7 +141,8 @@ def _by_segment(result: PrmResult, response: EncodedResponse, paid: bool) -> Prm
         result = replace(result, cached=result.scores is not None, counts={})
     if result.scores is None:
         return result
-    return replace(result, scores=[None if place is None else result.scores[place] for place in response.places])
+    scores = [None if place is None else result.scores[place[1]] for place in response.places]
+    return replace(result, scores=scores)
 
 
 async def open_judge(config: "PrmConfig", urls: Sequence[str]) -> JudgeEngine:

@@ -13,7 +13,7 @@ import torch
 
 from verl_prpo.prm.cache import ScoreCache
 from verl_prpo.prm.encoding.batch import encode_batch
-from verl_prpo.prm.encoding.response import shown_error, shown_value
+from verl_prpo.prm.encoding.response import WINDOW_CONTEXT, shown_error, shown_value
 from verl_prpo.prm.families import checked_family, family_setting, resolve_family
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.in_process.forward_passes import forward_passes
@@ -30,17 +30,26 @@ _log = logging.getLogger(__name__)
 class InProcessEngine:
     """A loaded family and the packing of requests into forward passes."""
 
-    def __init__(self, family: PrmFamily, max_tokens_per_forward: int, overlong: str = "raise", cache_size: int = 0):
+    def __init__(
+        self,
+        family: PrmFamily,
+        max_tokens_per_forward: int,
+        overlong: str = "raise",
+        cache_size: int = 0,
+        window_context: float = WINDOW_CONTEXT,
+    ):
         """Args:
         family: the PRM.
         max_tokens_per_forward: most tokens, padding included, of one forward pass. A single dialogue may exceed it.
             The engine lowers it when a pass runs out of memory.
-        overlong: neutral or raise, see `verl_prpo.prm.encoding.response.encode_response`.
+        overlong: neutral, windows or raise, see `verl_prpo.prm.encoding.response.encode_response`.
         cache_size: most dialogues whose scores are remembered.
+        window_context: share of a window's room for context.
         """
         self.family = family
         self.max_tokens_per_forward = max_tokens_per_forward
         self.overlong = overlong
+        self.window_context = window_context
         self.cache = ScoreCache(cache_size)
 
     def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
@@ -51,7 +60,7 @@ class InProcessEngine:
         Raises:
             PrmError: the family raises one.
         """
-        batch = encode_batch(self.family, self.cache, requests, self.overlong)
+        batch = encode_batch(self.family, self.cache, requests, self.overlong, self.window_context)
         outputs: list[Any] = [None] * len(batch.todo)
         lengths = [len(dialogue.input_ids) for dialogue in batch.todo]
         passes = deque(self._passes(lengths, range(len(lengths))))
@@ -142,7 +151,13 @@ def open_in_process_engine(config: "PrmConfig", device: torch.device) -> InProce
         **config.family_options,
     )
     limit = tokens_per_forward(config, device.type)
-    return InProcessEngine(checked_family(family, family_setting(config)), limit, config.overlong, config.cache_size)
+    return InProcessEngine(
+        checked_family(family, family_setting(config)),
+        limit,
+        config.overlong,
+        config.cache_size,
+        config.window_context,
+    )
 
 
 def dtype_of(config: "PrmConfig", device_type: str) -> str:

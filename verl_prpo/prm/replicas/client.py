@@ -62,8 +62,10 @@ class PrmClient:
         messages: Sequence[dict[str, Any]],
         segments: Sequence[str],
         truncated: bool = False,
+        *,
         heard: Sequence[Heard] = (),
         row: Mapping[str, Any] | None = None,
+        hidden: Sequence[bool] = (),
     ) -> PrmResult:
         """Scores of one response, or the failure it met.
 
@@ -73,13 +75,15 @@ class PrmClient:
             truncated: whether the response was cut off by its length limit.
             heard: what tools and others said in the middle of the response.
             row: of the data, for a score function.
+            hidden: which segments the PRM is not shown.
 
         Raises:
             PrmError: the replicas cannot be found or called.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[PrmResult] = loop.create_future()
-        self._waiting.append(Asked(PrmRequest(messages, segments, truncated, heard, row or {}), future))
+        request = PrmRequest(messages, segments, truncated, heard=heard, row=row or {}, hidden=hidden)
+        self._waiting.append(Asked(request, future))
         if self._departure is None:
             self._departure = loop.call_later(LINGER, self._dispatch)
         try:

@@ -105,7 +105,7 @@ class ScoreFunctionEngine:
         return self._results(seen, scores, set(keys))
 
     def _prepared(self, request: PrmRequest) -> tuple[Shown, Todo] | PrmResult:
-        shown = shown_steps(request.segments, request.truncated)
+        shown = shown_steps(request.segments, request.truncated, hidden=request.hidden)
         if not shown.steps:
             detail = f"none of the {len(request.segments)} segments has words that can be judged"
             return PrmResult(None, PrmFailure.BAD_INPUT, detail)

@@ -118,7 +118,7 @@ class ServedEngine:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._config.timeout * SHARE_OF_TIMEOUT
-        settings = (self.family, self.cache, requests, self._config.overlong)
+        settings = (self.family, self.cache, requests, self._config.overlong, self._config.window_context)
         batch = await loop.run_in_executor(self._reader, encode_batch, *settings)
         outputs = await asyncio.gather(*(self._ask(part, deadline) for part in self._parts(batch.todo)))
         return batch.results([output for part in outputs for output in part])

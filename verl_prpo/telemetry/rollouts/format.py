@@ -72,6 +72,10 @@ class Rollout:
         cached: whether the scores were remembered from an equal dialogue.
         truncated: whether it was cut off by a length limit.
         unfinished: whether its last segment was not judged because of that.
+        hidden: segments, by number from 0, that are thoughts which the PRM was not shown.
+        windows: in how many the PRM read it; 0 where it did not read in windows.
+        seen_from: of a response read in windows, for each segment the first one that the PRM saw before it, by number
+            from 0; None for a segment that was not judged.
         prior_mean, prior_std: by which a score became z under the paper's credit, in units of the score; None where no
             PRM was asked, under the credit trust, which has no prior, and in dumps of earlier versions.
         interludes: what tools and others said in the middle of the response, as the PRM was shown it; none without
@@ -109,6 +113,9 @@ class Rollout:
     cached: bool = False
     truncated: bool = False
     unfinished: bool = False
+    hidden: Sequence[int] = ()
+    windows: int = 0
+    seen_from: Sequence[int | None] | None = None
     prior_mean: float | None = None
     prior_std: float | None = None
     interludes: list[Interlude] = field(default_factory=list)
@@ -117,6 +124,14 @@ class Rollout:
     all_equal: bool = False
     relative_scores: list[float | None] | None = None
     data_source: str = ""
+
+    @property
+    def left_out(self) -> bool:
+        """Whether the PRM did not read all that it was to judge, because the dialogue was longer than its context."""
+        if not self.windows:
+            return self.overlong
+        judged = self.segments[: -1 if self.unfinished else None]
+        return any(segment.score is None and i not in self.hidden for i, segment in enumerate(judged))
 
     @property
     def turns(self) -> list[tuple[int, int]]:
@@ -167,6 +182,9 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         "cached": rollout.cached or None,
         "truncated": rollout.truncated or None,
         "unfinished": rollout.unfinished or None,
+        "hidden": list(rollout.hidden) or None,
+        "windows": rollout.windows or None,
+        "seen_from": None if rollout.seen_from is None else list(rollout.seen_from),
         "prior_mean": rollout.prior_mean,
         "prior_std": rollout.prior_std,
         "interludes": [
@@ -209,6 +227,7 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         )
     response = str(record.get("response", row["output"]))
     tokens = len(record["token_chars"])
+    segments = _segments(record["segments"], response, tokens)
     if not all(isinstance(message, Mapping) for message in record["messages"]):
         raise ValueError("its messages are not chat messages with a role and a content")
     return Rollout(
@@ -221,7 +240,7 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         verifier_score=float(row["score"]),
         outcome_reward=float(record["outcome_reward"]),
         outcome_parts=dict(record.get("outcome_parts") or {}),
-        segments=_segments(record["segments"], response, tokens),
+        segments=segments,
         token_offsets=_offsets(record["token_chars"], response),
         response_mask=_spread("response_mask", record["response_mask"], tokens),
         entropy=_unpacked("entropy", record.get("entropy"), tokens),
@@ -237,6 +256,9 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         cached=bool(record.get("cached", False)),
         truncated=bool(record.get("truncated", False)),
         unfinished=bool(record.get("unfinished", False)),
+        hidden=tuple(_numbers_of_segments("hidden", record.get("hidden") or (), segments)),
+        windows=int(record.get("windows") or 0),
+        seen_from=_seen_from(record.get("seen_from"), segments),
         prior_mean=_number(record.get("prior_mean")),
         prior_std=_number(record.get("prior_std")),
         interludes=_interludes(record.get("interludes") or (), tokens),
@@ -292,6 +314,22 @@ def _interludes(written: Sequence[Mapping[str, Any]], tokens: int) -> list[Inter
             )
         found.append(interlude)
     return found
+
+
+def _numbers_of_segments(name: str, numbers: Sequence[Any], segments: Sequence[Segment]) -> list[int]:
+    _require_numbers(name, numbers, int)
+    if any(not 0 <= number < len(segments) for number in numbers):
+        raise ValueError(f"{name} names segments {list(numbers)} of {len(segments)}")
+    return list(numbers)
+
+
+def _seen_from(written: Sequence[Any] | None, segments: Sequence[Segment]) -> list[int | None] | None:
+    if written is None:
+        return None
+    _numbers_of_segments("seen_from", [number for number in written if number is not None], segments)
+    if len(written) != len(segments):
+        raise ValueError(f"seen_from has {len(written)} entries for {len(segments)} segments")
+    return list(written)
 
 
 def _differences(offsets: Sequence[int], length: int) -> list[int]:

@@ -133,6 +133,8 @@ READ_BY = {
     "delimiter_token_ids": ("tokens",),
     "num_segments": ("uniform", "random"),
     "max_anchors": ("entropy", "surprisal"),
+    "tokens_per_anchor": ("entropy", "surprisal"),
+    "anchor_bounds": ("entropy", "surprisal"),
     "anchor_rule": ("entropy", "surprisal"),
 }
 """Settings of single segmenters, and the segmenters that read them."""
@@ -141,12 +143,21 @@ READ_BY = {
 def _unread_cuts(prpo: PrpoConfig) -> list[str]:
     """A line for each setting that differs from its default and that the chosen segmenter does not read."""
     defaults = PrpoConfig()
-    return [
+    changed = [name for name in READ_BY if getattr(prpo, name) != getattr(defaults, name)]
+    lines = [
         f"algorithm.prpo.{name}={getattr(prpo, name)!r} is not read with algorithm.prpo.segmenter={prpo.segmenter}. "
-        f"Set ++algorithm.prpo.segmenter={readers[0]} to cut by it."
-        for name, readers in READ_BY.items()
-        if prpo.cuts_by not in readers and getattr(prpo, name) != getattr(defaults, name)
+        f"Set ++algorithm.prpo.segmenter={READ_BY[name][0]} to cut by it."
+        for name in changed
+        if prpo.cuts_by not in READ_BY[name]
     ]
+    if not lines and prpo.max_anchors != "auto":
+        lines = [
+            f"algorithm.prpo.{name}={getattr(prpo, name)!r} is not read with "
+            f"algorithm.prpo.max_anchors={prpo.max_anchors}. Set ++algorithm.prpo.max_anchors=auto to cut by it."
+            for name in ("tokens_per_anchor", "anchor_bounds")
+            if name in changed
+        ]
+    return lines
 
 
 def _unread_by_trust(prpo: PrpoConfig, kl_in_reward: bool) -> list[str]:

@@ -48,7 +48,7 @@ class Facts:
         step, uid: which training step and which prompt.
         right: the verdict on the answer (`verl_prpo.outcome.verdicts`); None where nothing says it.
         prm_mean: mean score of its segments in the PRM's units; None without scores.
-        z_mean: mean z of the trained tokens; None without scores.
+        z_mean: mean z of the trained tokens that have one; None without scores.
         a_mean: mean advantage of the trained tokens; None without any.
         grpo: the advantage that GRPO gives each of them.
         flip_share: share of the trained tokens, in [0, 1], whose advantage has the opposite sign of GRPO's.
@@ -219,7 +219,7 @@ def facts_of(rollout: "Rollout", index: int) -> Facts:
         tokens=len(rollout.response_mask),
         trained=len(own),
         failure=rollout.failure,
-        overlong=rollout.overlong,
+        overlong=rollout.left_out,
         outcome=rollout.outcome_reward,
         peak=max(sizes, default=0.0),
         segments=tuple(segments),
@@ -236,12 +236,12 @@ def _settled(fact: Facts, prior: Prior, right: bool | None, agrees: bool, flat: 
         for segment in fact.segments
     )
     weighted = [(segment.z or 0.0) * segment.trained for segment in segments]
-    known = any(segment.z is not None for segment in segments)
+    judged = sum(segment.trained for segment in segments if segment.z is not None)
     return replace(
         fact,
         right=right,
         segments=segments,
-        z_mean=sum(weighted) / fact.trained if known and fact.trained else None,
+        z_mean=sum(weighted) / judged if judged else None,
         agrees=agrees,
         flat=flat,
         flip_share=0.0 if flat else fact.flip_share,

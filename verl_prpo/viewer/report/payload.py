@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
+from verl_prpo.prm.results import context_shares
 from verl_prpo.viewer.report.facts import Facts
 from verl_prpo.viewer.report.trust import done_by_weight
 
@@ -55,7 +56,10 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
             "tokens": facts.tokens,
             "failure": rollout.failure,
             "detail": rollout.failure_detail,
-            "overlong": rollout.overlong,
+            "overlong": rollout.left_out,
+            "windows": rollout.windows,
+            "context": context_share(rollout),
+            "hidden": list(rollout.hidden),
             "cached": rollout.cached,
             "latency": number(rollout.prm_latency),
             "text": rollout.response,
@@ -77,6 +81,17 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
             ],
         }
     )
+
+
+def context_share(rollout: "Rollout") -> float | None:
+    """Of a response read in windows: how much of what comes before its segments the PRM had seen, on average over the
+    judged ones, in characters. None where it was not read in windows."""
+    if rollout.seen_from is None:
+        return None
+    hidden = set(rollout.hidden)
+    lengths = [0 if i in hidden else len(segment.text) for i, segment in enumerate(rollout.segments)]
+    shares = context_shares(rollout.seen_from, lengths)
+    return number(sum(shares) / len(shares)) if shares else None
 
 
 def token_lengths(text: str, offsets: Sequence[int]) -> list[int]:

@@ -72,12 +72,13 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
     prompts = _prompts(arguments)
     found, recorded = _read(arguments)
     plain = _drawn(found, arguments.limit or limit, arguments.seed)
-    cuts = _cut(plain, plan)
+    cuts = _cut(plain, plan, hides=prm_settings.thinking == "hide")
     messages = _messages(plain, prompts)
-    shown = [shown_steps(cut.segments()) for cut in cuts]
+    shown = [shown_steps(cut.segments(), hidden=cut.hidden) for cut in cuts]
     sent = [row for row, steps in enumerate(shown) if steps.steps]
     if not sent:
-        raise ReportError(f"{arguments.dump} holds no response with words")
+        outside = " outside its thoughts (reward.prm.thinking=hide)" if prm_settings.thinking == "hide" else ""
+        raise ReportError(f"{arguments.dump} holds no response with words{outside}")
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prm = open_prm(prm_settings, arguments.device)
@@ -120,7 +121,12 @@ def _on_segments(result: "PrmResult", shown: "Shown") -> "PrmResult":
     known = result.scores
     if known is None:
         return result
-    return replace(result, scores=[None if place is None else known[place] for place in shown.places])
+    scores = [None if place is None else known[place] for place in shown.places]
+    if result.seen_from is None:
+        return replace(result, scores=scores)
+    first = {place: segment for segment, place in reversed(list(enumerate(shown.places)))}
+    begins = [None if place is None else result.seen_from[place] for place in shown.places]
+    return replace(result, scores=scores, seen_from=[None if begin is None else first[begin] for begin in begins])
 
 
 def _words(prm: "OpenPrm", model: str, plan: Plan, scored: int, read: int, recorded: bool) -> tuple[str, ...]:
@@ -214,12 +220,13 @@ def _drawn(found: Sequence["Plain"], limit: int, seed: int) -> list["Plain"]:
     return [one for one in found if id(one) in kept]
 
 
-def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
+def _cut(plain: Sequence["Plain"], plan: Plan, hides: bool) -> list["Cut"]:
     import torch
 
+    from verl_prpo.calibration.response import begins_in_thought
     from verl_prpo.method.segmentation import text_segments
-    from verl_prpo.step.cutting import cut
-    from verl_prpo.text.decoding import token_texts
+    from verl_prpo.step.cutting import cut, hidden_segments, thought_edges
+    from verl_prpo.text.decoding import shown_texts, thought_texts, token_texts
     from verl_prpo.viewer.report.sample import ReportError
     from verl_prpo.viewer.report.would import Cut, words
 
@@ -235,12 +242,19 @@ def _cut(plain: Sequence["Plain"], plan: Plan) -> list["Cut"]:
                 )
             tokens, ids = words(one.text), []
         mask = torch.ones(1, len(tokens), dtype=torch.long)
+        thoughts = torch.zeros(1, len(tokens), dtype=torch.bool)
+        if hides and tokens:
+            thoughts[0] = torch.tensor(thought_texts(tokens, begins_in_thought(one.prompt, one.text)))
+        shown = mask * ~thoughts
         if plan.settings.cuts_by == "text":
-            starts = text_segments([tokens], mask, plan.settings.delimiters) if tokens else mask.bool()
+            said = shown_texts(tokens, thoughts[0].tolist())
+            starts = text_segments([said], shown, plan.settings.delimiters) if tokens else mask.bool()
         else:
             given = ids or list(range(len(tokens)))  # no segmenter that is left reads them
-            starts = cut(plan.settings, keys=[one.key], response_ids=[given], response_mask=mask)
-        cuts.append(Cut(tokens, starts[0].nonzero()[:, 0].tolist()))
+            starts = cut(plan.settings, keys=[one.key], response_ids=[given], response_mask=shown)
+        starts |= thought_edges(mask.bool(), thoughts)
+        hidden_ones = hidden_segments(starts[0], thoughts[0]) if hides else []
+        cuts.append(Cut(tokens, starts[0].nonzero()[:, 0].tolist(), hidden_ones))
     return cuts
 
 

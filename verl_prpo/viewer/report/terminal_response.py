@@ -9,6 +9,7 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from verl_prpo.viewer.report.facts import SAME, Facts, flipped
+from verl_prpo.viewer.report.payload import context_share
 from verl_prpo.viewer.report.trust import done_by_weight
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def print_response(
         console.print(
             Text(visible(f"! no scores: {rollout.failure} {rollout.failure_detail}").rstrip(), style="bold red")
         )
-    if rollout.overlong:
-        console.print(Text("! longer than the PRM's context: it did not read all segments", style="bold red"))
+    for said in _reading(rollout):
+        console.print(Text(said, style="bold red"))
     prompt = visible(_question(rollout)).strip()
     console.print(Text(_short(prompt, PROMPT), style="dim"))
     for line in _sparklines(rollout, console.width):
@@ -100,6 +101,20 @@ def print_response(
         console.print(_segment_head(rollout, segment, number, grpo, fact))
         for line in _segment_text(rollout, segment, scale, grpo).wrap(console, max(20, console.width - len(INDENT))):
             console.print(Text(INDENT).append_text(line))
+
+
+def _reading(rollout: "Rollout") -> list[str]:
+    """What of the response the PRM did not read, or not in one piece."""
+    lines = []
+    if rollout.windows:
+        share = context_share(rollout)
+        seen = "" if share is None else f"; its scores had seen {share:.0%} of what came before them"
+        lines.append(f"! longer than the PRM's context: it read the response in {rollout.windows} windows{seen}")
+    if rollout.left_out:
+        lines.append("! longer than the PRM's context: it did not read all segments")
+    if rollout.hidden:
+        lines.append(f"! {len(rollout.hidden)} of the segments are thoughts hidden from the PRM: outcome alone")
+    return lines
 
 
 def _short(text: str, most: int) -> str:

@@ -56,10 +56,12 @@ class Cut:
     Attributes:
         tokens: the text that each adds; together they are the response.
         starts: the first token of each segment.
+        hidden: which segments are thoughts that the PRM is not shown; none at all where nothing is hidden.
     """
 
     tokens: Sequence[str]
     starts: Sequence[int]
+    hidden: Sequence[bool] = ()
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -222,5 +224,8 @@ def _rollout(
         failure_detail=result.detail if result is not None else "",
         overlong=result.overlong if result is not None else False,
         cached=result.cached if result is not None else False,
+        hidden=[number for number, is_hidden in enumerate(cut.hidden) if is_hidden],
+        windows=result.windows if result is not None else 0,
+        seen_from=result.seen_from if result is not None else None,
         key=plain.key,
     )

@@ -101,7 +101,14 @@ function notes(response) {
   if (response.failure != null) {
     found.push([`The PRM gave no scores (${response.failure}): this response is trained on its outcome alone.`, response.detail]);
   }
+  if (response.windows) {
+    const seen = response.context == null ? "" : ` Its scores had seen ${percent(response.context)} of what came before them.`;
+    found.push([`Longer than the PRM’s context: it read the response in ${plural(response.windows, "window")}.${seen}`, ""]);
+  }
   if (response.overlong) found.push(["Longer than the PRM’s context: it did not read all segments.", ""]);
+  if (response.hidden.length) {
+    found.push([`Hidden from the PRM: ${plural(response.hidden.length, "thought")}. Their tokens get the outcome alone.`, ""]);
+  }
   if (response.failure == null && response.prm == null) found.push(["The PRM was not asked about this response.", ""]);
   return found.map(([what, detail]) =>
     el("p", { class: "note" }, el("b", {}, "! "), what, ...(detail ? [" ", ...shown(excerpt(detail, 300))] : [])),
