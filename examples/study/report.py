@@ -27,6 +27,8 @@ from study.tasks import TASKS
 
 DATA = ("runs.jsonl", "tuning.jsonl", "assets.json", "full_stack.md")
 """Of a report; the last one where it was made."""
+DRAWN = ("differences_*.png", "curves_*.png", "scores_*.png", "recall.png", "appendix.md")
+"""Of a report, too. What else the folder holds belongs to others."""
 
 
 class ReportError(Exception):
@@ -111,8 +113,8 @@ def _replace(made: Path, out: Path) -> None:
     """Put a drawn report in the place of an earlier one, of which nothing stays."""
     (out / "evidence").mkdir(exist_ok=True)
     new = {file.name for file in (made / "evidence").iterdir()}
-    for old in (out / "evidence").iterdir():
-        if old.name not in new and (old.suffix == ".png" or old.name in (*DATA, "appendix.md")):
+    for old in [file for name in (*DATA, *DRAWN) for file in (out / "evidence").glob(name)]:
+        if old.name not in new:
             old.unlink()
     for name in sorted(new):
         (made / "evidence" / name).replace(out / "evidence" / name)

@@ -35,7 +35,7 @@ from study.plan import (
     Run,
     rates_to_try,
 )
-from study.report import ReportError, rebuild, write_report
+from study.report import DRAWN, ReportError, rebuild, write_report
 from study.results import Results
 from study.run import missing, parser
 from study.runs import Result, RunError
@@ -301,13 +301,13 @@ def test_a_report_that_lacks_runs_says_so_and_draws_no_conclusions(tmp_path, rep
 
 def test_a_smaller_report_does_not_replace_a_larger_one_and_nothing_of_an_older_one_stays(tmp_path, reported):
     write_report(reported[:-1], [], FACTS, "told", tmp_path)
-    for old in ("old.png", "appendix.md"):
+    for old in ("differences_area.png", "appendix.md", "trust.md", "trust_gains.png"):
         (tmp_path / "evidence" / old).write_bytes(b"")
-    (tmp_path / "evidence" / "trust.md").write_text("another report's")
     write_report(reported, [], FACTS, "", tmp_path)
-    for old in ("old.png", "appendix.md", "full_stack.md"):
+    for old in ("differences_area.png", "appendix.md", "full_stack.md"):
         assert not (tmp_path / "evidence" / old).exists()
-    assert (tmp_path / "evidence" / "trust.md").exists()
+    for others in ("trust.md", "trust_gains.png"):
+        assert (tmp_path / "evidence" / others).exists()
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     for fewer, says in ((reported[:3], "name another folder"), ([], "holds no run")):
         with pytest.raises(ReportError, match=says):
@@ -321,7 +321,7 @@ def test_the_published_pages_are_what_their_runs_say(tmp_path):
     docs = Path(__file__).resolve().parents[2] / "docs"
     rebuild(docs / "evidence" / "runs.jsonl", tmp_path)
     drawn = {path.name for path in (tmp_path / "evidence").glob("*.png")}
-    assert drawn == {path.name for path in (docs / "evidence").glob("*.png")}
+    assert drawn == {path.name for name in DRAWN for path in (docs / "evidence").glob(name) if path.suffix == ".png"}
     shown = set()
     for page in ("evidence.md", "evidence/appendix.md"):
         text = (tmp_path / page).read_text()
