@@ -13,6 +13,8 @@ from study.tasks import TASKS, UNSEEN
 from study.trust import registered, report
 from study.trust.report import Test as Outcome
 
+GROUPS = {"all_wrong": 0.1, "mixed_groups": 0.7}
+
 
 @pytest.fixture(autouse=True)
 def rates(monkeypatch):
@@ -25,7 +27,14 @@ def result(task, prm, arm, seed, greedy, sampled=0.5, weight=0.2):
     run = registered.run_of(task, prm, arm, seed)
     rows = [{"step": 0, "greedy": 0.3, "sampled": 0.2}]
     for step in range(1, registered.STEPS + 1):
-        row = {"step": step, "accuracy": 0.3, "entropy": 1.0, "length": 20.0, "advantage_mean": 0.0, "earned": weight}
+        row = {
+            "step": step,
+            "accuracy": 0.3,
+            "entropy": 1.0,
+            "length": 20.0,
+            "advantage_mean": 0.0,
+            "earned": weight,
+        } | GROUPS
         if step % registered.LOOK_EVERY == 0:
             row["greedy"] = greedy[(step // registered.LOOK_EVERY) % len(greedy)]
         rows.append(row)
@@ -108,16 +117,23 @@ class TestPage:
         text = report.page(outcome(lambda task, seed: 2 + len(task) % 3 + seed % 2))
         assert "| met |" in text and "not met" not in text
 
+    def test_the_answer_is_a_gain_only_where_the_interval_is_above_0(self):
+        assert "**It ended above GRPO**" in report.page(outcome(lambda task, seed: 2 + len(task) % 3 + seed % 2))
+        assert "**It ended below GRPO**" in report.page(outcome(lambda task, seed: -2 - len(task) % 3))
+        open_ = report.page(outcome(lambda task, seed: 4 if task in ("idle", "stack") else -3))
+        assert "**No difference from GRPO is shown**" in open_
+
     def test_a_loss_on_one_task_is_named_and_the_mean_is_not_enough(self):
         text = report.page(outcome(lambda task, seed: -6 if task == "idle" else 3 + seed % 2))
         assert "not shown on idle -6.0" in text and text.count("**not met**") == 2
 
-    def test_half_a_test_decides_nothing(self, monkeypatch):
+    def test_half_a_test_says_what_is_missing(self, monkeypatch):
         part = outcome(lambda task, seed: 2)
-        assert f"{len(part.runs)} of {registered.planned()} runs" in report.page(part)
-        assert "decide nothing yet" in report.page(part)
+        text = report.page(part)
+        assert f"{len(part.runs)} of {registered.planned()} runs" in text
+        assert "the rule (72 of 72)" in text and "PURE (0 of 72)" in text
         monkeypatch.setattr(registered, "planned", lambda: len(part.runs))
-        assert "decide nothing yet" not in report.page(part)
+        assert "runs are finished" not in report.page(part)
 
     def test_it_is_the_same_from_the_file(self, tmp_path):
         found = outcome(lambda task, seed: seed % 3)
