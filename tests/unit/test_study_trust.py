@@ -58,7 +58,7 @@ class TestRegistered:
         assert set(registered.CONTROL_TASKS) <= set(UNSEEN)
 
     def test_every_arm_trains_at_grpos_rate_on_the_same_seeds(self):
-        named = [(registered.arm_of(run), run) for run in registered.first()]
+        named = [(registered.arm_of(run), run) for run in (*registered.first(), *registered.others())]
         for arm, run in named:
             assert run.settings.lr == registered.RATES[run.task]
             assert run.settings.rollouts == (registered.MORE_ROLLOUTS if arm == "grpo_more" else registered.ROLLOUTS)

@@ -63,16 +63,24 @@ def arm_of(run: Run) -> str:
 
 def planned() -> int:
     """How many runs there are to be."""
-    return sum(1 for _ in (*first(), *controls())) + len(SEEDS) * len(TASKS)
+    return sum(1 for _ in (*first(), *controls(), *others())) + len(SEEDS) * len(TASKS)
 
 
 def first() -> Iterator[Run]:
-    """GRPO and the rule, then what else belongs to the headline, seed by seed."""
-    for arms in (("grpo", "trust"), ("prpo", "pure", "grpo_more")):
-        for seed in SEEDS:
-            for task in TASKS:
-                for arm in arms:
-                    yield run_of(task, "learned", arm, seed)
+    """GRPO and the rule, seed by seed: the headline."""
+    return _each_seed("grpo", "trust")
+
+
+def others() -> Iterator[Run]:
+    """The arms that the rule is shown beside."""
+    return _each_seed("prpo", "pure", "grpo_more")
+
+
+def _each_seed(*arms: str) -> Iterator[Run]:
+    for seed in SEEDS:
+        for task in TASKS:
+            for arm in arms:
+                yield run_of(task, "learned", arm, seed)
 
 
 def controls() -> Iterator[Run]:

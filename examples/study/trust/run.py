@@ -48,12 +48,17 @@ def _test(out: Path, report: Path, workers: Workers) -> bool:
     assets, results = out / "assets", out / "trust_runs"
     stages: list[tuple[str, list[Job]]] = [("policies", _policies(assets)), ("learned PRMs", _prms(assets))]
     done = all([work(stage, jobs, workers) for stage, jobs in stages])
-    for stage, wanted in (("headline", registered.first()), ("controls", registered.controls())):
+    stages_of_runs = (
+        ("GRPO and the rule", registered.first()),
+        ("other PRMs", registered.controls()),
+        ("other arms", registered.others()),
+    )
+    for stage, wanted in stages_of_runs:
         done = done and work(stage, missing(wanted, assets, results), workers)
     weights = mean_weights(results)
     if done and len(weights) == len(registered.TASKS):
         done = work("fixed weight", missing(registered.fixed(weights), assets, results), workers)
-    wanted = [*registered.first(), *registered.controls(), *registered.fixed(weights)]
+    wanted = [*registered.first(), *registered.controls(), *registered.others(), *registered.fixed(weights)]
     found = [runs.read(path) for run in wanted if (path := runs.path_of(run, results)).exists()]
     if found:
         write(found, report)
