@@ -71,7 +71,7 @@ def requests_of(count: int, first: int = 0) -> list[PrmRequest]:
 
 
 def engine_for(family, config, urls) -> ServedEngine:
-    family = QwenMathPrm(None, family.dialogue, family.separator_id, family.max_context)
+    family = QwenMathPrm(family.dialogue, family.separator_id, family.max_context)
     return ServedEngine(family, ServerPool(config, urls), ServedModel("prm", None), config)
 
 
