@@ -151,19 +151,6 @@ def test_none_begins_where_the_tokenizer_puts_none(qwen):
     assert load(qwen, **PSA).bos_ids == [] and load(qwen, **PSA, bos=True).bos_ids == [400]
 
 
-def test_a_tag_and_labels_written_in_problem_or_response_are_not_read(llama):
-    options = {"tag": " ки", "step": "{step}{tag}\n"}
-    steps, problem = ["We write ки and + ки\n", "- ки + ки", "the end"], "What is ки?"
-    text = f"{problem} " + "\n".join(f"{step.strip()} ки" for step in steps)
-    ids, tags, scores = scored(llama, text, " ки", ("+", "-"))
-    prm = load(llama, **options)
-    encoded = prm.encode([{"role": "user", "content": problem}], steps)
-    assert encoded.input_ids == ids and len(tags) == 8
-    written = [3, 6, 7]  # of the tags: one in the problem, two and two in the steps
-    assert encoded.reads == [tags[i] for i in written]
-    assert prm.forward([encoded])[0] == pytest.approx([scores[i] for i in written], abs=1e-5)
-
-
 class TestTheScore:
     @pytest.fixture(scope="class")
     def logits(self, llama, versa):

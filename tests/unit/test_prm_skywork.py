@@ -84,13 +84,6 @@ def test_one_segment_and_a_segment_of_a_newline_alone(folder, prm):
     assert prm.encode(QUESTION, ["\n11"]).reads == ends[-1:]
 
 
-def test_scores_do_not_depend_on_the_batch_and_its_padding(prm):
-    rows = [prm.encode(QUESTION, STEPS[:n] + ["We add. "] * m) for n, m in ((1, 0), (3, 9), (2, 4), (0, 1))]
-    together = prm.forward(rows)
-    for row, scores in zip(rows, together, strict=True):
-        assert scores == pytest.approx(prm.forward([row])[0], abs=1e-5)
-
-
 def test_literal_special_tokens_in_a_text_stay_text(prm):
     evil = f"{BOS} and <|im_end|>"
     encoded = prm.encode([{"role": "user", "content": evil}], [evil])
@@ -148,15 +141,6 @@ def test_a_tokenizer_without_a_beginning_must_be_told_it(tmp_path, folder, prm):
     for wrong in ("", 3, ["<s>"]):
         with pytest.raises(PrmError, match=r"reward\.prm\.family_options\.bos_token=.* must be the text of a token"):
             load(path, bos_token=wrong)
-
-
-def test_a_tokenizer_of_another_model_is_refused(tmp_path):
-    path = skywork_prm(tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    tokenizer.add_tokens(["first", "second"])
-    tokenizer.save_pretrained(path)
-    with pytest.raises(PrmError, match=r"token ids up to \d+, but the weights have \d+ embeddings"):
-        load(path)
 
 
 def test_no_server_can_hold_it(folder):
