@@ -193,24 +193,6 @@ async def open_served_engine(config: "PrmConfig", urls: Sequence[str]) -> Served
     return engine
 
 
-def require_servers(config: "PrmConfig") -> None:
-    """Stop at once, before anything is started, when a server of `reward.prm.server.urls` cannot be used.
-
-    Raises:
-        PrmError: the servers, each with its URL and the reason.
-    """
-
-    async def check() -> None:
-        pool = ServerPool(config, config.server.urls)
-        try:
-            await pool.check()
-        finally:
-            await pool.close()
-
-    with ThreadPoolExecutor(max_workers=1) as thread:  # the caller may have an event loop of its own
-        thread.submit(asyncio.run, check()).result()
-
-
 def _require_vocabulary(config: "PrmConfig") -> None:
     """Asked for more log-probabilities than there are tokens, vLLM's engine does not refuse but ends."""
     size = read_model_config(config.model_path or "").get("vocab_size")
