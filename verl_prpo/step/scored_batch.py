@@ -110,35 +110,31 @@ class ScoredBatch:
         Raises:
             PrmError: how many responses have no scores, what the first one met, and the settings to change.
         """
-        asked = self._asked()
-        failed = {key: r for key, r in asked.items() if r.failure is not None}
+        asked, failed = self._asked(), self._failed()
         if not failed:
             return
-        key, first = next(iter(failed.items()))
+        first = _first(failed)
         if settings.on_error == "raise":
             raise PrmError(
-                f"the PRM gave no process scores for response {key}: {first.failure}: {first.detail}. That is one of "
+                f"the PRM gave no process scores for response {first}. That is one of "
                 f"{len(failed)} failures among {len(asked)} responses. Fix the cause, or set "
                 "++reward.prm.on_error=outcome_only to train such responses on their outcome alone."
             )
         if len(failed) > settings.max_failed_fraction * len(asked):
             raise PrmError(
                 f"{len(failed)} of {len(asked)} responses have no process scores, more than "
-                f"reward.prm.max_failed_fraction={settings.max_failed_fraction:g} allows. The first is {key}: "
-                f"{first.failure}: {first.detail}"
+                f"reward.prm.max_failed_fraction={settings.max_failed_fraction:g} allows. The first is {first}"
             )
 
     def failure_summary(self) -> str | None:
         """A line for people on the responses whose scores failed, with the first one's cause; None when all went
         well."""
-        asked = self._asked()
-        failed = {key: r for key, r in asked.items() if r.failure is not None}
+        asked, failed = self._asked(), self._failed()
         if not failed:
             return None
-        key, first = next(iter(failed.items()))
         return (
             f"{len(failed)} of {len(asked)} responses have no process scores and are trained on their outcome alone; "
-            f"the first is {key}: {first.failure}: {first.detail}"
+            f"the first is {_first(failed)}"
         )
 
     def overlong_summary(self) -> str | None:
@@ -203,3 +199,11 @@ class ScoredBatch:
         """Scores of the responses that the PRM was asked about, by key."""
         scores = zip(self.rollouts.keys, self.scores, strict=True)
         return {key: r for key, r in scores if r is not None and r.asked_about}
+
+    def _failed(self) -> dict[str, Scores]:
+        return {key: r for key, r in self._asked().items() if r.failure is not None}
+
+
+def _first(failed: Mapping[str, Scores]) -> str:
+    key, scores = next(iter(failed.items()))
+    return f"{key}: {scores.failure}: {scores.detail}"
