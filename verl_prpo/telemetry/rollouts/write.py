@@ -18,7 +18,8 @@ from torch import Tensor
 from verl_prpo.method.segmentation import segment_bounds
 from verl_prpo.prm.conversation import message_text
 from verl_prpo.step.messages import Scores
-from verl_prpo.telemetry.rollouts.format import Rollout, Segment, record_of
+from verl_prpo.telemetry.rollouts.format import record_of
+from verl_prpo.telemetry.rollouts.rollout import Rollout, Segment
 from verl_prpo.telemetry.step_report import StepReport
 from verl_prpo.text.decoding import token_texts
 

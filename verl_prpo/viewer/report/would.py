@@ -21,7 +21,7 @@ from verl_prpo.outcome.verdicts import SOURCES, VerdictReader
 from verl_prpo.prm.results import PrmResult
 from verl_prpo.settings.prpo import PrpoConfig
 from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, advantages_of
-from verl_prpo.telemetry.rollouts.format import Rollout, Segment
+from verl_prpo.telemetry.rollouts.rollout import Rollout, Segment
 
 _KEY = re.compile(r"(.+)_\d+_\d+")
 
