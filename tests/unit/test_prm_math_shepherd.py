@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_causal_prms import math_shepherd, served_output
-from tiny_models import instruct_model, qwen_math_prm
+from tiny_models import instruct_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from verl_prpo.prm.families.base import PrmError
@@ -83,12 +83,6 @@ def test_white_space_around_a_segment_is_dropped_and_its_own_number_kept(prm):
     assert "Step 7: The sum" in prm.tokenizer.decode(prm.encode(QUESTION, ["add", "Step 7: The sum"]).input_ids)
 
 
-def test_a_segment_of_white_space_has_a_score(prm):
-    encoded = prm.encode(QUESTION, ["  ", "\n", "add"])
-    assert [encoded.input_ids[read] for read in encoded.reads] == [prm.tag_id] * 3
-    assert len(prm.forward([encoded])[0]) == 3
-
-
 def test_a_server_that_does_not_name_the_labels_gives_no_scores(prm):
     encoded = prm.encode(QUESTION, STEPS)
     output = served_output(prm.model, prm.served_ids(encoded), 1)
@@ -110,10 +104,6 @@ class TestRefused:
     def test_an_instruct_model_of_another_kind(self, tmp_path):
         with pytest.raises(PrmError, match=r"begins a sequence.*reward\.prm\.family"):
             load(instruct_model(tmp_path))
-
-    def test_a_prm_that_another_family_claims(self, tmp_path):
-        with pytest.raises(PrmError, match=r"\(qwen_math_prm\).*leave reward\.prm\.family unset"):
-            load(qwen_math_prm(tmp_path))
 
     def test_a_model_without_output_embeddings(self, tmp_path):
         path = math_shepherd(tmp_path)
