@@ -7,7 +7,7 @@ alone. `Rollouts.spread` puts results back into the rows of verl's batch."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -56,19 +56,14 @@ class Rollouts:
 
     def select(self, indices: Sequence[int]) -> "Rollouts":
         """Some of the rollouts, in the order given."""
-        return replace(
-            self,
-            keys=[self.keys[i] for i in indices],
-            places=[self.places[i] for i in indices],
-            messages=[self.messages[i] for i in indices],
-            response_ids=[self.response_ids[i] for i in indices],
-            response_mask=self.response_mask[list(indices)],
-            signal=None if self.signal is None else self.signal[list(indices)],
-            truncated=[self.truncated[i] for i in indices],
-            rows=[self.rows[i] for i in indices],
-            prompt_ids=None if self.prompt_ids is None else [self.prompt_ids[i] for i in indices],
-            thoughts=None if self.thoughts is None else self.thoughts[list(indices)],
-        )
+
+        def some(values: Any) -> Any:
+            if values is None or isinstance(values, Tensor):
+                return None if values is None else values[list(indices)]
+            return [values[i] for i in indices]
+
+        by_row = (entry.name for entry in fields(self) if entry.name != "batch_size")
+        return replace(self, **{name: some(getattr(self, name)) for name in by_row})
 
     def spread(self, values: Tensor) -> Tensor:
         """Values of the rollouts `[n, ...]` in the rows of verl's batch `[bs, ...]`, 0 in its padding rows."""

@@ -21,6 +21,19 @@ from verl_prpo.telemetry.rollouts.rollout import Rollout, Segment
 COLUMN = "prpo"
 FORMAT = 2
 
+_PLAIN: dict[str, Any] = {
+    "failure": str,
+    "failure_detail": str,
+    "overlong": bool,
+    "cached": bool,
+    "truncated": bool,
+    "unfinished": bool,
+    "windows": int,
+    "all_equal": bool,
+    "data_source": str,
+}
+"""Fields of a rollout that are written as they are unless they say nothing, with their kind."""
+
 
 def record_of(rollout: Rollout) -> dict[str, Any]:
     """The record of a response, ready for JSON; what verl's own columns hold is not in it."""
@@ -46,17 +59,11 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         "entropy": None if rollout.entropy is None else _packed(rollout.entropy),
         "surprisal": None if rollout.surprisal is None else _packed(rollout.surprisal),
         "prm_latency": None if rollout.prm_latency is None else round(rollout.prm_latency, 6),
-        "failure": rollout.failure,
-        "failure_detail": rollout.failure_detail or None,
-        "overlong": rollout.overlong or None,
-        "cached": rollout.cached or None,
-        "truncated": rollout.truncated or None,
-        "unfinished": rollout.unfinished or None,
-        "hidden": list(rollout.hidden) or None,
-        "windows": rollout.windows or None,
-        "seen_from": None if rollout.seen_from is None else list(rollout.seen_from),
+        **{name: getattr(rollout, name) or None for name in _PLAIN},
         "prior_mean": rollout.prior_mean,
         "prior_std": rollout.prior_std,
+        "hidden": list(rollout.hidden) or None,
+        "seen_from": None if rollout.seen_from is None else list(rollout.seen_from),
         "interludes": [
             {"begin": one.begin, "end": one.end, "messages": one.message_dicts()}
             | ({} if one.recognised else {"recognised": False})
@@ -64,10 +71,8 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         ]
         or None,
         "process_weight": None if rollout.process_weight is None else _short(rollout.process_weight),
-        "all_equal": rollout.all_equal or None,
         "relative_scores": rollout.relative_scores
         and [None if score is None else _short(score) for score in rollout.relative_scores],
-        "data_source": rollout.data_source or None,
     }
     return record | {key: value for key, value in optional.items() if value is not None}
 
@@ -120,23 +125,15 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         advantages=_spread("advantages", record["advantages"], tokens),
         grpo_advantage=float(record["grpo_advantage"]),
         prm_latency=_number(record.get("prm_latency")),
-        failure=None if record.get("failure") is None else str(record["failure"]),
-        failure_detail=str(record.get("failure_detail") or ""),
-        overlong=bool(record.get("overlong", False)),
-        cached=bool(record.get("cached", False)),
-        truncated=bool(record.get("truncated", False)),
-        unfinished=bool(record.get("unfinished", False)),
         hidden=tuple(_numbers_of_segments("hidden", record.get("hidden") or (), segments)),
-        windows=int(record.get("windows") or 0),
         seen_from=_seen_from(record.get("seen_from"), segments),
         prior_mean=_number(record.get("prior_mean")),
         prior_std=_number(record.get("prior_std")),
         interludes=_interludes(record.get("interludes") or (), tokens),
         key=str(row.get("uid", "")),
         process_weight=_number(record.get("process_weight")),
-        all_equal=bool(record.get("all_equal", False)),
         relative_scores=_of_segments(record.get("relative_scores"), len(record["segments"])),
-        data_source=str(record.get("data_source") or ""),
+        **{name: kind(record[name]) for name, kind in _PLAIN.items() if record.get(name) is not None},
     )
 
 
