@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from verl_prpo.prm.encoding.dialogue import plain_ids, require_embeddings
 from verl_prpo.prm.encoding.tensors import per_row, read_index
+from verl_prpo.prm.encoding.tokens import plain_ids, require_embeddings
 from verl_prpo.prm.families.base import Encoded, PreparedFamily, PrmError
 from verl_prpo.prm.families.causal_lm import load_causal_lm, logits_at
 

@@ -19,7 +19,7 @@ A preset of the family `label_token`, without its options.
 
 from typing import ClassVar
 
-from verl_prpo.prm.encoding.dialogue import plain_ids
+from verl_prpo.prm.encoding.tokens import plain_ids
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.label_format import LabelFormat
 from verl_prpo.prm.families.tagged import TaggedLabelsPrm

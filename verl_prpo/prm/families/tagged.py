@@ -21,8 +21,9 @@ from typing import Any, ClassVar
 import torch
 from transformers import AutoTokenizer
 
-from verl_prpo.prm.encoding.dialogue import Dialogue, plain_ids, problem_text, replaced_system
+from verl_prpo.prm.encoding.dialogue import Dialogue, problem_text, replaced_system
 from verl_prpo.prm.encoding.tag import Tag, find_tag, token_ids
+from verl_prpo.prm.encoding.tokens import plain_ids
 from verl_prpo.prm.families.base import Encoded, PrmError
 from verl_prpo.prm.families.causal_lm import refuse_known_prm
 from verl_prpo.prm.families.checkpoints import context_length

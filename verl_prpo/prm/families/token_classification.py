@@ -16,8 +16,9 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from verl_prpo.prm.conversation import Step
-from verl_prpo.prm.encoding.dialogue import Dialogue, plain_ids, problem_text, require_embeddings
+from verl_prpo.prm.encoding.dialogue import Dialogue, problem_text
 from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
+from verl_prpo.prm.encoding.tokens import plain_ids, require_embeddings
 from verl_prpo.prm.families.base import Encoded, PreparedFamily, PrmError
 from verl_prpo.prm.families.checkpoints import context_length, label_count, load_with_head, read_model_config
 from verl_prpo.prm.families.options import OPTIONS, require_flag, require_one_of, require_text
