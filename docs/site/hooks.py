@@ -29,7 +29,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Send links that leave docs/ to the repository."""
-    return markdown if page.file.src_uri == "index.md" else site_page(markdown, "docs", config.repo_url)
+    source = page.file.src_uri
+    folder = posixpath.join("docs", posixpath.dirname(source)).rstrip("/")
+    return markdown if source == "index.md" else site_page(markdown, folder, config.repo_url)
 
 
 def site_page(markdown: str, folder: str, repo_url: str) -> str:
@@ -41,8 +43,10 @@ def site_page(markdown: str, folder: str, repo_url: str) -> str:
         repo_url: of the repository.
 
     Returns:
-        The page, with links into docs/ relative to docs/ and links to other files of the repository as URLs.
+        The page, with links into docs/ relative to where the page lies on the site, and links to other files of the
+        repository as URLs.
     """
+    begin = posixpath.relpath(folder, "docs") if folder.startswith("docs/") else "."
 
     def rewritten(found: re.Match[str]) -> str:
         target = found[1]
@@ -50,6 +54,6 @@ def site_page(markdown: str, folder: str, repo_url: str) -> str:
             return target
         path = posixpath.normpath(posixpath.join(folder, target))
         inside = path.removeprefix("docs/")
-        return inside if inside != path else f"{repo_url.rstrip('/')}/blob/main/{path}"
+        return posixpath.relpath(inside, begin) if inside != path else f"{repo_url.rstrip('/')}/blob/main/{path}"
 
     return LINK.sub(rewritten, markdown)

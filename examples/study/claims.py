@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from study import statistics
 from study.results import Results
-from study.sections import FIGURES
-from study.statistics import Difference
-from study.tables import interval, lies_above_0, lies_below_0, table
+from study.sections import ENDS, FIGURES
+from study.tables import PRM_NAMES, interval, table
 
 
 @dataclass(frozen=True)
@@ -19,42 +18,44 @@ class Question:
     Attributes:
         asks: for people.
         arm, base: names of arms.
+        prm: by name.
     """
 
     asks: str
     arm: str
     base: str
+    prm: str
 
 
-QUESTIONS = (
-    Question("PRPO against GRPO", "prpo", "grpo"),
-    Question("PRPO with half the process advantage against GRPO", "prpo_half", "grpo"),
-    Question("PRPO with a quarter of it against GRPO", "prpo_quarter", "grpo"),
-    Question("PRM-Avg against GRPO", "prm_avg", "grpo"),
-    Question("PURE against GRPO", "pure", "grpo"),
-    Question("PRPO against PRM-Avg: placement, beside the outcome", "prpo", "prm_avg"),
-    Question("process only against GRPO on the mean score: placement, no outcome", "process", "grpo_mean_score"),
-    Question("PRPO against process only: the outcome shift", "prpo", "process"),
-    Question("PRPO against PURE", "prpo", "pure"),
-    Question("PRM-Avg + PRPO against PRPO: the mean score in the outcome", "prm_avg_prpo", "prpo"),
+SUMMARY = (
+    Question("PRPO, the paper's", "prpo", "grpo", "learned"),
+    Question("PRPO with half the process advantage", "prpo_half", "grpo", "learned"),
+    Question("PURE (`credit=pure`)", "pure", "grpo", "learned"),
+    Question("PRPO, the paper's", "prpo", "grpo", "oracle"),
+    Question("PRPO with half the process advantage", "prpo_half", "grpo", "oracle"),
 )
+"""What the page and the README say first."""
+
+PAIRS = tuple(
+    Question(asks, arm, base, prm)
+    for prm in ("learned", "oracle")
+    for asks, arm, base in (
+        ("placement, beside the outcome: PRPO against PRM-Avg", "prpo", "prm_avg"),
+        ("placement, no outcome: process only against GRPO on the mean score", "process", "grpo_mean_score"),
+        ("the outcome shift: PRPO against process only", "prpo", "process"),
+        ("the credit: PRPO against PURE", "prpo", "pure"),
+        ("the mean score in the outcome: PRM-Avg + PRPO against PRPO", "prm_avg_prpo", "prpo"),
+    )
+)
+"""Arms that differ in one part, or nearly."""
 
 
-def answers(results: Results, prm: str) -> str:
-    """A table of questions and what the runs say over all tasks, by each figure; then task by task."""
+def answers(results: Results, questions: Sequence[Question], about: str) -> str:
+    """A table of questions and what the runs say over all tasks, in points; unanswered ones are left out."""
     rows = []
-    for question in QUESTIONS:
-        found = {name: results.differences(prm, question.arm, question.base, of) for name, of in FIGURES.items()}
-        if all(len(of_task) == len(results.tasks) for of_task in found.values()):
-            each = [statistics.difference({task: values}) for task, values in found["greedy"].items()]
-            told = [interval(statistics.difference(of_task)) for of_task in found.values()]
-            seeds = min(map(len, found["greedy"].values()))
-            rows.append([question.asks, *told, verdicts(each), str(seeds)])
-    head = [f"PRM: {prm}", "final, greedy", "final, temperature 1", "area, greedy", "tasks, final greedy", "seeds"]
-    return table(head, rows) if rows else ""
-
-
-def verdicts(each: Sequence[Difference]) -> str:
-    """On how many tasks the interval lies above 0, below it, or on both sides."""
-    above, below = sum(map(lies_above_0, each)), sum(map(lies_below_0, each))
-    return f"{above} above, {below} below, {len(each) - above - below} open"
+    for ask in questions:
+        found = [results.differences(ask.prm, ask.arm, ask.base, FIGURES[name]) for name in ENDS]
+        if found[0] and len(found[0]) == len(results.tasks):
+            told = [interval(statistics.difference(of_task)) for of_task in found]
+            rows.append([ask.asks, PRM_NAMES[ask.prm], *told])
+    return table([about, "PRM", "final, greedy", "final, temperature 1"], rows) if rows else ""

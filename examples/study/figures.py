@@ -1,7 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of the study. Each is saved as a PNG; what is returned is the markdown that shows it, or nothing."""
+"""Figures of the study. Each is saved as a PNG; what is returned is its caption."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from study.results import Results
 from study.statistics import Difference
+from study.tables import PRM_NAMES
 
 DPI = 120
+LABEL_WIDTH = 28
+"""Characters of a label's line."""
 SMOOTHED = 5
 MARKS = "osD^v"
 
@@ -26,7 +30,7 @@ def learning_curves(results: Results, prm: str, arms: Sequence[str], names: Mapp
     Above greedy on held-out problems, below of the sampled training responses, a moving mean over `SMOOTHED` steps.
     """
     figure, axes = plt.subplots(
-        2, len(results.tasks), figsize=(3.6 * len(results.tasks), 6.4), squeeze=False, layout="constrained"
+        2, len(results.tasks), figsize=(2.5 * len(results.tasks), 5.2), squeeze=False, layout="constrained"
     )
     for column, task in enumerate(results.tasks):
         for i, arm in enumerate(arms):
@@ -38,11 +42,11 @@ def learning_curves(results: Results, prm: str, arms: Sequence[str], names: Mapp
                     _band(axis, steps, 100 * np.asarray(values), names[arm], f"C{i}")
         axes[0, column].set(title=task)
         axes[1, column].set(xlabel="step")
-    axes[0, 0].set_ylabel("right, held out, greedy, %")
-    axes[1, 0].set_ylabel("right, training rollouts, %")
+    axes[0, 0].set_ylabel("right, held out, greedy, %\n")
+    axes[1, 0].set_ylabel(f"right, training rollouts, %\n(mean of {SMOOTHED} steps)")
     _legend_below(figure, axes.flat)
-    about = f"Accuracy over training, PRM: {prm}; mean over seeds and its standard error, each panel with its own scale"
-    return _saved(figure, path, f"{about}; below a moving mean over {SMOOTHED} steps")
+    _saved(figure, path)
+    return f"Accuracy over training, PRM: {PRM_NAMES[prm]}. Bands are the standard error over seeds. Scales differ"
 
 
 def scores_and_labels(results: Results, prm: str, path: Path) -> str:
@@ -54,10 +58,8 @@ def scores_and_labels(results: Results, prm: str, path: Path) -> str:
         "ended_early": ("prpo", "PRPO: ended early", "-"),
         "grpo": ("grpo", "GRPO: right answers", "--"),
     }
-    if prm == "oracle":
-        del lines["prm_mean"]  # they are the labels
     figure, axes = plt.subplots(
-        1, len(results.tasks), figsize=(3.6 * len(results.tasks), 3.8), squeeze=False, layout="constrained"
+        1, len(results.tasks), figsize=(2.5 * len(results.tasks), 3.4), squeeze=False, layout="constrained"
     )
     for axis, task in zip(axes[0], results.tasks, strict=True):
         for i, (name, (arm, label, style)) in enumerate(lines.items()):
@@ -68,20 +70,21 @@ def scores_and_labels(results: Results, prm: str, path: Path) -> str:
         axis.set(title=task, xlabel="step", ylim=(0, 100))
     axes[0][0].set_ylabel("share or mean, %")
     _legend_below(figure, axes.flat)
-    return _saved(figure, path, f"Training responses, PRM: {prm}; a moving mean over {SMOOTHED} steps")
+    _saved(figure, path)
+    return f"Training responses, PRM: {PRM_NAMES[prm]}. Lines are moving means over {SMOOTHED} steps"
 
 
 def forest(
     panels: Mapping[str, Sequence[tuple[str, Mapping[str, Difference], Difference]]],
     tasks: Sequence[str],
-    caption: str,
+    about: str,
     path: Path,
 ) -> str:
-    """Differences with their intervals, one below the other, a panel for each PRM; small marks are single tasks."""
+    """Differences from GRPO with their intervals, a panel for each PRM; small marks are single tasks."""
     drawn = {prm: rows for prm, rows in panels.items() if rows}
     names = list(dict.fromkeys(name for rows in drawn.values() for name, *_ in rows))[::-1]
     figure, axes = plt.subplots(
-        1, len(drawn), figsize=(3.2 + 4.4 * len(drawn), 1.4 + 0.36 * len(names)),
+        1, len(drawn), figsize=(2.2 + 3.6 * len(drawn), 1.3 + 0.42 * len(names)),
         squeeze=False, sharex=True, sharey=True, layout="constrained",
     )  # fmt: skip
     for axis, (prm, rows) in zip(axes[0], drawn.items(), strict=True):
@@ -94,10 +97,11 @@ def forest(
                     at = 100 * each[task].mean
                     axis.plot(at, i, MARKS[k % len(MARKS)], color="0.25", fillstyle="none", markersize=6, label=task)
         axis.axvline(0, color="grey", linewidth=0.8)
-        axis.set_yticks(range(len(names)), names)
-        axis.set(xlabel="points over GRPO", title=f"PRM: {prm}")
-    _legend_below(figure, axes.flat)
-    return _saved(figure, path, caption)
+        axis.set_yticks(range(len(names)), [textwrap.fill(name, LABEL_WIDTH) for name in names], fontsize=9)
+        axis.set(xlabel=f"{about}, points over GRPO", title=f"PRM: {PRM_NAMES[prm]}")
+    _legend_below(figure, axes.flat, len(tasks) + 1)
+    _saved(figure, path)
+    return f"{about}, points over GRPO. Marks are tasks, and bars the 95% interval of their mean"
 
 
 def recall(points: Mapping[str, Sequence[tuple[float, str, Difference]]], path: Path) -> str:
@@ -113,14 +117,14 @@ def recall(points: Mapping[str, Sequence[tuple[float, str, Difference]]], path: 
     axis.axhline(0, color="grey", linewidth=0.8)
     axis.set(xlabel="wrong lines that the PRM finds, %", ylabel="PRPO, points over GRPO, greedy")
     _legend_below(figure, [axis])
-    return _saved(
-        figure, path, "PRPO's gain by what its PRM finds; filled: learned PRMs; hollow: exact labels with noise"
-    )
+    _saved(figure, path)
+    return "PRPO less GRPO by what its PRM finds. Filled: learned PRMs. Hollow: exact labels with noise"
 
 
-def _legend_below(figure: Figure, axes: Iterable[plt.Axes]) -> None:
+def _legend_below(figure: Figure, axes: Iterable[plt.Axes], columns: int = 4) -> None:
     labelled = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(labelled.values(), labelled.keys(), loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    style = {"loc": "outside lower center", "ncols": columns, "fontsize": 9, "frameon": False}
+    figure.legend(labelled.values(), labelled.keys(), **style)
 
 
 def _band(
@@ -139,7 +143,6 @@ def _smoothed(steps: list[float], values: list[list[float]]) -> tuple[list[float
     return middle, [np.convolve(of_seed, np.full(width, 1 / width), "valid").tolist() for of_seed in values]
 
 
-def _saved(figure: Figure, path: Path, caption: str) -> str:
+def _saved(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
     plt.close(figure)
-    return f"![{caption}]({path.parent.name}/{path.name})\n\n{caption}."

@@ -4,9 +4,9 @@
 
     python -m study.report docs/evidence/runs.jsonl docs      # draw the report of the runs that are published
 
-A report is `evidence.md` and a folder `evidence` beside it: the figures, `runs.jsonl` with every run step by step,
-`tuning.jsonl` with the accuracies of those that chose the learning rates, `assets.json` with what is known of policies
-and PRMs, and `full_stack.md` where the runs with verl and vLLM were made.
+A report is `evidence.md` and a folder `evidence` beside it: `appendix.md`, the figures, `runs.jsonl` with every run
+step by step, `tuning.jsonl` with the accuracies of those that chose the learning rates, `assets.json` with what is
+known of policies and PRMs, and `full_stack.md` where the runs with verl and vLLM were made.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.assets import LEARNED, facts_of
-from study.evidence import LOOK, TEMPLATE, Evidence
+from study.evidence import LOOK, PAGES, Evidence
 from study.plan import Plan
 from study.probing import probe_of
 from study.runs import DIGITS, Result, RunError, read_all, write_all
@@ -27,6 +27,8 @@ from study.tasks import TASKS
 
 DATA = ("runs.jsonl", "tuning.jsonl", "assets.json", "full_stack.md")
 """Of a report; the last one where it was made."""
+DRAWN = ("differences_*.png", "curves_*.png", "scores_*.png", "recall.png", "appendix.md")
+"""Of a report, too. What else the folder holds belongs to others."""
 
 
 class ReportError(Exception):
@@ -83,9 +85,9 @@ def rebuild(runs: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory(dir=out) as made:
         folder = Path(made) / "evidence"
         folder.mkdir()
-        template = LOOK if missing else TEMPLATE
-        text = Evidence(reported, tuning, facts, told, folder, missing).fill(template.read_text())
-        (Path(made) / "evidence.md").write_text(text)
+        evidence = Evidence(reported, tuning, facts, told, folder, missing)
+        for page, template in (LOOK if missing else PAGES).items():
+            (Path(made) / page).write_text(evidence.fill(template.read_text(), page))
         for name in DATA:
             source = runs if name == "runs.jsonl" else runs.parent / name
             if source.exists():
@@ -111,8 +113,8 @@ def _replace(made: Path, out: Path) -> None:
     """Put a drawn report in the place of an earlier one, of which nothing stays."""
     (out / "evidence").mkdir(exist_ok=True)
     new = {file.name for file in (made / "evidence").iterdir()}
-    for old in (out / "evidence").iterdir():
-        if old.name not in new and (old.suffix == ".png" or old.name in DATA):
+    for old in [file for name in (*DATA, *DRAWN) for file in (out / "evidence").glob(name)]:
+        if old.name not in new:
             old.unlink()
     for name in sorted(new):
         (made / "evidence" / name).replace(out / "evidence" / name)
@@ -135,7 +137,7 @@ def main() -> None:
     """Draw a report again."""
     parser = argparse.ArgumentParser(prog="python -m study.report", description=__doc__.partition("\n")[0])
     parser.add_argument("runs", type=Path, help="runs.jsonl of a report")
-    parser.add_argument("out", type=Path, help="folder for evidence.md")
+    parser.add_argument("out", type=Path, help="folder for evidence.md and what lies beside it")
     arguments = parser.parse_args()
     try:
         rebuild(arguments.runs, arguments.out)

@@ -4,7 +4,7 @@
 #
 # The evidence study: every arm on four small tasks, many seeds; text, tables and figures in .study/report.
 #
-#     bash examples/study/run.sh            # all of it: about 2.5 hours on two cores
+#     bash examples/study/run.sh            # all of it: about 3 hours on two cores
 #     bash examples/study/run.sh --quick    # a look in ten minutes
 #     bash examples/study/run.sh --trust    # the registered test of the credit trust: about 3 hours on two cores
 #     bash examples/study/run.sh --help

@@ -1,12 +1,12 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tables and figures of the report, each a piece of markdown; runs that are missing leave gaps.
+"""The tables of the report, each a piece of markdown, and what its figures show; runs that are missing leave gaps.
 
 What is compared is paired: same task, seed, problems and order.
 """
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from study.plan import HEADLINE, PRM_FREE
 from study.results import Results
 from study.runs import Result
 from study.statistics import Difference
-from study.tables import accuracy, interval, number, percent, points, table
+from study.tables import PRM_NAMES, interval, percent, points, table
 
 Facts = dict[str, dict[str, Any]]
 """What is known of starting policies and learned PRMs, by "TASK policy" or "TASK PRM"."""
@@ -27,34 +27,10 @@ FIGURES: dict[str, Callable[[Result], float]] = {
     "sampled": lambda result: statistics.final(result.rows, "sampled"),
     "area": lambda result: statistics.area(result.rows),
 }
-TITLES = {
-    "greedy": "Final greedy accuracy",
-    "sampled": "Final accuracy at temperature 1",
-    "area": "Mean greedy accuracy over training (area under the curve)",
-}
-FIGURE_NAMES = {"greedy": "greedy", "sampled": "temperature 1", "area": "area"}
-BEHAVIOUR: tuple[tuple[str, Callable[[Sequence[statistics.Row]], float], Callable[[float], str]], ...] = (
-    ("length, tokens", lambda rows: statistics.late(rows, "length"), number),
-    ("entropy, nats", lambda rows: statistics.late(rows, "entropy"), number),
-    ("ended early, %", lambda rows: statistics.late(rows, "ended_early"), percent),
-    ("mixed groups, %", lambda rows: statistics.late(rows, "mixed_groups"), percent),
-    ("PRM mean", lambda rows: statistics.late(rows, "prm_mean"), number),
-    ("label mean", lambda rows: statistics.late(rows, "label_mean"), number),
-    ("hacking index", statistics.hacking, number),
-)
-PRM_NAMES = {
-    "oracle": "oracle",
-    "noise5": "5% of labels turned over",
-    "noise10": "10%",
-    "noise20": "20%",
-    "noise30": "30%",
-    "kind": "too kind: half of the wrong segments pass",
-    "harsh": "too harsh: 30% of the right ones do not",
-    "length": "length-loving: half the score is the response's length",
-    "learned": "learned",
-    "learned_weak": "learned, a quarter of the lessons",
-}
-
+TITLES = {"greedy": "Final greedy accuracy", "sampled": "Final accuracy at temperature 1"}
+ENDS = ("greedy", "sampled")
+"""Figures of which a table has a column each."""
+END_NAMES = ("greedy", "temperature 1")
 
 COMPARED = {
     "oracle": (*(arm for arm in HEADLINE if arm != "grpo"), "prpo_half"),
@@ -62,9 +38,26 @@ COMPARED = {
 }
 """Arms that are compared with GRPO on every task, by PRM: one family of comparisons."""
 
+CURVES = ("grpo", "prpo", "prpo_half", "pure")
+"""Arms of the learning curves: more could not be distinguished by eye."""
 
-CURVES = ("grpo", "grpo_mean_score", "prpo", "prpo_half", "pure", "process")
-"""Arms of the learning curves: more could not be told apart by eye."""
+
+@dataclass(frozen=True)
+class Compared:
+    """An arm less GRPO.
+
+    Attributes:
+        prm, arm: by name.
+        of_task: the difference on each task.
+        together: over the tasks.
+        adjusted: p-value, adjusted for the number of arms and PRMs that are compared.
+    """
+
+    prm: str
+    arm: str
+    of_task: dict[str, Difference]
+    together: Difference
+    adjusted: float
 
 
 def short(arm: str) -> str:
@@ -73,20 +66,14 @@ def short(arm: str) -> str:
     return rest if name == "defect" else name
 
 
-def policies(facts: Facts) -> str:
-    """Where training starts from."""
-    known = {name.split()[0]: found for name, found in facts.items() if name.endswith(" policy")}
-    rows = [[t, number(f["steps"]), percent(f["sampled"]), percent(f["greedy"])] for t, f in known.items()]
-    return table(["task", "SFT steps", "right at temperature 1, %", "right greedily, %"], rows)
-
-
 def learned_prms(facts: Facts) -> str:
     """What the learned PRMs find."""
     rows = []
     for name, found in facts.items():
         if "sampled" in found and isinstance(found["sampled"], dict):
+            task, prm = name.split()
             shares = [percent(found[kind][on]) for kind in ("sampled", "flawed") for on in ("on_wrong", "on_right")]
-            rows.append([*name.split(), *shares])
+            rows.append([task, PRM_NAMES[prm], *shares])
     return table(["task", "PRM", "wrong, sampled", "right, sampled", "wrong, planted", "right, planted"], rows)
 
 
@@ -100,42 +87,29 @@ def probes(facts: Facts, results: Results) -> str:
                 ", ".join(f"`{what}`" for what, of in found["probe"].items() if of["verdict"] == verdict)
                 for verdict in ("FLAG", "unclear")
             ]
-            ends = [results.differences(prm, "prpo", "grpo", FIGURES[figure]) for figure in ("greedy", "sampled")]
-            gains = [interval(statistics.difference({task: end[task]})) if task in end else "" for end in ends]
-            rows.append([task, PRM_NAMES[prm], percent(found["sampled"]["on_wrong"]), *told, *gains])
-    head = ["task", "PRM", "wrong lines found, %", "flagged", "unclear", "PRPO less GRPO, greedy", "at temperature 1"]
+            rows.append([task, PRM_NAMES[prm], *told, *_ends(results, prm, "prpo", "grpo", task)])
+    head = ["task", "PRM", "flagged", "unclear", "PRPO less GRPO, greedy", "at temperature 1"]
     return table(head, rows) if rows else ""
 
 
-def tuning(found: Sequence[Result]) -> str:
-    """Learning rates that were tried, and the ones that were taken, by task."""
-    scores, best = statistics.rate_scores(found), statistics.best_rates(found)
-    tasks = list(dict.fromkeys(task for task, _ in scores))
-    arms = list(dict.fromkeys(arm for _, arm in scores))
-    rows = []
-    for arm in arms:
-        row = [short(arm)]
-        for task in tasks:
-            of = scores.get((task, arm), {})
-            cells = [f"{percent(of[rate])} at {rate:g}" for rate in of]
-            row.append(", ".join(f"**{c}**" if r == best[task, arm] else c for c, r in zip(cells, of, strict=True)))
-        rows.append(row)
+def rates(found: Sequence[Result]) -> str:
+    """The learning rates that were taken, by task."""
+    best = statistics.best_rates(found)
+    tasks, arms = (list(dict.fromkeys(of[i] for of in best)) for i in (0, 1))
+    rows = [[short(arm), *(f"{best[task, arm]:g}" if (task, arm) in best else "" for task in tasks)] for arm in arms]
     return table(["arm", *tasks], rows)
 
 
-def headline(results: Results, prm: str, name: str) -> str:
-    """A figure of every headline arm on every task: mean and standard deviation over the seeds."""
-    if not any(results.has(prm, arm) for arm in HEADLINE if arm not in PRM_FREE):
-        return ""
+def baseline(results: Results) -> str:
+    """Where training starts, and where GRPO ends: percent, mean over seeds."""
     rows = []
-    if name in ("greedy", "sampled"):
-        starts = [next(iter(results.of(task, "oracle", "grpo").values()), None) for task in results.tasks]
-        rows.append(["before training", *(percent(start.rows[0][name]) if start else "" for start in starts)])
-    for arm in HEADLINE:
-        found = [[FIGURES[name](r) for r in results.of(task, prm, arm).values()] for task in results.tasks]
-        if any(found):
-            rows.append([short(arm), *map(accuracy, found)])
-    return table([f"arm ({FIGURE_NAMES[name]})", *results.tasks], rows)
+    for task in results.tasks:
+        runs = list(results.of(task, "oracle", "grpo").values())
+        if runs:
+            ends = [(runs[0].rows[0][name], float(np.mean([FIGURES[name](r) for r in runs]))) for name in ENDS]
+            rows.append([task, *(percent(value) for pair in ends for value in pair)])
+    head = ["task", *(f"{when}, {name}" for name in END_NAMES for when in ("before training", "GRPO at the end"))]
+    return table(head, rows) if rows else ""
 
 
 def along_the_way(results: Results, prm: str, arm: str) -> str:
@@ -151,7 +125,8 @@ def along_the_way(results: Results, prm: str, arm: str) -> str:
             row.append(points(float(np.mean(found))))
         first = results.differences(prm, arm, "grpo", lambda r: statistics.early(r.rows, "accuracy"))[task]
         rows.append([*row, points(float(np.mean(first)))])
-        head = [f"{short(arm)}, PRM: {prm}", *(f"step {step:.0f}" for step in steps[1:]), "rollouts, first quarter"]
+        steps_of = (f"step {step:.0f}" for step in steps[1:])
+        head = [f"{short(arm)}, PRM: {PRM_NAMES[prm]}", *steps_of, "rollouts, first quarter"]
     return table(head, rows) if rows else ""
 
 
@@ -159,39 +134,13 @@ def _at(result: Result, step: float) -> float:
     return next(row["greedy"] for row in result.rows if row["step"] == step)
 
 
-def behaviour(results: Results, prm: str, task: str) -> str:
-    """What training did to the responses, over the last quarter of the steps; mean over seeds."""
-    rows = []
-    for arm in HEADLINE:
-        found = [r.rows for r in results.of(task, prm, arm).values()]
-        if found:
-            rows.append([short(arm), *(show(float(np.mean([of(r) for r in found]))) for _, of, show in BEHAVIOUR)])
-    return table(["arm", *(name for name, _, _ in BEHAVIOUR)], rows) if rows else ""
-
-
 def curves(results: Results, prm: str, path: Path) -> str:
     """Learning curves of `CURVES`."""
     return figures.learning_curves(results, prm, CURVES, {arm: short(arm) for arm in CURVES}, path)
 
 
-def steps_to_grpo(results: Results, prm: str) -> str:
-    """Median step at which an arm's greedy accuracy is that with which GRPO ends, and how many runs get there."""
-    rows = []
-    for arm in HEADLINE:
-        row = [short(arm)]
-        for task in results.tasks:
-            found = [r.rows for r in results.of(task, prm, arm).values()]
-            ends = [FIGURES["greedy"](r) for r in results.of(task, prm, "grpo").values()]
-            reached = [statistics.steps_to(rows_of_run, float(np.mean(ends)) - 1e-9) for rows_of_run in found]
-            middle = float(np.median(reached)) if reached else math.inf
-            told = f"{middle:.0f}" if math.isfinite(middle) else "-"
-            row.append(f"{told} ({sum(map(math.isfinite, reached))}/{len(reached)})" if reached else "")
-        rows.append(row)
-    return table(["arm", *results.tasks], rows) if results.has(prm, "grpo") else ""
-
-
-def differences(results: Results, name: str, path: Path) -> str:
-    """Headline arms against GRPO: the family of comparisons that Holm's method is applied to."""
+def compared(results: Results, name: str) -> list[Compared]:
+    """Headline arms less GRPO by a figure: the family of comparisons that Holm's method is applied to."""
     found: list[tuple[str, str, dict[str, Difference], Difference]] = []
     for prm, arms in COMPARED.items():
         for arm in arms:
@@ -199,77 +148,59 @@ def differences(results: Results, name: str, path: Path) -> str:
             if of_task:
                 each = {task: statistics.difference({task: values}) for task, values in of_task.items()}
                 found.append((prm, arm, each, statistics.difference(of_task)))
-    if not found:
-        return ""
     adjusted = statistics.holm([together.p for *_, together in found])
-    rows: dict[str, list[list[str]]] = {prm: [] for prm in COMPARED}
-    for (prm, arm, each, together), p in zip(found, adjusted, strict=True):
-        of_tasks = [interval(each[task]) if task in each else "" for task in results.tasks]
-        rows[prm].append([short(arm), *of_tasks, interval(together), f"{together.p:.2g} ({p:.2g})"])
-    tables = [
-        table([f"PRM: {prm}", *results.tasks, "mean of tasks", f"p (Holm for {len(found)})"], of_prm)
-        for prm, of_prm in rows.items()
-        if of_prm
-    ]
-    caption = f"{TITLES[name]} less that of GRPO, points: mean over the tasks with its 95% interval, and each task"
-    panels = {prm: [(short(arm), each, all_) for p, arm, each, all_ in found if p == prm] for prm in COMPARED}
-    return "\n\n".join([*tables, figures.forest(panels, results.tasks, caption, path)])
+    return [Compared(*each, p) for each, p in zip(found, adjusted, strict=True)]
 
 
-def closed_gap(results: Results) -> str:
-    """What of the gain of an oracle the learned PRM brings, where the oracle is seen to gain."""
-    rows = []
-    for task in results.tasks:
-        gains = [results.differences(prm, "prpo", "grpo", FIGURES["greedy"]).get(task) for prm in ("learned", "oracle")]
-        if gains[0] and gains[1]:
-            learned, oracle = (statistics.difference({task: values}) for values in gains if values)
-            share = percent(learned.mean / oracle.mean) if oracle.low > 0 else "- (no gain to close is seen)"
-            rows.append([task, interval(learned), interval(oracle), share])
-    head = ["task", "PRPO less GRPO, learned PRM", "PRPO less GRPO, oracle", "share of the oracle's gain, %"]
-    return table(head, rows) if rows else ""
-
-
-def against(results: Results, prm: str, arms: Iterable[str], base: str, name: str = "greedy") -> str:
-    """Arms less another, by task and over all that were run, points with 95% intervals."""
-    rows, tasks = [], []
-    for arm in arms:
-        of_task = results.differences(prm, arm, base, FIGURES[name])
-        if of_task:
-            rows.append((arm, of_task))
-            tasks = [task for task in results.tasks if task in of_task or task in tasks]
-    cells = [
-        [
-            short(arm),
-            *(interval(statistics.difference({t: of_task[t]})) if t in of_task else "" for t in tasks),
-            *([interval(statistics.difference(of_task))] if len(tasks) > 1 else []),
+def differences(results: Results, name: str) -> str:
+    """A table for each PRM: headline arms less GRPO."""
+    found = compared(results, name)
+    tables = []
+    for prm in COMPARED:
+        rows = [
+            [
+                short(each.arm),
+                *(interval(each.of_task[task]) if task in each.of_task else "" for task in results.tasks),
+                interval(each.together),
+                f"{each.together.p:.2g} ({each.adjusted:.2g})",
+            ]
+            for each in found
+            if each.prm == prm
         ]
-        for arm, of_task in rows
-    ]
-    head = [f"arm ({FIGURE_NAMES[name]})", *tasks, *(["mean of those run"] if len(tasks) > 1 else [])]
-    return table(head, cells) if rows else ""
+        head = [f"PRM: {PRM_NAMES[prm]}", *results.tasks, "mean of tasks", f"p (Holm for {len(found)})"]
+        tables += [table(head, rows)] if rows else []
+    return "\n\n".join(tables)
 
 
-def prm_quality(results: Results, name: str) -> str:
-    """PRPO with worse and worse PRMs, less GRPO and less PRPO with the oracle."""
-    poor = [prm for prm in PRM_NAMES if prm not in ("oracle", "learned") and results.has(prm=prm, arm="prpo")]
-    if not poor:
-        return ""
-    seeds = sorted({seed for task in results.tasks for prm in poor for seed in results.of(task, prm, "prpo")})
-    tasks = [task for task in results.tasks if any(results.of(task, prm, "prpo") for prm in poor)]
+def forest(results: Results, name: str, path: Path) -> str:
+    """The same as a figure."""
+    found = compared(results, name)
+    panels = {p: [(short(each.arm), each.of_task, each.together) for each in found if each.prm == p] for p in COMPARED}
+    return figures.forest(panels, results.tasks, TITLES[name], path) if found else ""
+
+
+def against(results: Results, prms: Sequence[str], base: str, arms: Sequence[str]) -> str:
+    """Arms less another on each task that they were run on, points with 95% intervals; a single PRM is in the head."""
     rows = []
-    for prm in ("oracle", "learned", *poor):
-        row = [PRM_NAMES[prm]]
-        for base, base_prm in (("grpo", prm), ("prpo", "oracle")):
-            found = results.differences(prm, "prpo", base, FIGURES[name], seeds, base_prm=base_prm)
-            same = prm == base_prm and base == "prpo"
-            row += [interval(statistics.difference({t: found[t]})) if t in found and not same else "" for t in tasks]
-        rows.append(row)
-    head = [
-        f"PRM ({FIGURE_NAMES[name]})",
-        *(f"less GRPO, {t}" for t in tasks),
-        *(f"less PRPO with the oracle, {t}" for t in tasks),
-    ]
-    return table(head, rows)
+    for arm in arms:
+        for prm in prms:
+            for task in results.tasks:
+                if found := _ends(results, prm, arm, base, task):
+                    rows.append([short(arm), *([PRM_NAMES[prm]] if prms[1:] else []), task, *found])
+    head = [f"less {short(base)}", "PRM"] if prms[1:] else [f"less {short(base)}, PRM: {PRM_NAMES[prms[0]]}"]
+    return table([*head, "task", *END_NAMES], rows) if rows else ""
+
+
+def prm_quality(results: Results) -> str:
+    """PRPO with worse and worse PRMs, less PRPO with the oracle."""
+    rows = []
+    poor = [prm for prm in PRM_NAMES if prm != "oracle" and results.has(prm, "prpo")]
+    tasks = [t for t in results.tasks if any(results.of(t, prm, "prpo") for prm in poor if prm != "learned")]
+    for prm in poor:
+        ends = [_ends(results, prm, "prpo", "prpo", task, "oracle") or ["", ""] for task in tasks]
+        rows.append([PRM_NAMES[prm], *(cell for of_task in ends for cell in of_task)])
+    head = ["PRM", *(f"{task}, {name}" for task in tasks for name in END_NAMES)]
+    return table(head, rows) if rows and tasks else ""
 
 
 def recall_and_gain(results: Results, facts: Facts, path: Path) -> str:
@@ -285,17 +216,7 @@ def recall_and_gain(results: Results, facts: Facts, path: Path) -> str:
     return figures.recall(marks, path) if any(marks.values()) else ""
 
 
-def rollouts(results: Results) -> str:
-    """PRPO against GRPO with fewer and more responses a prompt, on the seeds that all have."""
-    rows = []
-    few = [task for task in results.tasks if results.of(task, "oracle", "prpo", 4)]
-    for task in few:
-        seeds = sorted(results.of(task, "oracle", "prpo", 4))
-        for count in (4, 8, 16):
-            row = [str(count), task]
-            for name in ("greedy", "sampled"):
-                of_task = results.differences("oracle", "prpo", "grpo", FIGURES[name], seeds, count)
-                row.append(interval(statistics.difference({task: of_task[task]})) if task in of_task else "")
-            rows.append(row)
-    head = ["rollouts", "task", "PRPO less GRPO, greedy", "at temperature 1"]
-    return table(head, rows) if rows else ""
+def _ends(results: Results, prm: str, arm: str, base: str, task: str, base_prm: str | None = None) -> list[str]:
+    """An arm less another on one task, by both figures; nothing where they were not both run."""
+    found = [results.differences(prm, arm, base, FIGURES[name], base_prm=base_prm) for name in ENDS]
+    return [interval(statistics.difference({task: each[task]})) for each in found] if task in found[0] else []

@@ -70,20 +70,6 @@ def area(rows: Sequence[Row]) -> float:
     return float(np.trapezoid(value, at) / (at[-1] - at[0]))
 
 
-def steps_to(rows: Sequence[Row], accuracy: float) -> float:
-    """Step of the first measurement at which greedy accuracy is at least `accuracy`; infinite if there is none."""
-    return next((row["step"] for row in rows if row.get("greedy", -1.0) >= accuracy), float("inf"))
-
-
-def hacking(rows: Sequence[Row]) -> float:
-    """Reward-hacking index: by how much the PRM's mean score of a response rose more than the accuracy did.
-
-    Both are of the training responses, from the first to the last quarter of the steps. Above 0 the PRM sees progress
-    that the verifier does not.
-    """
-    return (late(rows, "prm_mean") - early(rows, "prm_mean")) - (late(rows, "accuracy") - early(rows, "accuracy"))
-
-
 def difference(of_task: Mapping[str, Sequence[float]]) -> Difference:
     """Paired differences, by task, as one.
 

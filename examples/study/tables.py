@@ -5,8 +5,21 @@
 from collections.abc import Sequence
 from math import isnan
 
-import numpy as np
 from study.statistics import Difference
+
+PRM_NAMES = {
+    "oracle": "exact labels",
+    "noise5": "5% of labels turned over",
+    "noise10": "10%",
+    "noise20": "20%",
+    "noise30": "30%",
+    "kind": "too kind: half of the wrong segments pass",
+    "harsh": "too harsh: 30% of the right ones do not",
+    "length": "length-loving: half the score is the response's length",
+    "learned": "learned",
+    "learned_weak": "weak",
+}
+"""How a page names a PRM."""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -28,14 +41,6 @@ def percent(share: float) -> str:
 def points(difference: float) -> str:
     """A difference of shares in points, with its sign."""
     return f"{100 * difference:+.1f}"
-
-
-def accuracy(shares: Sequence[float]) -> str:
-    """Mean and standard deviation of shares, in percent."""
-    if not shares:
-        return ""
-    spread = f" ± {100 * np.std(shares, ddof=1):.1f}" if len(shares) > 1 else ""
-    return percent(float(np.mean(shares))) + spread
 
 
 def interval(found: Difference) -> str:

@@ -150,10 +150,9 @@ def main_ppo(tmp_path: Path) -> Callable[..., Run]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The matrix of recipes takes most of an hour: unless `-m` names it, only what is marked for the suite is run."""
+    """The matrix of recipes takes an hour: it runs where `-m` names it."""
     if "matrix" not in config.getoption("markexpr"):
-        marks = [(item, item.get_closest_marker("matrix")) for item in items]
-        left_out = [item for item, mark in marks if mark is not None and not mark.kwargs.get("with_the_suite")]
+        left_out = [item for item in items if item.get_closest_marker("matrix")]
         if left_out:
             items[:] = [item for item in items if item not in left_out]
             config.hook.pytest_deselected(items=left_out)

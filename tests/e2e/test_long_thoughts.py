@@ -53,7 +53,7 @@ def test_long_responses_are_cut_finely_and_read_in_windows(main_ppo, assets, pla
         assert len(rollout.segments) <= min(max(length // PER_ANCHOR, 5), 100) + 1
         judged = rollout.segments[: -1 if rollout.unfinished else None]
         if rollout.windows:
-            assert len(rollout.segments) > 20
+            assert len(rollout.segments) > 6  # what the paper's five anchors would give
             assert [segment.score is None for segment in judged] == [begin is None for begin in rollout.seen_from][
                 : len(judged)
             ]

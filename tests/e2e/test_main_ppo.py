@@ -136,9 +136,10 @@ def test_separate_async_updates_twice_between_weight_syncs(main_ppo, assets):
     assert first["prpo/prm/requests"] + first["prpo/prm/empty"] == 16  # of both updates
 
 
-def test_the_gpu_recipe_runs_with_only_model_data_and_size_overridden(main_ppo, assets, platform_overrides):
+def test_a_gpu_recipe_runs_with_only_model_data_and_size_overridden(main_ppo, assets, platform_overrides):
+    """That of a policy with adapters, whose reference policy is itself without them."""
     run = main_ppo(
-        "prpo_qwen2.5_math_1.5b",
+        "prpo_lora_qwen2.5_math_7b",
         *assets.overrides(),
         "reward.reward_manager.name=naive",
         f"reward.prm.model_path={assets.prm}",
@@ -146,6 +147,7 @@ def test_the_gpu_recipe_runs_with_only_model_data_and_size_overridden(main_ppo, 
         *platform_overrides,
     )
     check_dump(run.dump(2), min_gap=10, weight=1.0)
+    assert [metrics["actor/grad_norm"] > 0 for metrics in run.metrics()] == [True, True]
 
 
 def test_grpo_is_the_same_with_and_without_the_plugin(main_ppo, assets, tmp_path):

@@ -1,13 +1,13 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every recipe that no engine ties to GPUs takes a real step on a CPU: model, PRM, data and sizes are overridden, the
-rest is the recipe's.
+"""Every recipe that nothing ties to GPUs or to a test of its own takes a real step on a CPU. Model, PRM, data and
+sizes are overridden, the rest is the recipe's.
 
-Some recipes run with the suite, each for what no other end-to-end test runs; all of them with
+They take an hour and do not run with the suite, whose other end-to-end tests run each kind of recipe once.
 
     bash tests/run.sh -n 0 -m matrix tests/e2e/test_recipe_matrix.py -s
 
-which prints what a step gave.
+prints what each step gave.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ import pytest
 import tiny_models
 from transformers import AutoTokenizer, Qwen2Config
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.matrix]
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
-NEEDS_GPUS = {"prpo_megatron_qwen2.5_math_7b": "Megatron"}
-WITH_THE_SUITE = ("prpo_streaming_qwen2.5_math_1.5b", "prpo_lora_qwen2.5_math_7b")
-"""Cutting at surprisal while generating; a policy with adapters, whose reference policy is itself without them."""
-
+ELSEWHERE = {
+    "prpo_megatron_qwen2.5_math_7b": "Megatron needs GPUs",
+    "prpo_qwen3_8b_dapo": "has a test of its own, test_long_thoughts.py: its lengths belong together",
+}
 PROMPTS, ROLLOUTS = 3, 4
 SMALL = [
     f"data.train_batch_size={PROMPTS}",
@@ -61,13 +61,7 @@ SERVERS_UP = 300.0
 """Seconds in which the PRM's server must be up."""
 
 
-def listed() -> list:
-    """All recipes but those that need GPUs."""
-    runs = [name for name in NAMES if name not in NEEDS_GPUS]
-    return [pytest.param(name, marks=pytest.mark.matrix(with_the_suite=name in WITH_THE_SUITE)) for name in runs]
-
-
-@pytest.mark.parametrize("name", listed())
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_a_step_on_the_cpu(name: str, main_ppo, assets, platform_overrides, request) -> None:
     overrides = [
         f"actor_rollout_ref.model.path={assets.policy}",

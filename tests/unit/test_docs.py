@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every command of README.md, CONTRIBUTING.md and docs/*.md is run here, or says why not.
+"""Every command of README.md, CONTRIBUTING.md and the pages below docs/ is run here, or says why not.
 
 The convention for whoever writes a page:
 
@@ -40,7 +40,7 @@ from verl_prpo.trainer.checks.config_check import check_config
 ROOT = Path(__file__).parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
 NOT_RUN = {

@@ -4,22 +4,24 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import islice
 from math import isnan
 from pathlib import Path
+from statistics import stdev
 
 import psutil
 import pytest
-from study import run, runs, statistics
+from study import run, runs, sections, statistics
 from study.arms import ARMS
 from study.assets import path_of
-from study.claims import verdicts
 from study.evidence import NOT_RUN, Evidence
 from study.jobs import Job, StudyError, Workers, work
 from study.plan import (
@@ -33,12 +35,12 @@ from study.plan import (
     Run,
     rates_to_try,
 )
-from study.report import ReportError, rebuild, write_report
+from study.report import DRAWN, ReportError, rebuild, write_report
 from study.results import Results
 from study.run import missing, parser
 from study.runs import Result, RunError
 from study.source import code_of, run_code
-from study.statistics import Difference
+from study.tables import lies_above_0, lies_below_0
 from study.tasks import TASKS
 from study.trainer import Settings
 
@@ -55,11 +57,8 @@ RATES = {(task, arm): 3e-4 for task in TASKS for arm in HEADLINE}
 def test_figures_of_a_run_by_hand():
     assert statistics.final(ROWS, "greedy") == 0.6
     assert statistics.area(ROWS) == pytest.approx((0.3 * 2 + 0.5 * 2) / 4)
-    assert statistics.steps_to(ROWS, 0.4) == 2
-    assert statistics.steps_to(ROWS, 0.7) == float("inf")
     assert statistics.early(ROWS, "accuracy") == 0.1
     assert statistics.late(ROWS, "accuracy") == 0.2
-    assert statistics.hacking(ROWS) == pytest.approx(0.4 - 0.1)
 
 
 def test_differences_weigh_tasks_alike_and_their_interval_holds_what_was_seen():
@@ -256,13 +255,12 @@ def test_the_report_says_what_the_runs_say(tmp_path, reported):
     oracle, learned = "**+10.0 [+10.0, +10.0]**", "**+5.0 [+5.0, +5.0]**"
     assert f"| PRPO, the paper's | {oracle} | {oracle} | {oracle} | 0.031 (0.062) |" in text  # 2 / 2**6, twice
     assert f"| PRPO, the paper's | {learned} |  | {learned} | 0.25 (0.25) |" in text
-    assert text.count("p (Holm for 2)") == 2 * 3
-    assert f"| PRPO against GRPO | {oracle} | {oracle} | {learned} | 2 above, 0 below, 0 open |" in text
-    assert "| before training | 20.0 | 20.0 |" in text
-    assert f"| early | {learned} | {oracle} | 50.0 |" in text  # half of the oracle's gain
+    assert text.count("p (Holm for 2)") == 2 * 2
+    assert f"| PRPO, the paper's | exact labels | {oracle} | {oracle} |" in text
+    assert "| PRPO, the paper's | learned |" not in text, "it was not run on all tasks"
+    assert "| early | 20.0 | 42.0 | 20.0 | 42.0 |" in text
     assert "| early | learned | 50.0 | 90.0 | 60.0 | 80.0 |" in text
-    gain = "**+5.0 [+5.0, +5.0]**"
-    assert f"| early | learned | 50.0 | `stop_early`, `polite_end` | `pad` | {gain} | {gain} |" in text
+    assert f"| early | learned | `stop_early`, `polite_end` | `pad` | {learned} | {learned} |" in text
     assert f"{len(reported)} runs" in text
     for figure in ("curves_oracle.png", "differences_greedy.png"):
         assert f"(evidence/{figure})" in text
@@ -280,7 +278,7 @@ def test_a_published_report_is_drawn_again_from_its_runs(tmp_path, reported):
     rebuild(tmp_path / "out" / "evidence" / "runs.jsonl", tmp_path / "again")
     text = (tmp_path / "again" / "evidence.md").read_text()
     assert text == (tmp_path / "out" / "evidence.md").read_text()
-    assert "| GRPO | **" in text
+    assert "| GRPO | 0.0001 |" in text
     for name in ("runs.jsonl", "tuning.jsonl", "assets.json", "full_stack.md"):
         assert (tmp_path / "again" / "evidence" / name).read_text() == (
             tmp_path / "out" / "evidence" / name
@@ -290,7 +288,7 @@ def test_a_published_report_is_drawn_again_from_its_runs(tmp_path, reported):
 def test_a_report_that_lacks_runs_says_so_and_draws_no_conclusions(tmp_path, reported):
     write_report(reported, [], FACTS, "", tmp_path)
     text = (tmp_path / "evidence.md").read_text()
-    assert "its learning rates are not all tuned" in text and "## In short" not in text
+    assert "its learning rates are not all tuned" in text and "## The answer" not in text
     published = Path(__file__).resolve().parents[2] / "docs" / "evidence"
     shutil.copytree(published, tmp_path / "less")
     lines = (tmp_path / "less" / "runs.jsonl").read_text().splitlines(keepends=True)
@@ -298,14 +296,18 @@ def test_a_report_that_lacks_runs_says_so_and_draws_no_conclusions(tmp_path, rep
     lost = runs.read_all(published / "runs.jsonl")[0].run
     rebuild(tmp_path / "less" / "runs.jsonl", tmp_path / "drawn")
     text = (tmp_path / "drawn" / "evidence.md").read_text()
-    assert f"1 of the study's {len(lines)} runs are missing ({lost.name})." in text and "## In short" not in text
+    assert f"1 of the study's {len(lines)} runs are missing ({lost.name})." in text and "## The answer" not in text
 
 
 def test_a_smaller_report_does_not_replace_a_larger_one_and_nothing_of_an_older_one_stays(tmp_path, reported):
     write_report(reported[:-1], [], FACTS, "told", tmp_path)
-    (tmp_path / "evidence" / "old.png").write_bytes(b"")
+    for old in ("differences_area.png", "appendix.md", "trust.md", "trust_gains.png"):
+        (tmp_path / "evidence" / old).write_bytes(b"")
     write_report(reported, [], FACTS, "", tmp_path)
-    assert not (tmp_path / "evidence" / "old.png").exists() and not (tmp_path / "evidence" / "full_stack.md").exists()
+    for old in ("differences_area.png", "appendix.md", "full_stack.md"):
+        assert not (tmp_path / "evidence" / old).exists()
+    for others in ("trust.md", "trust_gains.png"):
+        assert (tmp_path / "evidence" / others).exists()
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     for fewer, says in ((reported[:3], "name another folder"), ([], "holds no run")):
         with pytest.raises(ReportError, match=says):
@@ -315,30 +317,68 @@ def test_a_smaller_report_does_not_replace_a_larger_one_and_nothing_of_an_older_
         rebuild(tmp_path / "nowhere.jsonl", tmp_path)
 
 
-def test_the_published_page_is_what_its_runs_say(tmp_path):
+def test_the_published_pages_are_what_their_runs_say(tmp_path):
     docs = Path(__file__).resolve().parents[2] / "docs"
     rebuild(docs / "evidence" / "runs.jsonl", tmp_path)
-    assert (tmp_path / "evidence.md").read_text() == (docs / "evidence.md").read_text()
     drawn = {path.name for path in (tmp_path / "evidence").glob("*.png")}
-    assert drawn == {path.name for path in (docs / "evidence").glob("*.png")}
-    assert NOT_RUN not in (docs / "evidence.md").read_text()
+    assert drawn == {path.name for name in DRAWN for path in (docs / "evidence").glob(name) if path.suffix == ".png"}
+    shown = set()
+    for page in ("evidence.md", "evidence/appendix.md"):
+        text = (tmp_path / page).read_text()
+        assert text == (docs / page).read_text()
+        assert NOT_RUN not in text
+        figures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+        assert all(((tmp_path / page).parent / link).is_file() for link in figures)
+        shown |= {Path(link).name for link in figures}
+    assert shown == drawn
+
+
+@cache
+def published():
+    """The published runs."""
+    return Results(runs.read_all(Path(__file__).resolve().parents[2] / "docs" / "evidence" / "runs.jsonl"))
+
+
+def told_of_grpo(figure):
+    """What the published runs say of each PRM and arm, less GRPO."""
+    return {(each.prm, each.arm): each for each in sections.compared(published(), figure)}
+
+
+PAPERS_MARGIN = 0.032
+
+
+def test_what_the_page_says_in_words_is_what_its_runs_say():
+    """A conclusion that new runs would overturn must not stay on the page."""
+    told = {name: told_of_grpo(name) for name in ("greedy", "sampled")}
+    above = {of: all(lies_above_0(found[of].together) for found in told.values()) for of in told["greedy"]}
+    assert [of for of, both in above.items() if both] == [("oracle", "prpo_half")]
+    assert min(found.adjusted for found in told["greedy"].values()) > 0.05
+    for prm in ("learned", "oracle"):
+        each = told["greedy"][prm, "prpo"].of_task
+        assert [task for task in each if lies_above_0(each[task]) and each[task].mean >= PAPERS_MARGIN] == ["chained"]
+    paper = told["greedy"]["learned", "prpo"]
+    assert lies_below_0(paper.of_task["walk"]) and lies_below_0(told["sampled"]["learned", "prpo"].of_task["early"])
+    for name in told:
+        open_ = told[name]["learned", "prpo"].of_task["words"]
+        assert not lies_above_0(open_) and not lies_below_0(open_)
+        means = {prm: told[name][prm, "prpo"].together.mean for prm in ("learned", "oracle")}
+        assert told[name]["learned", "prpo_half"].together.mean > means["learned"], "half loses less"
+    for task in ("early", "words"):
+        weak = published().differences("learned_weak", "prpo", "grpo", sections.FIGURES["greedy"])
+        assert lies_below_0(statistics.difference({task: weak[task]}))
 
 
 def test_the_published_runs_are_the_plan_at_the_rates_that_the_published_tuning_chooses():
-    published = Path(__file__).resolve().parents[2] / "docs" / "evidence"
-    tuned = runs.read_all(published / "tuning.jsonl")
+    folder = Path(__file__).resolve().parents[2] / "docs" / "evidence"
+    tuned = runs.read_all(folder / "tuning.jsonl")
     assert {r.run for r in tuned} == set(Plan().tuning(statistics.rate_scores(tuned)))
     planned = set(Plan().reported(statistics.best_rates(tuned)))
-    assert {r.run for r in runs.read_all(published / "runs.jsonl")} == planned
+    assert {r.run for r in runs.read_all(folder / "runs.jsonl")} == planned
 
 
 def test_readme_and_guide_quote_the_headline_as_it_is():
-    root = Path(__file__).resolve().parents[2]
-    results = Results(runs.read_all(root / "docs" / "evidence" / "runs.jsonl"))
-    learned, oracle = (
-        statistics.difference(results.differences(prm, "prpo", "grpo", lambda r: statistics.final(r.rows, "greedy")))
-        for prm in ("learned", "oracle")
-    )
+    root, told = Path(__file__).resolve().parents[2], told_of_grpo("greedy")
+    learned, oracle = (told[prm, "prpo"].together for prm in ("learned", "oracle"))
     readme, guide = (" ".join((root / name).read_text().split()) for name in ("README.md", "docs/guide.md"))
     below = f"{-100 * learned.mean:.1f} points below GRPO"
     assert (
@@ -349,16 +389,52 @@ def test_readme_and_guide_quote_the_headline_as_it_is():
     assert f"ended {below} in" in guide
 
 
+def test_the_guide_says_what_the_runs_say():
+    guide = " ".join((Path(__file__).resolve().parents[2] / "docs" / "guide.md").read_text().split())
+    results = published()
+
+    def less_grpo(arm, tasks, figure="greedy", prm="learned", base="grpo", digits=0):
+        of_task = results.differences(prm, arm, base, sections.FIGURES[figure])
+        found = statistics.difference({task: of_task[task] for task in tasks or results.tasks})
+        return f"{100 * found.mean:+.{digits}f}"
+
+    chained, early, both = ("chained",), ("early",), ("early", "words")
+    for says in (
+        f"PRPO {less_grpo('prpo', chained)} greedily and {less_grpo('prpo', chained, 'sampled')} at temperature 1, "
+        f"half of it {less_grpo('prpo_half', chained)} and {less_grpo('prpo_half', chained, 'sampled')}.",
+        f"PRPO {less_grpo('prpo', early, 'sampled', digits=1)} at temperature 1, "
+        f"half of it {less_grpo('prpo_half', early, 'sampled', digits=1)}.",
+        f"PRPO {less_grpo('prpo', ('words',))} and {less_grpo('prpo', ('walk',))}, half of it "
+        f"{less_grpo('prpo_half', ('words',))} and {less_grpo('prpo_half', ('walk',))}, "
+        f"PURE {less_grpo('pure', ('words',))} and {less_grpo('pure', ('walk',))}.",
+        f"PURE was {less_grpo('pure', early, 'sampled')} at temperature 1",
+        f"PRPO {less_grpo('prpo', both, prm='learned_weak')} greedily and "
+        f"{less_grpo('prpo', both, 'sampled', 'learned_weak')} at temperature 1, half of it "
+        f"{less_grpo('prpo_half', both, prm='learned_weak')} and "
+        f"{less_grpo('prpo_half', both, 'sampled', 'learned_weak')}.",
+        f"half ended {less_grpo('prpo_half', (), 'sampled', base='prpo')[1:]} points above the paper's weight at "
+        f"temperature 1, and {less_grpo('prpo_half', (), base='prpo')[1:]} greedily",
+        f"process rewards alone ended {less_grpo('process', ())[1:]} points below GRPO greedily, "
+        f"`credit=prm_avg_prpo` {less_grpo('prm_avg_prpo', ())[1:]}.",
+    ):
+        assert says in guide, says
+    gaps = results.differences("learned", "prpo", "grpo", sections.FIGURES["greedy"])
+    spread = sorted(round(100 * stdev(of_seed)) for of_seed in gaps.values())
+    assert f"varied by {spread[0]} to {spread[-1]} points from seed to seed" in guide
+
+
 def test_numbers_of_the_text_are_looked_up(tmp_path, reported):
     evidence = Evidence(reported, [], FACTS, "", tmp_path)
     assert evidence.fill("{{diff prpo grpo oracle all}}; {{mean prpo learned early}}") == ("+10.0 [+10.0, +10.0]; 47.0")
     assert (
         evidence.fill("{{diff prpo grpo oracle words,early}}, {{start early sampled}}") == "+10.0 [+10.0, +10.0], 20.0"
     )
-    assert evidence.fill("{{found early learned}}, {{against_oracle learned early}}") == "50.0, -5.0 [-5.0, -5.0]"
+    assert evidence.fill("{{found early learned}} {{passed early learned}}") == "50.0 90.0"
+    assert evidence.fill("{{least_p greedy}} {{seeds prpo}} {{steps}} {{runs}}") == "0.062 3 4 15"
+    assert evidence.fill("{{parameters}} {{tuned prpo early 1e-4 greedy}}") == f"0.3 {NOT_RUN}"
     assert evidence.fill("{{diff prpo grpo learned early,words}}") == NOT_RUN, "a mean of tasks that were not run"
-    assert evidence.fill("{{diff prpo grpo learned words}} {{table rollouts}}") == f"{NOT_RUN} {NOT_RUN}"
-    for unknown in ("{{median prpo}}", "{{table chairs}}"):
+    assert evidence.fill("{{diff prpo grpo learned words}} {{table rates}}") == f"{NOT_RUN} {NOT_RUN}"
+    for unknown in ("{{median prpo}}", "{{table chairs}}", "{{figure chairs}}"):
         with pytest.raises(ValueError, match="known are"):
             evidence.fill(unknown)
 
@@ -369,23 +445,19 @@ def test_cells_by_hand(tmp_path):
     for prm, gain in (("oracle", 0.1), ("noise30", -0.2), ("learned", 0.05)):
         found += [result("early", prm, "prpo", seed, 0.4 + seed / 100 + gain) for seed in (1, 2, 3)]
     evidence = Evidence(found, [], FACTS, "", tmp_path)
-    rows = evidence.fill("{{table prm_quality greedy}}").splitlines()
-    assert "| 30% | **-20.0 [-20.0, -20.0]** | **-30.0 [-30.0, -30.0]** |" in rows
-    assert "| learned | **+5.0 [+5.0, +5.0]** | **-5.0 [-5.0, -5.0]** |" in rows
-    rows = evidence.fill("{{table steps_to_grpo oracle}}").splitlines()
-    assert "| GRPO | 4 (2/3) |" in rows and "| PRPO, the paper's | 4 (3/3) |" in rows
+    rows = evidence.fill("{{table prm_quality}}").splitlines()
+    assert "| 30% | **-30.0 [-30.0, -30.0]** | **-30.0 [-30.0, -30.0]** |" in rows
+    assert "| learned | **-5.0 [-5.0, -5.0]** | **-5.0 [-5.0, -5.0]** |" in rows
+    rows = evidence.fill("{{table against oracle,learned grpo prpo}}").splitlines()
+    assert "| PRPO, the paper's | learned | early | **+5.0 [+5.0, +5.0]** | **+5.0 [+5.0, +5.0]** |" in rows
+    rows = evidence.fill("{{table against noise30 grpo prpo}}").splitlines()
+    assert rows[0] == "| less GRPO, PRM: 30% | task | greedy | temperature 1 |"
+    assert rows[2] == "| PRPO, the paper's | early | **-20.0 [-20.0, -20.0]** | **-20.0 [-20.0, -20.0]** |"
     rows = evidence.fill("{{table along_the_way oracle prpo}}").splitlines()
     assert rows[2].startswith("| early | +5.0 | +10.0 | ")
-    assert "](" in evidence.fill("{{table recall}}") and (tmp_path / "recall.png").exists()
-
-
-def at(low, mean, high):
-    return Difference(mean, low, high, 0.1, 5)
-
-
-def test_an_answer_counts_tasks_by_their_intervals():
-    each = [at(1, 2, 3), at(-1, 1, 2), at(-3, -2, -1), at(0.5, 1, 2), at(float("nan"), 5, float("nan"))]
-    assert verdicts(each) == "2 above, 1 below, 2 open"
+    name = tmp_path.name
+    assert f"]({name}/recall.png)" in evidence.fill("{{figure recall}}") and (tmp_path / "recall.png").exists()
+    assert "](recall.png)" in evidence.fill("{{figure recall}}", f"{name}/appendix.md")
 
 
 @pytest.mark.parametrize("wrong", [["--hours", "nan"], ["--hours", "-1"], ["--hours", "inf"], ["--workers", "0"]])

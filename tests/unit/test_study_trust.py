@@ -4,6 +4,7 @@
 
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import stats
@@ -121,9 +122,18 @@ class TestPage:
     def test_it_is_the_same_from_the_file(self, tmp_path):
         found = outcome(lambda task, seed: seed % 3)
         report.write(list(found.runs.values()), tmp_path)
-        read = Outcome.of(read_all(tmp_path / report.RUNS))
+        read = Outcome.read(read_all(tmp_path / report.RUNS))
         assert (tmp_path / "trust.md").read_text() == report.page(read)
         assert read.runs.keys() == found.runs.keys()
 
+    def test_its_figures_are_there_and_are_no_blank_sheets(self, tmp_path):
+        found = outcome(lambda task, seed: seed % 3)
+        report.write(list(found.runs.values()), tmp_path)
+        text = (tmp_path / "trust.md").read_text()
+        for name in (report.GAINS, report.CURVES, report.WEIGHTS):
+            assert f"]({name})" in text
+            assert np.ptp(plt.imread(tmp_path / name)[..., :3]) > 0.5
+
     def test_no_runs_is_a_page_without_figures(self):
-        assert f"0 of {registered.planned()} runs" in report.page(Outcome({}))
+        text = report.page(Outcome({}))
+        assert f"0 of {registered.planned()} runs" in text and "![" not in text

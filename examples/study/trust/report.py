@@ -14,11 +14,13 @@ import numpy as np
 from scipy import stats
 from study.runs import Result, read_all, write_all
 from study.statistics import Difference, holm
-from study.trust import registered
+from study.trust import figures, registered
 
 Key = tuple[str, str, str, int]
 """Task, PRM, arm and seed."""
+DRAWN = ("trust", "prpo", "pure", "grpo_more")
 NAMES = {
+    "grpo": "GRPO",
     "trust": "the rule",
     "trust_fixed": "the rule, its weight fixed at its mean",
     "prpo": "PRPO, the paper's",
@@ -27,6 +29,7 @@ NAMES = {
 }
 RESAMPLES, SEED = 10_000, 0
 RUNS = "trust_runs.jsonl"
+GAINS, CURVES, WEIGHTS = "trust_gains.png", "trust_curves.png", "trust_weights.png"
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Test:
     runs: Mapping[Key, Result]
 
     @classmethod
-    def of(cls, results: Sequence[Result]) -> "Test":
+    def read(cls, results: Sequence[Result]) -> "Test":
         """From runs in any order."""
         runs = [(result.run, result) for result in results]
         return cls({(run.task, run.prm, registered.arm_of(run), run.settings.seed): result for run, result in runs})
@@ -57,6 +60,11 @@ class Test:
                 if ours and theirs:
                     found.setdefault(task, []).append(100 * (figure(ours) - figure(theirs)))
         return found
+
+    def of(self, task: str, arm: str) -> list[Result]:
+        """An arm's runs on a task, with the learned PRM where it has one."""
+        prm = "oracle" if arm in registered.PRM_FREE else "learned"
+        return [r for (name, of_prm, of_arm, _), r in self.runs.items() if (name, of_prm, of_arm) == (task, prm, arm)]
 
     def identical(self, prm: str) -> tuple[int, int]:
         """Of the rule's runs with a PRM: how many are GRPO's run step by step, and how many there are."""
@@ -146,6 +154,7 @@ def page(test: Test) -> str:
             "",
             *_by_task(test),
             "",
+            *(_pictures() if test.runs else []),
             "## All arms, mean of the tasks",
             "",
             *_arms(test),
@@ -156,6 +165,23 @@ def page(test: Test) -> str:
             "",
         ]
     )
+
+
+def _pictures() -> list[str]:
+    return [
+        f"![Points over GRPO on each task, and their mean, with intervals]({GAINS})",
+        "",
+        "Points over GRPO on the same seeds: intervals over seeds on a task, over task means in the first row.",
+        "",
+        f"![Greedy accuracy over the steps, a panel for each task]({CURVES})",
+        "",
+        "Greedy held-out accuracy: mean over seeds and its standard error. Each panel has its own scale.",
+        "",
+        f"![The weight of the PRM over the steps, a line for each task]({WEIGHTS})",
+        "",
+        "The weight that the rule gave the learned PRM: mean over seeds and its standard error.",
+        "",
+    ]
 
 
 def _criteria(test: Test) -> list[str]:
@@ -192,8 +218,7 @@ def _by_task(test: Test) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for task in registered.TASKS:
-        ours = [r for (name, prm, arm, _), r in test.runs.items() if (name, prm, arm) == (task, "learned", "trust")]
-        base = [r for (name, _, arm, _), r in test.runs.items() if (name, arm) == (task, "grpo")]
+        ours, base = test.of(task, "trust"), test.of(task, "grpo")
         differences = [test.differences("trust", "learned", figure, [task]).get(task) for figure in (greedy, sampled)]
         if not ours or not base or not all(differences):
             continue
@@ -217,6 +242,8 @@ def _arms(test: Test) -> list[str]:
     ]
     rows = []
     for arm, name in NAMES.items():
+        if arm == "grpo":
+            continue
         found = [test.differences(arm, "learned", figure, registered.TASKS) for figure in (greedy, sampled)]
         if all(found):
             rows.append((name, [over_tasks(of_task) for of_task in found], len(found[0])))
@@ -245,12 +272,29 @@ def _text(found: Difference) -> str:
     return f"**{text}**" if found.low > 0 or found.high < 0 else text
 
 
+def draw(test: Test, folder: Path) -> None:
+    """The page and its figures."""
+    of_arm = {}
+    for arm in DRAWN:
+        found = test.differences(arm, "learned", greedy, registered.TASKS)
+        if len(found) > 1:
+            of_arm[arm] = {"mean of tasks": over_tasks(found)} | {task: over_seeds(v) for task, v in found.items()}
+    figures.differences(of_arm, NAMES, folder / GAINS)
+    of_task = {
+        task: {arm: runs for arm in ("grpo", *DRAWN[:3]) if (runs := test.of(task, arm))} for task in registered.TASKS
+    }
+    figures.curves({task: arms for task, arms in of_task.items() if arms}, NAMES, folder / CURVES)
+    weighted = {task: runs for task in registered.TASKS if (runs := test.of(task, "trust"))}
+    figures.weights(weighted, folder / WEIGHTS)
+    (folder / "trust.md").write_text(page(test))
+
+
 def write(results: Sequence[Result], folder: Path) -> None:
-    """The page, and the runs it is made from, into a folder."""
+    """The page with its figures, and the runs it is made from, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_all(results, folder / RUNS)
-    (folder / "trust.md").write_text(page(Test.of(read_all(folder / RUNS))))
+    draw(Test.read(read_all(folder / RUNS)), folder)
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2], "trust.md").write_text(page(Test.of(read_all(Path(sys.argv[1])))))
+    draw(Test.read(read_all(Path(sys.argv[1]))), Path(sys.argv[2]))
