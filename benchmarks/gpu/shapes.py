@@ -71,7 +71,9 @@ def random_prm(small: bool, device: torch.device, dtype: torch.dtype) -> QwenMat
         torch.set_default_dtype(default)
     model = model.to(device).eval()
     separator = words.convert_tokens_to_ids(sized_prm.SEPARATOR)
-    return QwenMathPrm(model, Dialogue(words, "a random PRM", None), separator, config.max_position_embeddings)
+    family = QwenMathPrm(Dialogue(words, "a random PRM", None), separator, config.max_position_embeddings)
+    family.model = model
+    return family
 
 
 def save_prm(folder: Path, small: bool, device: torch.device, dtype: torch.dtype) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 import tiny_models
-from transformers import AutoTokenizer, Qwen2Config
+from transformers import AutoTokenizer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.matrix]
 
@@ -144,27 +144,6 @@ def in_process_laptop(assets) -> list[str]:
 @pytest.fixture
 def judge(tmp_path: Path) -> list[str]:
     return [f"reward.prm.model_path={tiny_models.instruct_model(tmp_path / 'judge')}"]
-
-
-@pytest.fixture
-def served_prm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tiny Qwen2.5-Math-PRM with attention heads of 32 dimensions, the least that vLLM takes on a CPU."""
-
-    def config(vocab_size: int, context: int) -> Qwen2Config:
-        return Qwen2Config(
-            vocab_size=vocab_size,
-            hidden_size=64,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=context,
-            initializer_range=0.1,
-            tie_word_embeddings=False,
-        )
-
-    monkeypatch.setattr(tiny_models, "tiny_config", config)
-    return tiny_models.qwen_math_prm(tmp_path / "served_prm", context=512, seed=7)
 
 
 def separator_of(prm: Path) -> int:

@@ -10,7 +10,7 @@ import pytest
 import tiny_models
 import torch
 from dump_checks import same_scores
-from transformers import AutoTokenizer, Qwen2Config
+from transformers import AutoTokenizer
 
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
 from verl_prpo.prm.in_process.engine import InProcessEngine
@@ -19,27 +19,6 @@ pytestmark = pytest.mark.e2e
 
 VERL_SCORES_A_WRONG_ANSWER = -1.0
 """What `verl.utils.reward_score.default_compute_score` gives for the data source math_dapo."""
-
-
-@pytest.fixture
-def served_prm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tiny Qwen2.5-Math-PRM with attention heads of 32 dimensions, the least that vLLM takes on a CPU."""
-
-    def config(vocab_size: int, context: int) -> Qwen2Config:
-        return Qwen2Config(
-            vocab_size=vocab_size,
-            hidden_size=64,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=context,
-            initializer_range=0.1,
-            tie_word_embeddings=False,
-        )
-
-    monkeypatch.setattr(tiny_models, "tiny_config", config)
-    return tiny_models.qwen_math_prm(tmp_path / "served_prm", context=512, seed=7)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from verl_prpo.step.conversation import Interlude
-from verl_prpo.telemetry.rollouts.format import Rollout, Segment, record_of
+from verl_prpo.telemetry.rollouts.format import record_of
+from verl_prpo.telemetry.rollouts.rollout import Rollout, Segment
 
 PAYLOAD = (
     "<script>window.pwned = 1</script></script><img src=x onerror='window.pwned = 2'><!-- \u2028 &lt;b&gt; \"'` "

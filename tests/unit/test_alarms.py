@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from verl_prpo.settings.prpo import PrpoConfig
-from verl_prpo.telemetry.alarms import RULES, Alarms, half_weight, trend
+from verl_prpo.telemetry.alarm_rules import RULES, half_weight, trend
+from verl_prpo.telemetry.alarms import Alarms
 
 WINDOW = 20
 

@@ -430,7 +430,7 @@ class TestPage:
         assert sorted(found) == ["metrics.py", "mixin.py"]
 
     def test_every_alarm_is_on_the_page_with_its_bounds(self):
-        from verl_prpo.telemetry import alarms
+        from verl_prpo.telemetry import alarm_rules as alarms
 
         text = PAGE.read_text()
         rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.*)$", text, flags=re.MULTILINE))

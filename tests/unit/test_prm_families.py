@@ -4,6 +4,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_causal_prms import implicit_pair, label_token_prm, math_shepherd, rlhflow_prm
+from tiny_causal_prms import implicit_pair, label_token_prm, least_top, math_shepherd, rlhflow_prm, served_output
 from tiny_head_prms import skywork_prm, token_classification_prm
 from tiny_models import instruct_model, qwen_math_prm, qwen_tokenizer
 from transformers import AutoModelForTokenClassification, AutoTokenizer, Qwen3Config, Qwen3ForTokenClassification
@@ -57,6 +58,9 @@ MARKED = {"qwen_math_prm", "skywork_prm", "token_classification"}
 TALKERS = {"rlhflow_prm", "implicit_prm", "zero_shot_judge"}
 """Families that read an ordinary chat model in different ways; nothing in the model tells which is meant."""
 
+OPTIONS = {"label_token": {"tag": " \n\n\n\n", "step": "{step}{tag}"}}
+"""What a family cannot do without, by its name."""
+
 CUSTOM = """
 from verl_prpo.prm.families.base import Encoded, PrmFamily
 
@@ -74,6 +78,11 @@ class Constant(PrmFamily):
     def forward(self, batch):
         return [[0.5] * len(row.reads) for row in batch]
 """
+
+
+def loaded(name: str, path: Path, options: dict) -> PrmFamily:
+    family = resolve_family(PrmConfig(model_path=str(path), family=name))
+    return family.load(str(path), device=torch.device("cpu"), dtype=torch.float32, **options)
 
 
 def test_a_model_is_told_by_its_config(tmp_path):
@@ -370,19 +379,14 @@ class TestEveryFamily:
 
     @pytest.fixture(scope="class")
     def load(self, folder):
-        loaded = {}
+        made = {}
 
         def load(name, model=None) -> PrmFamily:
             path = folder(model or name)
-            if (name, path) not in loaded:
-                reference = folder("implicit_prm").parent / "reference"
-                options = {
-                    "implicit_prm": {"reference_model_path": str(reference)},
-                    "label_token": {"tag": " \n\n\n\n", "step": "{step}{tag}"},
-                }.get(name, {})
-                family = resolve_family(PrmConfig(model_path=str(path), family=name))
-                loaded[name, path] = family.load(str(path), device=torch.device("cpu"), dtype=torch.float32, **options)
-            return loaded[name, path]
+            if (name, path) not in made:
+                reference = {"reference_model_path": str(folder("implicit_prm").parent / "reference")}
+                made[name, path] = loaded(name, path, reference if name == "implicit_prm" else OPTIONS.get(name, {}))
+            return made[name, path]
 
         return load
 
@@ -410,6 +414,40 @@ class TestEveryFamily:
             assert abs(moved[k] - scores[k]) > 1e-4
 
     @pytest.mark.parametrize("name", sorted(TINY))
+    def test_gives_scores_that_do_not_depend_on_the_batch_and_its_padding(self, load, name):
+        family = load(name)
+        rows = [family.encode(self.QUESTION, [*self.STEPS[:n], *["We add. "] * m]) for n, m in ((1, 0), (3, 9), (2, 4))]
+        for row, scores in zip(rows, family.forward(rows), strict=True):
+            assert scores == pytest.approx(family.forward([row])[0], abs=1e-5)
+
+    @pytest.mark.parametrize("name", sorted(TINY))
+    def test_scores_a_segment_of_white_space(self, load, name):
+        family = load(name)
+        assert len(family.forward([family.encode(self.QUESTION, ["  ", "\n", "add"])])[0]) == 3
+
+    @pytest.mark.parametrize("name", ["label_token", "math_shepherd", "rlhflow_prm", "zero_shot_judge"])
+    def test_reads_the_same_from_log_probabilities_of_a_server(self, load, folder, name):
+        family = load(name)
+        assert family.serving == "prompt_logprobs"
+        client = type(family).open(str(folder(name)), **OPTIONS.get(name, {}))
+        encoded = client.encode(self.QUESTION, self.STEPS)
+        ids, scores = client.served_ids(encoded), family.forward([encoded])[0]
+        complete = served_output(family.model, ids, len(family.tokenizer))
+        assert ids[:-1] == encoded.input_ids
+        assert client.served_scores(encoded, complete) == pytest.approx(scores, abs=1e-5)
+        named = served_output(family.model, ids, least_top(complete, encoded.reads, client.label_ids))
+        assert client.served_scores(encoded, named) == pytest.approx(scores, abs=1e-5)
+
+    @pytest.mark.parametrize("name", sorted(set(TINY) - {"implicit_prm"}))  # which compares two tokenizers first
+    def test_refuses_a_tokenizer_of_another_model(self, folder, tmp_path, name):
+        path = shutil.copytree(folder(name), tmp_path / "model")
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer.add_tokens(["first", "second"])
+        tokenizer.save_pretrained(path)
+        with pytest.raises(PrmError, match=r"token ids up to \d+, but the weights have \d+ embeddings.*model_path"):
+            loaded(name, path, OPTIONS.get(name, {}))
+
+    @pytest.mark.parametrize("name", sorted(TINY))
     def test_scores_steps_out_of_order_otherwise(self, load, name):
         family = load(name)
         first, second, third, last = self.STEPS
@@ -431,7 +469,8 @@ class TestEveryFamily:
         ("name", "model"), [(a, b) for a in sorted(TINY) for b in sorted(TINY) if a != b and not {a, b} <= TALKERS]
     )
     def test_refuses_the_models_of_every_other(self, load, name, model):
-        with pytest.raises(PrmError, match=r"reward\.prm\."):
+        claimed = rf"model_path=.*\({model}\).*leave reward\.prm\.family unset"
+        with pytest.raises(PrmError, match=claimed if model in MARKED and name not in MARKED else r"reward\.prm\."):
             load(name, model)
 
 

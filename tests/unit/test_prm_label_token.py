@@ -7,7 +7,6 @@ import logging
 import pytest
 import torch
 from tiny_causal_prms import label_token_prm, least_top, math_shepherd, served_output
-from tiny_head_prms import token_classification_prm
 from transformers import AddedToken, AutoModelForCausalLM, AutoTokenizer
 
 from verl_prpo.prm.families import resolve_family
@@ -151,19 +150,6 @@ def test_none_begins_where_the_tokenizer_puts_none(qwen):
     assert load(qwen, **PSA).bos_ids == [] and load(qwen, **PSA, bos=True).bos_ids == [400]
 
 
-def test_a_tag_and_labels_written_in_problem_or_response_are_not_read(llama):
-    options = {"tag": " ки", "step": "{step}{tag}\n"}
-    steps, problem = ["We write ки and + ки\n", "- ки + ки", "the end"], "What is ки?"
-    text = f"{problem} " + "\n".join(f"{step.strip()} ки" for step in steps)
-    ids, tags, scores = scored(llama, text, " ки", ("+", "-"))
-    prm = load(llama, **options)
-    encoded = prm.encode([{"role": "user", "content": problem}], steps)
-    assert encoded.input_ids == ids and len(tags) == 8
-    written = [3, 6, 7]  # of the tags: one in the problem, two and two in the steps
-    assert encoded.reads == [tags[i] for i in written]
-    assert prm.forward([encoded])[0] == pytest.approx([scores[i] for i in written], abs=1e-5)
-
-
 class TestTheScore:
     @pytest.fixture(scope="class")
     def logits(self, llama, versa):
@@ -260,17 +246,6 @@ def test_options_are_as_a_shell_hands_them_over(llama, versa):
     assert here.score(QUESTION, STEPS) == pytest.approx(versa.forward([versa.encode(QUESTION, STEPS)])[0], abs=1e-5)
 
 
-@pytest.mark.parametrize("k", range(4))
-def test_a_corrupted_step_moves_its_score_and_later_ones_only(versa, k):
-    steps = [*STEPS, "Therefore it is right."]
-    before = versa.forward([versa.encode(QUESTION, steps)])[0]
-    steps[k] = "The sum is 999, so it is wrong - - -"
-    after = versa.forward([versa.encode(QUESTION, steps)])[0]
-    moved = [abs(a - b) for a, b in zip(after, before, strict=True)]
-    assert max(moved[:k], default=0.0) <= 1e-6
-    assert moved[k] > 1e-3
-
-
 def test_a_tag_that_the_tokenizer_joins_with_a_full_stop_is_warned_of(llama, caplog):
     with caplog.at_level(logging.WARNING):
         load(llama, **VERSA)
@@ -335,10 +310,6 @@ class TestRefused:
         with pytest.raises(PrmError, match=r"begins a sequence.*family_options\.bos=false"):
             load(folder, **PSA, bos=True)
         assert load(folder, **PSA).bos_ids == []
-
-    def test_a_prm_that_another_family_claims(self, tmp_path):
-        with pytest.raises(PrmError, match=r"\(token_classification\).*leave reward\.prm\.family unset"):
-            load(token_classification_prm(tmp_path), tag="\n")
 
     def test_a_tag_past_the_embeddings(self, tmp_path):
         folder = label_token_prm(tmp_path)

@@ -4,9 +4,7 @@
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from tiny_causal_prms import LLAMA3_TEMPLATE, least_top, math_shepherd, rlhflow_prm, served_output
-from tiny_models import qwen_math_prm
+from tiny_causal_prms import LLAMA3_TEMPLATE, math_shepherd, rlhflow_prm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from verl_prpo.prm.families.base import PrmError
@@ -79,45 +77,6 @@ def test_special_tokens_written_in_a_response_end_no_turn(prm):
     assert len(encoded.reads) == 2 and encoded.reads[-1] == len(encoded.input_ids) - 1
 
 
-def test_a_segment_of_white_space_has_a_score(prm):
-    assert len(prm.forward([prm.encode(QUESTION, ["  ", "\n", "add"])])[0]) == 3
-
-
-def test_scores_do_not_depend_on_the_batch_and_its_padding(prm):
-    rows = [prm.encode(QUESTION, steps) for steps in RESPONSES.values()]
-    for row, scores in zip(rows, prm.forward(rows), strict=True):
-        assert scores == pytest.approx(prm.forward([row])[0], abs=1e-5)
-
-
-@pytest.mark.parametrize("k", range(4))
-def test_a_corrupted_step_moves_its_score_and_later_ones_only(prm, k):
-    steps = [*STEPS, "Therefore it is right."]
-    before = prm.forward([prm.encode(QUESTION, steps)])[0]
-    steps[k] = "The sum is 999, so it is wrong - - -"
-    after = prm.forward([prm.encode(QUESTION, steps)])[0]
-    moved = [abs(a - b) for a, b in zip(after, before, strict=True)]
-    assert max(moved[:k], default=0.0) <= 1e-6
-    assert moved[k] > 1e-3
-
-
-def test_a_server_of_the_same_model_gives_the_same_scores(folder, prm):
-    client = RlhflowPrm.open(str(folder))
-    assert client.serving == "prompt_logprobs"
-    for steps in RESPONSES.values():
-        encoded = client.encode(QUESTION, steps)
-        scores = prm.forward([encoded])[0]
-        complete = served_output(prm.model, client.served_ids(encoded), len(prm.dialogue.tokenizer))
-        assert client.served_scores(encoded, complete) == pytest.approx(scores, abs=1e-5)
-        named = served_output(
-            prm.model, client.served_ids(encoded), least_top(complete, encoded.reads, client.label_ids)
-        )
-        assert client.served_scores(encoded, named) == pytest.approx(scores, abs=1e-5)
-
-
-def test_no_model_is_taken_for_it_unasked():
-    assert not RlhflowPrm.detects({"architectures": ["LlamaForCausalLM"], "model_type": "llama"})
-
-
 class TestRefused:
     def test_a_model_without_a_chat_template(self, tmp_path):
         with pytest.raises(PrmError, match=r"no chat template.*reward\.prm\.custom_family"):
@@ -141,14 +100,3 @@ class TestRefused:
     def test_a_math_shepherd_model(self, tmp_path):
         with pytest.raises(PrmError, match=r"no chat template"):
             load(math_shepherd(tmp_path))
-
-    def test_a_prm_that_another_family_claims(self, tmp_path):
-        with pytest.raises(PrmError, match=r"\(qwen_math_prm\).*leave reward\.prm\.family unset"):
-            load(qwen_math_prm(tmp_path))
-
-    def test_a_model_with_a_head(self, tmp_path):
-        path = rlhflow_prm(tmp_path)
-        weights = load_file(path / "model.safetensors")
-        save_file(weights | {"v_head.weight": torch.ones(2, 32)}, path / "model.safetensors", {"format": "pt"})
-        with pytest.raises(PrmError, match=r"has a head \(v_head\.weight\).*rlhflow_prm.*reward\.prm\.family"):
-            load(path)

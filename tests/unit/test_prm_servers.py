@@ -23,7 +23,7 @@ from tiny_models import instruct_model, qwen_math_prm
 
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.replicas.actor import ServedPrmReplica
+from verl_prpo.prm.replicas.actor import AsyncReplica
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.prm.server import connection, protocol, servers
 from verl_prpo.prm.server import engine as served
@@ -71,7 +71,7 @@ def requests_of(count: int, first: int = 0) -> list[PrmRequest]:
 
 
 def engine_for(family, config, urls) -> ServedEngine:
-    family = QwenMathPrm(None, family.dialogue, family.separator_id, family.max_context)
+    family = QwenMathPrm(family.dialogue, family.separator_id, family.max_context)
     return ServedEngine(family, ServerPool(config, urls), ServedModel("prm", None), config)
 
 
@@ -611,7 +611,7 @@ class TestStart:
         config = asking(settings, urls=["unused"])
 
         async def main(url):
-            replica = ServedPrmReplica()
+            replica = AsyncReplica()
             described = await replica.load(config, [url])
             assert described == await replica.describe()
             results = await asyncio.gather(*(replica.score(requests_of(3, i)) for i in range(4)))

@@ -7,8 +7,8 @@ from tiny_causal_prms import llama3_tokenizer, mistral_tokenizer
 from tiny_models import qwen_tokenizer, sentencepiece_tokenizer
 from transformers import AddedToken
 
-from verl_prpo.prm.encoding.dialogue import plain_ids
 from verl_prpo.prm.encoding.tag import find_tag, token_ids
+from verl_prpo.prm.encoding.tokens import plain_ids
 from verl_prpo.prm.families.base import PrmError
 
 TOKENIZERS = [mistral_tokenizer, sentencepiece_tokenizer, llama3_tokenizer, qwen_tokenizer]

@@ -109,13 +109,6 @@ def test_newlines_around_a_segment_give_way_to_the_separator(folder, chat_templa
     assert len(prm.encode(QUESTION, ["\n", STEPS[0]]).reads) == 2
 
 
-def test_scores_do_not_depend_on_the_batch_and_its_padding(prm):
-    rows = [prm.encode(QUESTION, STEPS[:n] + ["We add. "] * m) for n, m in ((1, 0), (3, 9), (2, 4), (0, 1))]
-    together = prm.forward(rows)
-    for row, scores in zip(rows, together, strict=True):
-        assert scores == pytest.approx(prm.forward([row])[0], abs=1e-5)
-
-
 @pytest.mark.parametrize("chat_template", [False, True])
 def test_a_separator_in_a_text_is_text(folder, chat_template):
     prm = load(folder, separator=SEPARATOR, chat_template=chat_template)

@@ -9,7 +9,7 @@ import torch
 from tiny_models import qwen_tokenizer
 
 from verl_prpo import turn_segments
-from verl_prpo.method.turns import Turns, turn_numbers
+from verl_prpo.method.turns import Turns
 from verl_prpo.settings.prpo import ConfigError, PrpoConfig, prpo_config
 from verl_prpo.step.conversation import Interlude
 from verl_prpo.step.cutting import cut, hidden_segments
@@ -52,7 +52,6 @@ def test_turns_as_rows_and_back():
     numbers = torch.arange(mask.numel()).view_as(mask)
     assert turns.rows(numbers)[2].tolist()[:2] == numbers[1, 4:6].tolist()
     assert torch.equal(turns.back(turns.mask, mask), mask.bool())
-    assert turn_numbers([0, 1, 1, 0, 1]) == [-1, 0, 0, -1, 1]
     none = Turns.of(torch.zeros(2, 4))
     assert none.spans() == [] and not none.back(none.mask, torch.zeros(2, 4)).any()
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from verl_prpo.outcome.verdicts import VerdictReader, read_verdicts
+from verl_prpo.outcome.verdicts import VerdictReader
 
 
 def right(rewards, parts=None):
-    return read_verdicts(rewards, parts or [{}] * len(rewards)).right
+    return VerdictReader().read(rewards, parts or [{}] * len(rewards)).right
 
 
 def test_acc_goes_before_every_reward():
@@ -72,7 +72,7 @@ def test_a_value_that_is_no_number_has_no_verdict():
 
 def test_groups_agree_on_verdicts_not_on_rewards():
     rewards = [-1.0, -1.3, -1.0, 0.7]
-    verdicts = read_verdicts(rewards, [{"acc": value} for value in (0, 0, 0, 1)])
+    verdicts = VerdictReader().read(rewards, [{"acc": value} for value in (0, 0, 0, 1)])
     assert verdicts.agree(["a", "a", "b", "b"]) == [True, True, False, False]
     assert verdicts.agree(["a", "b", "c", "d"]) == [True] * 4
 
@@ -109,11 +109,11 @@ def test_what_decides_changes_with_a_new_value():
 
 
 def test_groups_whose_acc_is_no_number_agree_among_themselves():
-    assert read_verdicts([0.0, 0.0], [{"acc": math.nan}] * 2).agree(["a", "a"]) == [True, True]
+    assert VerdictReader().read([0.0, 0.0], [{"acc": math.nan}] * 2).agree(["a", "a"]) == [True, True]
 
 
 def test_unknown_verdicts_agree_only_on_equal_rewards():
-    verdicts = read_verdicts([0.2, 0.2, 0.5, 0.9], [{}] * 4)
+    verdicts = VerdictReader().read([0.2, 0.2, 0.5, 0.9], [{}] * 4)
     assert verdicts.agree(["a", "a", "b", "b"]) == [True, True, False, False]
 
 

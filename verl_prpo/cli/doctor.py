@@ -202,7 +202,7 @@ def _diagnose_function(report: Report, prm: "PrmConfig", prpo: "PrpoConfig", exa
     )
     if opened is None:
         return report.skip("scores", "no function to score with")
-    report.run("reading", lambda: prm_checks.scale(opened, prpo))
+    report.run("reading", lambda: prm_checks.scale(opened.family, prpo))
     report.run("scores", lambda: within(prm.timeout, "scoring two solutions", lambda: _scored(opened, example)))
 
 

@@ -92,16 +92,12 @@ def _chosen(found: "Responses", arguments: argparse.Namespace) -> tuple[list["Re
 
 def _tokens(tokenizer: str | None) -> "TokenCount":
     from verl_prpo.probe.payment import estimated_tokens
-    from verl_prpo.settings.prpo import ConfigError
 
     if tokenizer is None:
         return estimated_tokens
-    from transformers import AutoTokenizer
+    from verl_prpo.viewer.report.scoring import loaded_tokenizer
 
-    try:
-        loaded = AutoTokenizer.from_pretrained(tokenizer)
-    except Exception as error:  # of the file system, the hub's client, or the network beneath it
-        raise ConfigError(f"--tokenizer {tokenizer} cannot be loaded: {type(error).__name__}: {error}") from error
+    loaded = loaded_tokenizer(tokenizer)
     return lambda text: len(loaded(text, add_special_tokens=False).input_ids)
 
 

@@ -16,6 +16,7 @@ from verl_prpo.prm.families.checkpoints import read_model_config
 from verl_prpo.prm.families.label_token import LabelTokenPrm
 from verl_prpo.prm.open_prm import OpenPrm, weight_bytes
 from verl_prpo.prm.results import PrmResult
+from verl_prpo.prm.score_function.engine import FunctionScale
 from verl_prpo.settings.prm import GENERATED_VERDICTS
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 
@@ -98,23 +99,11 @@ def reading(config: PrmConfig, prpo: PrpoConfig, family: PrmFamily, example: Wor
         PrmError: the credit reads scores on another scale.
         CheckFailed: the family cannot read the example.
     """
-    from verl_prpo.trainer.mixin import require_score_range
-
-    scale: Any = SimpleNamespace(family=family.name, score_range=family.score_range)
-    require_score_range(scale, prpo)
+    on_scale = scale(family, prpo)
     encoded = _encoded(family, example)
-    low, high = family.score_range
     context = "that of the servers" if family.serving == "chat" else f"{family.max_context} tokens"
-    lines = [
-        f"context: {context}",
-        f"scores from {low:g} to {high:g}, prior mean {family.prior_mean:.4g} and std {family.prior_std:.4g}",
-    ]
-    details: dict[str, Any] = {
-        "max_context": family.max_context,
-        "score_range": [low, high],
-        "prior_mean": family.prior_mean,
-        "prior_std": family.prior_std,
-    }
+    lines = [f"context: {context}", on_scale.found]
+    details = {"max_context": family.max_context, **on_scale.details}
     if all(isinstance(read, int) for read in encoded.reads):  # a position, not a span
         tokenizer = AutoTokenizer.from_pretrained(config.model_path, trust_remote_code=config.trust_remote_code)
         ids = sorted({encoded.input_ids[read] for read in encoded.reads})
@@ -127,15 +116,14 @@ def reading(config: PrmConfig, prpo: PrpoConfig, family: PrmFamily, example: Wor
     return Finding("\n".join(lines), details=details, value=True)
 
 
-def scale(prm: OpenPrm, prpo: PrpoConfig) -> Finding:
-    """On what scale a score function judges, by its own word.
+def scale(family: PrmFamily | FunctionScale, prpo: PrpoConfig) -> Finding:
+    """On what scale a family or a score function judges, by its own word.
 
     Raises:
         PrmError: the credit reads scores on another scale.
     """
     from verl_prpo.trainer.mixin import require_score_range
 
-    family = prm.family
     described: Any = SimpleNamespace(family=family.name, score_range=family.score_range)
     require_score_range(described, prpo)
     low, high = family.score_range

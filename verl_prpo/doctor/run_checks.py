@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from verl_prpo.console.findings import CheckFailed, Finding, State
 from verl_prpo.data.problem_sets import SETS
+from verl_prpo.prm.families.checkpoints import local_file
 from verl_prpo.trainer.checks.batch_sizes import BATCH, MINI, TENSOR, Fault, N, shares, size_faults
 from verl_prpo.trainer.checks.layouts import dividing, shown_sizes
 
@@ -84,9 +85,7 @@ def policy(config: DictConfig) -> Finding:
             f"{said}: {lacks}",
             "set actor_rollout_ref.model.path to a folder in Hugging Face format, or to a name on the hub",
         )
-    from huggingface_hub import try_to_load_from_cache
-
-    if isinstance(try_to_load_from_cache(path, "config.json"), str):
+    if local_file(path, "config.json"):
         return Finding(f"{said} is in the hub's cache", value=True)
     return Finding(
         f"{said}: neither a folder here nor in the hub's cache; not looked up",
@@ -132,14 +131,11 @@ def sizes(config: DictConfig) -> Finding:
 
 def _head_faults(config: DictConfig) -> Iterator[Fault]:
     """Parallel sizes that cut the policy's attention heads unevenly, where its config.json is on this machine."""
-    path = str(config.actor_rollout_ref.model.path)
-    file: Any = Path(path) / "config.json"
-    if not file.is_file():
-        from huggingface_hub import try_to_load_from_cache
-
-        file = None if path.startswith(("/", ".", "~", REMOTE)) else try_to_load_from_cache(path, "config.json")
+    file = local_file(str(config.actor_rollout_ref.model.path), "config.json")
+    if file is None:
+        return
     try:
-        heads = int(json.loads(Path(file).read_text(encoding="utf-8"))["num_attention_heads"])
+        heads = int(json.loads(file.read_text(encoding="utf-8"))["num_attention_heads"])
     except (OSError, ValueError, TypeError, KeyError):
         return  # not here, or of a shape that says nothing; the policy's check reports what is missing
     cut = shares(config)

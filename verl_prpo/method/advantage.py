@@ -18,7 +18,6 @@ back in the dtype of `process_scores`. Groups are given by `index` and nothing e
 change nothing.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -28,6 +27,15 @@ import torch
 from torch import Tensor
 
 from verl_prpo.method.groups import EPSILON, Groups, all_equal_groups
+from verl_prpo.method.validate import (
+    checked_batch,
+    checked_weight,
+    require_finite_advantage,
+    require_finite_scores,
+    require_known,
+    require_opened_rows,
+    require_prior,
+)
 
 Credit = Literal["prpo", "process", "outcome", "prm_avg", "prm_avg_prpo", "pure", "trust"]
 ProcessNorm = Literal["prior", "group", "group_mean"]
@@ -114,26 +122,27 @@ def prpo_advantage(
         tensor([[ 2.0000,  2.0000,  0.0000,  0.0000],
                 [-1.5000, -1.5000, -1.5000,  0.0000]])
     """
-    _choose("credit", credit, CREDITS)
-    _choose("process_norm", process_norm, PROCESS_NORMS)
-    _choose("outcome_norm", outcome_norm, OUTCOME_NORMS)
-    if not 0 < prior_std < math.inf:
-        raise ValueError(f"prior_std must be positive and finite, got {prior_std}")
-    if not math.isfinite(prior_mean):
-        raise ValueError(f"prior_mean must be finite, got {prior_mean}")
+    require_known("credit", credit, CREDITS)
+    require_known("process_norm", process_norm, PROCESS_NORMS)
+    require_known("outcome_norm", outcome_norm, OUTCOME_NORMS)
+    require_prior(prior_mean, prior_std)
     with torch.no_grad():
-        batch = _validated(process_scores, segment_starts, outcome_rewards, response_mask, index, scored)
-        batch.process_norm, batch.prior, batch.outcome_norm = process_norm, (prior_mean, prior_std), outcome_norm
+        scores, starts, rewards, mask, scored = checked_batch(
+            process_scores, segment_starts, outcome_rewards, response_mask, scored
+        )
+        groups = Groups.of(index, len(mask), scores.device)
+        prior = (prior_mean, prior_std)
+        batch = _Batch(scores, starts, rewards, mask, groups, scored, process_norm, prior, outcome_norm)
         if credit == "trust":
-            _require_finite_scores(batch)
-            batch.process_weight = _weights(process_weight, batch)
-            batch.agree = all_equal_groups(batch.rewards, index) if agree is None else agree.to(batch.mask.device) != 0
+            require_finite_scores(scores, batch.judged)
+            batch.process_weight = checked_weight(process_weight, rewards)
+            batch.agree = all_equal_groups(rewards, index) if agree is None else agree.to(mask.device) != 0
         if credit in _READ_AT_STARTS:
-            _require_opened_rows(batch)
-            _require_finite_scores(batch)
+            require_opened_rows(starts, batch.judged)
+            require_finite_scores(scores, batch.judged)
         advantage = _CREDITS[credit](batch)
-        advantage = torch.where(batch.mask, advantage, advantage.new_zeros(())).to(process_scores.dtype)
-        _require_finite_advantage(advantage, batch)
+        advantage = torch.where(mask, advantage, advantage.new_zeros(())).to(process_scores.dtype)
+        require_finite_advantage(advantage, scores, batch.judged)
         return advantage
 
 
@@ -145,9 +154,9 @@ class _Batch:
     mask: Tensor  # bool [bs, L]
     groups: Groups
     scored: Tensor | None  # bool [bs, 1] or [bs, L]
-    process_norm: ProcessNorm = "prior"
-    prior: tuple[float, float] = (0.5, 12**-0.5)
-    outcome_norm: OutcomeNorm = "mean"
+    process_norm: ProcessNorm
+    prior: tuple[float, float]  # mean and std
+    outcome_norm: OutcomeNorm
     process_weight: Tensor | None = None  # w, [bs], of the credit "trust"
     agree: Tensor | None = None  # bool [bs], rows of groups that the outcome cannot rank
 
@@ -295,89 +304,3 @@ _CREDITS: dict[str, Callable[[_Batch], Tensor]] = {
 }
 _READ_AT_STARTS = ("prm_avg", "prm_avg_prpo", "pure")
 """Credits that read the scores at segment starts."""
-
-
-# The checks
-
-
-def _validated(scores, starts, rewards, response_mask, index, scored) -> _Batch:
-    tensors = {"process_scores": scores, "segment_starts": starts, "outcome_rewards": rewards}
-    for name, tensor in {**tensors, "response_mask": response_mask, "scored": scored}.items():
-        if not isinstance(tensor, Tensor) and (name != "scored" or tensor is not None):
-            raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}; torch.as_tensor makes one")
-    if response_mask.dim() != 2:
-        raise ValueError(f"response_mask must be [bs, L], got shape {tuple(response_mask.shape)}")
-    bs = len(response_mask)
-    for name, tensor, shape in (
-        ("process_scores", scores, response_mask.shape),
-        ("segment_starts", starts, response_mask.shape),
-        ("outcome_rewards", rewards, (bs,)),
-        ("scored", scored, response_mask.shape if scored is not None and scored.dim() == 2 else (bs,)),
-    ):
-        if tensor is not None and tensor.shape != shape:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)} to fit response_mask")
-    if not scores.is_floating_point():
-        raise ValueError(f"process_scores must be a floating-point tensor, got {scores.dtype}")
-    dtype = torch.promote_types(scores.dtype, torch.float32)
-    rewards = rewards.to(dtype)
-    if not rewards.isfinite().all():
-        row = int((~rewards.isfinite()).nonzero()[0])
-        raise ValueError(f"the outcome reward of row {row} is {rewards[row].item()}; it must be finite")
-    groups = Groups.of(index, bs, scores.device)
-    mask = response_mask if response_mask.dtype == torch.bool else response_mask != 0
-    starts = starts if starts.dtype == torch.bool else starts != 0
-    if scored is not None:
-        scored = (scored if scored.dtype == torch.bool else scored != 0).view(bs, -1)
-    return _Batch(scores.to(dtype), starts, rewards, mask, groups, scored)
-
-
-def _weights(given: float | Tensor, batch: _Batch) -> Tensor:
-    weight = torch.as_tensor(given, dtype=batch.rewards.dtype, device=batch.rewards.device)
-    if weight.dim() > 1 or weight.numel() not in (1, len(batch.rewards)):
-        raise ValueError(
-            f"process_weight has shape {tuple(weight.shape)}, expected a number or ({len(batch.rewards)},)"
-        )
-    if not (weight.isfinite() & (weight >= 0)).all():
-        raise ValueError(f"process_weight must be finite and at least 0, got {given}")
-    return weight.expand(len(batch.rewards))
-
-
-def _require_finite_advantage(advantage: Tensor, batch: _Batch) -> None:
-    if advantage.sum().isfinite():  # one pass; the rest only to name the row
-        return
-    _require_finite_scores(batch)
-    if not advantage.isfinite().all():
-        raise ValueError(
-            f"the advantages overflow {advantage.dtype}; check process scores, outcome rewards and prior_std"
-        )
-
-
-def _require_finite_scores(batch: _Batch) -> None:
-    if torch.where(batch.judged, batch.scores, 0.0).sum().isfinite():
-        return
-    bad = batch.judged & ~batch.scores.isfinite()
-    if bad.any():
-        row, column = bad.nonzero()[0].tolist()
-        score = batch.scores[row, column].item()
-        raise ValueError(
-            f"the process score of row {row}, token {column} is {score}; every valid token needs a finite score"
-        )
-
-
-def _require_opened_rows(batch: _Batch) -> None:
-    if not batch.mask.numel():
-        return
-    judged = batch.judged
-    first = judged.byte().argmax(1, keepdim=True)
-    unopened = (judged.gather(1, first) & ~batch.starts.gather(1, first))[:, 0]
-    if unopened.any():
-        row = int(unopened.nonzero()[0, 0])
-        raise ValueError(
-            f"segment_starts opens no segment at token {int(first[row, 0])}, the first valid token of row {row}; "
-            "use a segmenter of verl_prpo.method.segmentation under the same response_mask"
-        )
-
-
-def _choose(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(allowed)}")

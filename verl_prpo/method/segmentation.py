@@ -18,6 +18,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from verl_prpo.method.anchors import greedy_anchors, paper_anchors
+from verl_prpo.method.validate import (
+    checked_mask,
+    require_above_minus_infinity,
+    require_anchor_bounds,
+    require_segments,
+)
+
 AnchorRule = Literal["paper", "greedy"]
 ANCHOR_RULES: tuple[str, ...] = ("paper", "greedy")
 
@@ -77,7 +85,7 @@ def entropy_segments(
     if isinstance(max_anchors, str):
         if max_anchors != "auto":
             raise ValueError(f'max_anchors must be a whole number or "auto", got {max_anchors!r}')
-        _require_bounds(tokens_per_anchor, anchor_bounds)
+        require_anchor_bounds(tokens_per_anchor, anchor_bounds)
     elif max_anchors < 0:
         raise ValueError(f"max_anchors must not be negative, got {max_anchors}")
     if min_gap < 0:
@@ -86,14 +94,14 @@ def entropy_segments(
         return torch.zeros_like(mask)
     min_gap = min(min_gap, mask.shape[1])  # beyond the length of the row it changes nothing
     with torch.no_grad():
-        _require_above_minus_infinity(entropy, mask)
+        require_above_minus_infinity(entropy, mask)
         spikes = torch.where(mask, entropy.float(), float("-inf"))
         first, starts = _first_valid(mask)
         if isinstance(max_anchors, str):
             anchors = (mask.sum(1, keepdim=True) // tokens_per_anchor).clamp(*anchor_bounds)
         else:
             anchors = torch.full_like(first, min(max_anchors, mask.shape[1]))
-        choose = _paper_anchors if rule == "paper" else _greedy_anchors
+        choose = paper_anchors if rule == "paper" else greedy_anchors
         cuts, keep = choose(spikes, first, anchors.clamp(max=mask.shape[1]), min_gap)
         return _mark(starts, cuts, keep, first, mask)
 
@@ -118,7 +126,7 @@ def uniform_segments(response_mask: Tensor, num_segments: int) -> Tensor:
         tensor([[1, 0, 0, 1, 0, 0]], dtype=torch.int32)
     """
     mask = checked_mask(response_mask)
-    _require_segments(num_segments)
+    require_segments(num_segments)
     if mask.numel() == 0:
         return torch.zeros_like(mask)
     with torch.no_grad():
@@ -151,7 +159,7 @@ def random_segments(response_mask: Tensor, num_segments: int, generator: torch.G
         3
     """
     mask = checked_mask(response_mask)
-    _require_segments(num_segments)
+    require_segments(num_segments)
     if mask.numel() == 0:
         return torch.zeros_like(mask)
     with torch.no_grad():
@@ -291,60 +299,6 @@ def _text_starts(texts: Sequence[str], mask: Sequence[bool], ends: re.Pattern[st
     return [valid[0], *kept[1:]]
 
 
-def _paper_anchors(spikes: Tensor, first: Tensor, anchors: Tensor, min_gap: int) -> tuple[Tensor, Tensor]:
-    """Columns `[bs, k]` and which of them are cuts; `anchors` `[bs, 1]` is the k of each row."""
-    width, most = spikes.shape[1], int(anchors.max())
-    # One value more than needed tells rows of as many valid tokens or fewer, and ties across the last place.
-    values, columns = spikes.topk(min(most + 1, width), dim=1)
-    _require_finite(values)
-    if most == 0:
-        return columns[:, :0], columns[:, :0].bool()
-    values = torch.nn.functional.pad(values, (0, most + 1 - values.shape[1]), value=float("-inf"))
-    last, after = values.gather(1, (anchors - 1).clamp(min=0)), values.gather(1, anchors)
-    cuts = columns[:, :most]
-    tied = ((last == after) & (after > float("-inf")))[:, 0]
-    if tied.any():
-        cuts[tied] = _highest_earlier_first(spikes[tied], last[tied], anchors[tied], most)
-    chosen = torch.arange(most, device=spikes.device) < anchors
-    cuts = torch.where(chosen, cuts, width).sort(1).values  # those of no anchor stand last
-    keep = torch.zeros_like(cuts, dtype=torch.bool)
-    at = torch.full_like(first[:, 0], -min_gap)
-    for i in range(most):
-        keep[:, i] = cuts[:, i] - at >= min_gap
-        at = torch.where(keep[:, i], cuts[:, i], at)
-    keep &= chosen & (cuts - first >= min_gap) & (after > float("-inf"))
-    return cuts.clamp(max=width - 1), keep
-
-
-def _greedy_anchors(spikes: Tensor, first: Tensor, anchors: Tensor, min_gap: int) -> tuple[Tensor, Tensor]:
-    width, most = spikes.shape[1], int(anchors.max())
-    _require_finite(spikes.amax(1, keepdim=True))
-    gap = max(min_gap, 1)
-    near = torch.arange(1 - gap, gap, device=spikes.device)
-    left = spikes.clone().scatter_(1, (first + near.clamp(min=0)).clamp(max=width - 1), float("-inf"))
-    cuts = torch.zeros(len(spikes), most, dtype=torch.long, device=spikes.device)
-    keep = torch.zeros_like(cuts, dtype=torch.bool)
-    for i in range(most):
-        value, cuts[:, i] = left.max(1)
-        keep[:, i] = (value > float("-inf")) & (i < anchors[:, 0])
-        left.scatter_(1, (cuts[:, i : i + 1] + near).clamp(0, width - 1), float("-inf"))
-    return cuts, keep
-
-
-def _highest_earlier_first(spikes: Tensor, kth: Tensor, anchors: Tensor, most: int) -> Tensor:
-    """Positions `[bs, most]` of the highest values of each row, the earlier of equal values first: an order topk leaves
-    open. `anchors` `[bs, 1]` is how many of a row, `kth` `[bs, 1]` the least of these. What is left over has the width.
-    """
-    higher = spikes > kth
-    equal = spikes == kth
-    wanted = anchors - higher.sum(1, keepdim=True)
-    chosen = higher | (equal & (equal.cumsum(1, dtype=torch.int32) <= wanted))
-    found = torch.full((len(spikes), most), spikes.shape[1], dtype=torch.long, device=spikes.device)
-    row, column = chosen.nonzero(as_tuple=True)
-    found[row, chosen.cumsum(1, dtype=torch.int32)[row, column].long() - 1] = column
-    return found
-
-
 def _mark(starts: Tensor, cuts: Tensor, keep: Tensor, first: Tensor, mask: Tensor) -> Tensor:
     # A cut that is dropped points at the row's first token, a start already; in an empty row the mask takes it back.
     return starts.scatter_(1, torch.where(keep, cuts, first), True) & mask
@@ -357,49 +311,3 @@ def _first_valid(mask: Tensor) -> tuple[Tensor, Tensor]:
         first = mask.byte().argmax(1, keepdim=True)
     starts = torch.zeros_like(mask).scatter_(1, first, True) & mask
     return first, starts
-
-
-def checked_mask(response_mask: Tensor) -> Tensor:
-    """The mask as bool `[bs, L]`.
-
-    Raises:
-        TypeError, ValueError: no tensor, or one of another shape.
-    """
-    if not isinstance(response_mask, Tensor):
-        kind = type(response_mask).__name__
-        raise TypeError(f"response_mask must be a torch.Tensor, got {kind}; torch.as_tensor makes one")
-    if response_mask.dim() != 2:
-        raise ValueError(f"response_mask must be [bs, L], got shape {tuple(response_mask.shape)}")
-    return response_mask if response_mask.dtype == torch.bool else response_mask != 0
-
-
-def _require_finite(highest: Tensor) -> None:
-    """NaN and +inf sort above every number, so that the highest values of each row `[bs, k]` show them."""
-    bad = highest.isnan() | highest.isposinf()
-    if bad.any():
-        row = int(bad.any(1).nonzero()[0, 0])
-        raise ValueError(f"entropy is {highest[row, 0].item()} at a valid token of row {row}; it must be finite there")
-
-
-def _require_above_minus_infinity(entropy: Tensor, mask: Tensor) -> None:
-    if entropy.amin() > float("-inf"):  # one pass; the rest only when something lies there, under the mask or not
-        return
-    bad = (mask & (entropy == float("-inf"))).any(1)
-    if bad.any():
-        row = int(bad.nonzero()[0, 0])
-        raise ValueError(f"entropy is -inf at a valid token of row {row}; it must be finite there")
-
-
-def _require_bounds(tokens_per_anchor: int, anchor_bounds: tuple[int, int]) -> None:
-    if tokens_per_anchor < 1:
-        raise ValueError(f"tokens_per_anchor must be at least 1, got {tokens_per_anchor}")
-    least, most = anchor_bounds
-    if not 0 <= least <= most:
-        raise ValueError(f"anchor_bounds must be two numbers, 0 <= least <= most, got {tuple(anchor_bounds)}")
-
-
-def _require_segments(num_segments: int) -> None:
-    if type(num_segments) is not int:
-        raise TypeError(f"num_segments must be an int, got {num_segments!r}")
-    if num_segments < 1:
-        raise ValueError(f"num_segments must be at least 1, got {num_segments}")

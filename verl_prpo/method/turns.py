@@ -5,13 +5,12 @@
 verl's agent loops put what a tool says into the response, under mask 0. A turn begins wherever the policy takes over.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from verl_prpo.method.segmentation import checked_mask
+from verl_prpo.method.validate import checked_mask
 
 
 def turn_segments(response_mask: Tensor) -> Tensor:
@@ -78,13 +77,3 @@ class Turns:
         turn, column = starts.nonzero(as_tuple=True)
         found[self.row[turn], self.begin[turn] + column] = True
         return found
-
-
-def turn_numbers(response_mask: Sequence[int]) -> list[int]:
-    """For each token of one response the number of its turn, from 0; -1 for a token that is not the policy's own."""
-    numbers, turn, inside = [], -1, False
-    for own in response_mask:
-        turn += bool(own) and not inside
-        inside = bool(own)
-        numbers.append(turn if inside else -1)
-    return numbers

@@ -83,8 +83,6 @@ _FIRST = [
         (r"^(\d+)(?:st|nd|rd|th)$", r"\1"),
         (r"^\(\s*(\w+)\s*\)(?=_)", r"\1"),
         (r"^\\text\{\s*(USD|US\$|EUR|GBP|JPY|INR|Rs)\.?\s*\}", r"\1 "),
-        (r"^\(\s*(\w+)\s*\)(?=_)", r"\1"),
-        (r"^\\text\{\s*(USD|US\$|EUR|GBP|JPY|INR|Rs)\.?\s*\}", r"\1 "),
         # ratios: 5 \text{ to } 7
         (r"\\text\{\s*(\d+(?: to \d+)+)\s*\}", r"\1"),
         (r"(?<=\d)\s*(?:\\text\{\s*to\s*\}|\s+to\s+)\s*(?=\d)", ":"),

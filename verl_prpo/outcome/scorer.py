@@ -182,7 +182,7 @@ def _undecided(method: str, why: str, answer: str | None, truth: str) -> None:
     """Count an answer that could not be compared, and say so at most once a minute."""
     global _next_line
     with _counts_lock:
-        _counts[method] = _counts.get(method, 0) + 1
+        _counts[method] += 1
         if time.monotonic() < _next_line:
             return
         _next_line = time.monotonic() + _LINE_EVERY
@@ -195,5 +195,5 @@ def _undecided(method: str, why: str, answer: str | None, truth: str) -> None:
         str(truth),
         counts["timeout"],
         counts["error"],
-        counts.get("unread", 0),
+        counts["unread"],
     )

@@ -128,11 +128,6 @@ class VerdictReader:
         return all(_right_value(seen)[0] for seen in self._seen.values())
 
 
-def read_verdicts(rewards: Sequence[float], parts: Sequence[Mapping[str, Any]]) -> Verdicts:
-    """The verdicts on all responses of a dump at once; see `VerdictReader.read`."""
-    return VerdictReader().read(rewards, parts)
-
-
 def _evidence(reward: float, said: Mapping[str, Any], data_source: str) -> tuple[str, float]:
     if said.get("timeout") is True or said.get("error"):  # verl's rate_limited manager puts an acc of 0 beside these
         return f"{FAILED} {data_source}".strip(), math.inf

@@ -11,10 +11,13 @@ import os
 import pickle
 import threading
 from array import array
-from collections.abc import MutableMapping, Sequence
-from typing import Any
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from verl_prpo.prm.families.base import Encoded
+from verl_prpo.prm.results import PrmResult
+
+T = TypeVar("T")
 
 _DIGEST_BYTES = 16
 
@@ -49,6 +52,41 @@ class ScoreCache:
         if self._size:
             with self._lock:
                 self._scores[key] = tuple(scores)
+
+
+class AskedOnce(Generic[T]):
+    """What requests ask of a PRM: equal parts once, and what is remembered not at all.
+
+    Attributes:
+        todo: the parts to ask, by key.
+    """
+
+    def __init__(self, cache: ScoreCache, parts: Sequence[Sequence[tuple[bytes, T]]]):
+        """Args:
+        cache: of the PRM's scores.
+        parts: of each request, with their keys; none of a request that cannot be asked.
+        """
+        asked = {key: part for of_request in parts for key, part in of_request}
+        self._cache = cache
+        self._keys = [[key for key, _ in of_request] for of_request in parts]
+        self._found = {key: PrmResult(scores) for key in asked if (scores := cache.get(key)) is not None}
+        self.todo = {key: part for key, part in asked.items() if key not in self._found}
+
+    def answers(self, results: Sequence[PrmResult]) -> Iterator[tuple[list[PrmResult], bool]]:
+        """For each request the results of its parts, and whether nothing had to be asked for it: the first request with
+        a part pays for it, the others find what it got.
+
+        Args:
+            results: of `todo`. Scores are remembered, unless the dialogue was too long to have them all.
+        """
+        for key, result in zip(self.todo, results, strict=True):
+            self._found[key] = result
+            if result.scores is not None and not result.overlong:
+                self._cache.put(key, result.scores)
+        paid = set(self.todo)
+        for keys in self._keys:
+            yield [self._found[key] for key in keys], paid.isdisjoint(keys)
+            paid.difference_update(keys)
 
 
 def dialogue_key(encoded: Encoded) -> bytes:

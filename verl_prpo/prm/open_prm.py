@@ -6,13 +6,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from omegaconf import DictConfig
 
 from verl_prpo.prm.families.base import PrmFamily
+from verl_prpo.prm.families.checkpoints import local_file
 from verl_prpo.prm.in_process.engine import dtype_of, open_in_process_engine
 from verl_prpo.prm.results import PrmRequest, PrmResult
 from verl_prpo.prm.score_function.engine import FunctionScale, open_score_function
@@ -65,32 +65,7 @@ def open_at_servers(config: PrmConfig) -> OpenPrm:
     Raises:
         PrmError: a server that cannot be used, with its URL and the reason.
     """
-    loop = asyncio.new_event_loop()  # in a thread of its own: that of a notebook runs another
-    thread = threading.Thread(target=loop.run_forever, name="prm_servers", daemon=True)
-    thread.start()
-
-    def wait_for(asked: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(asked, loop).result()
-
-    def end() -> None:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-    try:
-        engine = wait_for(open_served(config, config.server.urls))
-    except BaseException:
-        end()
-        raise
-
-    def score(requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        return wait_for(engine.score(requests))
-
-    def close() -> None:
-        if not loop.is_closed():
-            wait_for(engine.close())
-            end()
-
+    engine, score, close = _in_a_loop(open_served(config, config.server.urls))
     limit = "of unknown context" if engine.model.max_model_len is None else f"of {engine.model.max_model_len} tokens"
     count = len(engine.pool.servers)
     where = f"at {count} server{'s' if count > 1 else ''} of {engine.model.name}, {limit}"
@@ -106,20 +81,41 @@ def open_function(config: PrmConfig) -> OpenPrm:
     Raises:
         PrmError: it cannot be used.
     """
-    loop = asyncio.new_event_loop()
-    engine = loop.run_until_complete(open_score_function(config))
-
-    def score(requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        return loop.run_until_complete(engine.score(requests))
-
-    def close() -> None:
-        loop.run_until_complete(engine.close())
-        loop.close()
-
+    engine, score, close = _in_a_loop(open_score_function(config))
     kind = "a coroutine" if engine.pool.coroutine else "a function"
     batches = f", with up to {config.score_function.batch_size} responses each" if engine.batched else ""
     where = f"{kind} in processes of its own, at most {engine.pool.concurrency} at once{batches}"
     return OpenPrm(engine.family, where, score, close)
+
+
+def _in_a_loop(
+    opening: Coroutine[Any, Any, T],
+) -> tuple[T, Callable[[Sequence[PrmRequest]], list[PrmResult]], Callable[[], None]]:
+    """An engine in an event loop of its own, with its `score` and `close` for callers outside of it."""
+    loop = asyncio.new_event_loop()  # in a thread of its own: that of a notebook runs another
+    thread = threading.Thread(target=loop.run_forever, name="prm_engine", daemon=True)
+    thread.start()
+
+    def wait_for(asked: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(asked, loop).result()
+
+    def end() -> None:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    try:
+        engine: Any = wait_for(opening)
+    except BaseException:
+        end()
+        raise
+
+    def close() -> None:
+        if not loop.is_closed():
+            wait_for(engine.close())
+            end()
+
+    return engine, lambda requests: wait_for(engine.score(requests)), close
 
 
 def with_model_path(config: PrmConfig, reward: DictConfig) -> PrmConfig:
@@ -143,13 +139,6 @@ def weight_bytes(config: PrmConfig) -> int | None:
 
 
 def _folder_bytes(model_path: str) -> int | None:
-    folder = Path(model_path)
-    if not folder.is_dir():
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(model_path, "config.json")
-        if not isinstance(cached, str):
-            return None
-        folder = Path(cached).parent
-    sizes = [file.stat().st_size for pattern in WEIGHT_FILES for file in folder.glob(pattern)]
+    config = local_file(model_path, "config.json")
+    sizes = [file.stat().st_size for pattern in WEIGHT_FILES for file in config.parent.glob(pattern)] if config else []
     return sum(sizes) if sizes else None

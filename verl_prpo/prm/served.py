@@ -5,11 +5,11 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from verl_prpo.prm.families import resolve_family
 from verl_prpo.prm.server.engine import ServedEngine, open_served_engine
-from verl_prpo.prm.server.engine import require_servers as require_prm_servers
+from verl_prpo.prm.server.servers import ServerPool
 from verl_prpo.settings.prm import GENERATED_VERDICTS
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def require_servers(config: "PrmConfig") -> None:
     Raises:
         PrmError: the servers, each with its URL and the reason.
     """
-    if not asks_a_judge(config):
-        return require_prm_servers(config)
-    from verl_prpo.prm.generated.chat import ChatServers
+    kind: Any = ServerPool
+    if asks_a_judge(config):
+        from verl_prpo.prm.generated.chat import ChatServers as kind
 
     async def check() -> None:
-        servers = ChatServers(config, config.server.urls)
+        servers = kind(config, config.server.urls)
         try:
             await servers.check()
         finally:

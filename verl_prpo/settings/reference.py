@@ -9,7 +9,7 @@ import ast
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -92,17 +92,17 @@ def tables() -> str:
     return "\n".join(parts)
 
 
-def drawn(page: str) -> str:
-    """A page with the part between its two marks drawn anew.
+def drawn(page: str, mark: str = BEGIN, tables: Callable[[], str] = tables) -> str:
+    """A page with the part from a mark to `END` drawn anew.
 
     Raises:
-        ValueError: the page lacks a mark.
+        ValueError: the page lacks one of them.
     """
-    before, begin, rest = page.partition(BEGIN)
+    before, begin, rest = page.partition(mark)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"the page needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+        raise ValueError(f"the page needs the lines {mark} and {END}")
+    return f"{before}{mark}\n\n{tables()}\n\n{END}{after}"
 
 
 if __name__ == "__main__":

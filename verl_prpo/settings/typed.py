@@ -42,28 +42,21 @@ def _only(allowed: Callable[[Any], bool]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _anchors(value: Any) -> int | Literal["auto"]:
-    if isinstance(value, str) and value.strip() == "auto":
-        return "auto"
-    try:
-        number = int(_no_truth_value(value))
-    except (TypeError, ValueError) as error:
-        raise PydanticCustomError("number", "not a number") from error
-    if number < 0 or (isinstance(value, float) and value != number):
-        raise PydanticCustomError("range", "out of range")
-    return number
+def _auto_or(kind: Callable[[Any], Any]) -> PlainValidator:
+    """ "auto", or a finite number of at least 0 of a kind."""
 
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value.strip() == "auto":
+            return "auto"
+        try:
+            number = kind(_no_truth_value(value))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise PydanticCustomError("number", "not a number") from error
+        if not 0 <= number < float("inf") or (isinstance(value, float) and value != number):
+            raise PydanticCustomError("range", "out of range")
+        return number
 
-def _auto_or_factor(value: Any) -> float | Literal["auto"]:
-    if isinstance(value, str) and value.strip() == "auto":
-        return "auto"
-    try:
-        number = float(_no_truth_value(value))
-    except (TypeError, ValueError) as error:
-        raise PydanticCustomError("number", "not a number") from error
-    if not 0 <= number < float("inf"):
-        raise PydanticCustomError("range", "out of range")
-    return number
+    return PlainValidator(check)
 
 
 def _ascends(bounds: list[int]) -> bool:
@@ -93,9 +86,9 @@ CpuShare = Annotated[
 ]
 LogProbabilities = Annotated[int, _NUMBER, Field(ge=-1), "a whole number of at least 0, or -1 for all"]
 Texts = Annotated[list[str], "a list of texts"]
-Anchors = Annotated[int | Literal["auto"], PlainValidator(_anchors), "a whole number of at least 0, or auto"]
+Anchors = Annotated[int | Literal["auto"], _auto_or(int), "a whole number of at least 0, or auto"]
 AnchorBounds = Annotated[list[Natural], _only(_ascends), "two whole numbers, the lesser first, such as [5,100]"]
-AutoOrFactor = Annotated[float | Literal["auto"], PlainValidator(_auto_or_factor), "auto or a number of at least 0"]
+AutoOrFactor = Annotated[float | Literal["auto"], _auto_or(float), "auto or a number of at least 0"]
 TokenIds = Annotated[list[Natural], "a list of token ids"]
 AlarmWindow = Annotated[int, _NUMBER, _only(lambda n: n == 0 or n >= 8), "0 or a whole number of at least 8"]
 """Steps; a trend over fewer than 8 cannot be distinguished from noise."""

@@ -195,6 +195,8 @@ def hidden_segments(starts: Tensor, thoughts: Tensor | None) -> list[bool]:
 
 def thought_edges(mask: Tensor, thoughts: Tensor) -> Tensor:
     """The first token of each thought and the first behind it, among the policy's own; bool `[bs, L]`, as both are."""
+    if not mask.numel():
+        return torch.zeros_like(mask)
     state = torch.where(mask, 1 + (thoughts & mask).int(), 0)
     column = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), -1).cummax(1).values
     before = torch.nn.functional.pad(column[:, :-1], (1, 0), value=-1)

@@ -7,7 +7,7 @@ alone. `Rollouts.spread` puts results back into the rows of verl's batch."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -56,19 +56,14 @@ class Rollouts:
 
     def select(self, indices: Sequence[int]) -> "Rollouts":
         """Some of the rollouts, in the order given."""
-        return replace(
-            self,
-            keys=[self.keys[i] for i in indices],
-            places=[self.places[i] for i in indices],
-            messages=[self.messages[i] for i in indices],
-            response_ids=[self.response_ids[i] for i in indices],
-            response_mask=self.response_mask[list(indices)],
-            signal=None if self.signal is None else self.signal[list(indices)],
-            truncated=[self.truncated[i] for i in indices],
-            rows=[self.rows[i] for i in indices],
-            prompt_ids=None if self.prompt_ids is None else [self.prompt_ids[i] for i in indices],
-            thoughts=None if self.thoughts is None else self.thoughts[list(indices)],
-        )
+
+        def some(values: Any) -> Any:
+            if values is None or isinstance(values, Tensor):
+                return None if values is None else values[list(indices)]
+            return [values[i] for i in indices]
+
+        by_row = (entry.name for entry in fields(self) if entry.name != "batch_size")
+        return replace(self, **{name: some(getattr(self, name)) for name in by_row})
 
     def spread(self, values: Tensor) -> Tensor:
         """Values of the rollouts `[n, ...]` in the rows of verl's batch `[bs, ...]`, 0 in its padding rows."""
@@ -110,35 +105,31 @@ class ScoredBatch:
         Raises:
             PrmError: how many responses have no scores, what the first one met, and the settings to change.
         """
-        asked = self._asked()
-        failed = {key: r for key, r in asked.items() if r.failure is not None}
+        asked, failed = self._asked(), self._failed()
         if not failed:
             return
-        key, first = next(iter(failed.items()))
+        first = _first(failed)
         if settings.on_error == "raise":
             raise PrmError(
-                f"the PRM gave no process scores for response {key}: {first.failure}: {first.detail}. That is one of "
+                f"the PRM gave no process scores for response {first}. That is one of "
                 f"{len(failed)} failures among {len(asked)} responses. Fix the cause, or set "
                 "++reward.prm.on_error=outcome_only to train such responses on their outcome alone."
             )
         if len(failed) > settings.max_failed_fraction * len(asked):
             raise PrmError(
                 f"{len(failed)} of {len(asked)} responses have no process scores, more than "
-                f"reward.prm.max_failed_fraction={settings.max_failed_fraction:g} allows. The first is {key}: "
-                f"{first.failure}: {first.detail}"
+                f"reward.prm.max_failed_fraction={settings.max_failed_fraction:g} allows. The first is {first}"
             )
 
     def failure_summary(self) -> str | None:
         """A line for people on the responses whose scores failed, with the first one's cause; None when all went
         well."""
-        asked = self._asked()
-        failed = {key: r for key, r in asked.items() if r.failure is not None}
+        asked, failed = self._asked(), self._failed()
         if not failed:
             return None
-        key, first = next(iter(failed.items()))
         return (
             f"{len(failed)} of {len(asked)} responses have no process scores and are trained on their outcome alone; "
-            f"the first is {key}: {first.failure}: {first.detail}"
+            f"the first is {_first(failed)}"
         )
 
     def overlong_summary(self) -> str | None:
@@ -203,3 +194,11 @@ class ScoredBatch:
         """Scores of the responses that the PRM was asked about, by key."""
         scores = zip(self.rollouts.keys, self.scores, strict=True)
         return {key: r for key, r in scores if r is not None and r.asked_about}
+
+    def _failed(self) -> dict[str, Scores]:
+        return {key: r for key, r in self._asked().items() if r.failure is not None}
+
+
+def _first(failed: Mapping[str, Scores]) -> str:
+    key, scores = next(iter(failed.items()))
+    return f"{key}: {scores.failure}: {scores.detail}"

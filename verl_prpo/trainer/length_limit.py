@@ -5,10 +5,11 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+
+from verl_prpo.prm.families.checkpoints import local_file
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _declarations(model_path: str | None, tokenizer: Any) -> list[dict[str, Any]
     found: list[dict[str, Any]] = []
     for folder in dict.fromkeys((model_path, getattr(tokenizer, "name_or_path", None))):
         for name in ("generation_config.json", "config.json"):
-            path = _local_file(folder, name)
+            path = local_file(folder, name)
             try:
                 declared = json.loads(path.read_text(encoding="utf-8")) if path else None
             except (OSError, ValueError):
@@ -80,18 +81,3 @@ def _numbers(declared: Sequence[dict[str, Any]], key: str) -> list[int]:
     values = [part.get(key) for part in declared]
     flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
     return [number for number in flat if isinstance(number, int) and not isinstance(number, bool)]
-
-
-def _local_file(model_path: str | None, name: str) -> Path | None:
-    if not model_path:
-        return None
-    folder = Path(model_path).expanduser()
-    if folder.is_dir():
-        return folder / name
-    try:
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(model_path, name)
-    except Exception:  # a path that is no name of a repository
-        return None
-    return Path(cached) if isinstance(cached, str) else None

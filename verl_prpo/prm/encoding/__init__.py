@@ -3,5 +3,6 @@
 """From a prompt and the segments of a response to the token ids that a PRM reads.
 
 Reading order: `shown` (which segments are steps), `response` (one response), `batch` (many, and back to results),
-`truncation` (what fits into the context), `dialogue` and `chat_template` (how families write text), `tensors`.
+`truncation` (what fits into the context), `dialogue`, `chat_template` and `tokens` (how families write text),
+`tensors`.
 """

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from verl_prpo.prm.cache import ScoreCache, dialogue_key
+from verl_prpo.prm.cache import AskedOnce, ScoreCache, dialogue_key
 from verl_prpo.prm.encoding.response import (
     WINDOW_CONTEXT,
     EncodedResponse,
@@ -55,23 +55,10 @@ class Batch:
 
     def __init__(self, family: PrmFamily, cache: ScoreCache, responses: Sequence[EncodedResponse | PrmResult]):
         self._family = family
-        self._cache = cache
-        self._responses = [
-            (r, list(map(dialogue_key, r.dialogues)) if isinstance(r, EncodedResponse) else []) for r in responses
-        ]
-        dialogues = {
-            key: one
-            for r, keys in self._responses
-            if isinstance(r, EncodedResponse)
-            for key, one in zip(keys, r.dialogues, strict=True)
-        }
-        self._scores: dict[bytes, Sequence[float | None] | PrmResult] = {}
-        for key in dialogues:
-            remembered = cache.get(key)
-            if remembered is not None:
-                self._scores[key] = remembered
-        self._new = {key: encoded for key, encoded in dialogues.items() if key not in self._scores}
-        self.todo = list(self._new.values())
+        self._responses = responses
+        dialogues = [r.dialogues if isinstance(r, EncodedResponse) else [] for r in responses]
+        self._asked = AskedOnce(cache, [[(dialogue_key(one), one) for one in of_response] for of_response in dialogues])
+        self.todo = list(self._asked.todo.values())
 
     def results(self, outputs: Sequence[Any]) -> list[PrmResult]:
         """One result per request, in their order.
@@ -79,33 +66,22 @@ class Batch:
         Args:
             outputs: for each dialogue of `todo` its scores as the model gave them, or a failure.
         """
-        for (key, encoded), output in zip(self._new.items(), outputs, strict=True):
-            scores = output if isinstance(output, PrmResult) else checked_scores(self._family, encoded, output)
-            if not isinstance(scores, PrmResult):
-                self._cache.put(key, scores)
-            self._scores[key] = scores
-        results = []
-        paid = set(self._new)  # each by the first request that asks for it; the others find its scores
-        for response, keys in self._responses:
-            if isinstance(response, EncodedResponse):
-                cached = not paid.intersection(keys)
-                results.append(_result(response, [self._scores[key] for key in keys], cached))
-                paid.difference_update(keys)
-            else:
-                results.append(response)
-        return results
+        found = [checked_scores(self._family, one, output) for one, output in zip(self.todo, outputs, strict=True)]
+        return [
+            _result(response, *answer) if isinstance(response, EncodedResponse) else response
+            for response, answer in zip(self._responses, self._asked.answers(found), strict=True)
+        ]
 
 
-def _result(response: EncodedResponse, found: Sequence[Sequence[float | None] | PrmResult], cached: bool) -> PrmResult:
+def _result(response: EncodedResponse, found: Sequence[PrmResult], cached: bool) -> PrmResult:
     tokens = sum(len(one.input_ids) for one in response.dialogues)
     windows = 0 if response.seen_from is None else len(response.dialogues)
-    failed = next((one for one in found if isinstance(one, PrmResult)), None)  # of any window: a part is no result
+    failed = next((one for one in found if one.scores is None), None)  # of any window: a part is no result
     if failed is not None:
         return replace(failed, tokens=tokens, overlong=response.overlong, windows=windows)
-    scores = [one for one in found if not isinstance(one, PrmResult)]
-    spread = [None if place is None else scores[place[0]][place[1]] for place in response.places]
+    scores = [one.scores or [] for one in found]
     return PrmResult(
-        spread,
+        [None if place is None else scores[place[0]][place[1]] for place in response.places],
         tokens=tokens,
         overlong=response.overlong,
         cached=cached,
@@ -114,12 +90,14 @@ def _result(response: EncodedResponse, found: Sequence[Sequence[float | None] | 
     )
 
 
-def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> list[float] | PrmResult:
+def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> PrmResult:
     """A model's output for one dialogue as scores, once they are as many as the reads, finite and in range; else the
-    failure."""
+    failure, which the output may be already."""
+    if isinstance(output, PrmResult):
+        return output
     tokens = len(encoded.input_ids)
     try:
-        scores = [float(score) for score in output]
+        scores = list(map(float, output))
     except Exception as error:  # no sequence at all, or of what is no number
         detail = f"{family.name} gave {shown_value(output)} for scores: {shown_error(error)}"
         return PrmResult(None, PrmFailure.BAD_OUTPUT, detail, tokens)
@@ -133,4 +111,4 @@ def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> list[flo
     if min(scores) < low - RANGE_TOLERANCE or max(scores) > high + RANGE_TOLERANCE:
         detail = f"scores {scores} leave the range [{low}, {high}] that {family.name} declares"
         return PrmResult(None, PrmFailure.OUT_OF_RANGE, detail, tokens)
-    return scores
+    return PrmResult(scores)  # type: ignore[arg-type]

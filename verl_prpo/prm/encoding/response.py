@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from verl_prpo.prm.conversation import Heard, heard_between, steps_with
-from verl_prpo.prm.encoding.dialogue import texts_remembered
 from verl_prpo.prm.encoding.shown import Shown, shown_steps
+from verl_prpo.prm.encoding.tokens import texts_remembered
 from verl_prpo.prm.encoding.truncation import steps_that_fit
 from verl_prpo.prm.encoding.windows import Lengths, plan_windows
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import AddedToken
 
-from verl_prpo.prm.encoding.dialogue import continuation_ids, plain_ids
+from verl_prpo.prm.encoding.tokens import continuation_ids, plain_ids
 from verl_prpo.prm.families.base import PrmError
 
 _log = logging.getLogger(__name__)

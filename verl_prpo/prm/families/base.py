@@ -10,7 +10,7 @@ Only text comes in: the policy's tokenizer stays outside.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -41,6 +41,9 @@ class Encoded:
 
     input_ids: list[int]
     reads: list[Any]
+
+
+Prepared = TypeVar("Prepared", bound="PreparedFamily")
 
 
 class PrmFamily(ABC):
@@ -150,3 +153,51 @@ class PrmFamily(ABC):
             ValueError: an output that holds no scores for this dialogue. The message says what it holds.
         """
         raise NotImplementedError
+
+
+class PreparedFamily(PrmFamily):
+    """A family that is ready but for its weights: its options stand in `prepare` alone."""
+
+    @classmethod
+    @abstractmethod
+    def prepare(cls: type[Prepared], model_path: str, *, trust_remote_code: bool = False) -> Prepared:
+        """Load tokenizer and config, and check the options, which are further keyword arguments.
+
+        Args:
+            model_path: a local folder or hub name in Hugging Face format.
+            trust_remote_code: passed on to transformers.
+
+        Raises:
+            PrmError: what is missing, or an option that cannot be.
+        """
+
+    @abstractmethod
+    def load_weights(
+        self, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool
+    ) -> None:
+        """Load the weights, and check that they are of this family and know every token of a dialogue.
+
+        Args:
+            model_path, device, dtype, trust_remote_code: as in `PrmFamily.load`.
+
+        Raises:
+            PrmError: weights are missing, or are not of the tokenizer's model.
+        """
+
+    @classmethod
+    def load(
+        cls: type[Prepared],
+        model_path: str,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trust_remote_code: bool = False,
+        **options: Any,
+    ) -> Prepared:
+        family = cls.prepare(model_path, trust_remote_code=trust_remote_code, **options)
+        family.load_weights(model_path, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        return family
+
+    @classmethod
+    def open(cls: type[Prepared], model_path: str, *, trust_remote_code: bool = False, **options: Any) -> Prepared:
+        return cls.prepare(model_path, trust_remote_code=trust_remote_code, **options)

@@ -53,6 +53,23 @@ def read_model_config(model_path: str) -> dict[str, Any]:
     return config
 
 
+def local_file(model_path: str | None, name: str) -> Path | None:
+    """A file of a model, in its folder or in the hub's cache; None where it is not on this machine. Nothing is
+    downloaded."""
+    if not model_path:
+        return None
+    folder = Path(model_path).expanduser()
+    if not folder.is_dir():
+        try:
+            from huggingface_hub import try_to_load_from_cache
+
+            cached = try_to_load_from_cache(model_path, name)
+        except Exception:  # a path that is no name of a repository
+            return None
+        return Path(cached) if isinstance(cached, str) else None
+    return folder / name if (folder / name).is_file() else None
+
+
 def _adapter_hint(folder: Path) -> str:
     """What to do with a folder that holds an adapter alone, for a message."""
     try:

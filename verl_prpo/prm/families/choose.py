@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from verl_prpo.prm.families.base import PrmError, PrmFamily
+from verl_prpo.prm.families.base import PreparedFamily, PrmError, PrmFamily
 from verl_prpo.prm.families.options import OPTIONS
 from verl_prpo.prm.families.registry import FAMILIES, detect_family, family_names, register_built_in_families
 
@@ -103,7 +103,10 @@ def _usable(family: type[PrmFamily], config: "PrmConfig") -> type[PrmFamily]:
 
 
 def _require_options(family: type[PrmFamily], given: list[str]) -> None:
-    taken = list(inspect.signature(family.load).parameters.values())
+    takes: Callable[..., PrmFamily] = family.load
+    if issubclass(family, PreparedFamily) and inspect.getattr_static(family, "load") is vars(PreparedFamily)["load"]:
+        takes = family.prepare
+    taken = list(inspect.signature(takes).parameters.values())
     named = [each for each in taken[1:] if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]  # behind the path
     options = [each.name for each in named if each.name not in _NO_OPTIONS]
     takes_all = any(each.kind is each.VAR_KEYWORD for each in taken)

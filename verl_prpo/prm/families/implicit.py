@@ -35,8 +35,9 @@ import torch
 from transformers import AutoTokenizer
 
 from verl_prpo.prm.conversation import Step
-from verl_prpo.prm.encoding.dialogue import Dialogue, numbered_step, vocabulary
+from verl_prpo.prm.encoding.dialogue import Dialogue, numbered_step
 from verl_prpo.prm.encoding.tensors import per_row
+from verl_prpo.prm.encoding.tokens import vocabulary
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.families.causal_lm import load_causal_lm, logits_at, refuse_known_prm
 from verl_prpo.prm.families.checkpoints import context_length

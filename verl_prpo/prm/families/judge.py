@@ -31,7 +31,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from transformers import AddedToken, AutoTokenizer
 
 from verl_prpo.prm.conversation import Step
@@ -62,40 +61,17 @@ class ZeroShotJudge(LabelTokenPrm):
 
     name: ClassVar[str] = "zero_shot_judge"
 
-    def __init__(
-        self, model: Any, dialogue: Dialogue, slot_ids: list[int], label_ids: tuple[int, ...], max_context: int
-    ):
-        self.model = model
+    fix_model: ClassVar[str] = _OTHER_MODEL
+
+    def __init__(self, dialogue: Dialogue, slot_ids: list[int], label_ids: tuple[int, ...], max_context: int):
         self.dialogue = dialogue
+        self.tokenizer = dialogue.tokenizer
         self.slot_ids = slot_ids
         self.label_ids = label_ids
         self.max_context = max_context
 
     @classmethod
-    def load(
-        cls,
-        model_path: str,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        trust_remote_code: bool = False,
-        chat_template_kwargs: Mapping[str, Any] | None = None,
-        close_thought: bool = False,
-    ) -> "ZeroShotJudge":
-        family = cls.open(
-            model_path,
-            trust_remote_code=trust_remote_code,
-            chat_template_kwargs=chat_template_kwargs,
-            close_thought=close_thought,
-        )
-        tokenizer = family.dialogue.tokenizer
-        family.load_weights(
-            tokenizer, model_path, _OTHER_MODEL, device=device, dtype=dtype, trust_remote_code=trust_remote_code
-        )
-        return family
-
-    @classmethod
-    def open(
+    def prepare(
         cls,
         model_path: str,
         *,
@@ -110,7 +86,7 @@ class ZeroShotJudge(LabelTokenPrm):
         dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs)
         _shut_thought(dialogue.template, close_thought)
         slot_ids, label_ids = _slot_and_answers(dialogue, model_path)
-        return cls(None, dialogue, slot_ids, label_ids, context_length(model_path, trust_remote_code))
+        return cls(dialogue, slot_ids, label_ids, context_length(model_path, trust_remote_code))
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
         return self.encode_turns(messages, [[segment] for segment in segments])

@@ -12,22 +12,27 @@ from typing import Any, ClassVar
 
 import torch
 
-from verl_prpo.prm.encoding.dialogue import plain_ids, require_embeddings
 from verl_prpo.prm.encoding.tensors import per_row, read_index
-from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.encoding.tokens import plain_ids, require_embeddings
+from verl_prpo.prm.families.base import Encoded, PreparedFamily, PrmError
 from verl_prpo.prm.families.causal_lm import load_causal_lm, logits_at
 
 UNSURE = 1e-3
 """Greatest error of a score for which a label outside the server's top log-probabilities may count as 0."""
 
 
-class LabelTokenPrm(PrmFamily):
+class LabelTokenPrm(PreparedFamily):
     """Scores in [0, 1] from two label tokens. A family says how the dialogue is written."""
 
     serving: ClassVar[str | None] = "prompt_logprobs"
 
-    model: Any
+    fix_model: ClassVar[str]
+    """The setting to change where the weights do not fit, for messages."""
+
+    model: Any = None
     """The causal language model, or None when a server holds it."""
+
+    tokenizer: Any
 
     label_ids: tuple[int, ...]
     """Token ids of the good and the bad label."""
@@ -38,30 +43,13 @@ class LabelTokenPrm(PrmFamily):
         return self.label_ids
 
     def load_weights(
-        self,
-        tokenizer: Any,
-        model_path: str,
-        fix: str,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        trust_remote_code: bool,
+        self, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool
     ) -> None:
-        """Load the language model, and check that it knows every token of a dialogue.
-
-        Args:
-            tokenizer: the PRM's.
-            model_path, device, dtype, trust_remote_code: as in `PrmFamily.load`.
-            fix: the setting to change, for messages.
-
-        Raises:
-            PrmError: weights are missing, or are not of the tokenizer's model.
-        """
         self.model = load_causal_lm(
             model_path, self.name, device=device, dtype=dtype, trust_remote_code=trust_remote_code
         )
         rows = self.model.get_input_embeddings().weight.shape[0]
-        require_embeddings(tokenizer, model_path, rows, fix, self.written_ids)
+        require_embeddings(self.tokenizer, model_path, rows, self.fix_model, self.written_ids)
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
         logits = logits_at(self.model, batch, read_index(batch, self.model.device), self.name)

@@ -19,9 +19,7 @@ A preset of the family `label_token`, without its options.
 
 from typing import ClassVar
 
-import torch
-
-from verl_prpo.prm.encoding.dialogue import plain_ids
+from verl_prpo.prm.encoding.tokens import plain_ids
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.label_format import LabelFormat
 from verl_prpo.prm.families.tagged import TaggedLabelsPrm
@@ -42,17 +40,7 @@ class MathShepherd(TaggedLabelsPrm):
     fix_model: ClassVar[str] = _OTHER_FAMILY
 
     @classmethod
-    def load(  # type: ignore[override]  # without the options of label_token
-        cls, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
-    ) -> TaggedLabelsPrm:
-        family = cls.open(model_path, trust_remote_code=trust_remote_code)
-        family.load_weights(
-            family.tokenizer, model_path, _OTHER_FAMILY, device=device, dtype=dtype, trust_remote_code=trust_remote_code
-        )
-        return family
-
-    @classmethod
-    def open(cls, model_path: str, *, trust_remote_code: bool = False) -> TaggedLabelsPrm:  # type: ignore[override]
+    def prepare(cls, model_path: str, *, trust_remote_code: bool = False) -> TaggedLabelsPrm:  # type: ignore[override]
         family = cls._with(model_path, FORMAT, trust_remote_code)
         if plain_ids(family.tokenizer, [FORMAT.tag])[0] != [family.tag_id]:
             raise PrmError(

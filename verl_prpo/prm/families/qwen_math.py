@@ -25,7 +25,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 from verl_prpo.prm.conversation import Step
 from verl_prpo.prm.encoding.dialogue import Dialogue, replaced_system
 from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
-from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.families.base import Encoded, PreparedFamily, PrmError
 from verl_prpo.prm.families.checkpoints import load_with_head
 from verl_prpo.prm.families.options import OPTIONS, require_text
 from verl_prpo.prm.families.two_classes import served_probabilities
@@ -50,23 +50,17 @@ class ProcessRewardModel(Qwen2PreTrainedModel):
         self.post_init()
 
 
-class QwenMathPrm(PrmFamily):
+class QwenMathPrm(PreparedFamily):
     """Scores in [0, 1], the probability that a step is right."""
 
     name: ClassVar[str] = "qwen_math_prm"
 
     serving: ClassVar[str | None] = "pooling"
 
-    def __init__(
-        self,
-        model: ProcessRewardModel | None,
-        dialogue: Dialogue,
-        separator_id: int,
-        max_context: int,
-        system: str = PUBLISHED,
-    ):
+    model: ProcessRewardModel | None = None
+
+    def __init__(self, dialogue: Dialogue, separator_id: int, max_context: int, system: str = PUBLISHED):
         self.system = system
-        self.model = model
         self.dialogue = dialogue
         self.separator_id = separator_id
         self.max_context = max_context
@@ -76,50 +70,27 @@ class QwenMathPrm(PrmFamily):
         return model_config.get("architectures") == [ARCHITECTURE]
 
     @classmethod
-    def load(
+    def prepare(
         cls,
         model_path: str,
         *,
-        device: torch.device,
-        dtype: torch.dtype,
         trust_remote_code: bool = False,
         system: str = PUBLISHED,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "QwenMathPrm":
-        """See `PrmFamily.load`.
+        """See `PreparedFamily.prepare`.
 
         Args:
             system: "published" for the published system message, unless the dialogue has its own; "none" for none; or
                 a text for this one. The last two take the place of the dialogue's.
             chat_template_kwargs: variables of the chat template.
         """
-        family = cls.open(
-            model_path, trust_remote_code=trust_remote_code, system=system, chat_template_kwargs=chat_template_kwargs
-        )
-        wanted = f"{ARCHITECTURE} (a Qwen2 trunk and a head with two classes)"
-        config = Qwen2Config.from_pretrained(model_path)
-        family.model = load_with_head(
-            ProcessRewardModel, model_path, dtype, head="score.", wanted=wanted, fix=_OTHER_FAMILY, config=config
-        ).to(device)
-        rows = family.model.get_input_embeddings().weight.shape[0]
-        family.dialogue.require_embeddings(rows, _OTHER_FAMILY, [family.separator_id])
-        return family
-
-    @classmethod
-    def open(
-        cls,
-        model_path: str,
-        *,
-        trust_remote_code: bool = False,
-        system: str = PUBLISHED,
-        chat_template_kwargs: Mapping[str, Any] | None = None,
-    ) -> "QwenMathPrm":
         _require_system(system)
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
         separator_id = _separator_id(tokenizer, model_path)
         config = Qwen2Config.from_pretrained(model_path)
         dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs)
-        family = cls(None, dialogue, separator_id, config.max_position_embeddings, system)
+        family = cls(dialogue, separator_id, config.max_position_embeddings, system)
         try:
             family.encode([{"role": "user", "content": "What is 1 + 1?"}], ["It is 2."])
         except ValueError as error:
@@ -129,6 +100,17 @@ class QwenMathPrm(PrmFamily):
                 f"question and an answer: {error}. {_OTHER_FAMILY}"
             ) from error
         return family
+
+    def load_weights(
+        self, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool
+    ) -> None:
+        wanted = f"{ARCHITECTURE} (a Qwen2 trunk and a head with two classes)"
+        config = Qwen2Config.from_pretrained(model_path)
+        self.model = load_with_head(
+            ProcessRewardModel, model_path, dtype, head="score.", wanted=wanted, fix=_OTHER_FAMILY, config=config
+        ).to(device)
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        self.dialogue.require_embeddings(rows, _OTHER_FAMILY, [self.separator_id])
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
         return self.encode_turns(messages, [[segment] for segment in segments])

@@ -24,7 +24,6 @@ name.
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from transformers import AutoTokenizer
 
 from verl_prpo.prm.encoding.dialogue import Dialogue, problem_text
@@ -42,48 +41,33 @@ class RlhflowPrm(LabelTokenPrm):
 
     name: ClassVar[str] = "rlhflow_prm"
 
-    def __init__(self, model: Any, dialogue: Dialogue, label_ids: tuple[int, ...], max_context: int):
-        self.model = model
+    fix_model: ClassVar[str] = _OTHER_FAMILY
+
+    def __init__(self, dialogue: Dialogue, label_ids: tuple[int, ...], max_context: int):
         self.dialogue = dialogue
+        self.tokenizer = dialogue.tokenizer
         self.label_ids = label_ids
         self.max_context = max_context
 
     @classmethod
-    def load(
+    def prepare(
         cls,
         model_path: str,
         *,
-        device: torch.device,
-        dtype: torch.dtype,
         trust_remote_code: bool = False,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "RlhflowPrm":
-        """See `PrmFamily.load`.
+        """See `PreparedFamily.prepare`.
 
         Args:
             chat_template_kwargs: variables of the chat template.
         """
-        family = cls.open(model_path, trust_remote_code=trust_remote_code, chat_template_kwargs=chat_template_kwargs)
-        tokenizer = family.dialogue.tokenizer
-        family.load_weights(
-            tokenizer, model_path, _OTHER_FAMILY, device=device, dtype=dtype, trust_remote_code=trust_remote_code
-        )
-        return family
-
-    @classmethod
-    def open(
-        cls,
-        model_path: str,
-        *,
-        trust_remote_code: bool = False,
-        chat_template_kwargs: Mapping[str, Any] | None = None,
-    ) -> "RlhflowPrm":
         refuse_known_prm(model_path, cls.name)
         tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
         dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs)
         found = [i for ids in dialogue.plain_ids(LABELS) for i in ids]
         label_ids = distinct_labels(found, LABELS, tokenizer, model_path, _OTHER_FAMILY)
-        family = cls(None, dialogue, label_ids, context_length(model_path, trust_remote_code))
+        family = cls(dialogue, label_ids, context_length(model_path, trust_remote_code))
         try:
             _require_turns(family)
         except ValueError as error:

@@ -20,8 +20,9 @@ from torch import nn
 from transformers import AutoTokenizer, Qwen2Config, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2PreTrainedModel
 
-from verl_prpo.prm.encoding.dialogue import plain_ids, problem_text, require_embeddings
+from verl_prpo.prm.encoding.dialogue import problem_text
 from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
+from verl_prpo.prm.encoding.tokens import plain_ids, require_embeddings
 from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.families.checkpoints import load_with_head
 from verl_prpo.prm.families.options import require_text

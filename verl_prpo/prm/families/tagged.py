@@ -21,8 +21,9 @@ from typing import Any, ClassVar
 import torch
 from transformers import AutoTokenizer
 
-from verl_prpo.prm.encoding.dialogue import Dialogue, plain_ids, problem_text, replaced_system
+from verl_prpo.prm.encoding.dialogue import Dialogue, problem_text, replaced_system
 from verl_prpo.prm.encoding.tag import Tag, find_tag, token_ids
+from verl_prpo.prm.encoding.tokens import plain_ids
 from verl_prpo.prm.families.base import Encoded, PrmError
 from verl_prpo.prm.families.causal_lm import refuse_known_prm
 from verl_prpo.prm.families.checkpoints import context_length
@@ -51,7 +52,6 @@ class TaggedLabelsPrm(LabelTokenPrm):
     )
 
     def __init__(self, form: LabelFormat, tokenizer: Any, tag: Tag, label_ids: tuple[int, ...], max_context: int):
-        self.model = None
         self.form = form
         self.tokenizer = tokenizer
         self.tag = tag
@@ -70,12 +70,10 @@ class TaggedLabelsPrm(LabelTokenPrm):
         return (self.tag_id, *self.label_ids)
 
     @classmethod
-    def load(
+    def prepare(
         cls,
         model_path: str,
         *,
-        device: torch.device,
-        dtype: torch.dtype,
         trust_remote_code: bool = False,
         tag: str | None = None,
         good: str = "+",
@@ -88,43 +86,24 @@ class TaggedLabelsPrm(LabelTokenPrm):
         system: str | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "TaggedLabelsPrm":
-        """See `PrmFamily.load`, and `LabelFormat` for the options.
+        """See `PreparedFamily.prepare`, and `LabelFormat` for the options.
 
         Args:
             chat_template_kwargs: variables of the chat template, where the layout has one.
         """
         form = checked_format(tag, good, bad, problem, step, bos, layout, score, system)
-        family = cls._with(model_path, form, trust_remote_code, chat_template_kwargs)
-        family.load_weights(
-            family.tokenizer, model_path, cls.fix_model, device=device, dtype=dtype, trust_remote_code=trust_remote_code
-        )
-        return family
+        return cls._with(model_path, form, trust_remote_code, chat_template_kwargs)
 
     @classmethod
-    def open(
-        cls,
-        model_path: str,
-        *,
-        trust_remote_code: bool = False,
-        tag: str | None = None,
-        good: str = "+",
-        bad: str | None = None,
-        problem: str | None = None,
-        step: str = STEP,
-        bos: bool | None = None,
-        layout: str = "text",
-        score: str = "pair",
-        system: str | None = None,
-        chat_template_kwargs: Mapping[str, Any] | None = None,
-    ) -> "TaggedLabelsPrm":
-        form = checked_format(tag, good, bad, problem, step, bos, layout, score, system)
-        if form.score == "sigmoid":
+    def open(cls, model_path: str, *, trust_remote_code: bool = False, **options: Any) -> "TaggedLabelsPrm":
+        family = super().open(model_path, trust_remote_code=trust_remote_code, **options)
+        if family.form.score == "sigmoid":
             raise PrmError(
                 f"{OPTIONS}.score=sigmoid needs the logit of a label, and a server gives probabilities; set score=pair "
                 "or score=vocabulary if the PRM was trained so, or unset reward.prm.server.urls to load its weights in "
                 "process (++reward.prm.engine=in_process)"
             )
-        return cls._with(model_path, form, trust_remote_code, chat_template_kwargs)
+        return family
 
     @classmethod
     def _with(

@@ -16,9 +16,10 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from verl_prpo.prm.conversation import Step
-from verl_prpo.prm.encoding.dialogue import Dialogue, plain_ids, problem_text, require_embeddings
+from verl_prpo.prm.encoding.dialogue import Dialogue, problem_text
 from verl_prpo.prm.encoding.tensors import padded_ids, per_row, read_index
-from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
+from verl_prpo.prm.encoding.tokens import plain_ids, require_embeddings
+from verl_prpo.prm.families.base import Encoded, PreparedFamily, PrmError
 from verl_prpo.prm.families.checkpoints import context_length, label_count, load_with_head, read_model_config
 from verl_prpo.prm.families.options import OPTIONS, require_flag, require_one_of, require_text
 from verl_prpo.prm.families.two_classes import served_probabilities
@@ -33,17 +34,16 @@ _OTHER_FAMILY = (
 )
 
 
-class TokenClassificationPrm(PrmFamily):
+class TokenClassificationPrm(PreparedFamily):
     """Scores from the probabilities of the classes wrong (0) and right (1) at each separator."""
 
     name: ClassVar[str] = "token_classification"
 
     serving: ClassVar[str | None] = "pooling"
 
-    def __init__(
-        self, model: Any, tokenizer: Any, dialogue: Dialogue | None, separator_ids: list[int], score: str, context: int
-    ):
-        self.model = model
+    model: Any = None
+
+    def __init__(self, tokenizer: Any, dialogue: Dialogue | None, separator_ids: list[int], score: str, context: int):
         self.tokenizer = tokenizer
         self.dialogue = dialogue
         self.separator_ids = separator_ids
@@ -62,19 +62,17 @@ class TokenClassificationPrm(PrmFamily):
         )
 
     @classmethod
-    def load(
+    def prepare(
         cls,
         model_path: str,
         *,
-        device: torch.device,
-        dtype: torch.dtype,
         trust_remote_code: bool = False,
         separator: str = "\n",
         score: str = "p1",
         chat_template: bool = False,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "TokenClassificationPrm":
-        """See `PrmFamily.load`.
+        """See `PreparedFamily.prepare`. No code of the model's is ever run.
 
         Args:
             separator: the text put after each step.
@@ -82,13 +80,24 @@ class TokenClassificationPrm(PrmFamily):
             chat_template: whether the prompt is written in the tokenizer's chat template.
             chat_template_kwargs: variables of that template.
         """
-        family = cls.open(
-            model_path,
-            separator=separator,
-            score=score,
-            chat_template=chat_template,
-            chat_template_kwargs=chat_template_kwargs,
-        )
+        require_one_of("score", score, SCORES)
+        require_flag("chat_template", chat_template)
+        require_text("separator", separator)
+        if chat_template_kwargs and not chat_template:
+            raise PrmError(
+                f"{OPTIONS}.chat_template_kwargs is given, but the family {cls.name} writes no chat template unless "
+                f"++{OPTIONS}.chat_template=true; set that, or remove the former"
+            )
+        _require_classifier(model_path)
+        tokenizer = AutoTokenizer.from_pretrained(model_path)
+        context = context_length(model_path, trust_remote_code=False)
+        separator_ids = _separator_ids(tokenizer, separator, model_path)
+        dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs) if chat_template else None
+        return cls(tokenizer, dialogue, separator_ids, score, context)
+
+    def load_weights(
+        self, model_path: str, *, device: torch.device, dtype: torch.dtype, trust_remote_code: bool
+    ) -> None:
         model = load_with_head(
             AutoModelForTokenClassification,
             model_path,
@@ -104,39 +113,8 @@ class TokenClassificationPrm(PrmFamily):
                 f"so a step's score could come from the steps after it. {_OTHER_FAMILY}"
             )
         rows = model.get_input_embeddings().weight.shape[0]
-        if family.dialogue is not None:
-            family.dialogue.require_embeddings(rows, _OTHER_FAMILY, family.separator_ids)
-        else:
-            require_embeddings(family.tokenizer, model_path, rows, _OTHER_FAMILY, family.separator_ids)
-        family.model = model.to(device)
-        return family
-
-    @classmethod
-    def open(
-        cls,
-        model_path: str,
-        *,
-        trust_remote_code: bool = False,
-        separator: str = "\n",
-        score: str = "p1",
-        chat_template: bool = False,
-        chat_template_kwargs: Mapping[str, Any] | None = None,
-    ) -> "TokenClassificationPrm":
-        """See `PrmFamily.open`, and `load` for the options. No code of the model's is ever run."""
-        require_one_of("score", score, SCORES)
-        require_flag("chat_template", chat_template)
-        require_text("separator", separator)
-        if chat_template_kwargs and not chat_template:
-            raise PrmError(
-                f"{OPTIONS}.chat_template_kwargs is given, but the family {cls.name} writes no chat template unless "
-                f"++{OPTIONS}.chat_template=true; set that, or remove the former"
-            )
-        _require_classifier(model_path)
-        tokenizer = AutoTokenizer.from_pretrained(model_path)
-        context = context_length(model_path, trust_remote_code=False)
-        separator_ids = _separator_ids(tokenizer, separator, model_path)
-        dialogue = Dialogue(tokenizer, model_path, chat_template_kwargs) if chat_template else None
-        return cls(None, tokenizer, dialogue, separator_ids, score, context)
+        require_embeddings(self.tokenizer, model_path, rows, _OTHER_FAMILY, self.separator_ids)
+        self.model = model.to(device)
 
     @property
     def bos_ids(self) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from verl_prpo.prm.cache import ScoreCache, dialogue_key
+from verl_prpo.prm.cache import AskedOnce, ScoreCache, dialogue_key
 from verl_prpo.prm.encoding.response import EncodedResponse, encode_response, shown_error
 from verl_prpo.prm.families import checked_family, family_setting, resolve_family
 from verl_prpo.prm.families.base import Encoded, PrmError
@@ -92,20 +92,13 @@ class JudgeEngine:
         """
         deadline = asyncio.get_running_loop().time() + self._config.timeout * SHARE_OF_TIMEOUT
         responses = [encode_response(self.family, request, "raise") for request in requests]
-        dialogues = [r.dialogues[0] for r in responses if isinstance(r, EncodedResponse)]  # one each: no windows
-        asked = {dialogue_key(dialogue): dialogue for dialogue in dialogues}
-        judged = {key: PrmResult(list(known)) for key in asked if (known := self.cache.get(key)) is not None}
-        new = {key: encoded for key, encoded in asked.items() if key not in judged}
-        found = await asyncio.gather(*(self._judged(encoded, deadline) for encoded in new.values()))
-        judged |= dict(zip(new, found, strict=True))
-        results = []
-        for response in responses:
-            if isinstance(response, EncodedResponse):
-                key = dialogue_key(response.dialogues[0])
-                results.append(_by_segment(judged[key], response, paid=new.pop(key, None) is not None))
-            else:
-                results.append(response)
-        return results
+        dialogues = [r.dialogues if isinstance(r, EncodedResponse) else [] for r in responses]  # one each: no windows
+        asked = AskedOnce(self.cache, [[(dialogue_key(one), one) for one in of_response] for of_response in dialogues])
+        judged = await asyncio.gather(*(self._judged(encoded, deadline) for encoded in asked.todo.values()))
+        return [
+            _by_segment(response, *answer) if isinstance(response, EncodedResponse) else response
+            for response, answer in zip(responses, asked.answers(judged), strict=True)
+        ]
 
     async def _judged(self, asked: Encoded, deadline: float) -> PrmResult:
         """One score per step, or the failure."""
@@ -115,10 +108,7 @@ class JudgeEngine:
         failure, detail, overlong = None, "", False
         try:
             scores = await self._judge.scores(question)
-            whole = [score for score in scores if score is not None]
-            overlong = len(whole) < len(scores)
-            if not overlong:
-                self.cache.put(dialogue_key(asked), whole)
+            overlong = None in scores
         except (ServerFault, AnswerFault) as fault:
             failure, detail, overlong = fault.kind, fault.detail, isinstance(fault, TooLong)
         except Exception as error:  # of a prompt, on a text that it cannot take
@@ -129,20 +119,13 @@ class JudgeEngine:
         return PrmResult(scores, failure, detail, tokens, overlong, counts=counts)
 
 
-def _by_segment(result: PrmResult, response: EncodedResponse, paid: bool) -> PrmResult:
-    """A result by steps as one by segments.
-
-    Args:
-        result: of the dialogue.
-        response: one of those that have this dialogue.
-        paid: whether the judge was asked for this one; the others find the answer.
-    """
-    if not paid:
+def _by_segment(response: EncodedResponse, found: Sequence[PrmResult], cached: bool) -> PrmResult:
+    (result,) = found
+    if cached:
         result = replace(result, cached=result.scores is not None, counts={})
     if result.scores is None:
         return result
-    scores = [None if place is None else result.scores[place[1]] for place in response.places]
-    return replace(result, scores=scores)
+    return replace(result, scores=[None if place is None else result.scores[place[1]] for place in response.places])
 
 
 async def open_judge(config: "PrmConfig", urls: Sequence[str]) -> JudgeEngine:

@@ -22,9 +22,12 @@ from verl_prpo.prm.in_process.engine import dtype_of, open_in_process_engine
 from verl_prpo.prm.results import PrmRequest, PrmResult
 from verl_prpo.prm.score_function.engine import FunctionScale, ScoreFunctionEngine, open_score_function
 from verl_prpo.prm.served import open_served
+from verl_prpo.settings.prm import SCORE_FUNCTION
 from verl_prpo.settings.prpo import engine_of, judge_of
 
 if TYPE_CHECKING:
+    from verl_prpo.prm.generated.engine import JudgeEngine
+    from verl_prpo.prm.server.engine import ServedEngine
     from verl_prpo.settings.prpo import PrmConfig
 
 RAY_RESOURCE = {"npu": "NPU"}
@@ -97,24 +100,31 @@ class PrmReplica:
             return self._engine.score(requests)
 
 
-class ServedPrmReplica:
-    """The way to the servers that hold the PRM, in an async actor of its own; `load` comes first."""
+class AsyncReplica:
+    """The way to what runs elsewhere, in an async actor of its own: the servers that hold the PRM, or a score function
+    in processes of its own. `load` comes first."""
 
     async def load(self, config: "PrmConfig", urls: Sequence[str]) -> PrmDescription:
-        """Check the servers, and load the PRM's tokenizer and config.
+        """Check the servers, and load the PRM's tokenizer and config; or load the function.
 
         Args:
             config: `reward.prm`.
-            urls: base URLs of the servers.
+            urls: base URLs of the servers; none with a score function.
 
         Raises:
-            PrmError: a server is not up, or the PRM cannot be used as configured.
+            PrmError: a server is not up, or the PRM or the function cannot be used as configured.
         """
-        where = f"reward.prm.model_path={config.model_path} cannot be opened with {family_setting(config)}: "
-        with _faults_as_text(where):
-            self._engine = await open_served(config, urls)
-            servers = tuple(server.shown for server in self._engine.pool.servers)
-            self._description = _description(self._engine.family, config, device="", dtype="", servers=servers)
+        self._engine: ServedEngine | JudgeEngine | ScoreFunctionEngine
+        servers: tuple[str, ...] = ()
+        if engine_of(config) == SCORE_FUNCTION:
+            with _faults_as_text("reward.prm.score_function: "):
+                self._engine = await open_score_function(config)
+        else:
+            where = f"reward.prm.model_path={config.model_path} cannot be opened with {family_setting(config)}: "
+            with _faults_as_text(where):
+                self._engine = await open_served(config, urls)
+                servers = tuple(server.shown for server in self._engine.pool.servers)
+        self._description = _description(self._engine.family, config, device="", dtype="", servers=servers)
         return self._description
 
     async def describe(self) -> PrmDescription:
@@ -122,39 +132,11 @@ class ServedPrmReplica:
         return self._description
 
     async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        """One result per request, see `ServedEngine.score`; several calls run at once.
+        """One result per request, see the engines' `score`; several calls run at once.
 
         Raises:
             PrmError: the family fails.
         """
-        with _faults_as_text(""):
-            return await self._engine.score(requests)
-
-
-class ScoreFunctionReplica:
-    """A score function in processes of its own, in an async actor of its own; `load` comes first."""
-
-    async def load(self, config: "PrmConfig", where: str) -> PrmDescription:
-        """Load the function.
-
-        Args:
-            config: `reward.prm`.
-            where: not used: a function runs on CPUs.
-
-        Raises:
-            PrmError: it cannot be used. The message names the setting.
-        """
-        with _faults_as_text("reward.prm.score_function: "):
-            self._engine: ScoreFunctionEngine = await open_score_function(config)
-            self._description = _description(self._engine.family, config, device="", dtype="")
-        return self._description
-
-    async def describe(self) -> PrmDescription:
-        """What was loaded."""
-        return self._description
-
-    async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        """One result per request, see `ScoreFunctionEngine.score`; several calls run at once."""
         with _faults_as_text(""):
             return await self._engine.score(requests)
 

@@ -147,7 +147,7 @@ class PrmClient:
         if fault is None:
             self._answer(chunk, [_at(replica, result) for result in answer.result()])
         elif isinstance(fault, RayActorError | OutOfMemoryError):
-            self._try_elsewhere(replica, chunk, _first_line(fault))
+            self._try_elsewhere(replica, chunk, first_line(fault))
         else:
             cause = fault.cause if isinstance(fault, RayTaskError) else fault
             named = str(cause) if isinstance(cause, PrmError) else f"{type(cause).__name__}: {cause}"
@@ -159,7 +159,7 @@ class PrmClient:
         replica.overdue.discard(answer)
         error = None if answer.cancelled() else answer.exception()
         if isinstance(error, ActorDiedError | OutOfMemoryError):
-            replica.death = _first_line(error)
+            replica.death = first_line(error)
         self._dispatch()
 
     def _try_elsewhere(self, replica: Replica, chunk: list[Asked], death: str) -> None:
@@ -223,5 +223,6 @@ def _at(replica: Replica, result: PrmResult) -> PrmResult:
     return replace(result, detail=f"{replica.name}: {result.detail}")
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -24,12 +24,11 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.actor import (
     RAY_RESOURCE,
+    AsyncReplica,
     PrmDescription,
     PrmReplica,
-    ScoreFunctionReplica,
-    ServedPrmReplica,
 )
-from verl_prpo.prm.replicas.client import PrmClient
+from verl_prpo.prm.replicas.client import PrmClient, first_line
 from verl_prpo.prm.served import require_servers
 from verl_prpo.settings.prm import SCORE_FUNCTION
 from verl_prpo.settings.prpo import engine_of, judge_of
@@ -42,7 +41,6 @@ __all__ = [
     "PrmClient",
     "PrmDescription",
     "PrmReplica",
-    "ServedPrmReplica",
     "lookup_replicas",
     "start_replicas",
     "stop_replicas",
@@ -71,14 +69,14 @@ def start_replicas(
         PrmError: amounts that Ray refuses, no room in the cluster within `PLACEMENT_TIMEOUT`, weights that cannot be
             loaded, or not within `startup_timeout`, or a server that is not up. Nothing is left running.
     """
-    function = engine_of(config) == SCORE_FUNCTION
-    served = not function and engine_of(config) != "in_process"
+    elsewhere = engine_of(config) != "in_process"
+    served = elsewhere and engine_of(config) != SCORE_FUNCTION
     urls = list(config.server.urls if server_urls is None else server_urls)
     if served and not urls:
         raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known; set reward.prm.server.urls")
     if served and server_urls is None:
         require_servers(config)  # before Ray is asked for anything
-    if served or function or config.num_gpus_per_replica == 0:
+    if elsewhere or config.num_gpus_per_replica == 0:
         device_type = "cpu"
     resources = {"CPU": config.num_cpus_per_replica}
     if device_type != "cpu":
@@ -93,14 +91,14 @@ def start_replicas(
         if not group.wait(PLACEMENT_TIMEOUT):
             raise PrmError(_no_room(config, resources))
         try:
-            kind = ScoreFunctionReplica if function else ServedPrmReplica if served else PrmReplica
+            kind = AsyncReplica if elsewhere else PrmReplica
             replicas += [_create(kind, i, group, resources) for i in range(config.num_replicas)]
         except (ValueError, OverflowError) as error:
             raise PrmError(
                 f"Ray cannot reserve {_amounts(resources)} for a replica: {error}. Set reward.prm.num_gpus_per_replica "
                 "and reward.prm.num_cpus_per_replica to 0 or to at least 0.001"
             ) from error
-        _load(replicas, config, urls if served else device_type)
+        _load(replicas, config, urls if elsewhere else device_type)
     except BaseException:
         for replica in replicas:
             ray.kill(replica)
@@ -122,7 +120,7 @@ def lookup_replicas(config: "PrmConfig") -> list[ActorHandle | None]:
             found.append(ray.get_actor(_name(i)))
         except ValueError as error:
             found.append(None)
-            fault = _first_line(error)
+            fault = first_line(error)
     if all(replica is None for replica in found):
         raise PrmError(
             f"the PRM is not running: none of its replicas (reward.prm.num_replicas={config.num_replicas}) is there. "
@@ -202,7 +200,7 @@ def _load(replicas: list[ActorHandle], config: "PrmConfig", where: Any) -> None:
         except RayActorError as error:
             raise PrmError(
                 f"{loading[ready[0]]} died while it loaded reward.prm.model_path={judge_of(config)}; did the machine "
-                f"run out of memory? {_first_line(error)}"
+                f"run out of memory? {first_line(error)}"
             ) from error
         except RayError as error:
             cause = error.cause if isinstance(error, RayTaskError) else error
@@ -210,7 +208,7 @@ def _load(replicas: list[ActorHandle], config: "PrmConfig", where: Any) -> None:
                 raise PrmError(str(cause)) from None
             raise PrmError(
                 f"{loading[ready[0]]} failed to load reward.prm.model_path={judge_of(config)}: "
-                f"{type(cause).__name__}: {_first_line(cause)}"
+                f"{type(cause).__name__}: {first_line(cause)}"
             ) from error
 
 
@@ -229,7 +227,3 @@ def _no_room(config: "PrmConfig", resources: dict[str, float]) -> str:
 
 def _amounts(resources: dict[str, float]) -> str:
     return " and ".join(f"{amount:g} {name}" for name, amount in sorted(resources.items(), reverse=True))
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

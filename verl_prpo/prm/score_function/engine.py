@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from verl_prpo.prm.cache import ScoreCache
+from verl_prpo.prm.cache import AskedOnce, ScoreCache
 from verl_prpo.prm.encoding.batch import RANGE_TOLERANCE
 from verl_prpo.prm.encoding.response import shown_error
 from verl_prpo.prm.encoding.shown import Shown, shown_steps
@@ -83,26 +83,16 @@ class ScoreFunctionEngine:
         """One result per request, in their order, within `reward.prm.timeout`; calls may overlap."""
         deadline = asyncio.get_running_loop().time() + self._config.timeout * SHARE_OF_TIMEOUT
         seen = [self._prepared(request) for request in requests]
-        scores: dict[bytes, list[float | None] | PrmResult] = {}
-        todo: dict[bytes, Todo] = {}
-        for one in seen:
-            if isinstance(one, PrmResult):
-                continue
-            key = _key(one[1])
-            remembered = self.cache.get(key)
-            if remembered is not None:
-                scores[key] = remembered
-            else:
-                todo[key] = one[1]
-        keys = list(todo)
+        parts = [[] if isinstance(one, PrmResult) else [(_key(one[1]), one[1])] for one in seen]
+        asked = AskedOnce(self.cache, parts)
+        todo = list(asked.todo.values())
         size = self._function.batch_size if self.batched else 1
-        parts = [keys[i : i + size] for i in range(0, len(keys), size)]
-        answers = await asyncio.gather(*(self._ask([todo[key] for key in part], deadline) for part in parts))
-        for key, found in zip(keys, [found for part in answers for found in part], strict=True):
-            scores[key] = found
-            if not isinstance(found, PrmResult):
-                self.cache.put(key, found)
-        return self._results(seen, scores, set(keys))
+        calls = [self._ask(todo[i : i + size], deadline) for i in range(0, len(todo), size)]
+        answers = asked.answers([found for part in await asyncio.gather(*calls) for found in part])
+        return [
+            one if isinstance(one, PrmResult) else _by_segment(one[0], *answer)
+            for one, answer in zip(seen, answers, strict=True)
+        ]
 
     def _prepared(self, request: PrmRequest) -> tuple[Shown, Todo] | PrmResult:
         shown = shown_steps(request.segments, request.truncated, hidden=request.hidden)
@@ -116,30 +106,7 @@ class ScoreFunctionEngine:
             return PrmResult(None, PrmFailure.BAD_INPUT, detail)
         return shown, Todo(payload, len(shown.steps))
 
-    def _results(
-        self,
-        seen: Sequence[tuple[Shown, Todo] | PrmResult],
-        scores: dict[bytes, list[float | None] | PrmResult],
-        new: set[bytes],
-    ) -> list[PrmResult]:
-        results = []
-        for one in seen:
-            if isinstance(one, PrmResult):
-                results.append(one)
-                continue
-            shown, todo = one
-            key = _key(todo)
-            found = scores[key]
-            cached = key not in new  # the first request that asks for it pays; equal ones find its scores
-            new.discard(key)
-            if isinstance(found, PrmResult):
-                results.append(found)
-            else:
-                spread = [None if place is None else found[place] for place in shown.places]
-                results.append(PrmResult(spread, cached=cached))
-        return results
-
-    async def _ask(self, part: Sequence[Todo], deadline: float) -> list[list[float | None] | PrmResult]:
+    async def _ask(self, part: Sequence[Todo], deadline: float) -> list[PrmResult]:
         """Scores of each response of a call, or the failure it met. A batch at fault is halved until the response is
         alone."""
         loop = asyncio.get_running_loop()
@@ -165,7 +132,7 @@ class ScoreFunctionEngine:
                 return [self._checked(todo, answer) for todo, answer in zip(part, answers, strict=True)]
             await asyncio.sleep(pause)
 
-    def _checked(self, todo: Todo, answer: Any) -> list[float | None] | PrmResult:
+    def _checked(self, todo: Todo, answer: Any) -> PrmResult:
         """Scores once they are as many as the segments, finite and in the range; else the failure."""
         low, high = self.family.score_range
 
@@ -182,7 +149,7 @@ class ScoreFunctionEngine:
         if given and (min(given) < low - RANGE_TOLERANCE or max(given) > high + RANGE_TOLERANCE):
             detail = f"returned {answer}, outside its range [{low:g}, {high:g}]; declare another as its score_range"
             return failed(PrmFailure.OUT_OF_RANGE, detail)
-        return answer
+        return PrmResult(answer)
 
 
 async def open_score_function(config: "PrmConfig") -> ScoreFunctionEngine:
@@ -196,6 +163,13 @@ async def open_score_function(config: "PrmConfig") -> ScoreFunctionEngine:
     """
     worker, declared = await start_worker(config, config.startup_timeout)
     return ScoreFunctionEngine(config, declared, worker)
+
+
+def _by_segment(shown: Shown, found: Sequence[PrmResult], cached: bool) -> PrmResult:
+    (result,) = found
+    if result.scores is None:
+        return result
+    return PrmResult([None if place is None else result.scores[place] for place in shown.places], cached=cached)
 
 
 def _key(todo: Todo) -> bytes:

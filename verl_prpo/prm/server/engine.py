@@ -91,13 +91,13 @@ class ServedEngine:
     async def _trial_scores(self, server: Server, encoded: Encoded) -> list[float]:
         deadline = asyncio.get_running_loop().time() + self._config.server.request_timeout
         (output,) = await self._ask([encoded], deadline, server)
-        result = output if isinstance(output, PrmResult) else checked_scores(self.family, encoded, output)
-        if isinstance(result, PrmResult):
+        result = checked_scores(self.family, encoded, output)
+        if result.scores is None:
             raise PrmError(
                 f"the PRM server {server.shown} is up, but does not score as the family {self.family.name} needs it "
                 f"(model {self.model.name}, {PATHS[self.serving]}): {result.detail}{self._started_otherwise(result)}"
             )
-        return result
+        return [score for score in result.scores if score is not None]  # a family scores all that it was asked
 
     def _started_otherwise(self, result: PrmResult) -> str:
         """What to do about a server without the family's path."""
@@ -191,24 +191,6 @@ async def open_served_engine(config: "PrmConfig", urls: Sequence[str]) -> Served
         await pool.close()
         raise
     return engine
-
-
-def require_servers(config: "PrmConfig") -> None:
-    """Stop at once, before anything is started, when a server of `reward.prm.server.urls` cannot be used.
-
-    Raises:
-        PrmError: the servers, each with its URL and the reason.
-    """
-
-    async def check() -> None:
-        pool = ServerPool(config, config.server.urls)
-        try:
-            await pool.check()
-        finally:
-            await pool.close()
-
-    with ThreadPoolExecutor(max_workers=1) as thread:  # the caller may have an event loop of its own
-        thread.submit(asyncio.run, check()).result()
 
 
 def _require_vocabulary(config: "PrmConfig") -> None:

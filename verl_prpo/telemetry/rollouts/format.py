@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The record of one response in a rollout dump: what it holds, and its compact form in the column `prpo`.
+"""The record of one response in a rollout dump: the compact form of a `Rollout` in the column `prpo`.
 
 The record leans on verl's own columns of the row (the prompt, the response, the verifier's score) and repeats none of
 them. Values that stay the same over many tokens are written as runs `[value, tokens]`, others as the base64 of
@@ -10,146 +10,29 @@ little-endian float32; keys at their default are left out. docs/rollouts.md desc
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
 
-from verl_prpo.prm.conversation import Heard
-from verl_prpo.step.conversation import Interlude, own_words
+from verl_prpo.step.conversation import Interlude
+from verl_prpo.telemetry.rollouts.rollout import Rollout, Segment
 
 COLUMN = "prpo"
 FORMAT = 2
 
-
-@dataclass(frozen=True)
-class Segment:
-    """A segment of a response.
-
-    Attributes:
-        begin, end: half-open span of tokens.
-        text: what these tokens say.
-        score: of the PRM, in its family's units; None where it gave none.
-    """
-
-    begin: int
-    end: int
-    text: str
-    score: float | None
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """One response of a training step, and what each of its tokens was paid. Lists are one value per token.
-
-    Attributes:
-        step: the training step.
-        uid: the group: responses to the same prompt in the same step share it.
-        prompt: as the policy read it, without special tokens.
-        messages: the prompt as chat messages, as the PRM was given it. A content that is not text is null.
-        response: decoded without special tokens.
-        ground_truth: of the data set; None where it has none.
-        verifier_score: the outcome as the reward manager gave it.
-        outcome_reward: as the estimator used it: times `algorithm.prpo.outcome_weight`, less a KL penalty if there is
-            one.
-        outcome_parts: what the reward manager said besides (verl's `reward_extra_info`), such as `acc`.
-        segments: they tile the response; none for an empty one, a single one without score where no PRM was asked.
-        token_offsets: character of `response` at which each token's text begins. A token may have no text: a special
-            one, or one with the first bytes of a character, which belongs to the token with its last byte.
-        response_mask: 1 on the policy's own tokens, 0 on those of tools and those that rollout correction rejected.
-        entropy: of the policy, in nats; None where verl computed none (`rollout_correction.bypass_mode`).
-        surprisal: minus the log-probability of the token, in nats; under the rollout where it keeps log-probs, else
-            under the actor before the update.
-        process_advantage: what the process scores add: z under the paper's credit.
-        outcome_advantage: what is there without them.
-        advantages: what the actor got.
-        grpo_advantage: what verl's GRPO gives every token of the response.
-        prm_latency: seconds from question to answer; None where the PRM was not asked.
-        failure: why there are no scores, see `verl_prpo.prm.results.PrmFailure`; None when nothing failed.
-        failure_detail: the same for people.
-        overlong: whether the dialogue was longer than the PRM's context.
-        cached: whether the scores were remembered from an equal dialogue.
-        truncated: whether it was cut off by a length limit.
-        unfinished: whether its last segment was not judged because of that.
-        hidden: segments, by number from 0, that are thoughts which the PRM was not shown.
-        windows: in how many the PRM read it; 0 where it did not read in windows.
-        seen_from: of a response read in windows, for each segment the first one that the PRM saw before it, by number
-            from 0; None for a segment that was not judged.
-        prior_mean, prior_std: by which a score became z under the paper's credit, in units of the score; None where no
-            PRM was asked, under the credit trust, which has no prior, and in dumps of earlier versions.
-        interludes: what tools and others said in the middle of the response, as the PRM was shown it; none without
-            tools, and where no PRM was asked.
-        key: of the row in verl's TransferQueue, `{uid}_{session}_{index}`; no other row of the step has it.
-        process_weight: w of the response under the credit trust; None under other credits.
-        all_equal: under that credit, whether its group counted as all-equal, so that w had a part in its advantages.
-        relative_scores: under that credit, for each segment its score less the group's mean, in standard deviations
-            inside groups; None for one without a score, or without a token of the policy's own.
-        data_source: of the prompt, as verl names it; empty in dumps of earlier versions.
-    """
-
-    step: int
-    uid: str
-    prompt: str
-    messages: list[dict[str, Any]]
-    response: str
-    ground_truth: str | None
-    verifier_score: float
-    outcome_reward: float
-    outcome_parts: dict[str, Any]
-    segments: list[Segment]
-    token_offsets: list[int]
-    response_mask: list[int]
-    entropy: list[float] | None
-    surprisal: list[float] | None
-    process_advantage: list[float]
-    outcome_advantage: list[float]
-    advantages: list[float]
-    grpo_advantage: float
-    prm_latency: float | None = None
-    failure: str | None = None
-    failure_detail: str = ""
-    overlong: bool = False
-    cached: bool = False
-    truncated: bool = False
-    unfinished: bool = False
-    hidden: Sequence[int] = ()
-    windows: int = 0
-    seen_from: Sequence[int | None] | None = None
-    prior_mean: float | None = None
-    prior_std: float | None = None
-    interludes: list[Interlude] = field(default_factory=list)
-    key: str = ""
-    process_weight: float | None = None
-    all_equal: bool = False
-    relative_scores: list[float | None] | None = None
-    data_source: str = ""
-
-    @property
-    def left_out(self) -> bool:
-        """Whether the PRM did not read all that it was to judge, because the dialogue was longer than its context."""
-        if not self.windows:
-            return self.overlong
-        judged = self.segments[: -1 if self.unfinished else None]
-        return any(segment.score is None and i not in self.hidden for i, segment in enumerate(judged))
-
-    @property
-    def turns(self) -> list[tuple[int, int]]:
-        """The policy's turns, half-open spans of tokens: what lies between the interludes."""
-        ends = [0, *(one.end for one in self.interludes)]
-        begins = [*(one.begin for one in self.interludes), len(self.response_mask)]
-        return [(begin, end) for begin, end in zip(ends, begins, strict=True) if begin < end]
-
-    def spoken(self) -> tuple[list[str], list[Heard]]:
-        """The response as the PRM was asked about it: the policy's own words by segment, and what it heard between."""
-        ends = [*self.token_offsets[1:], len(self.response)]
-        texts = [self.response[begin:end] for begin, end in zip(self.token_offsets, ends, strict=False)]
-        own = [1] * len(texts)
-        for one in self.interludes:
-            own[one.begin : one.end] = [0] * (one.end - one.begin)
-        if not self.interludes:
-            return [segment.text for segment in self.segments], []
-        return own_words(texts, own, [(segment.begin, segment.end) for segment in self.segments], self.interludes)
+_PLAIN: dict[str, Any] = {
+    "failure": str,
+    "failure_detail": str,
+    "overlong": bool,
+    "cached": bool,
+    "truncated": bool,
+    "unfinished": bool,
+    "windows": int,
+    "all_equal": bool,
+    "data_source": str,
+}
+"""Fields of a rollout that are written as they are unless they say nothing, with their kind."""
 
 
 def record_of(rollout: Rollout) -> dict[str, Any]:
@@ -176,17 +59,11 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         "entropy": None if rollout.entropy is None else _packed(rollout.entropy),
         "surprisal": None if rollout.surprisal is None else _packed(rollout.surprisal),
         "prm_latency": None if rollout.prm_latency is None else round(rollout.prm_latency, 6),
-        "failure": rollout.failure,
-        "failure_detail": rollout.failure_detail or None,
-        "overlong": rollout.overlong or None,
-        "cached": rollout.cached or None,
-        "truncated": rollout.truncated or None,
-        "unfinished": rollout.unfinished or None,
-        "hidden": list(rollout.hidden) or None,
-        "windows": rollout.windows or None,
-        "seen_from": None if rollout.seen_from is None else list(rollout.seen_from),
+        **{name: getattr(rollout, name) or None for name in _PLAIN},
         "prior_mean": rollout.prior_mean,
         "prior_std": rollout.prior_std,
+        "hidden": list(rollout.hidden) or None,
+        "seen_from": None if rollout.seen_from is None else list(rollout.seen_from),
         "interludes": [
             {"begin": one.begin, "end": one.end, "messages": one.message_dicts()}
             | ({} if one.recognised else {"recognised": False})
@@ -194,10 +71,8 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         ]
         or None,
         "process_weight": None if rollout.process_weight is None else _short(rollout.process_weight),
-        "all_equal": rollout.all_equal or None,
         "relative_scores": rollout.relative_scores
         and [None if score is None else _short(score) for score in rollout.relative_scores],
-        "data_source": rollout.data_source or None,
     }
     return record | {key: value for key, value in optional.items() if value is not None}
 
@@ -250,23 +125,15 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         advantages=_spread("advantages", record["advantages"], tokens),
         grpo_advantage=float(record["grpo_advantage"]),
         prm_latency=_number(record.get("prm_latency")),
-        failure=None if record.get("failure") is None else str(record["failure"]),
-        failure_detail=str(record.get("failure_detail") or ""),
-        overlong=bool(record.get("overlong", False)),
-        cached=bool(record.get("cached", False)),
-        truncated=bool(record.get("truncated", False)),
-        unfinished=bool(record.get("unfinished", False)),
         hidden=tuple(_numbers_of_segments("hidden", record.get("hidden") or (), segments)),
-        windows=int(record.get("windows") or 0),
         seen_from=_seen_from(record.get("seen_from"), segments),
         prior_mean=_number(record.get("prior_mean")),
         prior_std=_number(record.get("prior_std")),
         interludes=_interludes(record.get("interludes") or (), tokens),
         key=str(row.get("uid", "")),
         process_weight=_number(record.get("process_weight")),
-        all_equal=bool(record.get("all_equal", False)),
         relative_scores=_of_segments(record.get("relative_scores"), len(record["segments"])),
-        data_source=str(record.get("data_source") or ""),
+        **{name: kind(record[name]) for name, kind in _PLAIN.items() if record.get(name) is not None},
     )
 
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verl_prpo.telemetry.rollouts.format import Rollout, Segment, rollout_of
+from verl_prpo.telemetry.rollouts.format import rollout_of
+from verl_prpo.telemetry.rollouts.rollout import Rollout, Segment
 
 __all__ = ["Rollout", "RolloutError", "Rollouts", "Row", "Segment", "read_rollouts", "read_rows", "step_files"]
 

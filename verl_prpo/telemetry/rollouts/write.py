@@ -18,7 +18,8 @@ from torch import Tensor
 from verl_prpo.method.segmentation import segment_bounds
 from verl_prpo.prm.conversation import message_text
 from verl_prpo.step.messages import Scores
-from verl_prpo.telemetry.rollouts.format import Rollout, Segment, record_of
+from verl_prpo.telemetry.rollouts.format import record_of
+from verl_prpo.telemetry.rollouts.rollout import Rollout, Segment
 from verl_prpo.telemetry.step_report import StepReport
 from verl_prpo.text.decoding import token_texts
 
@@ -67,15 +68,15 @@ class PendingRecord:
         """The response as `verl_prpo.telemetry.rollouts.read.read_rollouts` gives it."""
         report, row, columns = self.report, self.row, self.columns
         scored = report.scored
-        ids, result = scored.rollouts.response_ids[row], scored.scores[row]
+        ids, result = scored.rollouts.response_ids[row], scored.scores[row] or Scores()
         texts = token_texts(self.tokenizer, ids)
         offsets = list(accumulate(map(len, texts), initial=0))
         mask = report.response_mask[row, : len(ids)]
         own = mask.nonzero()[:, 0]
-        asked = result is not None and result.asked_about
         spans = segment_bounds(scored.segment_starts[row], len(ids))
         segments = _segments(result, spans, "".join(texts), offsets)
         weights = report.process_weights
+        prior = report.prior if result.asked_about and weights is None else (None, None)
         return Rollout(
             step=int(columns["step"]),
             uid=str(report.index[row]),
@@ -95,19 +96,19 @@ class PendingRecord:
             outcome_advantage=report.outcome_advantage[row, : len(ids)].tolist(),
             advantages=report.advantages[row, : len(ids)].tolist(),
             grpo_advantage=report.grpo_advantage[row, own[0]].item() if len(own) else 0.0,
-            prm_latency=result.answered - result.asked if result is not None and asked else None,
-            failure=str(result.failure) if result is not None and result.failure is not None else None,
-            failure_detail=result.detail if result is not None else "",
-            overlong=result.overlong if result is not None else False,
-            cached=result.cached if result is not None else False,
+            prm_latency=result.answered - result.asked if result.asked_about else None,
+            failure=None if result.failure is None else str(result.failure),
+            failure_detail=result.detail,
+            overlong=result.overlong,
+            cached=result.cached,
             truncated=scored.rollouts.truncated[row],
-            unfinished=result.unfinished if result is not None else False,
-            hidden=[i for i, not_shown in enumerate(result.hidden) if not_shown] if result is not None else [],
-            windows=result.windows if result is not None else 0,
-            seen_from=result.seen_from if result is not None else None,
-            prior_mean=report.prior[0] if asked and weights is None else None,
-            prior_std=report.prior[1] if asked and weights is None else None,
-            interludes=result.interludes if result is not None else [],
+            unfinished=result.unfinished,
+            hidden=[i for i, not_shown in enumerate(result.hidden) if not_shown],
+            windows=result.windows,
+            seen_from=result.seen_from,
+            prior_mean=prior[0],
+            prior_std=prior[1],
+            interludes=result.interludes,
             key=columns["uid"],
             process_weight=None if weights is None else weights[row].item(),
             all_equal=weights is not None and bool(report.agree[row]),
@@ -140,13 +141,11 @@ def choose(reports: Mapping[str, tuple[StepReport, int]], limit: int | None) -> 
     return chosen or [key for group in ordered[:1] for key in group[:limit]]
 
 
-def _segments(
-    result: Scores | None, spans: Sequence[tuple[int, int]], response: str, offsets: Sequence[int]
-) -> list[Segment]:
+def _segments(result: Scores, spans: Sequence[tuple[int, int]], response: str, offsets: Sequence[int]) -> list[Segment]:
     texts = [response[offsets[begin] : offsets[end]] for begin, end in spans]
-    if result is not None and "".join(result.texts) == response and len(result.texts) == len(spans):
+    if "".join(result.texts) == response and len(result.texts) == len(spans):
         texts = result.texts
-    scores = result.scores if result is not None and result.scores is not None else [None] * len(spans)
+    scores = [None] * len(spans) if result.scores is None else result.scores
     return [Segment(begin, end, text, score) for (begin, end), text, score in zip(spans, texts, scores, strict=True)]
 
 

@@ -10,11 +10,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
+
+from verl_prpo.prm.families.checkpoints import local_file
 
 GPU_BYTES = 80e9
 """Memory of a GPU where none is here to ask."""
@@ -159,19 +160,10 @@ def shared_split(config: DictConfig, prm_path: str | None) -> Split | None:
 
 def shape_at(path: str | None) -> Shape | None:
     """The shape of a model in a folder or in the hub's cache; None where there is none or it says nothing."""
-    if not path:
-        return None
-    file: Any = Path(path) / "config.json"
-    if not file.is_file():
-        from huggingface_hub import try_to_load_from_cache
-
-        try:
-            file = try_to_load_from_cache(path, "config.json")
-        except ValueError:  # no name that the hub takes
-            return None
+    file = local_file(path, "config.json")
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        content = json.loads(file.read_text(encoding="utf-8")) if file else None
+    except (OSError, ValueError):
         return None
     return Shape.of(content) if isinstance(content, dict) else None
 

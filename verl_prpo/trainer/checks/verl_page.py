@@ -8,10 +8,10 @@ python -m verl_prpo.trainer.checks.verl_page docs/verl.md
 import sys
 from pathlib import Path
 
+from verl_prpo.settings import reference
 from verl_prpo.trainer.checks.verl_symbols import PARTS, TAKEN, Taken
 
 BEGIN = "<!-- Drawn from the list in verl_symbols.py by `python -m verl_prpo.trainer.checks.verl_page FILE`. -->"
-END = "<!-- End of what is drawn. -->"
 
 
 def tables() -> str:
@@ -26,16 +26,8 @@ def tables() -> str:
 
 
 def drawn(page: str) -> str:
-    """A page with the part between its two marks drawn anew.
-
-    Raises:
-        ValueError: the page lacks a mark.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the page needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+    """A page with the tables drawn anew."""
+    return reference.drawn(page, BEGIN, tables)
 
 
 def _row(taken: Taken) -> str:

@@ -148,9 +148,8 @@ class Surveyor:
         """Take in the next response."""
         self._facts.append(facts_of(rollout, len(self._facts)))
         self._said.append((rollout.verifier_score, rollout.outcome_parts))
-        mean, std = getattr(rollout, "prior_mean", None), getattr(rollout, "prior_std", None)
-        if self._recorded is None and mean is not None and std is not None:
-            self._recorded = (mean, std)
+        if self._recorded is None and rollout.prior_mean is not None and rollout.prior_std is not None:
+            self._recorded = (rollout.prior_mean, rollout.prior_std)
 
     def survey(self, threshold: float | None = None, skipped: int = 0) -> Survey:
         """What was found.

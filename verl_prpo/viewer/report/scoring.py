@@ -169,13 +169,23 @@ def _plan(prpo: "PrpoConfig", tokenizer: str | None) -> Plan:
     if tokenizer is None:
         said.append("Tokens are words here: --tokenizer POLICY counts and shows the policy's own.")
         return Plan(settings, None, tuple(said))
+    return Plan(settings, loaded_tokenizer(tokenizer), tuple(said))
+
+
+def loaded_tokenizer(name: str) -> Any:
+    """The tokenizer that `--tokenizer` names.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
     from transformers import AutoTokenizer
 
+    from verl_prpo.settings.prpo import ConfigError
+
     try:
-        loaded = AutoTokenizer.from_pretrained(tokenizer)
+        return AutoTokenizer.from_pretrained(name)
     except Exception as error:  # of the file system, the hub's client, or the network beneath it
-        raise ConfigError(f"--tokenizer {tokenizer} cannot be loaded: {type(error).__name__}: {error}") from error
-    return Plan(settings, loaded, tuple(said))
+        raise ConfigError(f"--tokenizer {name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def _read(arguments: argparse.Namespace) -> tuple[list["Plain"], bool]:

@@ -21,7 +21,7 @@ from verl_prpo.outcome.verdicts import SOURCES, VerdictReader
 from verl_prpo.prm.results import PrmResult
 from verl_prpo.settings.prpo import PrpoConfig
 from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, advantages_of
-from verl_prpo.telemetry.rollouts.format import Rollout, Segment
+from verl_prpo.telemetry.rollouts.rollout import Rollout, Segment
 
 _KEY = re.compile(r"(.+)_\d+_\d+")
 
@@ -72,6 +72,10 @@ class Cut:
     def segments(self) -> list[str]:
         """The texts of the segments."""
         return ["".join(self.tokens[begin:end]) for begin, end in self.spans]
+
+    def scores(self, result: PrmResult | None) -> list[float | None]:
+        """One per segment, None where there is none."""
+        return [None] * len(self.starts) if result is None or result.scores is None else result.scores
 
 
 def plain_response(row: Mapping[str, Any], line: int) -> Plain:
@@ -129,8 +133,7 @@ def paid(
     for row, (cut, result) in enumerate(zip(cuts, results, strict=True)):
         mask[row, : len(cut.tokens)] = True
         starts[row, list(cut.starts)] = True
-        known = result.scores if result is not None and result.scores is not None else [None] * len(cut.starts)
-        for (begin, end), score in zip(cut.spans, known, strict=True):
+        for (begin, end), score in zip(cut.spans, cut.scores(result), strict=True):
             if score is not None:
                 scores[row, begin:end], scored[row, begin:end] = score, True
     index = np.array([f"{one.step} {one.uid}" for one in plain], dtype=object)
@@ -197,7 +200,7 @@ def _rollout(
     grpo: torch.Tensor,
 ) -> Rollout:
     count = len(cut.tokens)
-    scores = result.scores if result is not None and result.scores is not None else [None] * len(cut.starts)
+    found = result or PrmResult()
     return Rollout(
         step=plain.step,
         uid=plain.uid,
@@ -210,7 +213,7 @@ def _rollout(
         outcome_parts=dict(plain.parts),
         segments=[
             Segment(begin, end, text, score)
-            for (begin, end), text, score in zip(cut.spans, cut.segments(), scores, strict=True)
+            for (begin, end), text, score in zip(cut.spans, cut.segments(), cut.scores(result), strict=True)
         ],
         token_offsets=list(accumulate(map(len, cut.tokens), initial=0))[:-1],
         response_mask=[1] * count,
@@ -220,12 +223,12 @@ def _rollout(
         outcome_advantage=outcome[:count].tolist(),
         advantages=total[:count].tolist(),
         grpo_advantage=grpo[0].item() if count else 0.0,
-        failure=result.failure.value if result is not None and result.failure is not None else None,
-        failure_detail=result.detail if result is not None else "",
-        overlong=result.overlong if result is not None else False,
-        cached=result.cached if result is not None else False,
+        failure=None if found.failure is None else found.failure.value,
+        failure_detail=found.detail,
+        overlong=found.overlong,
+        cached=found.cached,
         hidden=[number for number, is_hidden in enumerate(cut.hidden) if is_hidden],
-        windows=result.windows if result is not None else 0,
-        seen_from=result.seen_from if result is not None else None,
+        windows=found.windows,
+        seen_from=found.seen_from,
         key=plain.key,
     )
