@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The registered test of the credit trust: what is run, and what the page makes of it."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +15,7 @@ from study.tasks import TASKS, UNSEEN
 from study.trust import registered, report
 from study.trust.report import Test as Outcome
 
+ROOT = Path(__file__).resolve().parents[2]
 GROUPS = {"all_wrong": 0.1, "mixed_groups": 0.7}
 
 
@@ -153,3 +156,30 @@ class TestPage:
     def test_no_runs_is_a_page_without_figures(self):
         text = report.page(Outcome({}))
         assert f"0 of {registered.planned()} runs" in text and "![" not in text
+
+
+class TestPublished:
+    def test_the_page_is_what_its_runs_say(self, tmp_path):
+        docs = ROOT / "docs" / "evidence"
+        found = Outcome.read(read_all(docs / report.RUNS))
+        report.draw(found, tmp_path)
+        assert (tmp_path / "trust.md").read_text() == (docs / "trust.md").read_text()
+        assert {path.name for path in docs.glob("trust_*.png")} == {path.name for path in tmp_path.glob("*.png")}
+
+    def test_its_runs_are_those_that_were_registered(self):
+        planned = {*registered.first(), *registered.controls(), *registered.others()}
+        published = {result.run for result in read_all(ROOT / "docs" / "evidence" / report.RUNS)}
+        assert {run for run in published if registered.arm_of(run) != "trust_fixed"} <= planned
+        assert set(registered.first()) <= published
+
+    def test_readme_and_guide_quote_its_headline(self):
+        found = Outcome.read(read_all(ROOT / "docs" / "evidence" / report.RUNS))
+        mean = report.over_tasks(found.differences("trust", "learned", report.greedy, registered.TASKS))
+        assert mean.low < 0 < mean.high  # or the words have to change
+        said = re.compile(r"level with GRPO[^.]*: (\S+) \[(\S+), (\S+)\] points greedily. A gain is not shown")
+        for page in ("README.md", "docs/guide.md"):
+            quoted = said.search(" ".join((ROOT / page).read_text().split()))
+            assert quoted, page
+            assert [float(number) for number in quoted.groups()] == pytest.approx(
+                [mean.mean, mean.low, mean.high], abs=0.0501
+            )

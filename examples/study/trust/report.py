@@ -203,7 +203,8 @@ def _answer(test: Test) -> list[str]:
         "",
         "The rule is GRPO in every group that has right and wrong responses. It acts in the others alone: "
         f"{100 * wrong:.0f}% of the groups were all wrong, and {100 * right:.0f}% all right. So it can neither lose "
-        "nor gain much here. Tasks on which most groups are all wrong are not among the six.",
+        "nor gain much here. Tasks on which most groups are all wrong are not among the six. "
+        f"{'' if means[0].low > 0 else 'The default stays the rule of the paper.'}".rstrip(),
         "",
     ]
 
@@ -313,9 +314,13 @@ def _other_prms(test: Test) -> list[str]:
 
 def _text(found: Difference) -> str:
     if np.isnan(found.low):
-        return f"{found.mean:+.1f}"
-    text = f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+        return _points(found.mean)
+    text = f"{_points(found.mean)} [{_points(found.low)}, {_points(found.high)}]"
     return f"**{text}**" if found.low > 0 or found.high < 0 else text
+
+
+def _points(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}"  # no -0.0
 
 
 def draw(test: Test, folder: Path) -> None:
