@@ -116,6 +116,22 @@ class TestTheRule:
         (result,) = engine.score([PrmRequest(QUESTION, [f"{i}ab" for i in range(9)])])
         assert (result.scores, result.failure, result.windows) == (None, PrmFailure.NON_FINITE, 3)
 
+    def test_a_step_that_cannot_be_written_alone_fails_the_response_and_is_not_taken_for_a_long_one(self):
+        class Follows(Letters):
+            """Cannot begin with a step that begins with "x"."""
+
+            def encode(self, messages, segments):
+                if segments[0].startswith("x"):
+                    raise ValueError("x must follow something")
+                return super().encode(messages, segments)
+
+        segments = ["abcdefghijklmnopqr", "xstuvwxyzabcdefghi", "jk"]  # 19 tokens each in a room of 20, and 3
+        assert windowed(Letters(26), segments).scores.count(None) == 0
+        result = windowed(Follows(26), segments)
+        assert (result.scores, result.failure, result.overlong) == (None, PrmFailure.BAD_INPUT, True)
+        assert "x must follow something" in result.detail
+        assert windowed(Follows(45), segments).scores.count(None) == 0  # a window in which it follows
+
     def test_windows_of_equal_responses_are_read_once(self):
         family = Letters(26)
         engine = InProcessEngine(family, 10**6, "windows", cache_size=100)

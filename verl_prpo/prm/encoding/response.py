@@ -110,9 +110,13 @@ def _in_windows(
 
     with texts_remembered():
         windows = plan_windows(fits, Lengths.of(whole, shown.steps), family.max_context, context)
+    judged = {step: (n, step - w.begin) for n, w in enumerate(windows) for step in range(w.judged, w.end)}
+    for step in range(len(shown.steps)):
+        alone = window(step, step + 1) if step not in judged else None
+        if isinstance(alone, PrmResult):  # it is not too long: the family cannot write it
+            return replace(alone, overlong=True)
     if not windows:
         return PrmResult([None] * len(request.segments), tokens=len(whole.input_ids), overlong=True)
-    judged = {step: (n, step - w.begin) for n, w in enumerate(windows) for step in range(w.judged, w.end)}
     places = [None if place is None else judged.get(place) for place in shown.places]
     first_of: dict[int, int] = {}
     for segment, step in enumerate(shown.places):
