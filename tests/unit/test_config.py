@@ -136,6 +136,7 @@ ALGORITHM_MISTAKES = [
     ({"anchor_bounds": [9, 5]}, "algorithm.prpo.anchor_bounds=[9, 5] must be two whole numbers, the lesser first"),
     ({"anchor_bounds": [5]}, "algorithm.prpo.anchor_bounds=[5] must be two whole numbers, the lesser first"),
     ({"anchor_bounds": "5,9"}, "algorithm.prpo.anchor_bounds=5,9 must be a list; write"),
+    ({"anchor_bounds": "[5,9]"}, "must be a list; write ++algorithm.prpo.anchor_bounds='[5,9]'"),
     ({"min_gap": -1}, "algorithm.prpo.min_gap=-1 must be a whole number of at least 0"),
     ({"num_segments": 0}, "algorithm.prpo.num_segments=0 must be a whole number of at least 1"),
     ({"prior_mean": float("nan")}, "algorithm.prpo.prior_mean=nan must be a finite number"),

@@ -167,12 +167,26 @@ class TestAutomaticAnchors:
         starts = entropy_segments(entropy, mask, "auto", 1, tokens_per_anchor=100, anchor_bounds=(0, 100))
         assert starts.sum() == 4
 
+    @pytest.mark.parametrize("rule", ["paper", "greedy"])
+    def test_numbers_of_any_size_serve(self, rule):
+        entropy, mask = torch.rand(2, 9), torch.ones(2, 9)
+
+        def cut(every, bounds):
+            return entropy_segments(entropy, mask, "auto", 1, rule, tokens_per_anchor=every, anchor_bounds=bounds)
+
+        assert cut(3, (0, 10**30)).equal(cut(3, (0, 9)))
+        assert cut(10**30, (2, 10**30)).equal(cut(10, (2, 9)))
+
     @pytest.mark.parametrize(
         ("given", "said"),
         [
             ({"max_anchors": "car"}, 'max_anchors must be a whole number or "auto"'),
-            ({"max_anchors": "auto", "tokens_per_anchor": 0}, "tokens_per_anchor must be at least 1, got 0"),
+            ({"max_anchors": "auto", "tokens_per_anchor": 0}, "tokens_per_anchor must be a whole number of at least 1"),
+            ({"max_anchors": "auto", "tokens_per_anchor": 2.5}, "tokens_per_anchor must be a whole number of at least"),
             ({"max_anchors": "auto", "anchor_bounds": (9, 5)}, r"0 <= least <= most, got \(9, 5\)"),
+            ({"max_anchors": "auto", "anchor_bounds": (5,)}, r"0 <= least <= most, got \(5,\)"),
+            ({"max_anchors": "auto", "anchor_bounds": (1.5, 3)}, r"0 <= least <= most, got \(1.5, 3\)"),
+            ({"max_anchors": "auto", "anchor_bounds": None}, "0 <= least <= most, got None"),
         ],
     )
     def test_what_cannot_be_is_refused(self, given, said):

@@ -98,7 +98,9 @@ def entropy_segments(
         spikes = torch.where(mask, entropy.float(), float("-inf"))
         first, starts = _first_valid(mask)
         if isinstance(max_anchors, str):
-            anchors = (mask.sum(1, keepdim=True) // tokens_per_anchor).clamp(*anchor_bounds)
+            width = mask.shape[1]
+            least, most = (min(bound, width) for bound in anchor_bounds)
+            anchors = (mask.sum(1, keepdim=True) // min(tokens_per_anchor, width + 1)).clamp(least, most)
         else:
             anchors = torch.full_like(first, min(max_anchors, mask.shape[1]))
         choose = paper_anchors if rule == "paper" else greedy_anchors

@@ -39,11 +39,11 @@ def require_above_minus_infinity(entropy: Tensor, mask: Tensor) -> None:
 
 
 def require_anchor_bounds(tokens_per_anchor: int, anchor_bounds: tuple[int, int]) -> None:
-    if tokens_per_anchor < 1:
-        raise ValueError(f"tokens_per_anchor must be at least 1, got {tokens_per_anchor}")
-    least, most = anchor_bounds
-    if not 0 <= least <= most:
-        raise ValueError(f"anchor_bounds must be two numbers, 0 <= least <= most, got {tuple(anchor_bounds)}")
+    if type(tokens_per_anchor) is not int or tokens_per_anchor < 1:
+        raise ValueError(f"tokens_per_anchor must be a whole number of at least 1, got {tokens_per_anchor!r}")
+    bounds = tuple(anchor_bounds) if isinstance(anchor_bounds, Sequence) else ()
+    if [type(bound) for bound in bounds] != [int, int] or not 0 <= bounds[0] <= bounds[1]:
+        raise ValueError(f"anchor_bounds must be two whole numbers, 0 <= least <= most, got {anchor_bounds!r}")
 
 
 def require_segments(num_segments: int) -> None:
