@@ -111,8 +111,8 @@ def _in_windows(
     with texts_remembered():
         windows = plan_windows(fits, Lengths.of(whole, shown.steps), family.max_context, context)
     judged = {step: (n, step - w.begin) for n, w in enumerate(windows) for step in range(w.judged, w.end)}
-    for step in range(len(shown.steps)):
-        alone = window(step, step + 1) if step not in judged else None
+    for n in range(len(shown.steps)):
+        alone = window(n, n + 1) if n not in judged else None
         if isinstance(alone, PrmResult):  # it is not too long: the family cannot write it
             return replace(alone, overlong=True)
     if not windows:
