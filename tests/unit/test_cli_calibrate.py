@@ -15,7 +15,7 @@ import pytest
 
 from verl_prpo.calibration.agreement import auroc, auroc_with_interval, best_detection, detection
 from verl_prpo.calibration.response import Response, without_thoughts
-from verl_prpo.calibration.responses import InputError, cut, read_responses, shown_alone
+from verl_prpo.calibration.responses import InputError, cut, read_responses, recorded_alone, shown_alone
 from verl_prpo.cli.main import main
 from verl_prpo.prm.conversation import Heard
 from verl_prpo.telemetry.rollouts.format import record_of
@@ -34,7 +34,10 @@ def row(*steps: str, **known: Any) -> dict[str, Any]:
 
 
 def dumped(
-    *segments: tuple[str, float | None], score: float, prompt: str = "user\nWhat?\nassistant\n"
+    *segments: tuple[str, float | None],
+    score: float,
+    prompt: str = "user\nWhat?\nassistant\n",
+    hidden: Sequence[int] = (),
 ) -> dict[str, Any]:
     output, spans, at = "".join(text for text, _ in segments), [], 0
     for text, value in segments:  # a token per character
@@ -59,6 +62,7 @@ def dumped(
         outcome_advantage=[0.0] * at,
         advantages=[0.0] * at,
         grpo_advantage=0.0,
+        hidden=hidden,
     )
     verls = {"input": prompt, "output": output, "gts": "2", "score": score, "step": 1, "uid": "a_0_0"}
     return {**verls, "prpo": record_of(rollout)}
@@ -207,6 +211,24 @@ class TestInput:
         assert (found["segments"], found["area_of_min"]["value"]) == (3 * TIMES, 1.0)
         # The last segment of a response that was cut off is not judged in training, and is no fault of the PRM.
         assert (found["unread"], found["unfinished"]) == (0, TIMES)
+
+    def test_thoughts_that_the_run_hid_are_not_taken_for_what_did_not_fit(self, calibrate: Any, tmp_path: Path) -> None:
+        thought, more = ("<think>\nhm\n</think>", None), ("<think>\nor 7\n</think>", None)
+        rows = [
+            dumped(thought, ("\n\na", 0.2), more, ("b", 0.6), score=1.0, hidden=[0, 2]),
+            dumped(("a", 0.1), ("b", 0.3), score=0.0),
+            dumped(thought, score=0.0, hidden=[0]),
+        ]
+        source = jsonl(tmp_path / "1.jsonl", repeated(rows))
+        found = calibrate(source, "--recorded")
+        assert (found["unread"], found["segments"], found["responses"]) == (0, 4 * TIMES, 2 * TIMES)
+        assert found["mean"] == pytest.approx(0.3)
+        first, *_, last = read_responses(source)
+        left, note = recorded_alone([first, last])
+        assert [(one.segments, one.recorded) for one in left] == [(["\n\na", "b"], [0.2, 0.6])]
+        assert note is not None and note.startswith("3 segments are thoughts that the run hid from its PRM")
+        with pytest.raises(InputError, match=r"the run hid all responses"):
+            recorded_alone([last])
 
     def test_where_some_responses_have_a_record_the_others_are_left_out(self, tmp_path: Path) -> None:
         rows = [dumped(("a", 0.2), score=1.0), {**dumped(("b", 0.3), score=1.0), "prpo": None}]

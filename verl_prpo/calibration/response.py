@@ -38,6 +38,7 @@ class Response:
         row: what a score function is given of the data: data_source, ground_truth and extra_info, as far as known.
         truncated: whether it was cut off by a length limit, as far as the input says it.
         data_source: of the prompt, as verl names it; empty where the input does not say it.
+        hidden: which segments the run that a dump is of hid from its PRM; none at all where it hid nothing.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -55,6 +56,7 @@ class Response:
     row: Mapping[str, Any] = field(default_factory=dict)
     truncated: bool = False
     data_source: str = ""
+    hidden: Sequence[bool] = ()
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:
@@ -95,7 +97,16 @@ def with_words(response: Response) -> Response:
         step_labels=None if labels is None else [labels[i] for i in worded],
         recorded=None if recorded is None else [recorded[i] for i in worded],
         heard=shown.heard,
+        hidden=[response.hidden[i] for i in worded] if response.hidden else (),
     )
+
+
+def as_recorded(response: Response) -> Response | None:
+    """The response as the PRM of its run read it, without what was hidden from it; None where nothing is left."""
+    kept = [i for i, hidden in enumerate(response.hidden) if not hidden]
+    if not response.hidden or len(kept) == len(response.hidden):
+        return response
+    return _left(response, kept, [response.segments[i] for i in kept], response.heard)
 
 
 def without_thoughts(response: Response) -> Response | None:
@@ -109,13 +120,18 @@ def without_thoughts(response: Response) -> Response | None:
         if has_words(shown):
             kept.append(i)
             texts.append(shown)
-    if not kept:
-        return None
     before = [response.segments[one.segment][: one.offset] for one in response.heard]
     offsets = [
         len(_outside(spans, said, begins[one.segment])) for one, said in zip(response.heard, before, strict=True)
     ]
     heard = [replace(one, offset=offset) for one, offset in zip(response.heard, offsets, strict=True)]
+    return _left(response, kept, texts, heard)
+
+
+def _left(response: Response, kept: Sequence[int], texts: Sequence[str], heard: Sequence[Heard]) -> Response | None:
+    """A response of which these segments are left, with these texts; None where none is."""
+    if not kept:
+        return None
     labels, recorded = response.step_labels, response.recorded
     return replace(
         response,
@@ -125,6 +141,7 @@ def without_thoughts(response: Response) -> Response | None:
         thinking=False,
         unfinished=response.unfinished and kept[-1] == len(response.segments) - 1,
         heard=heard_by(kept, heard),
+        hidden=(),
     )
 
 

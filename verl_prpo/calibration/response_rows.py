@@ -140,6 +140,7 @@ class RowReader:
             row=_data_row(row.columns),
             truncated=rollout.truncated,
             data_source=rollout.data_source,
+            hidden=[i in rollout.hidden for i in range(len(segments))] if rollout.hidden else (),
         )
         return with_words(made)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from verl_prpo.calibration.response import InputError, Response, cut, nothing_cut, without_thoughts
+from verl_prpo.calibration.response import InputError, Response, as_recorded, cut, nothing_cut, without_thoughts
 from verl_prpo.calibration.response_rows import RowReader
 from verl_prpo.outcome.verdicts import VerdictReader
 
@@ -19,6 +19,7 @@ __all__ = [
     "cut",
     "nothing_cut",
     "read_responses",
+    "recorded_alone",
     "shown_alone",
 ]
 
@@ -55,6 +56,21 @@ def shown_alone(responses: Sequence[Response]) -> tuple[list[Response], str]:
     lost = len(responses) - len(left)
     dropped = f"; {lost} of {len(responses)} responses say nothing outside them and are left out" if lost else ""
     return left, f"thoughts are hidden from the PRM (reward.prm.thinking=hide){dropped}"
+
+
+def recorded_alone(responses: Sequence[Response]) -> tuple[list[Response], str | None]:
+    """The responses as the PRM of their run read them, and a sentence on what it did not, if there is something.
+
+    Raises:
+        InputError: it read nothing of any.
+    """
+    left = [read for read in map(as_recorded, responses) if read is not None]
+    if responses and not left:
+        raise InputError("--recorded: the run hid all responses from its PRM (reward.prm.thinking=hide)")
+    count = sum(sum(response.hidden) for response in responses)
+    if not count:
+        return left, None
+    return left, f"{count} segments are thoughts that the run hid from its PRM (reward.prm.thinking=hide): left out"
 
 
 def read_responses(

@@ -80,7 +80,14 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and print what it found."""
     from verl_prpo.calibration.measured import calibrate
-    from verl_prpo.calibration.responses import DEFAULT_DELIMITER, InputError, nothing_cut, read_responses, shown_alone
+    from verl_prpo.calibration.responses import (
+        DEFAULT_DELIMITER,
+        InputError,
+        nothing_cut,
+        read_responses,
+        recorded_alone,
+        shown_alone,
+    )
     from verl_prpo.calibration.scoring import chosen_settings, failure_seen, open_prm, score_all
     from verl_prpo.prm.families.base import PrmError
     from verl_prpo.settings.prpo import ConfigError
@@ -114,6 +121,10 @@ def run(arguments: argparse.Namespace) -> int:
         if settings is not None and settings.thinking == "hide":
             responses, note = shown_alone(responses)
             say(f"note: {note}")
+        if settings is None:
+            responses, hid = recorded_alone(responses)
+            if hid is not None:
+                say(f"note: {hid}")
         if settings is None and all(response.recorded is None for response in responses):
             raise InputError("--recorded: no response has a `prpo` record with scores; give a PRM instead")
         few = too_few(len(responses), len({response.group for response in responses}))
