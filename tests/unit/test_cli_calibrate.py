@@ -12,12 +12,14 @@ from typing import Any
 import arithmetic_prm
 import numpy as np
 import pytest
+import report_dumps
 
 from verl_prpo.calibration.agreement import auroc, auroc_with_interval, best_detection, detection
 from verl_prpo.calibration.response import Response, without_thoughts
 from verl_prpo.calibration.responses import InputError, cut, read_responses, recorded_alone, shown_alone
 from verl_prpo.cli.main import main
 from verl_prpo.prm.conversation import Heard
+from verl_prpo.step.conversation import Interlude
 from verl_prpo.telemetry.rollouts.format import record_of
 from verl_prpo.telemetry.rollouts.read import Rollout, Segment
 
@@ -264,6 +266,20 @@ class TestInput:
         shown = without_thoughts(Response([], texts, "g", heard=heard))
         assert shown is not None and shown.segments == ["I ask.", "So 1,more.", "c"]
         assert shown.heard == [Heard(1, 0, "tool", "1"), Heard(1, 0, "tool", "2"), Heard(1, 5, "tool", "3")]
+
+    def test_a_turn_behind_a_tools_words_begins_outside_a_thought_as_in_training(self, tmp_path: Path) -> None:
+        heard = [Interlude(2, 5, [("tool", "12")])]
+        turn = report_dumps.rollout("<think>\nhm tool 12\nassistant\nSo 12.", (0.4,), interludes=heard)
+        assert turn.stretches() == [("<think>\nhm", True), (" tool 12\nassistant", False), ("\nSo 12.", True)]
+        inside = report_dumps.rollout(
+            "<think>\nhm (tool: 12)\nso</think> 12.", (0.4,), interludes=[Interlude(2, 4, [])]
+        )
+        opened = report_dumps.rollout(
+            "<think>\nhm tool 12\nassistant\n<think>\nSo</think> 12.", (0.4,), interludes=[Interlude(2, 6, [])]
+        )
+        left, _ = shown_alone(read_responses(report_dumps.write(tmp_path, [turn, inside, opened])))
+        assert [one.segments for one in left] == [["\nSo 12."], [" 12."], [" 12."]]
+        assert [list(one.heard) for one in left] == [[Heard(0, 0, "tool", "12")], [], []]
 
     def test_a_grpo_dump_has_its_turns_whatever_its_template_prefills(self, tmp_path: Path) -> None:
         question = {"role": "user", "content": "What?"}

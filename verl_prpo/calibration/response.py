@@ -39,6 +39,8 @@ class Response:
         truncated: whether it was cut off by a length limit, as far as the input says it.
         data_source: of the prompt, as verl names it; empty where the input does not say it.
         hidden: which segments the run that a dump is of hid from its PRM; none at all where it hid nothing.
+        thoughts: half-open spans of characters of the segments that are thoughts, where a dump says what stands between
+            the policy's turns; None where its words alone are known.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -57,6 +59,7 @@ class Response:
     truncated: bool = False
     data_source: str = ""
     hidden: Sequence[bool] = ()
+    thoughts: Sequence[tuple[int, int]] | None = None
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:
@@ -111,7 +114,7 @@ def as_recorded(response: Response) -> Response | None:
 
 def without_thoughts(response: Response) -> Response | None:
     """The response as a PRM reads it with `reward.prm.thinking=hide`; None where nothing with words is left."""
-    spans = _thoughts(response)
+    spans = _thoughts(response) if response.thoughts is None else response.thoughts
     kept: list[int] = []
     texts: list[str] = []
     begins = list(accumulate(map(len, response.segments), initial=0))
@@ -142,10 +145,11 @@ def _left(response: Response, kept: Sequence[int], texts: Sequence[str], heard: 
         unfinished=response.unfinished and kept[-1] == len(response.segments) - 1,
         heard=heard_by(kept, heard),
         hidden=(),
+        thoughts=None,
     )
 
 
-def _thoughts(response: Response) -> list[tuple[int, int]]:
+def _thoughts(response: Response) -> Sequence[tuple[int, int]]:
     """The thoughts of a response, as spans of characters of its segments; a message heard in between closes none."""
     text = "".join(response.segments)
     begins = list(accumulate(map(len, response.segments), initial=0))

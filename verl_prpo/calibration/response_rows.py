@@ -13,6 +13,7 @@ from verl_prpo.calibration.response import InputError, Response, begins_in_thoug
 from verl_prpo.prm.encoding.shown import has_words
 from verl_prpo.telemetry.rollouts.read import Rollout, RolloutError, Row, read_rows
 from verl_prpo.text.chat_turns import Turns, find_turns
+from verl_prpo.text.thinking import thoughts_among
 
 MESSAGES_FROM = "--messages-from FILE.parquet takes the messages from the training data"
 
@@ -127,13 +128,14 @@ class RowReader:
         if not messages or any(message["content"] is None for message in messages):
             messages = self._prompts.messages(rollout.prompt, _place(row))
         segments, heard = rollout.spoken()
+        thinking = begins_in_thought(rollout.prompt, rollout.response, rollout.messages)
         made = Response(
             messages,
             segments,
             rollout.prompt,
             rollout.verifier_score,
             recorded=[segment.score for segment in rollout.segments],
-            thinking=begins_in_thought(rollout.prompt, rollout.response, rollout.messages),
+            thinking=thinking,
             parts=rollout.outcome_parts,
             unfinished=rollout.unfinished,
             heard=heard,
@@ -141,6 +143,7 @@ class RowReader:
             truncated=rollout.truncated,
             data_source=rollout.data_source,
             hidden=[i in rollout.hidden for i in range(len(segments))] if rollout.hidden else (),
+            thoughts=thoughts_among(rollout.stretches(), thinking) if rollout.interludes else None,
         )
         return with_words(made)
 

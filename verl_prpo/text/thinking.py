@@ -144,6 +144,23 @@ def resumes_in_thought(said: str, inside: bool) -> bool:
     return opens_thought(said) or (inside and not begins_turn)
 
 
+def thoughts_among(said: Sequence[tuple[str, bool]], inside: bool = False) -> list[tuple[int, int]]:
+    """The thoughts of a response in which others speak, as half-open spans of characters of the policy's own words.
+
+    Args:
+        said: texts in order, and whether each is the policy's own.
+        inside: whether the response begins inside a thought.
+    """
+    spans: list[tuple[int, int]] = []
+    at = 0
+    for text, own in said:
+        if own:
+            spans += [(at + begin, at + end) for begin, end in thought_spans(text, inside)]
+            at += len(text)
+        inside = ends_in_thought(text, inside) if own else resumes_in_thought(text, inside)
+    return spans
+
+
 def _thoughts(text: str, inside: bool) -> tuple[list[tuple[int, int]], int | None]:
     """The closed thoughts of a response, and where one begins that it has not closed."""
     spans: list[tuple[int, int]] = []

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from verl_prpo.prm.conversation import Heard
@@ -126,6 +127,13 @@ class Rollout:
         ends = [0, *(one.end for one in self.interludes)]
         begins = [*(one.begin for one in self.interludes), len(self.response_mask)]
         return [(begin, end) for begin, end in zip(ends, begins, strict=True) if begin < end]
+
+    def stretches(self) -> list[tuple[str, bool]]:
+        """What the policy and others said by turns: texts that together are the response, and whose each is."""
+        reach = [*self.token_offsets, len(self.response)]
+        edges = [0, *(token for one in self.interludes for token in (one.begin, one.end)), len(self.token_offsets)]
+        texts = [self.response[reach[begin] : reach[end]] for begin, end in pairwise(edges)]
+        return [(text, number % 2 == 0) for number, text in enumerate(texts)]
 
     def spoken(self) -> tuple[list[str], list[Heard]]:
         """The response as the PRM was asked about it: the policy's own words by segment, and what it heard between."""
