@@ -199,6 +199,15 @@ class TestEachAlarm:
     def test_single_segments_that_were_asked_for_are_no_alarm(self, settings):
         assert heard(changed(WINDOW, lambda _: {"prpo/segments/max": 1.0}), **settings) == []
 
+    @pytest.mark.parametrize(
+        ("anchors", "said"),
+        [(5, "Lower algorithm.prpo.max_anchors"), ("auto", "Raise algorithm.prpo.tokens_per_anchor")],
+    )
+    def test_cuts_at_the_gap_are_made_fewer_by_the_setting_that_is_read(self, anchors, said):
+        run = changed(WINDOW, lambda _: {"prpo/segments/at_min_gap": 0.95})
+        ((_, _, line),) = heard(run, max_anchors=anchors)
+        assert said in line
+
     def test_text_without_delimiters_is_said_to_lack_them(self):
         ((_, _, line),) = heard(changed(WINDOW, lambda _: {"prpo/segments/max": 1.0}), segmenter="text")
         assert "none of algorithm.prpo.delimiters" in line

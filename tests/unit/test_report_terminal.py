@@ -183,5 +183,5 @@ def test_windows_and_hidden_thoughts_are_named(tmp_path: Path, capsys: pytest.Ca
     out = capsys.readouterr().out
     assert "! longer than the PRM's context: it read the response in 2 windows; its scores had seen 50% of what" in out
     assert out.count("it did not read all segments") == 1  # the last one of the first response
-    assert "! 1 of the segments are thoughts hidden from the PRM: outcome alone" in out
+    assert "! one of the segments is a thought hidden from the PRM: outcome alone" in out
     assert "mean z -0.40" in out  # of the judged tokens, not of the thought's

@@ -234,10 +234,11 @@ def _cuts_at_gap(window: Window, settings: PrpoConfig) -> str | None:
     share = window.mean("prpo/segments/at_min_gap")
     if not share > AT_MIN_GAP:
         return None
+    by_length = settings.max_anchors == "auto"
+    fewer = "Raise algorithm.prpo.tokens_per_anchor" if by_length else "Lower algorithm.prpo.max_anchors"
     return (
         f"{share:.0%} of the cuts lie exactly algorithm.prpo.min_gap={settings.min_gap} tokens apart. They follow the "
-        "gap and not the signal. Lower algorithm.prpo.max_anchors, or set algorithm.prpo.min_gap to the length of a "
-        "step."
+        f"gap and not the signal. {fewer}, or set algorithm.prpo.min_gap to the length of a step."
     )
 
 

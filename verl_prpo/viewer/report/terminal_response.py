@@ -113,7 +113,9 @@ def _reading(rollout: "Rollout") -> list[str]:
     if rollout.left_out:
         lines.append("! longer than the PRM's context: it did not read all segments")
     if rollout.hidden:
-        lines.append(f"! {len(rollout.hidden)} of the segments are thoughts hidden from the PRM: outcome alone")
+        count = len(rollout.hidden)
+        which = "one of the segments is a thought" if count == 1 else f"{count} of the segments are thoughts"
+        lines.append(f"! {which} hidden from the PRM: outcome alone")
     return lines
 
 
