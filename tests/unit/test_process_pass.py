@@ -366,23 +366,26 @@ class TestPolicy:
         ScoredBatch(blank_rows(1), torch.ones(1, 1).bool(), [None], 0.0, 0.0).require(settings)
         empty = ScoredBatch(blank_rows(1), torch.ones(1, 1).bool(), [Scores(texts=[""])], 0.0, 0.0)
         empty.require(settings)
-        assert empty.failure_summary() is None and empty.overlong_summary() is None
+        assert empty.failure_summary() is None and empty.overlong_summary(PrmConfig()) is None
 
     def test_unread_segments_are_told_in_one_line(self):
         batch = results_of(None, None, None)
         for row, scores in ((1, [0.5, None, None]), (2, [None])):
             batch.scores[row] = Scores(texts=["x"] * len(scores), scores=scores, overlong=True)
-        assert batch.overlong_summary() == (
+        assert batch.overlong_summary(PrmConfig()) == (
             "3 segments of 2 responses lie past the PRM's context and get no process score. The first is u1_0_0, with "
             "2 of 3"
         )
         batch.scores[1:] = [Scores(texts=["x"], scores=[0.5]), Scores(texts=["x"], failure="overlong")]
-        assert batch.overlong_summary() is None
+        assert batch.overlong_summary(PrmConfig()) is None
         batch.scores[0] = Scores(texts=["a", "b"], scores=[None, 0.5], overlong=True, windows=1, seen_from=[None, 1])
-        said = batch.overlong_summary()
-        assert said is not None
-        assert "1 segments of 1 responses do not fit into a window of the PRM (reward.prm.overlong=windows)" in said
-        assert "Cut finer (algorithm.prpo.max_anchors=auto)" in said
+        # A response of which no segment fits is read in no window at all.
+        for unread in (batch.scores[0], Scores(texts=["a"], scores=[None], overlong=True)):
+            batch.scores[0] = unread
+            said = batch.overlong_summary(PrmConfig(overlong="windows"))
+            assert said is not None
+            assert "1 segments of 1 responses do not fit into a window of the PRM (reward.prm.overlong=windows)" in said
+            assert "Cut finer (algorithm.prpo.max_anchors=auto)" in said
 
 
 def test_hidden_thoughts_are_cut_off_and_not_sent(here, engine):

@@ -132,14 +132,18 @@ class ScoredBatch:
             f"the first is {_first(failed)}"
         )
 
-    def overlong_summary(self) -> str | None:
-        """A line for people on the scored responses that the PRM could not read whole. None when it read all."""
+    def overlong_summary(self, settings: PrmConfig) -> str | None:
+        """A line for people on the scored responses that the PRM could not read whole. None when it read all.
+
+        Args:
+            settings: `reward.prm`, which say whether it reads in windows.
+        """
         unread = {key: scores for key, scores in self._asked().items() if scores.scores is not None and scores.unread}
         if not unread:
             return None
         key, first = next(iter(unread.items()))
         where, way_out = "lie past the PRM's context", ""
-        if any(scores.windows for scores in unread.values()):
+        if settings.overlong == "windows":
             where = "do not fit into a window of the PRM (reward.prm.overlong=windows)"
             way_out = ". Cut finer (algorithm.prpo.max_anchors=auto), or choose a PRM with a longer context"
         count = sum(scores.unread for scores in unread.values())
