@@ -157,7 +157,7 @@ class TestVerdicts:
     @pytest.fixture(autouse=True)
     def heard(self, caplog, monkeypatch):
         monkeypatch.setattr(scorer, "_next_line", 0.0)
-        monkeypatch.setattr(scorer, "_counts", {"timeout": 0, "error": 0})
+        monkeypatch.setattr(scorer, "_counts", dict.fromkeys(scorer._counts, 0))
         caplog.set_level(logging.WARNING, logger=scorer.__name__)
         return caplog
 
@@ -165,7 +165,7 @@ class TestVerdicts:
         for _ in range(2):
             verdict = score_answer("lighteval/MATH", f"\\boxed{{{TOWER}}}", "5", timeout=SHORT)
             assert (verdict.correct, verdict.answer, verdict.method) == (False, TOWER, "timeout")
-        assert scorer._counts == {"timeout": 2, "error": 0}
+        assert scorer._counts == {"timeout": 2, "error": 0, "unread": 0}
         (line,) = heard.messages  # one a minute
         assert "reward.math_verifier.timeout" in line and TOWER in line and "1 timed out" in line
 
