@@ -55,10 +55,10 @@ def test_step_rewards_by_a_function_reach_the_actor(main_ppo, assets, tmp_path):
                 for t in range(segment.begin, segment.end):
                     assert rollout.process_advantage[t] == pytest.approx(z, abs=1e-4)
                     assert rollout.advantages[t] == pytest.approx(z + beta, abs=1e-4)
-        alone = [rollout for rollout in rollouts if not rollout.unfinished and worded(rollout)]
-        for rollout in alone:
-            assert [s.score for s in rollout.segments] == [score_of(s.text) for s in rollout.segments]
-        abstained += sum(s.score is None for rollout in alone for s in rollout.segments)
+        for rollout in filter(worded, rollouts):
+            judged = rollout.segments[: -1 if rollout.unfinished else None]
+            assert [s.score for s in judged] == [score_of(s.text) for s in judged]
+            abstained += sum(s.score is None for s in judged)
         metrics = run.metrics()[step - 1]
         assert metrics["prpo/prm/requests"] + metrics["prpo/prm/empty"] == 12 and metrics["prpo/prm/failed"] == 0
         assert metrics["prpo/prm/abstained"] > 0 and metrics["prpo/prm/unread"] == 0
