@@ -138,6 +138,13 @@ class TestPage:
         monkeypatch.setattr(registered, "planned", lambda: len(part.runs))
         assert "runs are finished" not in report.page(part)
 
+    def test_exact_labels_have_no_verdict_before_their_runs_are_finished(self):
+        part = outcome(lambda task, seed: -2, ["swaps"], prm="oracle")
+        assert "-2.0 greedily, +0.0 at temperature 1 | not finished |" in report.page(part)
+        seeds = registered.EXACT_SEEDS
+        whole = outcome(lambda task, seed: -2, registered.CONTROL_TASKS, prm="oracle", seeds=seeds)
+        assert "at temperature 1 | **not met** |" in report.page(whole)
+
     def test_it_is_the_same_from_the_file(self, tmp_path):
         found = outcome(lambda task, seed: seed % 3)
         report.write(list(found.runs.values()), tmp_path)

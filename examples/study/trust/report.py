@@ -246,12 +246,15 @@ def _criteria(test: Test) -> list[str]:
     if all(exact):
         means = [over_tasks(found) for found in exact]
         said = f"{_text(means[0])} greedily, {_text(means[1])} at temperature 1"
-        lines.append(_line("exact labels: above GRPO by both figures", said, all(m.mean > 0 for m in means)))
+        whole = all(m.pairs == len(registered.CONTROL_TASKS) * len(registered.EXACT_SEEDS) for m in means)
+        met = all(m.mean > 0 for m in means) if whole else None
+        lines.append(_line("exact labels: above GRPO by both figures", said, met))
     return lines
 
 
-def _line(what: str, said: str, met: bool) -> str:
-    return f"| {what} | {said} | {'met' if met else '**not met**'} |"
+def _line(what: str, said: str, met: bool | None) -> str:
+    verdict = "not finished" if met is None else "met" if met else "**not met**"
+    return f"| {what} | {said} | {verdict} |"
 
 
 def _by_task(test: Test) -> list[str]:
