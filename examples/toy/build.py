@@ -51,7 +51,7 @@ MODULES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the build depends on besides its code."""
+    """What the build depends on in addition to its code."""
 
     seed: int = 1
     """Of everything random."""

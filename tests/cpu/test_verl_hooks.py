@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """verl's process group, offload policy and engine registry on a machine without an accelerator.
 
-Each test first shows that stock verl still fails, then that the platform mends it.
+Each test first shows that stock verl still fails, then that the platform fixes it.
 """
 
 from __future__ import annotations

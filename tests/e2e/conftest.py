@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -162,20 +163,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def served_prm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny Qwen2.5-Math-PRM with attention heads of 32 dimensions, the least that vLLM takes on a CPU."""
     import tiny_models
-    from transformers import Qwen2Config
 
-    def config(vocab_size: int, context: int) -> Qwen2Config:
-        return Qwen2Config(
-            vocab_size=vocab_size,
-            hidden_size=64,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=context,
-            initializer_range=0.1,
-            tie_word_embeddings=False,
-        )
-
+    config = partial(tiny_models.wide_heads_config, initializer_range=0.1)
     monkeypatch.setattr(tiny_models, "tiny_config", config)
     return tiny_models.qwen_math_prm(tmp_path / "served_prm", context=512, seed=7)

@@ -92,7 +92,7 @@ def check_calls(rollout, evaluate) -> None:
 
 
 def check_scores(rollout, verdicts: list[bool]) -> None:
-    """The verdict of each turn, z on its tokens, the outcome besides, and nothing on the tool's tokens."""
+    """The verdict of each turn, z on its tokens, the outcome in addition, and nothing on the tool's tokens."""
     for segment, (begin, end), right in zip(rollout.segments, rollout.turns, verdicts, strict=True):
         if segment.score is None or not segment.text.strip():  # cut off within it, or without words
             continue

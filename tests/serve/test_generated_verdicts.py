@@ -10,7 +10,7 @@ import pytest
 import tiny_models
 import torch
 from fault_server import asking
-from test_vllm_serve import ENGLISH, QUESTION, config_with_wide_heads
+from test_vllm_serve import ENGLISH, QUESTION
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from vllm_server import vllm_servers
 
@@ -33,7 +33,7 @@ def judge(tmp_path_factory):
     """A judge of random weights, its folder and its server."""
     folder = tmp_path_factory.mktemp("judge")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny_models, "tiny_config", config_with_wide_heads)
+        patch.setattr(tiny_models, "tiny_config", tiny_models.wide_heads_config)
         model = tiny_models.instruct_model(folder / "judge", context=CONTEXT)
     arguments = ["--max-logprobs", "409", "--served-model-name", "judge"]
     # A model of random weights would write white space between two keys for ever.

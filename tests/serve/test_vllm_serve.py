@@ -9,7 +9,6 @@ import pytest
 import ray
 import tiny_models
 import torch
-from transformers import Qwen2Config
 from vllm_server import vllm_servers
 
 from verl_prpo.prm.families import resolve_family
@@ -41,27 +40,12 @@ REQUESTS = [
 ]
 
 
-def config_with_wide_heads(vocab_size: int, context: int) -> Qwen2Config:
-    """Two heads of 32 dimensions each, the fewest that vLLM's attention on the CPU takes."""
-    return Qwen2Config(
-        vocab_size=vocab_size,
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=context,
-        initializer_range=0.3,
-        tie_word_embeddings=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def configs(tmp_path_factory):
     """`reward.prm` of a Qwen2.5-Math PRM and of a judge, each with a server."""
     folder = tmp_path_factory.mktemp("serve")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny_models, "tiny_config", config_with_wide_heads)
+        patch.setattr(tiny_models, "tiny_config", tiny_models.wide_heads_config)
         prm = tiny_models.qwen_math_prm(folder / "prm", context=CONTEXT)
         judge = tiny_models.instruct_model(folder / "judge", context=CONTEXT)
     separator = tiny_models.qwen_tokenizer().convert_tokens_to_ids(tiny_models.SEPARATOR)

@@ -166,7 +166,7 @@ class TestReadOnce:
     def test_equal_dialogues_of_a_batch_are_to_do_once(self):
         requests = [PrmRequest(QUESTION, segments) for segments in (["ab"], ["c"], ["ab"], ["ab", ""], ["a", "b"])]
         batch = encode_batch(Letters(100), ScoreCache(10), requests, "raise")
-        assert len(batch.todo) == 3  # an empty segment is not shown; a cut at another place is another dialogue
+        assert len(batch.to_ask) == 3  # an empty segment is not shown; a cut at another place is another dialogue
         results = batch.results([[0.1], [0.2], [0.3, 0.4]])
         assert [result.scores for result in results] == [[0.1], [0.2], [0.1], [0.1, 0.1], [0.3, 0.4]]
         assert [result.cached for result in results] == [False, False, True, True, False]
@@ -176,7 +176,7 @@ class TestReadOnce:
         requests = [PrmRequest(QUESTION, ["ab"]), PrmRequest(QUESTION, ["c"])]
         encode_batch(family, cache, requests[:1], "raise").results([[0.1]])
         batch = encode_batch(family, cache, requests, "raise")
-        assert [row.input_ids[-2] for row in batch.todo] == [ord("c")]
+        assert [row.input_ids[-2] for row in batch.to_ask] == [ord("c")]
         old, new = batch.results([[0.2]])
         assert (old.scores, old.cached, new.scores, new.cached) == ([0.1], True, [0.2], False)
 
@@ -199,7 +199,7 @@ class TestReadOnce:
         (failed,) = encode_batch(family, cache, [request], "raise").results([output])
         assert failed.failure is not None and failed.cached is False and failed.tokens == 9
         batch = encode_batch(family, cache, [request], "raise")
-        assert len(batch.todo) == 1
+        assert len(batch.to_ask) == 1
         assert batch.results([[0.1]])[0].scores == [0.1]
 
     def test_equal_requests_share_a_failure(self):
@@ -210,7 +210,7 @@ class TestReadOnce:
     def test_requests_that_fail_before_they_are_read_are_not_to_do(self):
         requests = [PrmRequest(QUESTION, []), PrmRequest(QUESTION, ["a" * 99]), PrmRequest(QUESTION, ["ab"])]
         batch = encode_batch(Letters(50), ScoreCache(10), requests, "raise")
-        assert len(batch.todo) == 1
+        assert len(batch.to_ask) == 1
         failures = [result.failure for result in batch.results([[0.1]])]
         assert failures == [PrmFailure.BAD_INPUT, PrmFailure.OVERLONG, None]
 

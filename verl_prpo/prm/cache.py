@@ -58,7 +58,7 @@ class AskedOnce(Generic[T]):
     """What requests ask of a PRM: equal parts once, and what is remembered not at all.
 
     Attributes:
-        todo: the parts to ask, by key.
+        to_ask: the parts to ask, by key.
     """
 
     def __init__(self, cache: ScoreCache, parts: Sequence[Sequence[tuple[bytes, T]]]):
@@ -70,20 +70,20 @@ class AskedOnce(Generic[T]):
         self._cache = cache
         self._keys = [[key for key, _ in of_request] for of_request in parts]
         self._found = {key: PrmResult(scores) for key in asked if (scores := cache.get(key)) is not None}
-        self.todo = {key: part for key, part in asked.items() if key not in self._found}
+        self.to_ask = {key: part for key, part in asked.items() if key not in self._found}
 
     def answers(self, results: Sequence[PrmResult]) -> Iterator[tuple[list[PrmResult], bool]]:
         """For each request the results of its parts, and whether nothing had to be asked for it: the first request with
         a part pays for it, the others find what it got.
 
         Args:
-            results: of `todo`. Scores are remembered, unless the dialogue was too long to have them all.
+            results: of `to_ask`. Scores are remembered, unless the dialogue was too long to have them all.
         """
-        for key, result in zip(self.todo, results, strict=True):
+        for key, result in zip(self.to_ask, results, strict=True):
             self._found[key] = result
             if result.scores is not None and not result.overlong:
                 self._cache.put(key, result.scores)
-        paid = set(self.todo)
+        paid = set(self.to_ask)
         for keys in self._keys:
             yield [self._found[key] for key in keys], paid.isdisjoint(keys)
             paid.difference_update(keys)

@@ -3,7 +3,7 @@
 """The study's tasks: each makes problems, demonstrations and flawed texts from a seed, and judges any text exactly.
 
 A task is a module with the members of `Task`. Its texts are made of single characters and of the task's own `WORDS`,
-which are one token each. Step labels are local: a line is held against the text before it as it stands, so that a
+which are one token each. Step labels are local: a line is compared with the text before it as it stands, so that a
 faithful line after a wrong one is right.
 """
 

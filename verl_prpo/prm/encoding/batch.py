@@ -50,7 +50,7 @@ class Batch:
     """Requests on their way through an engine.
 
     Attributes:
-        todo: the dialogues to read, each once, whose scores are not remembered.
+        to_ask: the dialogues to read, each once, whose scores are not remembered.
     """
 
     def __init__(self, family: PrmFamily, cache: ScoreCache, responses: Sequence[EncodedResponse | PrmResult]):
@@ -58,15 +58,15 @@ class Batch:
         self._responses = responses
         dialogues = [r.dialogues if isinstance(r, EncodedResponse) else [] for r in responses]
         self._asked = AskedOnce(cache, [[(dialogue_key(one), one) for one in of_response] for of_response in dialogues])
-        self.todo = list(self._asked.todo.values())
+        self.to_ask = list(self._asked.to_ask.values())
 
     def results(self, outputs: Sequence[Any]) -> list[PrmResult]:
         """One result per request, in their order.
 
         Args:
-            outputs: for each dialogue of `todo` its scores as the model gave them, or a failure.
+            outputs: for each dialogue of `to_ask` its scores as the model gave them, or a failure.
         """
-        found = [checked_scores(self._family, one, output) for one, output in zip(self.todo, outputs, strict=True)]
+        found = [checked_scores(self._family, one, output) for one, output in zip(self.to_ask, outputs, strict=True)]
         return [
             _result(response, *answer) if isinstance(response, EncodedResponse) else response
             for response, answer in zip(self._responses, self._asked.answers(found), strict=True)

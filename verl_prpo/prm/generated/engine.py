@@ -94,7 +94,7 @@ class JudgeEngine:
         responses = [encode_response(self.family, request, "raise") for request in requests]
         dialogues = [r.dialogues if isinstance(r, EncodedResponse) else [] for r in responses]  # one each: no windows
         asked = AskedOnce(self.cache, [[(dialogue_key(one), one) for one in of_response] for of_response in dialogues])
-        judged = await asyncio.gather(*(self._judged(encoded, deadline) for encoded in asked.todo.values()))
+        judged = await asyncio.gather(*(self._judged(encoded, deadline) for encoded in asked.to_ask.values()))
         return [
             _by_segment(response, *answer) if isinstance(response, EncodedResponse) else response
             for response, answer in zip(responses, asked.answers(judged), strict=True)

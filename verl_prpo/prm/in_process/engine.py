@@ -61,13 +61,13 @@ class InProcessEngine:
             PrmError: the family raises one.
         """
         batch = encode_batch(self.family, self.cache, requests, self.overlong, self.window_context)
-        outputs: list[Any] = [None] * len(batch.todo)
-        lengths = [len(dialogue.input_ids) for dialogue in batch.todo]
+        outputs: list[Any] = [None] * len(batch.to_ask)
+        lengths = [len(dialogue.input_ids) for dialogue in batch.to_ask]
         passes = deque(self._passes(lengths, range(len(lengths))))
         logged: set[str] = set()
         while passes:
             indices = passes.popleft()
-            rows, error = self._forward([batch.todo[i] for i in indices])
+            rows, error = self._forward([batch.to_ask[i] for i in indices])
             if error is None:
                 for i, row in zip(indices, rows, strict=True):
                     outputs[i] = row

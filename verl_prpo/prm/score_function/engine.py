@@ -85,7 +85,7 @@ class ScoreFunctionEngine:
         seen = [self._prepared(request) for request in requests]
         parts = [[] if isinstance(one, PrmResult) else [(_key(one[1]), one[1])] for one in seen]
         asked = AskedOnce(self.cache, parts)
-        todo = list(asked.todo.values())
+        todo = list(asked.to_ask.values())
         size = self._function.batch_size if self.batched else 1
         calls = [self._ask(todo[i : i + size], deadline) for i in range(0, len(todo), size)]
         answers = asked.answers([found for part in await asyncio.gather(*calls) for found in part])

@@ -120,7 +120,7 @@ class ServedEngine:
         deadline = loop.time() + self._config.timeout * SHARE_OF_TIMEOUT
         settings = (self.family, self.cache, requests, self._config.overlong, self._config.window_context)
         batch = await loop.run_in_executor(self._reader, encode_batch, *settings)
-        outputs = await asyncio.gather(*(self._ask(part, deadline) for part in self._parts(batch.todo)))
+        outputs = await asyncio.gather(*(self._ask(part, deadline) for part in self._parts(batch.to_ask)))
         return batch.results([output for part in outputs for output in part])
 
     def _parts(self, dialogues: list[Encoded]) -> list[list[Encoded]]:
