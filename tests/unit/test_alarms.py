@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The alarms: silent on noise, heard on each thing that goes wrong, and not heard all the time."""
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau, norm, theilslopes
 
 from verl_prpo.settings.prpo import PrpoConfig
 from verl_prpo.telemetry.alarm_rules import RULES, half_weight, trend
@@ -102,6 +104,18 @@ class TestTrend:
     def test_with_ties_by_hand(self):
         # (1, 1, 2): two pairs rise, one is equal; variance (3 * 2 * 11 - 2 * 1 * 9) / 18.
         assert trend(np.array([1.0, 1.0, 2.0]))[0] == pytest.approx((2 - 1) / ((66 - 18) / 18) ** 0.5)
+
+    @pytest.mark.parametrize("digits", [0, 1, 12])  # many ties, some, none
+    def test_scipy_finds_the_same_but_for_the_continuity_correction(self, digits):
+        rng = np.random.default_rng(digits)
+        for n in range(4, 60):
+            values = (rng.normal(size=n) + 0.05 * np.arange(n)).round(digits)
+            rises = sum(np.sign(later - earlier) for earlier, later in itertools.combinations(values, 2))
+            z, change = trend(values)
+            tau = kendalltau(np.arange(n), values, method="asymptotic")
+            uncorrected = np.sign(tau.statistic) * norm.isf(tau.pvalue / 2)
+            assert z == pytest.approx(uncorrected * (1 - 1 / max(abs(rises), 1)), abs=1e-9)
+            assert change == theilslopes(values).slope * (n - 1)
 
     @pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [3.0] * 20])
     def test_none_in_too_few_or_equal_values(self, values):

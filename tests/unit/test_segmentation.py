@@ -221,6 +221,24 @@ def test_entropy_segments_agree_with_the_naive_reference(rule, seed):
         assert entropy_segments(entropy, mask, k, m, rule).tolist() == expected, (entropy, mask, k, m)
 
 
+@pytest.mark.parametrize("length", [1472, 1536, 1537, 2048, 8192])  # around the least that is searched by stripes
+@pytest.mark.parametrize("levels", [2, 40, 2000, 10**6])
+def test_long_rows_agree_with_the_naive_reference(length, levels):
+    source = torch.Generator().manual_seed(levels)
+    entropy = torch.randint(levels, (4, length), generator=source) / levels
+    mask = (torch.arange(length) < torch.tensor([[length], [length - 300], [5], [0]])).float()
+    mask[1] *= torch.rand(length, generator=source) < 0.7
+    expected = reference.entropy_segments(entropy.tolist(), mask.tolist())
+    assert entropy_segments(entropy, mask).tolist() == expected
+
+
+@pytest.mark.parametrize("apart", [31, 32, 33, 64, 400])  # a row of 2048 has 32 stripes
+def test_long_rows_are_cut_at_spikes_of_one_stripe_and_of_several(apart):
+    spikes = {40 + apart * i: 9.0 - i for i in range(5)}
+    starts = entropy_segments(entropies(2048, {**spikes, 30: 4.5}), torch.ones(1, 2048))
+    assert columns(starts) == [0, *spikes]
+
+
 @pytest.mark.parametrize("rule", ["paper", "greedy"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("mask_dtype", [torch.bool, torch.int32, torch.int64, torch.float32, torch.bfloat16])
@@ -364,7 +382,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("rule", ["paper", "greedy"])
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-    @pytest.mark.parametrize("length", [3, 40])
+    @pytest.mark.parametrize("length", [3, 40, 2048])
     def test_entropy_that_is_not_finite_under_the_mask_names_the_row(self, rule, value, length):
         entropy = torch.rand(3, length)
         entropy[1, 2] = value

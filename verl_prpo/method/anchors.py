@@ -12,12 +12,15 @@ from torch import Tensor
 
 from verl_prpo.method.validate import require_finite_entropy
 
+STRIPE = 64
+"""Columns of a stripe, see `_highest`."""
+
 
 def paper_anchors(spikes: Tensor, first: Tensor, anchors: Tensor, min_gap: int) -> tuple[Tensor, Tensor]:
     """Columns `[bs, k]` and which of them are cuts; `anchors` `[bs, 1]` is the k of each row."""
     width, most = spikes.shape[1], int(anchors.max())
     # One value more than needed tells rows of as many valid tokens or fewer, and ties across the last place.
-    values, columns = spikes.topk(min(most + 1, width), dim=1)
+    values, columns = _highest(spikes, min(most + 1, width))
     require_finite_entropy(values)
     if most == 0:
         return columns[:, :0], columns[:, :0].bool()
@@ -51,6 +54,21 @@ def greedy_anchors(spikes: Tensor, first: Tensor, anchors: Tensor, min_gap: int)
         keep[:, i] = (value > float("-inf")) & (i < anchors[:, 0])
         left.scatter_(1, (cuts[:, i : i + 1] + near).clamp(0, width - 1), float("-inf"))
     return cuts, keep
+
+
+def _highest(spikes: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """`spikes.topk(k, dim=1)`, but cheaper in long rows. Which of equal values comes first is open, as in `topk`.
+
+    A stripe is a set of STRIPE evenly spaced columns. The k stripes with the highest maxima hold the k highest values
+    of a row, so only these stripes are searched.
+    """
+    width = spikes.shape[1]
+    if width % STRIPE or width < 4 * STRIPE * k:
+        return spikes.topk(k, dim=1)
+    striped = spikes.unflatten(1, (STRIPE, -1))
+    stripes = striped.amax(1).topk(k, dim=1).indices
+    values, found = striped.gather(2, stripes[:, None].expand(-1, STRIPE, -1)).flatten(1).topk(k, dim=1)
+    return values, found // k * striped.shape[2] + stripes.gather(1, found % k)
 
 
 def _highest_earlier_first(spikes: Tensor, kth: Tensor, anchors: Tensor, most: int) -> Tensor:

@@ -303,7 +303,7 @@ def _text_starts(texts: Sequence[str], mask: Sequence[bool], ends: re.Pattern[st
 
 def _mark(starts: Tensor, cuts: Tensor, keep: Tensor, first: Tensor, mask: Tensor) -> Tensor:
     # A cut that is dropped points at the row's first token, a start already; in an empty row the mask takes it back.
-    return starts.scatter_(1, torch.where(keep, cuts, first), True) & mask
+    return starts.scatter_(1, torch.where(keep, cuts, first), True).logical_and_(mask)
 
 
 def _first_valid(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -311,5 +311,5 @@ def _first_valid(mask: Tensor) -> tuple[Tensor, Tensor]:
         first = torch.zeros(len(mask), 1, dtype=torch.long, device=mask.device)
     else:
         first = mask.byte().argmax(1, keepdim=True)
-    starts = torch.zeros_like(mask).scatter_(1, first, True) & mask
+    starts = torch.zeros_like(mask).scatter_(1, first, mask.gather(1, first))
     return first, starts

@@ -18,7 +18,7 @@ def checked_mask(response_mask: Tensor) -> Tensor:
     _require_tensor("response_mask", response_mask)
     if response_mask.dim() != 2:
         raise ValueError(f"response_mask must be [bs, L], got shape {tuple(response_mask.shape)}")
-    return _as_bool(response_mask)
+    return response_mask.bool()
 
 
 def require_finite_entropy(highest: Tensor) -> None:
@@ -68,7 +68,7 @@ def checked_batch(
     _require_shape("outcome_rewards", rewards, (bs,))
     if scored is not None:
         _require_shape("scored", scored, mask.shape if isinstance(scored, Tensor) and scored.dim() == 2 else (bs,))
-        scored = _as_bool(scored).view(bs, -1)
+        scored = scored.bool().view(bs, -1)
     if not scores.is_floating_point():
         raise ValueError(f"process_scores must be a floating-point tensor, got {scores.dtype}")
     dtype = torch.promote_types(scores.dtype, torch.float32)
@@ -76,7 +76,7 @@ def checked_batch(
     if not rewards.isfinite().all():
         row = int((~rewards.isfinite()).nonzero()[0])
         raise ValueError(f"the outcome reward of row {row} is {rewards[row].item()}; it must be finite")
-    return scores.to(dtype), _as_bool(starts), rewards, mask, scored
+    return scores.to(dtype), starts.bool(), rewards, mask, scored
 
 
 def checked_weight(given: float | Tensor, rewards: Tensor) -> Tensor:
@@ -146,7 +146,3 @@ def _require_shape(name: str, tensor: Tensor, shape: Sequence[int]) -> None:
     _require_tensor(name, tensor)
     if tensor.shape != tuple(shape):
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)} to fit response_mask")
-
-
-def _as_bool(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.bool else tensor != 0
