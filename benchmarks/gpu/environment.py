@@ -76,6 +76,7 @@ def prepare(wheels: Path, into: Path, root: Path) -> tuple[str, dict[str, Any]]:
             if broken:
                 raise EnvironmentFault(f"{listed(broken)}: damaged; copy it again") from error
             raise
+        _compile(python)
     unfinished.unlink(missing_ok=True)
     if PLUGIN not in there:
         _run([*command, "--no-build-isolation", "--editable", str(root)], "pip install --editable")
@@ -104,6 +105,17 @@ def _make(into: Path) -> None:
         print(f"making {into} anew: it was not finished, or is of another Python", flush=True)
     _run([sys.executable, "-m", "venv", "--without-pip", *(["--clear"] if made else []), str(into)], "python -m venv")
     unfinished.touch()
+
+
+def _compile(python: Path) -> None:
+    """Write the bytecode on all cores. Else each process of Ray and vLLM does so by itself when it first imports, and
+    again each time where PYTHONDONTWRITEBYTECODE is set, as in many containers: longer than the 30 s that Ray waits."""
+    (site,) = python.parent.parent.glob("lib/python*/site-packages")
+    command = [str(python), "-m", "compileall", "-q", "-j", "0", "-x", "/tests/", str(site)]
+    try:
+        _run(command, "compileall")
+    except EnvironmentFault:
+        pass  # templates that are no Python, as some packages have; what was compiled counts
 
 
 def _missing(name: str, there: Mapping[str, Package]) -> list[str]:

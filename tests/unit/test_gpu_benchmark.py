@@ -133,7 +133,10 @@ def wheel(
 
 
 class TestWheels:
-    def test_they_are_installed_over_what_the_machine_has(self, modules: dict[str, ModuleType], tmp_path: Path) -> None:
+    def test_they_are_installed_over_what_the_machine_has(
+        self, modules: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
         wheel(tmp_path / "wheels")
         prepare = modules["environment"].prepare
         python, installed = prepare(tmp_path / "wheels", tmp_path / "environment", ROOT)
@@ -145,6 +148,7 @@ class TestWheels:
         ).stdout.split()
         assert (version, installed["installed"], installed["unmet"]) == ("1.5", {"tiny-thing": "1.5"}, [])
         assert file.startswith(str(tmp_path / "environment")) and prefix == str(tmp_path / "environment")
+        assert list(Path(file).parent.glob("__pycache__/tiny_thing.*.pyc"))
         assert torch_file == importlib.import_module("torch").__file__  # the machine's
         again = prepare(tmp_path / "wheels", tmp_path / "environment", ROOT)[1]
         assert (again["installed"], again["there"]) == ({}, 1)
