@@ -7,8 +7,8 @@ belongs to a driver stay the machine's, and nothing of the machine is changed. T
 machine with torch and nothing else lacks.
 """
 
+import json
 import os
-import re
 import subprocess
 import sys
 import sysconfig
@@ -16,15 +16,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from machine_pip import EnvironmentFault, packaging, pip_command
+from requirements import Package, unmet
+from wheel_folder import GATHER, damaged, found_wheels, listed, normal, pinned
+
 LISTS = Path(__file__).resolve().parent / "wheels"
+PLUGIN = "verl-prpo"
 INSTALL_TIMEOUT = 1800.0
 """Seconds in which pip must have installed the wheels."""
 OTHERS = "_packages_of_the_machine.pth"
 """The file that lets the environment see the interpreter's own packages, after its own."""
-
-
-class EnvironmentFault(RuntimeError):
-    """The wheels cannot be installed. The message says what to change."""
+UNFINISHED = "unfinished"
+"""A file that lies in the environment while pip installs. Where it is found, the environment is made anew."""
+INSTALLED = """
+import importlib.metadata, json
+found = {}
+for one in importlib.metadata.distributions():
+    name = one.metadata["Name"]
+    if name and name not in found:
+        found[name] = {"version": one.version, "requires": one.requires or [], "folder": str(one.locate_file(""))}
+print("INSTALLED" + json.dumps(found))
+"""
 
 
 def prepare(wheels: Path, into: Path, root: Path) -> tuple[str, dict[str, Any]]:
@@ -36,75 +48,94 @@ def prepare(wheels: Path, into: Path, root: Path) -> tuple[str, dict[str, Any]]:
         root: the checkout, which is installed too, so that verl finds the plugin.
 
     Returns:
-        Its interpreter; and which wheels were installed, which of them were there, and which of the lists are missing.
+        Its interpreter; and which wheels were installed, how many of them were there, which of the lists are missing,
+        and which requirements are not met. The last two are printed, and stop nothing.
 
     Raises:
-        EnvironmentFault: no wheels, no pip, two versions of one package, or what pip says.
+        EnvironmentFault: wheels that cannot be installed here, no pip, or what pip says.
     """
     offered = found_wheels(wheels)
+    pip = pip_command(wheels)
     into = into.resolve()
     python = into / "bin" / "python"
-    if not python.is_file():
-        _run([sys.executable, "-m", "venv", "--without-pip", str(into)], "python -m venv")
+    _make(into)
     _see_the_machine(python)
-    there = _versions(python)
-    to_install = {name: version for name, version in offered.items() if there.get(name) != version}
-    pip = _pip(wheels)
+    there = _installed(python)
+    version = packaging(wheels, "version").Version
+    to_install = {k: v for k, v in offered.items() if k not in there or not _same(there[k].version, v, version)}
     command = [*pip, "--python", str(python), "install", "--quiet", "--no-index", "--no-deps"]
+    unfinished = into / UNFINISHED
     if to_install:
+        unfinished.touch()
         print(f"installing {len(to_install)} wheels of {wheels} into {into}", flush=True)
-        pins = [f"{name}=={version}" for name, version in sorted(to_install.items())]
-        _run([*command, "--no-compile", "--find-links", str(wheels.resolve()), *pins], "pip install")
-    if "verl-prpo" not in there:
+        pins = [f"{name}=={number}" for name, number in sorted(to_install.items())]
+        try:
+            _run([*command, "--no-compile", "--find-links", str(wheels.resolve()), *pins], "pip install")
+        except EnvironmentFault as error:
+            broken = damaged(wheels)
+            if broken:
+                raise EnvironmentFault(f"{listed(broken)}: damaged; copy it again") from error
+            raise
+        _compile(python)
+    unfinished.unlink(missing_ok=True)
+    if PLUGIN not in there:
         _run([*command, "--no-build-isolation", "--editable", str(root)], "pip install --editable")
-    there = _versions(python)
-    lists = {name: pinned(LISTS / f"{name}.txt") for name in ("verl", "vllm")}
-    missing = {name: sorted(f"{k}=={v}" for k, v in pins.items() if k not in there) for name, pins in lists.items()}
-    for name, lacks in missing.items():
-        if lacks:
-            print(
-                f"of wheels/{name}.txt {len(lacks)} are missing: {', '.join(lacks[:6])}{', ...' if lacks[6:] else ''}"
+    there = _installed(python)
+    missing = {name: _missing(name, there) for name in ("verl", "vllm")}
+    faults = unmet(there, [*offered, PLUGIN], packaging(wheels, "requirements"))
+    for line in faults:
+        print(f"not met: {line}", flush=True)
+    report = {"installed": to_install, "there": len(offered) - len(to_install), "missing": missing, "unmet": faults}
+    return str(python), report
+
+
+def _make(into: Path) -> None:
+    """A virtual environment of this interpreter, anew where the one there was not finished or is of another Python."""
+    unfinished = into / UNFINISHED
+    made = (into / "pyvenv.cfg").is_file()
+    same = (into / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}").is_dir()
+    if made and same and not unfinished.exists():
+        return
+    if made:
+        if not unfinished.exists() and not any(into.glob(f"lib/python*/site-packages/{OTHERS}")):
+            raise EnvironmentFault(
+                f"{into} is an environment of another Python, which this command did not make; name another folder "
+                "with --environment"
             )
-    return str(python), {"installed": to_install, "there": len(offered) - len(to_install), "missing": missing}
+        print(f"making {into} anew: it was not finished, or is of another Python", flush=True)
+    _run([sys.executable, "-m", "venv", "--without-pip", *(["--clear"] if made else []), str(into)], "python -m venv")
+    unfinished.touch()
 
 
-def found_wheels(folder: Path) -> dict[str, str]:
-    """Names and versions of the wheels in a folder.
+def _compile(python: Path) -> None:
+    """Write the bytecode on all cores. Else each process of Ray and vLLM does so by itself when it first imports, and
+    again each time where PYTHONDONTWRITEBYTECODE is set, as in many containers: longer than the 30 s that Ray waits."""
+    (site,) = python.parent.parent.glob("lib/python*/site-packages")
+    command = [str(python), "-m", "compileall", "-q", "-j", "0", "-x", "/tests/", str(site)]
+    try:
+        _run(command, "compileall")
+    except EnvironmentFault:
+        pass  # templates that are no Python, as some packages have; what was compiled counts
 
-    Raises:
-        EnvironmentFault: there are none, or two versions of one package.
-    """
-    if not folder.is_dir():
-        raise EnvironmentFault("no such folder")
-    found: dict[str, str] = {}
-    for file in sorted(folder.rglob("*.whl")):
-        name, version = normal(file.name.split("-")[0]), file.name.split("-")[1].replace("_", "-")
-        if name == "pip":
-            continue  # it installs the others where the machine has none
-        if found.get(name, version) != version:
-            raise EnvironmentFault(f"two versions of {name}, {found[name]} and {version}; leave one")
-        found[name] = version
-    sources = sorted(file.name for file in folder.rglob("*.tar.gz"))
-    if sources:
-        raise EnvironmentFault(
-            f"{', '.join(sources)}: sources, which a machine without a network cannot build; make the folder with "
-            "`pip wheel --no-deps -w DIR -r LIST` in place of pip download"
+
+def _missing(name: str, there: Mapping[str, Package]) -> list[str]:
+    """What a list names and nothing has, printed with the command that gathers it."""
+    lacks = sorted(f"{k}=={v}" for k, v in pinned(LISTS / f"{name}.txt").items() if k not in there)
+    if lacks:
+        print(
+            f"neither the folder nor the machine has {len(lacks)} of wheels/{name}.txt: {listed(lacks)}; "
+            f"`{GATHER.format(name)}` gathers them, and the stages that need them are skipped",
+            flush=True,
         )
-    if not found:
-        raise EnvironmentFault("no wheels in it; make it with `pip wheel --no-deps -w DIR -r LIST` (docs/gpu.md)")
-    return found
+    return lacks
 
 
-def pinned(file: Path) -> dict[str, str]:
-    """Names and versions of a list, without those of the lists that it includes."""
-    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
-    pairs = (line.split("==") for line in lines if "==" in line)
-    return {normal(name): version for name, version in pairs}
-
-
-def normal(name: str) -> str:
-    """A package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _same(one: str, other: str, version: Any) -> bool:
+    """Whether two spellings are one version."""
+    try:
+        return version(one) == version(other)
+    except ValueError:
+        return one == other
 
 
 def _see_the_machine(python: Path) -> None:
@@ -118,25 +149,14 @@ def _see_the_machine(python: Path) -> None:
     (site / OTHERS).write_text("".join(f"{path}\n" for path in listed))
 
 
-def _versions(python: Path) -> dict[str, str]:
+def _installed(python: Path) -> dict[str, Package]:
     """What an interpreter finds, the first of each name."""
-    code = "import importlib.metadata as m\nfor d in m.distributions(): print(d.metadata['Name'], d.version)"
-    found: dict[str, str] = {}
-    for line in _run([str(python), "-c", code], "the environment").splitlines():
-        name, _, version = line.partition(" ")
-        found.setdefault(normal(name), version)
+    said = _run([str(python), "-c", INSTALLED], "the environment").splitlines()
+    line = next(line for line in said if line.startswith("INSTALLED"))
+    found: dict[str, Package] = {}
+    for name, one in json.loads(line.removeprefix("INSTALLED")).items():
+        found.setdefault(normal(name), Package(one["version"], tuple(one["requires"]), one["folder"]))
     return found
-
-
-def _pip(wheels: Path) -> list[str]:
-    """The machine's pip, else that of a wheel."""
-    have = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, env=_quiet(), check=False)
-    if have.returncode == 0:
-        return [sys.executable, "-m", "pip"]
-    carried = sorted(wheels.rglob("pip-*.whl"))
-    if not carried:
-        raise EnvironmentFault(f"{sys.executable} has no pip; put a wheel of pip into the folder")
-    return [sys.executable, str(carried[-1] / "pip")]
 
 
 def _run(command: list[str], what: str) -> str:

