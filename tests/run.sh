@@ -12,6 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 source examples/setup_env.sh
 export RAY_USAGE_STATS_ENABLED=0 HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
+export PYTHONPATH="$PWD/tests/processes${PYTHONPATH:+:$PYTHONPATH}"
 
 ruff check .
 ruff format --check .

@@ -8,7 +8,7 @@ import re
 import pytest
 from eight_gpus import GRPO, SWITCH
 from omegaconf import DictConfig
-from verl_configs import compose
+from verl_configs import compose, overridden
 
 from verl_prpo.trainer.checks.batch_sizes import size_faults, that_divide
 from verl_prpo.trainer.checks.config_check import check_config
@@ -50,7 +50,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @functools.cache
 def _composed(*overrides: str) -> DictConfig:
-    return compose(overrides=[*_last(*GRPO, *SWITCH, *overrides)])
+    return overridden(compose(overrides=_last(*GRPO, *SWITCH)), overrides)
 
 
 def _last(*overrides: str) -> list[str]:

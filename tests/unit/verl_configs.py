@@ -49,16 +49,16 @@ def _composed(config_name: str, overrides: tuple[str, ...], config_dir: Path | N
 
 def grpo(*overrides: str) -> DictConfig:
     """A GRPO configuration that verl accepts."""
-    return _overridden(compose(overrides=[*RUNNABLE, "algorithm.adv_estimator=grpo"]), overrides)
+    return overridden(compose(overrides=[*RUNNABLE, "algorithm.adv_estimator=grpo"]), overrides)
 
 
 def prpo(*overrides: str) -> DictConfig:
     """A PRPO configuration that verl and the plugin accept."""
     base = compose(overrides=[*RUNNABLE, "algorithm.adv_estimator=prpo", "+reward.prm.model_path=some/prm"])
-    return _overridden(base, overrides)
+    return overridden(base, overrides)
 
 
-def _overridden(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def overridden(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Overrides of single keys, applied by Hydra; faster than composing everything anew."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     ConfigLoaderImpl._apply_overrides_to_config(parsed, config)
