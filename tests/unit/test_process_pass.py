@@ -22,6 +22,7 @@ from verl_prpo.prm.results import PrmRequest
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 from verl_prpo.step.messages import Scores
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
+from verl_prpo.telemetry.announcements import Announcements
 from verl_prpo.text.decoding import segment_texts, token_texts
 from verl_prpo.trainer import process_pass
 from verl_prpo.trainer.process_pass import PendingScores, collect, launch, segment, take_streamed
@@ -405,6 +406,11 @@ def test_hidden_thoughts_are_cut_off_and_not_sent(here, engine):
     read = batch.read_tokens()
     assert torch.equal(read[0], rows.response_mask[0].bool() & ~rows.thoughts[0]) and not read[2].any()
     assert not any("Or not" in asked or "on and on" in asked for asked in here.parts.asked())
+    shown = [here.tokenizer.decode(ids, skip_special_tokens=True) for ids in batch.shown_ids()]
+    assert shown == ["\n\nFirst we add.\n\nSo 42.", "It is 42.", ""]
+    (line,) = Announcements(PrpoConfig(segmenter="text", delimiters=["not."])).on_responses(batch)
+    assert "'not.' occurs in none of 3 responses" in line  # only in a thought, where nothing is cut
+    assert batch.hidden_starts().sum(1).tolist() == [1, 0, 1]
 
 
 class TestFailures:

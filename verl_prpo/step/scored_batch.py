@@ -152,6 +152,31 @@ class ScoredBatch:
             f"The first is {key}, with {first.unread} of {len(first.texts)}{way_out}"
         )
 
+    def hidden_starts(self) -> Tensor | None:
+        """Among the segment starts those of thoughts hidden from the PRM, bool `[n, L]`; None where nothing is to be
+        hidden."""
+        if not any(result is not None and result.hidden for result in self.scores):
+            return None
+        starts = torch.zeros_like(self.segment_starts)
+        for row, result in enumerate(self.scores):
+            if result is not None and any(result.hidden):
+                columns = self.segment_starts[row].nonzero()[:, 0].tolist()
+                starts[row, [at for at, hidden in zip(columns, result.hidden, strict=True) if hidden]] = True
+        return starts
+
+    def shown_ids(self) -> list[list[int]]:
+        """Token ids of the responses without the thoughts hidden from the PRM."""
+        starts = self.hidden_starts()
+        if starts is None:
+            return self.rollouts.response_ids
+        columns = torch.arange(starts.shape[1]).expand_as(starts)
+        begun_at = torch.where(self.segment_starts, columns, 0).cummax(1).values
+        hidden = starts.gather(1, begun_at).tolist()
+        return [
+            [token for token, is_hidden in zip(ids, row, strict=False) if not is_hidden]
+            for ids, row in zip(self.rollouts.response_ids, hidden, strict=True)
+        ]
+
     def token_scores(self) -> Tensor:
         """Each token's segment score, float32 `[n, L]`; NaN in segments that the PRM did not judge, 0 in
         rollouts without scores.
