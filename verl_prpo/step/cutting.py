@@ -7,7 +7,7 @@ Each row is cut by itself, so that a response has the same segments alone and in
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -177,10 +177,23 @@ def thought_mask(
     """
     found = torch.zeros_like(response_mask, dtype=torch.bool)
     for row, (ids, prompt, said) in enumerate(zip(response_ids, prompt_ids, messages, strict=True)):
-        inside = opens_thought(decode_with_tags(tokenizer, prompt), said)
         own = response_mask[row, : len(ids)].bool().tolist()
-        found[row, : len(ids)] = torch.tensor(thought_tokens(tokenizer, ids, inside, own), dtype=torch.bool)
+        thoughts = thoughts_behind(tokenizer, prompt, said, ids, own)
+        found[row, : len(ids)] = torch.tensor(thoughts, dtype=torch.bool)
     return found
+
+
+def thoughts_behind(
+    tokenizer: Any,
+    prompt_ids: Sequence[int],
+    messages: Sequence[Mapping[str, Any]],
+    response_ids: Sequence[int],
+    own: Sequence[bool],
+    texts: Sequence[str] | None = None,
+) -> list[bool]:
+    """Which tokens of one response are of thoughts; arguments as of `thought_mask` and `thought_tokens`, of a row."""
+    inside = opens_thought(decode_with_tags(tokenizer, prompt_ids), messages)
+    return thought_tokens(tokenizer, response_ids, inside, own, texts)
 
 
 def hidden_segments(starts: Tensor, thoughts: Tensor | None) -> list[bool]:

@@ -198,6 +198,11 @@ def special_tags(tokenizer: Any) -> dict[int, str]:
     }
 
 
+def special_thought_tags(tokenizer: Any) -> list[str]:
+    """Those of `special_tags` that are around thoughts, in the order of their ids."""
+    return [tag for _, tag in sorted(special_tags(tokenizer).items()) if _THOUGHT_TAG.fullmatch(tag)]
+
+
 def _closes(tag: re.Match[str]) -> bool:
     return bool(tag["close"] or tag["square"] or tag["triangle"]) or (tag["edge"] or "").lower() == "end"
 
