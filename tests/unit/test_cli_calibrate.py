@@ -173,11 +173,38 @@ class TestKnownScores:
         found = calibrate(jsonl(tmp_path / "in.jsonl", rows))
         assert (found["responses"], found["segments"], found["unread"]) == (2 * TIMES, 2 * TIMES, 2 * TIMES)
         assert found["mean"] == pytest.approx(0.5)
-        assert "50% of the segments are past the PRM's context" in "".join(found["reasons"])
+        assert "50% of the segments have no score (past the PRM's context)" in "".join(found["reasons"])
+        assert "++reward.prm.overlong=windows has the PRM read" in "".join(found["reasons"])
+
+        found = calibrate(jsonl(tmp_path / "in.jsonl", rows), "reward.prm.overlong=windows")
+        assert (found["segments"], found["unread_kinds"]) == (3 * TIMES, {"past_window": TIMES})
+        said = "".join(found["reasons"])
+        assert "25% of the segments have no score (longer than a window of the PRM" in said and "Cut finer" in said
+        assert "past the PRM's context" not in said
 
         found = calibrate(jsonl(tmp_path / "in.jsonl", rows), "reward.prm.overlong=raise")
         assert (found["responses"], found["failures"]) == (TIMES, {"overlong": TIMES})
         assert found["suggested"] is None
+
+    @pytest.mark.parametrize(
+        ("known", "kind"),
+        [({"overlong": True, "windows": 2}, "past_window"), ({"overlong": True}, "past_context"), ({}, "abstained")],
+        ids=str,
+    )
+    def test_a_record_says_why_a_segment_has_no_score(
+        self, known: dict[str, Any], kind: str, calibrate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        one = dumped((RIGHT, 0.9), (WRONG, None), score=1.0)
+        one["prpo"].update(known)
+        source = jsonl(tmp_path / "in.jsonl", repeated([one, dumped((NOTHING, 0.5), score=0.0)]))
+        assert calibrate(source, "--recorded")["unread_kinds"] == {kind: TIMES}
+        main(["calibrate", str(source), "--recorded"])
+        shown = {
+            "past_window": "20 longer than a window of the PRM",
+            "past_context": "20 past the PRM's context",
+            "abstained": "20 given None by the function",
+        }
+        assert f"40 scores, {shown[kind]}" in " ".join(capsys.readouterr().out.split())
 
     def test_the_unfinished_last_segment_of_a_record_is_not_judged(self, calibrate: Any, tmp_path: Path) -> None:
         rows = []

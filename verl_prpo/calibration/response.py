@@ -42,6 +42,8 @@ class Response:
         thoughts: half-open spans of characters of the segments that are thoughts, where a dump says which these are, or
             what stands between the policy's turns; None where its words alone are known.
         thoughts_known: whether a dump says which these are, so that no tag has to be found.
+        overlong: whether the run's PRM could not read it whole, as far as a dump says it.
+        windows: in how many windows the run's PRM read it, likewise.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -62,6 +64,8 @@ class Response:
     hidden: Sequence[bool] = ()
     thoughts: Sequence[tuple[int, int]] | None = None
     thoughts_known: bool = False
+    overlong: bool = False
+    windows: int = 0
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:

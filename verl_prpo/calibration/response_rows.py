@@ -148,6 +148,8 @@ class RowReader:
             if thoughts is None and rollout.interludes
             else thoughts,
             thoughts_known=thoughts is not None,
+            overlong=rollout.overlong,
+            windows=rollout.windows,
         )
         return with_words(made)
 

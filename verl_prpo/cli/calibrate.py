@@ -93,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     from verl_prpo.calibration.scoring import chosen_settings, failure_seen, open_prm, score_all
     from verl_prpo.prm.families.base import PrmError
+    from verl_prpo.settings.advice import can_read_windows
     from verl_prpo.settings.prpo import ConfigError
 
     if arguments.limit is None:
@@ -146,14 +147,15 @@ def run(arguments: argparse.Namespace) -> int:
                 unfinished, heard = [r.unfinished for r in responses], [r.heard for r in responses]
                 results = score_all(prm, dialogues, unfinished, heard, [r.row for r in responses])
         low, high = (0.0, 1.0) if prm is None else prm.family.score_range
-        calibration = calibrate(responses, results, (low + high) / 2, arguments.seed)
+        windows = any(r.windows for r in responses) if settings is None else settings.overlong == "windows"
+        calibration = calibrate(responses, results, (low + high) / 2, arguments.seed, windows)
     except PrmError as error:
         say(str(error))
         return 1
     except ValueError as error:
         say(f"{error}: {failure_seen(results)}")
         return 1
-    said = fitness(calibration, uncut)
+    said = fitness(calibration, uncut, settings is None or can_read_windows(settings))
     # A range that no score comes near, such as that of implicit_prm, would hide the scores in a corner.
     wide = prm is not None and high - low > WIDE * prm.family.prior_std
     picture = None
@@ -182,7 +184,10 @@ def draw(found: Sequence["Response"], limit: int, seed: int) -> list["Response"]
 def _recorded(responses: Sequence["Response"]) -> list["PrmResult"]:
     from verl_prpo.prm.results import PrmResult
 
-    return [PrmResult(list(r.recorded) if r.recorded is not None else None) for r in responses]
+    return [
+        PrmResult(None if r.recorded is None else list(r.recorded), overlong=r.overlong, windows=r.windows)
+        for r in responses
+    ]
 
 
 def _picture(

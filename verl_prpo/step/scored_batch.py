@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from verl_prpo.prm.families.base import PrmError
-from verl_prpo.settings.prpo import PrmConfig
+from verl_prpo.settings.advice import for_past_context, for_past_window
+from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 from verl_prpo.step.messages import Scores
 
 
@@ -132,24 +133,25 @@ class ScoredBatch:
             f"the first is {_first(failed)}"
         )
 
-    def overlong_summary(self, settings: PrmConfig) -> str | None:
+    def overlong_summary(self, settings: PrmConfig, prpo: PrpoConfig) -> str | None:
         """A line for people on the scored responses that the PRM could not read whole. None when it read all.
 
         Args:
             settings: `reward.prm`, which say whether it reads in windows.
+            prpo: `algorithm.prpo`, which say where responses are cut.
         """
         unread = {key: scores for key, scores in self._asked().items() if scores.scores is not None and scores.unread}
         if not unread:
             return None
         key, first = next(iter(unread.items()))
-        where, way_out = "lie past the PRM's context", ""
+        where, way_out = "lie past the PRM's context", for_past_context(settings)
         if settings.overlong == "windows":
             where = "do not fit into a window of the PRM (reward.prm.overlong=windows)"
-            way_out = ". Cut finer (algorithm.prpo.max_anchors=auto), or choose a PRM with a longer context"
+            way_out = for_past_window(prpo)
         count = sum(scores.unread for scores in unread.values())
         return (
             f"{count} segments of {len(unread)} responses {where} and get no process score. "
-            f"The first is {key}, with {first.unread} of {len(first.texts)}{way_out}"
+            f"The first is {key}, with {first.unread} of {len(first.texts)}. {way_out}"
         )
 
     def hidden_starts(self) -> Tensor | None:
