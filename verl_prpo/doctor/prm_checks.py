@@ -268,7 +268,8 @@ def _in_windows(
         f"segment of the longest response has about {int(segment)}. Segments that do not fit get z=0 and are counted "
         "in prpo/prm/unread"
     )
-    return Finding("\n".join(lines), State.WARNING, for_past_window(prpo), details, value=True)
+    advice = for_past_window(prpo)
+    return Finding("\n".join(lines), State.WARNING, f"{advice[0].lower()}{advice[1:]}", details, value=True)
 
 
 def _unreachable(error: BaseException | None) -> bool:

@@ -50,6 +50,11 @@ def tag_spans(text: str) -> list[tuple[int, int, bool]]:
     return sorted({*thoughts, *others})
 
 
+def thought_tags(text: str) -> list[tuple[str, bool]]:
+    """The tags around thoughts in a text, in order, and whether each opens one."""
+    return [(tag.group(), not _closes(tag)) for tag in _THOUGHT_TAG.finditer(text)]
+
+
 def without_tags(text: str) -> str:
     """A text without the tags that mark thoughts and answers, such as `<think>` and `</answer>`."""
     return _OTHER_TAG.sub("", _THOUGHT_TAG.sub("", text))
