@@ -34,3 +34,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if not config.getoption("--fast") or not collection_path.name.startswith("test_"):
         return None
     return collection_path.stem.removeprefix("test_") not in FAST or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs of `main_ppo` come first: two workers that share files end together when the last files are short."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)

@@ -22,4 +22,4 @@ case " $* " in
     python examples/toy/build.py --out .quickstart/toy >/dev/null # for the tests of a trained PRM; a minute or two, once
     ;;
 esac
-exec python -m pytest -n 2 --dist loadfile "$@"
+exec python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

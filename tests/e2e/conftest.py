@@ -120,34 +120,35 @@ def platform_overrides() -> list[str]:
     ]
 
 
+def run_main_ppo(folder: Path, config: str, *overrides: str, env: dict[str, str] | None = None) -> Run:
+    """Run `python -m verl.trainer.main_ppo` with a recipe and overrides; a failure shows the tail of its log."""
+    command = [
+        *(sys.executable, "-m", "verl.trainer.main_ppo"),
+        *("--config-dir", str(ROOT / "recipes"), "--config-name", config),
+        "trainer.logger=[console,file]",
+        "trainer.val_before_train=False",
+        "trainer.test_freq=-1",
+        "trainer.total_training_steps=2",
+        f"trainer.rollout_data_dir={folder / 'rollouts'}",
+        f"hydra.run.dir={folder / 'hydra'}",
+        *overrides,
+    ]
+    environment = {
+        **os.environ,
+        "VERL_PLATFORM": "cpu",
+        "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl"),
+        "HYDRA_FULL_ERROR": "1",
+        "RAY_DEDUP_LOGS": "0",
+        **(env or {}),
+    }
+    guarded_run(command, folder / "train.log", RUN_TIMEOUT, environment)
+    return Run(folder)
+
+
 @pytest.fixture
 def main_ppo(tmp_path: Path) -> Callable[..., Run]:
-    """Run `python -m verl.trainer.main_ppo` with a recipe and overrides; a failure shows the tail of its log."""
-
-    def run(config: str, *overrides: str, env: dict[str, str] | None = None) -> Run:
-        command = [
-            *(sys.executable, "-m", "verl.trainer.main_ppo"),
-            *("--config-dir", str(ROOT / "recipes"), "--config-name", config),
-            "trainer.logger=[console,file]",
-            "trainer.val_before_train=False",
-            "trainer.test_freq=-1",
-            "trainer.total_training_steps=2",
-            f"trainer.rollout_data_dir={tmp_path / 'rollouts'}",
-            f"hydra.run.dir={tmp_path / 'hydra'}",
-            *overrides,
-        ]
-        environment = {
-            **os.environ,
-            "VERL_PLATFORM": "cpu",
-            "VERL_FILE_LOGGER_PATH": str(tmp_path / "metrics.jsonl"),
-            "HYDRA_FULL_ERROR": "1",
-            "RAY_DEDUP_LOGS": "0",
-            **(env or {}),
-        }
-        guarded_run(command, tmp_path / "train.log", RUN_TIMEOUT, environment)
-        return Run(tmp_path)
-
-    return run
+    """`run_main_ppo` in the test's own folder."""
+    return partial(run_main_ppo, tmp_path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

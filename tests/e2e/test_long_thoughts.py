@@ -4,11 +4,9 @@
 8,192 tokens, the PRM's 4,096 and the 100 to a cut among them."""
 
 import pytest
-import torch
+from dump_checks import in_process
 from tiny_models import qwen_math_prm
 
-from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.in_process.engine import InProcessEngine
 from verl_prpo.prm.results import PrmRequest
 
 pytestmark = pytest.mark.e2e
@@ -47,7 +45,6 @@ def test_long_responses_are_cut_finely_and_read_in_windows(main_ppo, assets, pla
     assert windowed and metrics["prpo/prm/overlong"] == len(windowed)
     assert metrics["prpo/prm/windows"] == sum(rollout.windows for rollout in windowed) >= 2 * len(windowed)
     assert 0 < metrics["prpo/prm/context/min"] <= metrics["prpo/prm/context/mean"] < 1
-    family = QwenMathPrm.load(str(prm), device=torch.device("cpu"), dtype=torch.float32)
     for rollout in rollouts:
         length = sum(rollout.response_mask)
         assert len(rollout.segments) <= min(max(length // PER_ANCHOR, 5), 100) + 1
@@ -63,6 +60,6 @@ def test_long_responses_are_cut_finely_and_read_in_windows(main_ppo, assets, pla
     assert len(begins) == longest.windows
     last = [max(i for i, seen in enumerate(longest.seen_from) if seen == begin) for begin in begins]
     parts = [PrmRequest(longest.messages, texts[begin : end + 1]) for begin, end in zip(begins, last, strict=True)]
-    alone = InProcessEngine(family, 4096, "raise").score(parts)
+    alone = in_process(prm).score(parts)
     for end, part in zip(last, alone, strict=True):
         assert longest.segments[end].score == pytest.approx(part.scores[-1], abs=1e-4)

@@ -8,12 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tiny_models
-import torch
-from dump_checks import same_scores
+from dump_checks import check_dump, in_process, same_scores
 from transformers import AutoTokenizer
-
-from verl_prpo.prm.families.qwen_math import QwenMathPrm
-from verl_prpo.prm.in_process.engine import InProcessEngine
 
 pytestmark = pytest.mark.e2e
 
@@ -55,6 +51,8 @@ def launched_by_verl(prm: Path) -> list[str]:
 
 
 OWN_SLOT = [
+    "trainer.v1.trainer_mode=colocate_async",
+    "algorithm.rollout_correction.bypass_mode=True",
     "reward.reward_model.enable_resource_pool=True",
     "reward.reward_model.nnodes=1",
     "reward.reward_model.n_gpus_per_node=1",
@@ -68,9 +66,13 @@ TRAINERS_SLOT = [
 ]
 
 
-@pytest.mark.parametrize("place", [OWN_SLOT, TRAINERS_SLOT], ids=["standalone", "colocated"])
+@pytest.mark.parametrize(
+    ("place", "signal"),
+    [(OWN_SLOT, "surprisal"), (TRAINERS_SLOT, "entropy")],
+    ids=["standalone, colocate_async, old_log_probs of the rollout", "colocated, sync"],
+)
 def test_its_scores_are_those_of_the_prm_in_process_and_the_outcome_is_verls_own(
-    main_ppo, assets, served_prm, own_outcome, place
+    main_ppo, assets, served_prm, own_outcome, place, signal
 ):
     run = main_ppo(
         "prpo_laptop",
@@ -82,14 +84,16 @@ def test_its_scores_are_those_of_the_prm_in_process_and_the_outcome_is_verls_own
         "actor_rollout_ref.actor.ppo_mini_batch_size=3",
         "actor_rollout_ref.rollout.n=4",
     )
-    family = QwenMathPrm.load(str(served_prm), device=torch.device("cpu"), dtype=torch.float32)
-    engine = InProcessEngine(family, max_tokens_per_forward=4096)
+    engine = in_process(served_prm)
     compared: list[float] = []
+    for step in (1, 2):
+        check_dump(run.dump(step), min_gap=6, outcome_of=lambda text: VERL_SCORES_A_WRONG_ANSWER, signal=signal)
     for rollout in [*run.dump(1), *run.dump(2)]:
         assert rollout.failure is None
+        assert (rollout.entropy is None) == (signal == "surprisal")
         compared += same_scores(rollout, engine, 1e-3)
         assert rollout.verifier_score == VERL_SCORES_A_WRONG_ANSWER
-        assert rollout.outcome_reward == 2.0 * VERL_SCORES_A_WRONG_ANSWER
+    assert ("cut at surprisal" in run.log) == (signal == "surprisal")
     assert statistics.stdev(compared) > 0.05, "scores too much alike to tell one segment's from another's"
     for metrics in run.metrics():
         assert metrics["prpo/prm/failed"] == 0
