@@ -614,6 +614,7 @@ class TestDump:
             assert rollout.outcome_reward == OUTCOMES[batch.keys.index(rollout.key)] == rollout.verifier_score
             assert rollout.outcome_parts == {"acc": rollout.outcome_reward}
             assert rollout.ground_truth == "42" and rollout.messages == QUESTION and rollout.prm_latency > 0
+            assert rollout.thoughts == []  # the prompts say that none is opened
         assert mode._reports == {} and mode._records == {}
         tq.kv_clear(keys=batch.keys[4:], partition_id="train")
 

@@ -49,7 +49,7 @@ def thoughts(config: DictConfig) -> Finding:
     if tags and not tags[-1][1]:
         return Finding(
             f"the chat template closes an empty thought ({tags[-1][0]}) before the response, so the policy is not to "
-            f"think, and reward.prm.thinking=hide hides nothing{note}",
+            f"think. With reward.prm.thinking=hide nothing is hidden then{note}",
             State.WARNING,
             f"remove what turns thoughts off ({_KWARGS}={kwargs}), or {_JUDGE}",
             details,
