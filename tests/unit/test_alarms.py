@@ -3,6 +3,7 @@
 """The alarms: silent on noise, heard on each thing that goes wrong, and not heard all the time."""
 
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -221,6 +222,21 @@ class TestEachAlarm:
         run = changed(WINDOW, lambda _: {"prpo/segments/at_min_gap": 0.95})
         ((_, _, line),) = heard(run, max_anchors=anchors)
         assert said in line
+
+    def test_an_uncut_answer_behind_a_hidden_thought_is_one_segment(self):
+        change = {"prpo/segments/max": 1.0, "prpo/segments/hidden/mean": 0.9}
+        ((_, name, line),) = heard(changed(WINDOW, lambda _: change))
+        assert name == "single_segments"
+        assert "outside its hidden thoughts (reward.prm.thinking=hide) every response is one segment (of 40" in line
+
+    @pytest.mark.parametrize("settings", [{}, {"segmenter": "single"}], ids=str)
+    def test_thoughts_with_nothing_behind_them_are_said_whatever_cuts(self, settings):
+        def change(_):
+            return {"prpo/segments/max": 0.0, "prpo/segments/hidden/mean": 1.0, "prpo/segment_length/mean": math.nan}
+
+        ((_, name, line),) = heard(changed(WINDOW, change), **settings)
+        assert name == "single_segments" and "so the PRM judges nothing" in line
+        assert "++reward.prm.thinking=score" in line and "nan" not in line
 
     def test_text_without_delimiters_is_said_to_lack_them(self):
         ((_, _, line),) = heard(changed(WINDOW, lambda _: {"prpo/segments/max": 1.0}), segmenter="text")

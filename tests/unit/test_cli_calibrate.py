@@ -13,10 +13,13 @@ import arithmetic_prm
 import numpy as np
 import pytest
 import report_dumps
+import tiny_models
+from transformers import AddedToken
 
 from verl_prpo.calibration.agreement import auroc, auroc_with_interval, best_detection, detection
 from verl_prpo.calibration.response import Response, without_thoughts
 from verl_prpo.calibration.responses import InputError, cut, read_responses, recorded_alone, shown_alone
+from verl_prpo.calibration.thoughts import unseen_thoughts
 from verl_prpo.cli.main import main
 from verl_prpo.prm.conversation import Heard
 from verl_prpo.step.conversation import Interlude
@@ -40,6 +43,7 @@ def dumped(
     score: float,
     prompt: str = "user\nWhat?\nassistant\n",
     hidden: Sequence[int] = (),
+    thoughts: Sequence[tuple[int, int]] | None = None,
 ) -> dict[str, Any]:
     output, spans, at = "".join(text for text, _ in segments), [], 0
     for text, value in segments:  # a token per character
@@ -65,6 +69,7 @@ def dumped(
         advantages=[0.0] * at,
         grpo_advantage=0.0,
         hidden=hidden,
+        thoughts=thoughts,
     )
     verls = {"input": prompt, "output": output, "gts": "2", "score": score, "step": 1, "uid": "a_0_0"}
     return {**verls, "prpo": record_of(rollout)}
@@ -168,11 +173,38 @@ class TestKnownScores:
         found = calibrate(jsonl(tmp_path / "in.jsonl", rows))
         assert (found["responses"], found["segments"], found["unread"]) == (2 * TIMES, 2 * TIMES, 2 * TIMES)
         assert found["mean"] == pytest.approx(0.5)
-        assert "50% of the segments are past the PRM's context" in "".join(found["reasons"])
+        assert "50% of the segments have no score (past the PRM's context)" in "".join(found["reasons"])
+        assert "++reward.prm.overlong=windows has the PRM read" in "".join(found["reasons"])
+
+        found = calibrate(jsonl(tmp_path / "in.jsonl", rows), "reward.prm.overlong=windows")
+        assert (found["segments"], found["unread_kinds"]) == (3 * TIMES, {"past_window": TIMES})
+        said = "".join(found["reasons"])
+        assert "25% of the segments have no score (longer than a window of the PRM" in said and "Cut finer" in said
+        assert "past the PRM's context" not in said
 
         found = calibrate(jsonl(tmp_path / "in.jsonl", rows), "reward.prm.overlong=raise")
         assert (found["responses"], found["failures"]) == (TIMES, {"overlong": TIMES})
         assert found["suggested"] is None
+
+    @pytest.mark.parametrize(
+        ("known", "kind"),
+        [({"overlong": True, "windows": 2}, "past_window"), ({"overlong": True}, "past_context"), ({}, "abstained")],
+        ids=str,
+    )
+    def test_a_record_says_why_a_segment_has_no_score(
+        self, known: dict[str, Any], kind: str, calibrate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        one = dumped((RIGHT, 0.9), (WRONG, None), score=1.0)
+        one["prpo"].update(known)
+        source = jsonl(tmp_path / "in.jsonl", repeated([one, dumped((NOTHING, 0.5), score=0.0)]))
+        assert calibrate(source, "--recorded")["unread_kinds"] == {kind: TIMES}
+        main(["calibrate", str(source), "--recorded"])
+        shown = {
+            "past_window": "20 longer than a window of the PRM",
+            "past_context": "20 past the PRM's context",
+            "abstained": "20 given None by the function",
+        }
+        assert f"40 scores, {shown[kind]}" in " ".join(capsys.readouterr().out.split())
 
     def test_the_unfinished_last_segment_of_a_record_is_not_judged(self, calibrate: Any, tmp_path: Path) -> None:
         rows = []
@@ -254,6 +286,48 @@ class TestInput:
         shown = without_thoughts(recorded)
         assert shown is not None
         assert (shown.segments, shown.recorded, shown.unfinished) == (["c\n\n", "d"], [0.2, None], True)
+
+    def test_thoughts_that_only_the_record_knows_are_hidden(self, calibrate: Any, tmp_path: Path) -> None:
+        """Their tags are special tokens, so that no text shows them. The thought ends within a segment."""
+        thinks = dumped((f"{WRONG} or {RIGHT}", 0.1), (f" {WRONG}, so {NOTHING}", 0.1), score=1.0, thoughts=[(0, 32)])
+        plain = dumped((RIGHT, 0.9), score=0.0, thoughts=[])
+        source = jsonl(tmp_path / "1.jsonl", repeated([thinks, plain]))
+        found = calibrate(source, "++reward.prm.thinking=hide")
+        assert sorted({found["quantiles"]["0.0"], found["quantiles"]["1.0"]}) == [0.5, 0.9]
+        assert found["segments"] == 2 * TIMES and not any("hides nothing" in note for note in found["notes"])
+
+    def test_thoughts_that_an_old_run_hid_are_those_of_its_record(self, tmp_path: Path) -> None:
+        one = dumped((WRONG, None), (RIGHT, 0.9), score=1.0, hidden=[0])
+        (read,) = read_responses(jsonl(tmp_path / "1.jsonl", [one]))
+        assert without_thoughts(read).segments == [RIGHT]
+
+    def test_a_dump_that_shows_no_thought_is_a_warning_and_with_the_policys_tokenizer_it_is_known(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rows = [dumped((WRONG, 0.1), (RIGHT, 0.9), score=float(score)) for score in (0, 1)]
+        source = jsonl(tmp_path / "1.jsonl", repeated(rows))
+        hide = [str(source), *arithmetic_prm.overrides(tmp_path / "prm"), "++reward.prm.thinking=hide"]
+        assert main(["calibrate", *hide]) in (0, 3, 4)
+        said = capsys.readouterr().err
+        assert "warning: reward.prm.thinking=hide hides nothing: none of 40 responses shows a tag of a thought" in said
+        assert "--tokenizer POLICY" in said
+        for special in (True, False):
+            tokenizer = tiny_models.qwen_tokenizer()
+            tags = [AddedToken(tag, special=special, normalized=False) for tag in ("<think>", "</think>")]
+            tokenizer.add_tokens(tags, special_tokens=special)
+            policy = tmp_path / f"policy_{special}"
+            tokenizer.save_pretrained(policy)
+            for more in ([], ["--probe"]):
+                assert main(["calibrate", *hide, "--tokenizer", str(policy), *more]) == 2 or not special
+                said = capsys.readouterr().err
+                assert ("(<think>, </think>) are special tokens, which verl leaves out" in said) is special
+                assert ("the policy's tokenizer has no tag that text loses" in said) is not special
+        rows = [dumped((f"{WRONG}\n</think>\n", 0.1), (RIGHT, 0.9), score=1.0)]
+        (read,) = read_responses(jsonl(tmp_path / "2.jsonl", rows))
+        assert unseen_thoughts([read]) is None and not read.thoughts_known
+        known = dumped((RIGHT, 0.9), score=1.0, thoughts=[])
+        (read,) = read_responses(jsonl(tmp_path / "3.jsonl", [known]))
+        assert "by the dump's records no response holds a thought" in unseen_thoughts([read])
 
     def test_hidden_thoughts_leave_what_a_tool_said_where_it_was(self) -> None:
         heard = [

@@ -120,6 +120,7 @@ class TestASetUpThatTrains:
             "schedule": "batch",
             "on_error": "raise",
             "overlong": "neutral",
+            "thinking": "score",
         }
         assert found["PRM family"]["details"]["family"] == "qwen_math_prm"
         assert "detected from config.json" in found["PRM family"]["found"]
@@ -188,6 +189,46 @@ class TestASetUpThatTrains:
         coarse = doctor(*prm, "data.max_response_length=30000", "data.max_prompt_length=64")["overlong"]
         assert coarse["state"] == "warning" and "max_anchors=auto" in coarse["advice"]
         assert "reward.prm.overlong=windows: a window has room for" in coarse["found"]
+
+    @pytest.mark.parametrize(
+        ("overrides", "check", "state", "said"),
+        [
+            (["++reward.prm.thinking=hide"], "thoughts", "warning", "has a tag of thoughts"),
+            (["data.max_prompt_length=4096"], "overlong", "warning", "the longest problem alone fills a window"),
+            ([], "overlong", "ok", "the longest response is read in about"),
+            (["algorithm.prpo.tokens_per_anchor=5"], "settings", "warning", "is below algorithm.prpo.min_gap=20"),
+            (["algorithm.prpo.segmenter=uniform"], "settings", "warning", "max_anchors='auto' is not read with"),
+            (
+                ["algorithm.prpo.segmenter=uniform"],
+                "overlong",
+                "warning",
+                "a segment of the longest response has about",
+            ),
+            (["reward.prm.overlong=neutral"], "overlong", "warning", "get the prior mean (z=0)"),
+        ],
+    )
+    def test_settings_for_long_answers(
+        self,
+        overrides: list[str],
+        check: str,
+        state: str,
+        said: str,
+        qwen_prm: Path,
+        policy: str,
+        problems: list[str],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """The recipe for thinking models, whose PRM reads 2048 tokens here."""
+        recipe = ["--config-dir", str(ROOT / "recipes"), "--config-name", "prpo_qwen3_8b_dapo"]
+        given = [policy, *problems, f"reward.prm.model_path={qwen_prm}", "data.train_batch_size=64"]
+        main(["doctor", *recipe, *given, *overrides, *EIGHT_GPUS, "--json"])
+        found = Diagnosis(0, capsys.readouterr().out)
+        assert (found[check]["state"], said in found[check]["found"]) == (state, True), found[check]
+        assert ("thoughts" in found.checks) is ("++reward.prm.thinking=hide" in overrides)
+        advice = {"uniform": "raise algorithm.prpo.num_segments=6", "neutral": "set ++reward.prm.overlong=windows to"}
+        for name, line in advice.items():
+            if check == "overlong" and overrides and overrides[0].endswith(name):
+                assert line in found[check]["advice"]
 
     def test_servers_are_asked_for_their_context_and_scores(self, doctor: Any, qwen_prm: Path) -> None:
         with FaultServer(SEPARATOR_ID, max_model_len=1000) as first, FaultServer(SEPARATOR_ID) as second:

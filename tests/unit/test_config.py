@@ -543,6 +543,9 @@ def test_escapes_are_read_wherever_a_text_is_a_setting() -> None:
         (["++algorithm.prpo.segmenter=text", "++algorithm.prpo.max_anchors=9"], "max_anchors=9 is not read"),
         (["++algorithm.prpo.segmenter=text", '++algorithm.prpo.delimiters=["\\n"]'], None),
         (["++algorithm.prpo.min_gap=20"], None),
+        (["++algorithm.prpo.segmenter=random", "++algorithm.prpo.min_gap=20"], "min_gap=20 is not read"),
+        (["++algorithm.prpo.segmenter=uniform", "++algorithm.prpo.max_anchors=auto"], "max_anchors='auto' is not read"),
+        (["++algorithm.prpo.segmenter=turns+text", "++algorithm.prpo.max_anchors=auto"], "segmenter=turns+entropy to"),
         (["++algorithm.prpo.tokens_per_anchor=50"], "is not read with algorithm.prpo.max_anchors=5"),
         (["++algorithm.prpo.tokens_per_anchor=50", "++algorithm.prpo.max_anchors=auto"], None),
     ],
@@ -550,6 +553,15 @@ def test_escapes_are_read_wherever_a_text_is_a_setting() -> None:
 def test_a_setting_that_the_segmenter_does_not_read_is_named(overrides: list[str], said: str | None) -> None:
     found = [line for line in notices(prpo(*overrides)) if "is not read with algorithm.prpo." in line]
     assert (said in found[0] and len(found) == 1) if said else found == []
+
+
+@pytest.mark.parametrize(("tokens", "said"), [(19, True), (20, False)])
+@pytest.mark.parametrize("segmenter", ["entropy", "turns+surprisal"])
+def test_more_anchors_than_the_gap_lets_in_are_named(segmenter: str, tokens: int, said: bool) -> None:
+    cut = [f"++algorithm.prpo.segmenter={segmenter}", "++algorithm.prpo.max_anchors=auto"]
+    found = notices(prpo(*cut, "++algorithm.prpo.min_gap=20", f"++algorithm.prpo.tokens_per_anchor={tokens}"))
+    lines = [line for line in found if "is below algorithm.prpo.min_gap=20" in line]
+    assert len(lines) == said and all("tokens_per_anchor=19" in line for line in lines)
 
 
 def test_a_judge_that_writes_reads_in_no_windows():

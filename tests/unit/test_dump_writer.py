@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import qwen_tokenizer
+from transformers import AddedToken
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
 from verl_prpo.method.segmentation import restrict_segments, segment_bounds, uniform_segments
 from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.step.conversation import Interlude
 from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, advantages_of, without_process_rewards
 from verl_prpo.step.messages import Scores
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
@@ -132,6 +134,39 @@ def test_tool_tokens_lie_in_a_segment_but_carry_no_advantage(rollouts):
     assert [(s.begin, s.end) for s in rollout.segments] == [(0, 4), (4, len(IDS[1]))]
     assert rollout.response_mask[:5] == [1, 1, 0, 0, 1]
     assert rollout.advantages[:5] == [1.0, 1.0, 0.0, 0.0, -1.0]
+
+
+@pytest.mark.parametrize("tags", ["plain", "special"])
+def test_thoughts_are_recorded_also_where_the_text_has_lost_their_tags(tags, tmp_path):
+    """The prompt opens a thought, and a tool speaks with a tag in its words."""
+    tokenizer = qwen_tokenizer()
+    added = [AddedToken(tag, special=tags == "special", normalized=False) for tag in ("<think>", "</think>")]
+    tokenizer.add_tokens(added, special_tokens=tags == "special")
+    said = [("We try.</think>Call", 1), ("</think>12", 0), ("So 12.", 1)]
+    parts = [(tokenizer.encode(text, add_special_tokens=False), mine) for text, mine in said]
+    ids, mask = [t for part, _ in parts for t in part], [mine for part, mine in parts for _ in part]
+    begun = len(tokenizer.encode("We try.</think>", add_special_tokens=False))
+    rows = Rollouts(
+        ["a_0_0"], [0], 1, [[{"role": "user", "content": "6 + 6?"}]], [ids], torch.tensor([mask]), None, [False]
+    )
+    one = uniform_segments(rows.response_mask, 1)
+    interlude = Interlude(len(parts[0][0]), len(ids) - len(parts[2][0]), [("tool", "12")])
+    texts = [tokenizer.decode(ids, skip_special_tokens=True)]
+    scored = ScoredBatch(rows, one, [Scores(texts=texts, scores=[0.5], interludes=[interlude])], 0.0, 0.0)
+    given = without_process_rewards(rows.response_mask)
+    made = StepReport(
+        scored, given, PrpoConfig(), torch.zeros(1), torch.zeros(1, len(ids)), rows.response_mask, np.array(["a"])
+    )
+    columns = {"step": 1, "input": "6 + 6?", "output": texts[0], "gts": "", "score": 1.0, "uid": "a_0_0"}
+    prompt = tokenizer.encode("6 + 6?<think>\n", add_special_tokens=False)
+    record = PendingRecord(made, 0, tokenizer, columns=columns, prompt_ids=prompt)
+    (tmp_path / "1.jsonl").write_text(json.dumps(columns | {"prpo": record.tolist()}) + "\n")
+    (read,) = read_rollouts(tmp_path)
+    assert read.thoughts == [(0, begun)]
+    assert ("</think>" in read.segments[0].text.split("Call")[0]) == (tags == "plain")
+    thought = "We try." if tags == "special" else "We try.</think>"
+    assert read.thought_characters() == [(0, len(thought))] and read.thought_tokens()[:begun] == [True] * begun
+    assert PendingRecord(made, 0, tokenizer, columns=columns).rollout().thoughts is None  # nobody knows the prompt
 
 
 def test_a_failure_has_its_kind_its_reason_and_no_score(rollouts):

@@ -55,6 +55,9 @@ NAMES = {
 }
 
 
+OF_THOUGHTS = {f"prpo/{what}/hidden/{how}" for what in ("segments", "segment_length") for how in ("mean", "min", "max")}
+"""There where thoughts are hidden from the PRM."""
+
 IN_WINDOWS = {"prpo/prm/context/mean", "prpo/prm/context/min"}
 """There where a response was read in windows."""
 
@@ -354,6 +357,28 @@ class TestNothingToMeasure:
         outcome = report(pair).outcome_advantage
         assert report(pair).advantages[0, :90].tolist() == outcome[0, :90].tolist() == [1.0] * 90
 
+    def test_segment_metrics_are_of_judged_segments_and_thoughts_are_counted_by_themselves(self):
+        rows = [
+            Response("a", 1.0, [(90, None), (2, 0.75), (4, 0.25)], hidden=[True, False, False]),
+            Response("a", -1.0, [(3, 0.5), (7, None), (5, 0.5), (10, None)], hidden=[False, True, False, True]),
+            Response("a", -1.0, [(8, 0.5)], hidden=[False]),
+            Response("a", -1.0, [(50, None)], hidden=[True]),
+        ]
+        found = report(rows, min_gap=2).metrics()
+        spread = {
+            "segments": [(2 + 2 + 1 + 0) / 4, 0, 2],
+            "segment_length": [(2 + 4 + 3 + 5 + 8) / 5, 2, 8],
+            "segments/hidden": [(1 + 2 + 0 + 1) / 4, 0, 2],
+            "segment_length/hidden": [(90 + 7 + 10 + 50) / 4, 7, 90],
+        }
+        for name, expected in spread.items():
+            assert [found[f"prpo/{name}/{how}"] for how in ("mean", "min", "max")] == pytest.approx(expected), name
+        # One pair of neighbours that are both judged: the edges of a thought are no cuts of the segmenter.
+        assert found["prpo/segments/at_min_gap"] == 1
+        assert not OF_THOUGHTS & set(report([Response("a", 1.0, [(2, 0.1)])]).metrics())
+        none_there = report([Response("a", 1.0, [(2, 0.1)], hidden=[False])]).metrics()
+        assert none_there["prpo/segments/hidden/max"] == 0 and "prpo/segment_length/hidden/mean" not in none_there
+
     def test_windows_and_how_much_a_score_had_seen(self):
         read = Response("a", 1.0, [(4, 0.5)] * 5, overlong=True, windows=2, seen_from=[0, 0, 1, 2, 4])
         none = Response("a", 1.0, [(4, 0.5)] * 2)
@@ -413,7 +438,7 @@ class TestPage:
         by_trainer = re.findall(r'metrics\["((?:prpo/|timing_s/prm_)[^"]+)"\] =', inspect.getsource(trainer))
         assert len(by_trainer) >= 5
         of_a_judge = {f"prpo/prm/judge/{name}" for name in JUDGE_COUNTS}
-        return NAMES | IN_WINDOWS | of_a_judge | OF_TRUST | set(by_trainer)
+        return NAMES | OF_THOUGHTS | IN_WINDOWS | of_a_judge | OF_TRUST | set(by_trainer)
 
     def named_on_page(self) -> set[str]:
         """Names in the first column of the tables, `{a,b}` spelled out."""

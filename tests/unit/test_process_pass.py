@@ -19,9 +19,11 @@ from verl_prpo.prm.conversation import Heard
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.replicas.start import start_replicas
 from verl_prpo.prm.results import PrmRequest
+from verl_prpo.settings.advice import for_past_window
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 from verl_prpo.step.messages import Scores
 from verl_prpo.step.scored_batch import Rollouts, ScoredBatch
+from verl_prpo.telemetry.announcements import Announcements
 from verl_prpo.text.decoding import segment_texts, token_texts
 from verl_prpo.trainer import process_pass
 from verl_prpo.trainer.process_pass import PendingScores, collect, launch, segment, take_streamed
@@ -366,26 +368,46 @@ class TestPolicy:
         ScoredBatch(blank_rows(1), torch.ones(1, 1).bool(), [None], 0.0, 0.0).require(settings)
         empty = ScoredBatch(blank_rows(1), torch.ones(1, 1).bool(), [Scores(texts=[""])], 0.0, 0.0)
         empty.require(settings)
-        assert empty.failure_summary() is None and empty.overlong_summary(PrmConfig()) is None
+        assert empty.failure_summary() is None and empty.overlong_summary(PrmConfig(), PrpoConfig()) is None
 
     def test_unread_segments_are_told_in_one_line(self):
         batch = results_of(None, None, None)
         for row, scores in ((1, [0.5, None, None]), (2, [None])):
             batch.scores[row] = Scores(texts=["x"] * len(scores), scores=scores, overlong=True)
-        assert batch.overlong_summary(PrmConfig()) == (
-            "3 segments of 2 responses lie past the PRM's context and get no process score. The first is u1_0_0, with "
-            "2 of 3"
+        said = "3 segments of 2 responses lie past the PRM's context and get no process score. The first is u1_0_0, "
+        helps = "lower data.max_response_length, or choose a PRM with a longer context"
+        assert batch.overlong_summary(PrmConfig(), PrpoConfig()) == (
+            f"{said}with 2 of 3. Set ++reward.prm.overlong=windows to have the PRM read long responses in windows, "
+            f"{helps}"
         )
+        judge = batch.overlong_summary(PrmConfig(family="generated_verdicts"), PrpoConfig())
+        assert judge == f"{said}with 2 of 3. L{helps[1:]}"  # which cannot read in windows
         batch.scores[1:] = [Scores(texts=["x"], scores=[0.5]), Scores(texts=["x"], failure="overlong")]
-        assert batch.overlong_summary(PrmConfig()) is None
+        assert batch.overlong_summary(PrmConfig(), PrpoConfig()) is None
         batch.scores[0] = Scores(texts=["a", "b"], scores=[None, 0.5], overlong=True, windows=1, seen_from=[None, 1])
         # A response of which no segment fits is read in no window at all.
         for unread in (batch.scores[0], Scores(texts=["a"], scores=[None], overlong=True)):
             batch.scores[0] = unread
-            said = batch.overlong_summary(PrmConfig(overlong="windows"))
+            said = batch.overlong_summary(PrmConfig(overlong="windows"), PrpoConfig())
             assert said is not None
             assert "1 segments of 1 responses do not fit into a window of the PRM (reward.prm.overlong=windows)" in said
-            assert "Cut finer (algorithm.prpo.max_anchors=auto)" in said
+            assert "Cut finer (++algorithm.prpo.max_anchors=auto), lower data.max_prompt_length, or" in said
+
+    @pytest.mark.parametrize(
+        ("settings", "finer"),
+        [
+            ({"segmenter": "turns+surprisal"}, "++algorithm.prpo.max_anchors=auto"),
+            ({"max_anchors": "auto"}, "lower algorithm.prpo.tokens_per_anchor=100, raise the upper one of"),
+            ({"segmenter": "random"}, "raise algorithm.prpo.num_segments=6"),
+            ({"segmenter": "turns+text"}, "add to algorithm.prpo.delimiters what ends shorter steps"),
+            ({"segmenter": "tokens"}, "add to algorithm.prpo.delimiter_token_ids what"),
+            ({"segmenter": "single"}, "++algorithm.prpo.segmenter=text"),
+            ({"segmenter": "turns"}, "++algorithm.prpo.segmenter=turns+text"),
+        ],
+        ids=str,
+    )
+    def test_finer_cuts_are_those_of_the_segmenter(self, settings, finer):
+        assert f"Cut finer ({finer}" in for_past_window(PrpoConfig(**settings))
 
 
 def test_hidden_thoughts_are_cut_off_and_not_sent(here, engine):
@@ -405,6 +427,11 @@ def test_hidden_thoughts_are_cut_off_and_not_sent(here, engine):
     read = batch.read_tokens()
     assert torch.equal(read[0], rows.response_mask[0].bool() & ~rows.thoughts[0]) and not read[2].any()
     assert not any("Or not" in asked or "on and on" in asked for asked in here.parts.asked())
+    shown = [here.tokenizer.decode(ids, skip_special_tokens=True) for ids in batch.shown_ids()]
+    assert shown == ["\n\nFirst we add.\n\nSo 42.", "It is 42.", ""]
+    (line,) = Announcements(PrpoConfig(segmenter="text", delimiters=["not."])).on_responses(batch)
+    assert "'not.' occurs in none of 3 responses" in line  # only in a thought, where nothing is cut
+    assert batch.hidden_starts().sum(1).tolist() == [1, 0, 1]
 
 
 class TestFailures:

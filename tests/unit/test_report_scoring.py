@@ -238,7 +238,7 @@ class TestCuts:
         folder = dumped(tmp_path / "dump", [row(made, f"{made.uid}_{i}_0") for i, made in enumerate(varied())])
         assert main(["report", str(folder), *prm]) == 0
         found = data_of(folder)
-        assert "the dump's own segments, scores and advantages are not used" in found["would"][0]
+        assert "the dump's own scores and advantages are not used" in found["would"][0]
         scores = {segment[2] for one in found["responses"] for segment in one["segments"]}
         assert 0.5 in scores and scores <= {0.5, None}  # no equations there, and a text that no PRM can encode
 

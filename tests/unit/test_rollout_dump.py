@@ -42,6 +42,7 @@ ROLLOUT = Rollout(
     truncated=True,
     unfinished=True,
     hidden=(0,),
+    thoughts=[(0, 2), (3, 4)],
     windows=2,
     seen_from=[0, None],
     prior_mean=0.5,
@@ -204,6 +205,9 @@ class TestErrors:
             (["interludes", 0, "end"], 9, "interludes has one from token 2 to 9 of a response of 5 tokens"),
             (["interludes", 0, "begin"], None, "'begin' is missing"),
             (["grpo_advantage"], 10**400, "too large"),
+            (["thoughts", 1, 1], 6, r"thoughts has the spans \[\[0, 2\], \[3, 6\]\] in a response of 5 tokens"),
+            (["thoughts", 1, 0], 1, "thoughts has the spans"),
+            (["thoughts", 0, 0], 0.5, "thoughts holds '0.5'"),
         ],
         ids=str,
     )

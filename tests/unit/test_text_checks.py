@@ -41,6 +41,17 @@ def test_delimiters_are_counted_in_a_dump(dump: Path) -> None:
     assert r"'\n\n' is in 2 of 3 responses" in found.found
 
 
+def test_delimiters_in_hidden_thoughts_are_not_counted(dump: Path) -> None:
+    outputs = ["a\n\nb</think>c", "d</think>e\n\nf", "g\n\nh"]
+    rows = [json.dumps({"input": "user\nq\nassistant\n", "output": output, "score": 1.0}) for output in outputs]
+    (dump / "1.jsonl").write_text("\n".join(rows) + "\n")
+    prm = {name: prm_config({"prm": {"thinking": name}}) for name in ("score", "hide")}
+    assert texts(prpo(TEXT), prm["score"], dump).details["with"] == {"\n\n": 3}
+    found = texts(prpo(TEXT), prm["hide"], dump)
+    assert found.details["with"] == {"\n\n": 2}
+    assert "outside the thoughts that are hidden (reward.prm.thinking=hide)" in found.found
+
+
 def test_one_that_never_occurs_is_a_warning_and_all_of_them_a_failure(dump: Path) -> None:
     one = texts(prpo(TEXT, "+algorithm.prpo.delimiters=['b','Step']"), None, dump)
     assert (one.state, one.details["with"]) == (State.WARNING, {"b": 1, "Step": 0})

@@ -363,6 +363,7 @@ class TestFailures:
         assert advantages[0] != 0 and set(advantages[-4:]) == {0.0}  # beta is 0 in a group that agrees
         said = capsys.readouterr().out
         assert said.count("2 segments of 1 responses lie past the PRM's context") == 1
+        assert "Set ++reward.prm.overlong=windows to have the PRM read long responses in windows" in said
 
     def test_the_prm_gives_up_in_time_and_the_step_with_it(self, mode):
         """Every wait of the step has a bound of `reward.prm.timeout`."""
@@ -613,6 +614,7 @@ class TestDump:
             assert rollout.outcome_reward == OUTCOMES[batch.keys.index(rollout.key)] == rollout.verifier_score
             assert rollout.outcome_parts == {"acc": rollout.outcome_reward}
             assert rollout.ground_truth == "42" and rollout.messages == QUESTION and rollout.prm_latency > 0
+            assert rollout.thoughts == []  # the prompts say that none is opened
         assert mode._reports == {} and mode._records == {}
         tq.kv_clear(keys=batch.keys[4:], partition_id="train")
 

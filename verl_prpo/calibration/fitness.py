@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from verl_prpo.calibration.unread import HELPS, LONGER, PAST_CONTEXT, SAID
+
 if TYPE_CHECKING:
     from verl_prpo.calibration.agreement import Estimate
     from verl_prpo.calibration.measured import Calibration
@@ -29,7 +31,7 @@ USEFUL = 0.55
 """AUROC below which a PRM is as good as none."""
 
 MOST_LOST = 0.05
-"""Share of responses without scores, or of segments past the PRM's context, that a verdict stands."""
+"""Share of responses without scores, or of segments, that a verdict stands."""
 
 INFORMED, UNINFORMED = 0.85, 0.5
 """Informedness from which on, and up to which, PRMs gained and lost in the study (docs/guide.md)."""
@@ -46,7 +48,7 @@ class Verdict(str, Enum):
 STATUS = {Verdict.FIT: 0, Verdict.DOUBT: 3, Verdict.NOT: 4}
 """Exit status of `verl-prpo calibrate`."""
 
-SAID = {
+VERDICTS = {
     Verdict.FIT: "fit to train on",
     Verdict.DOUBT: "in doubt: do not train on it yet",
     Verdict.NOT: "do not train on this PRM",
@@ -85,14 +87,15 @@ def too_few(responses: int, prompts: int) -> str | None:
     )
 
 
-def fitness(found: "Calibration", nothing_cut: str | None = None) -> Fitness:
+def fitness(found: "Calibration", nothing_cut: str | None = None, windows: bool = True) -> Fitness:
     """The verdict on what was found.
 
     Args:
         found: on the scored responses.
         nothing_cut: a sentence where no response has two segments.
+        windows: whether the PRM can read long responses in windows.
     """
-    findings = [*_on_scores(found, nothing_cut), *_on_agreement(found)]
+    findings = [*_on_scores(found, nothing_cut, windows), *_on_agreement(found)]
     worst = max((finding.verdict for finding in findings), key=list(Verdict).index)
     return Fitness(
         worst,
@@ -101,7 +104,7 @@ def fitness(found: "Calibration", nothing_cut: str | None = None) -> Fitness:
     )
 
 
-def _on_scores(found: "Calibration", nothing_cut: str | None) -> Iterator[_Finding]:
+def _on_scores(found: "Calibration", nothing_cut: str | None, windows: bool) -> Iterator[_Finding]:
     """What speaks against the scores before anything is asked about right and wrong."""
     if not found.varied and nothing_cut is not None:
         reason = f"all scores are {found.mean:.4g}, of whole responses: what the PRM says of steps was not asked"
@@ -116,9 +119,11 @@ def _on_scores(found: "Calibration", nothing_cut: str | None) -> Iterator[_Findi
         share = failed / (found.responses + failed)
         yield _Finding(Verdict.DOUBT, f"{share:.0%} of the responses have no scores, and those may differ", True)
     if found.unread > MOST_LOST * (found.segments + found.unread):
-        share = found.unread / (found.segments + found.unread)
-        reason = f"{share:.0%} of the segments are past the PRM's context and have no score"
-        yield _Finding(Verdict.DOUBT, reason, True)
+        segments = found.segments + found.unread
+        for kind, count in found.unread_kinds.items():
+            helps = LONGER if kind == PAST_CONTEXT and not windows else HELPS[kind]
+            reason = f"{count / segments:.0%} of the segments have no score ({SAID[kind]}). {helps}"
+            yield _Finding(Verdict.DOUBT, reason, True)
     few = too_few(found.responses, found.prompts)
     if few is not None:
         yield _Finding(Verdict.DOUBT, few, True)

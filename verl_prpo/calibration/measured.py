@@ -21,6 +21,7 @@ from verl_prpo.calibration.agreement import (
 )
 from verl_prpo.calibration.responses import Response
 from verl_prpo.calibration.trust import Earned, earned
+from verl_prpo.calibration.unread import unread_kinds
 from verl_prpo.prm.results import PrmResult
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -59,7 +60,7 @@ class Calibration:
         prompts: that they answer.
         segments: number of scores.
         failures: number of responses without scores, by kind.
-        unread: segments past the PRM's context.
+        unread: segments without a score, but for unfinished ones.
         unfinished: last segments of recorded responses that training did not judge, for they were cut off.
         quantiles: of the segment scores, by level.
         mean, std: of the segment scores; std is 0 for a single one.
@@ -70,6 +71,7 @@ class Calibration:
         area_within: how well the mean does so among responses to the same prompt.
         steps: agreement with step labels; None without any.
         trust: for each data source the weight that `credit=trust` would give.
+        unread_kinds: why the unread segments have none, by `verl_prpo.calibration.unread`; none without any.
     """
 
     responses: int
@@ -91,6 +93,7 @@ class Calibration:
     area_within: Estimate | None
     steps: Labelled | None
     trust: list[Earned] = field(default_factory=list)
+    unread_kinds: dict[str, int] = field(default_factory=dict)
 
     @property
     def varied(self) -> bool:
@@ -107,6 +110,7 @@ def calibrate(
     results: Sequence[PrmResult],
     middle: float,
     seed: int,
+    windows: bool = False,
 ) -> Calibration:
     """Compare scores with what is known of the responses.
 
@@ -115,6 +119,7 @@ def calibrate(
         results: of each.
         middle: of the score's range, the plain threshold for wrong steps.
         seed: of the bootstrap.
+        windows: whether long responses were read in windows.
 
     Raises:
         ValueError: there is not one score.
@@ -127,6 +132,7 @@ def calibrate(
     weights = np.array([length for r, result in zip(responses, results, strict=True) for length in _lengths(r, result)])
     prior_mean = float(np.average(scores, weights=weights))
     unfinished = sum(_is_unfinished(r, result) for r, result in zip(responses, results, strict=True))
+    unread = unread_kinds(responses, results, windows)
     judged = [(r, known) for r, known in read if r.right is not None]
     right = [r.right is True for r, _ in judged]
     groups = [r.group for r, _ in judged]
@@ -137,7 +143,7 @@ def calibrate(
         prompts=len({r.group for r, _ in read}),
         segments=len(scores),
         failures=dict(failures),
-        unread=sum(map(_unread, responses, results)),
+        unread=sum(unread.values()),
         unfinished=unfinished,
         quantiles={q: float(np.quantile(scores, q)) for q in QUANTILES},
         mean=float(scores.mean()),
@@ -152,6 +158,7 @@ def calibrate(
         area_within=auroc_within(means, right, groups, seed),
         steps=_labelled(responses, results, middle, seed),
         trust=earned(responses, results),
+        unread_kinds=unread,
     )
 
 
@@ -162,11 +169,6 @@ def _read(result: PrmResult) -> list[float]:
 def _is_unfinished(response: Response, result: PrmResult) -> bool:
     """Whether the last segment was not judged because the response was cut off within it."""
     return response.unfinished and bool(result.scores) and (result.scores or [0.0])[-1] is None
-
-
-def _unread(response: Response, result: PrmResult) -> int:
-    """Segments without a score, but for an unfinished last one, which no PRM is to judge."""
-    return sum(score is None for score in (result.scores or [])[: -1 if response.unfinished else None])
 
 
 def _lengths(response: Response, result: PrmResult) -> list[int]:

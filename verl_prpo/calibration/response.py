@@ -39,8 +39,11 @@ class Response:
         truncated: whether it was cut off by a length limit, as far as the input says it.
         data_source: of the prompt, as verl names it; empty where the input does not say it.
         hidden: which segments the run that a dump is of hid from its PRM; none at all where it hid nothing.
-        thoughts: half-open spans of characters of the segments that are thoughts, where a dump says what stands between
-            the policy's turns; None where its words alone are known.
+        thoughts: half-open spans of characters of the segments that are thoughts, where a dump says which these are, or
+            what stands between the policy's turns; None where its words alone are known.
+        thoughts_known: whether a dump says which these are, so that no tag has to be found.
+        overlong: whether the run's PRM could not read it whole, as far as a dump says it.
+        windows: in how many windows the run's PRM read it, likewise.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -60,6 +63,9 @@ class Response:
     data_source: str = ""
     hidden: Sequence[bool] = ()
     thoughts: Sequence[tuple[int, int]] | None = None
+    thoughts_known: bool = False
+    overlong: bool = False
+    windows: int = 0
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:
@@ -114,7 +120,7 @@ def as_recorded(response: Response) -> Response | None:
 
 def without_thoughts(response: Response) -> Response | None:
     """The response as a PRM reads it with `reward.prm.thinking=hide`; None where nothing with words is left."""
-    spans = _thoughts(response) if response.thoughts is None else response.thoughts
+    spans = thoughts_of(response)
     kept: list[int] = []
     texts: list[str] = []
     begins = list(accumulate(map(len, response.segments), initial=0))
@@ -149,8 +155,11 @@ def _left(response: Response, kept: Sequence[int], texts: Sequence[str], heard: 
     )
 
 
-def _thoughts(response: Response) -> Sequence[tuple[int, int]]:
-    """The thoughts of a response, as spans of characters of its segments; a message heard in between closes none."""
+def thoughts_of(response: Response) -> Sequence[tuple[int, int]]:
+    """The thoughts of a response, as half-open spans of characters of its segments: as the dump says, else as its tags
+    show them. A message heard in between closes none."""
+    if response.thoughts is not None:
+        return response.thoughts
     text = "".join(response.segments)
     begins = list(accumulate(map(len, response.segments), initial=0))
     edges = sorted({0, len(text), *(begins[one.segment] + one.offset for one in response.heard)})

@@ -128,6 +128,7 @@ class RowReader:
         if not messages or any(message["content"] is None for message in messages):
             messages = self._prompts.messages(rollout.prompt, _place(row))
         segments, heard = rollout.spoken()
+        thoughts = rollout.thought_characters()
         thinking = begins_in_thought(rollout.prompt, rollout.response, rollout.messages)
         made = Response(
             messages,
@@ -143,7 +144,12 @@ class RowReader:
             truncated=rollout.truncated,
             data_source=rollout.data_source,
             hidden=[i in rollout.hidden for i in range(len(segments))] if rollout.hidden else (),
-            thoughts=thoughts_among(rollout.stretches(), thinking) if rollout.interludes else None,
+            thoughts=thoughts_among(rollout.stretches(), thinking)
+            if thoughts is None and rollout.interludes
+            else thoughts,
+            thoughts_known=thoughts is not None,
+            overlong=rollout.overlong,
+            windows=rollout.windows,
         )
         return with_words(made)
 

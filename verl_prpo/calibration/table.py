@@ -4,6 +4,7 @@
 
 from typing import TYPE_CHECKING
 
+from verl_prpo.calibration.unread import SAID
 from verl_prpo.console.findings import terminal
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def print_calibration(
     from rich.table import Table
     from rich.text import Text
 
-    from verl_prpo.calibration.fitness import SAID, Verdict
+    from verl_prpo.calibration.fitness import VERDICTS, Verdict
 
     console = terminal()
     table = Table(show_header=False, show_lines=False)
@@ -46,7 +47,7 @@ def print_calibration(
     if picture:
         print(f"histogram: {picture}")
     styles = {Verdict.FIT: "bold green", Verdict.DOUBT: "bold yellow", Verdict.NOT: "bold red"}
-    console.print(Text(f"\nverdict: {SAID[fitness.verdict]}", style=styles[fitness.verdict]))
+    console.print(Text(f"\nverdict: {VERDICTS[fitness.verdict]}", style=styles[fitness.verdict]))
     for reason in fitness.reasons:
         console.print(Text(f"- {reason}"), soft_wrap=True)
     if fitness.verdict is Verdict.FIT:
@@ -72,12 +73,11 @@ def _rows(
     calibration: "Calibration", prm: "OpenPrm | None", middle: float, found: "Responses"
 ) -> list[tuple[str, str]]:
     scored = f"{calibration.responses} scored, to {calibration.prompts} prompts, of {len(found)} in the input"
-    function = prm is not None and prm.family.max_context is None
-    unscored = "to which the function gives None" if function else "past the PRM's context"
+    unread = [f"{count} {SAID[kind]}" for kind, count in calibration.unread_kinds.items()]
     rows = [
         ("PRM", "scores recorded in the dump" if prm is None else f"{prm.family.name}, {prm.where}"),
         ("responses", scored),
-        ("segments", f"{calibration.segments} scores, {calibration.unread} {unscored}"),
+        ("segments", ", ".join([f"{calibration.segments} scores", *(unread or ["none without one"])])),
     ]
     if calibration.unfinished:
         rows.append(("unfinished", f"{calibration.unfinished} last segments of responses that were cut off"))

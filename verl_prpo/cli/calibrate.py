@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from verl_prpo.calibration.fitness import STATUS, fitness, too_few
 from verl_prpo.calibration.table import print_calibration
-from verl_prpo.cli.probe import MARGIN, PROBED, run_probe
+from verl_prpo.cli.probe import MARGIN, PROBED, run_probe, shown_responses
 from verl_prpo.console.findings import say
 from verl_prpo.settings.training_config import add_arguments
 from verl_prpo.settings.typed import lost_backslash, read_escapes
@@ -72,7 +72,11 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("--device", help="cpu or cuda, for a PRM in process (default cuda where there is one)")
     made.add_argument("--histogram", type=Path, metavar="FILE", help="draw the scores into this PNG")
     made.add_argument("--margin", type=float, default=MARGIN, help=f"for --probe, in units of z (default {MARGIN})")
-    made.add_argument("--tokenizer", help="for --probe: the policy's, to count tokens with (default an estimate)")
+    made.add_argument(
+        "--tokenizer",
+        help="the policy's: for --probe to count tokens with (default an estimate), with reward.prm.thinking=hide to "
+        "know whether the text of a dump has lost the tags of thoughts",
+    )
     made.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return made
 
@@ -86,10 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
         nothing_cut,
         read_responses,
         recorded_alone,
-        shown_alone,
     )
     from verl_prpo.calibration.scoring import chosen_settings, failure_seen, open_prm, score_all
     from verl_prpo.prm.families.base import PrmError
+    from verl_prpo.settings.advice import can_read_windows
     from verl_prpo.settings.prpo import ConfigError
 
     if arguments.limit is None:
@@ -119,8 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
             say(f"warning: {uncut}")
         settings = None if arguments.recorded else chosen_settings(arguments)[0]
         if settings is not None and settings.thinking == "hide":
-            responses, note = shown_alone(responses)
-            say(f"note: {note}")
+            responses = shown_responses(responses, arguments.tokenizer, found.notes)
         if settings is None:
             responses, hid = recorded_alone(responses)
             if hid is not None:
@@ -144,14 +147,15 @@ def run(arguments: argparse.Namespace) -> int:
                 unfinished, heard = [r.unfinished for r in responses], [r.heard for r in responses]
                 results = score_all(prm, dialogues, unfinished, heard, [r.row for r in responses])
         low, high = (0.0, 1.0) if prm is None else prm.family.score_range
-        calibration = calibrate(responses, results, (low + high) / 2, arguments.seed)
+        windows = any(r.windows for r in responses) if settings is None else settings.overlong == "windows"
+        calibration = calibrate(responses, results, (low + high) / 2, arguments.seed, windows)
     except PrmError as error:
         say(str(error))
         return 1
     except ValueError as error:
         say(f"{error}: {failure_seen(results)}")
         return 1
-    said = fitness(calibration, uncut)
+    said = fitness(calibration, uncut, settings is None or can_read_windows(settings))
     # A range that no score comes near, such as that of implicit_prm, would hide the scores in a corner.
     wide = prm is not None and high - low > WIDE * prm.family.prior_std
     picture = None
@@ -180,7 +184,10 @@ def draw(found: Sequence["Response"], limit: int, seed: int) -> list["Response"]
 def _recorded(responses: Sequence["Response"]) -> list["PrmResult"]:
     from verl_prpo.prm.results import PrmResult
 
-    return [PrmResult(list(r.recorded) if r.recorded is not None else None) for r in responses]
+    return [
+        PrmResult(None if r.recorded is None else list(r.recorded), overlong=r.overlong, windows=r.windows)
+        for r in responses
+    ]
 
 
 def _picture(

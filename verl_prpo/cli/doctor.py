@@ -107,7 +107,7 @@ def diagnose(
         report.run(package, lambda package=package: installation.version(package))  # type: ignore[misc]
     report.run("plugin", installation.plugin)  # imports verl, which takes seconds
     from verl_prpo.console import folder_checks
-    from verl_prpo.doctor import hub, key_checks, run_checks, text_checks, wiring
+    from verl_prpo.doctor import hub, key_checks, run_checks, text_checks, thought_checks, wiring
     from verl_prpo.doctor import target as targets
     from verl_prpo.doctor.shared_memory import shared_memory
     from verl_prpo.doctor.source_checks import scorer
@@ -140,6 +140,11 @@ def diagnose(
         report.run("folders", lambda: folder_checks.folders(config, hydra_folder(arguments)))
         if uses_prpo(config):
             report.run("texts", lambda: text_checks.texts(config, prm, dump))
+        if prm is not None and prm.thinking == "hide":
+            report.run(
+                "thoughts",
+                lambda: within(NETWORK_TIMEOUT, "the policy's tokenizer", lambda: thought_checks.thoughts(config)),
+            )
         if prm is None:
             reason = "this credit uses none" if uses_prpo(config) else "only PRPO asks one"
             return report.skip("PRM", reason)

@@ -38,7 +38,7 @@ def run_probe(arguments: argparse.Namespace, found: "Responses") -> int:
     Returns:
         The exit status: 0 nothing flagged, 1 something flagged or no scores, 2 arguments or input that cannot be used.
     """
-    from verl_prpo.calibration.responses import InputError, shown_alone
+    from verl_prpo.calibration.responses import InputError
     from verl_prpo.calibration.scoring import chosen_settings, open_prm
     from verl_prpo.prm.families.base import PrmError
     from verl_prpo.settings.prpo import ConfigError
@@ -53,8 +53,7 @@ def run_probe(arguments: argparse.Namespace, found: "Responses") -> int:
         responses, chosen = _chosen(found, arguments)
         settings, prpo = chosen_settings(arguments)
         if settings.thinking == "hide":
-            responses, note = shown_alone(responses)
-            say(f"note: {note}")
+            responses = shown_responses(responses, arguments.tokenizer, found.notes)
         tokens = _tokens(arguments.tokenizer)
         probed = _solutions(responses, arguments)
     except (InputError, ConfigError) as error:
@@ -74,6 +73,31 @@ def run_probe(arguments: argparse.Namespace, found: "Responses") -> int:
             probe, prm, f"{len(responses)} probed, {chosen}", arguments.tokenizer, prpo.process_norm, prpo.credit
         )
     return 1 if probe.flagged else 0
+
+
+def shown_responses(responses: "Sequence[Response]", tokenizer: str | None, notes: list[str]) -> "list[Response]":
+    """The responses as a PRM reads them with `reward.prm.thinking=hide`. What is to be said of them is printed.
+
+    Args:
+        responses: as read.
+        tokenizer: the policy's, where `--tokenizer` names it.
+        notes: of the input; a warning is added.
+
+    Raises:
+        InputError: thoughts that nobody can find, or nothing beside them.
+        ConfigError: the tokenizer cannot be loaded.
+    """
+    from verl_prpo.calibration.responses import shown_alone
+    from verl_prpo.calibration.thoughts import unseen_thoughts
+    from verl_prpo.viewer.report.scoring import loaded_tokenizer
+
+    unseen = unseen_thoughts(responses, None if tokenizer is None else loaded_tokenizer(tokenizer))
+    if unseen is not None:
+        notes.append(unseen)
+        say(f"warning: {unseen}")
+    shown, note = shown_alone(responses)
+    say(f"note: {note}")
+    return shown
 
 
 def _chosen(found: "Responses", arguments: argparse.Namespace) -> tuple[list["Response"], str]:

@@ -77,6 +77,7 @@ def keys(config: DictConfig) -> Finding:
     )
 
 
+@functools.cache
 def declared_keys(engine: str) -> dict[str, Any]:
     """verl's own configuration for a `model_engine`, as nested dictionaries."""
     return _plain(compose(TrainingArguments((f"model_engine={engine}",))))

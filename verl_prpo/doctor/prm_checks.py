@@ -17,6 +17,7 @@ from verl_prpo.prm.families.label_token import LabelTokenPrm
 from verl_prpo.prm.open_prm import OpenPrm, weight_bytes
 from verl_prpo.prm.results import PrmResult
 from verl_prpo.prm.score_function.engine import FunctionScale
+from verl_prpo.settings.advice import finer_cuts, for_past_window
 from verl_prpo.settings.prm import GENERATED_VERDICTS
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 
@@ -153,7 +154,7 @@ def scores(prm: OpenPrm, example: WorkedExample) -> Finding:
         )
     if good[step] is None or bad[step] is None:
         raise CheckFailed(
-            f"step {step + 1} of {len(bad)} lies past the PRM's context of {prm.family.max_context} tokens",
+            f"step {step + 1} of {len(bad)} does not fit into the PRM's context of {prm.family.max_context} tokens",
             "choose a PRM that reads longer dialogues",
         )
     drop = good[step] - bad[step]
@@ -220,10 +221,12 @@ def overlong(
     details = {"worst_case": worst, "max_context": family.max_context, "ratio": ratio, "segments": segments}
     if fits:
         return Finding("\n".join(lines), details=details, value=True)
+    if config.thinking == "hide":
+        lines.append("thoughts are hidden from it (reward.prm.thinking=hide), and a response without them is shorter")
+    behind_problem = family.max_context - around - prompt * ratio
+    segment = response * ratio / segments + per_segment
     if config.overlong == "windows":
-        behind_problem = family.max_context - around - prompt * ratio
-        segment = response * ratio / segments + per_segment
-        return _in_windows(config, lines, details, behind_problem, segment, segments)
+        return _in_windows(config, prpo, lines, details, behind_problem, segment, segments)
     consequence = {
         "neutral": "segments past the context get the prior mean (z=0) and are counted in prpo/prm/unread",
         "raise": f"such a response is a failure: reward.prm.on_error={config.on_error} decides",
@@ -231,11 +234,21 @@ def overlong(
     lines.append(f"reward.prm.overlong={config.overlong}: {consequence}")
     room = max(0, math.floor((family.max_context - around - segments * per_segment) / ratio) - prompt)
     advice = f"set data.max_response_length to {room} or less" if room else "lower data.max_prompt_length"
+    if behind_problem >= 2 * segment:
+        advice += ", set ++reward.prm.overlong=windows to have the PRM read long responses in windows"
+    elif behind_problem > 0:
+        advice += f", set ++reward.prm.overlong=windows and cut finer ({finer_cuts(prpo)})"
     return Finding("\n".join(lines), State.WARNING, f"{advice}, or choose a PRM of longer context", details, value=True)
 
 
 def _in_windows(
-    config: PrmConfig, lines: list[str], details: dict[str, Any], room: float, segment: float, segments: int
+    config: PrmConfig,
+    prpo: PrpoConfig,
+    lines: list[str],
+    details: dict[str, Any],
+    room: float,
+    segment: float,
+    segments: int,
 ) -> Finding:
     """What windows make of the longest response: `room` tokens behind the problem, `segment` in each of `segments`."""
     if room >= 2 * segment:
@@ -243,13 +256,20 @@ def _in_windows(
         windows = 1 + math.ceil(rest / ((1 - config.window_context) * room))
         lines.append(f"reward.prm.overlong=windows: the longest response is read in about {windows} windows")
         return Finding("\n".join(lines), details={**details, "windows": windows}, value=True)
+    if room < 1:
+        lines.append(
+            f"reward.prm.overlong=windows: the longest problem alone fills a window ({details['max_context']} tokens). "
+            "No segment of its responses is judged: they get z=0 and are counted in prpo/prm/unread"
+        )
+        advice = "lower data.max_prompt_length, or choose a PRM of longer context"
+        return Finding("\n".join(lines), State.WARNING, advice, details, value=True)
     lines.append(
-        f"reward.prm.overlong=windows: a window has room for {max(0, int(room))} tokens behind the longest problem, "
-        f"and a segment of the longest response has about {int(segment)}. Segments that do not fit get z=0 and are "
-        "counted in prpo/prm/unread"
+        f"reward.prm.overlong=windows: a window has room for {int(room)} tokens behind the longest problem, and a "
+        f"segment of the longest response has about {int(segment)}. Segments that do not fit get z=0 and are counted "
+        "in prpo/prm/unread"
     )
-    advice = "cut finer (++algorithm.prpo.max_anchors=auto), lower data.max_prompt_length, or choose a PRM of longer "
-    return Finding("\n".join(lines), State.WARNING, f"{advice}context", details, value=True)
+    advice = for_past_window(prpo)
+    return Finding("\n".join(lines), State.WARNING, f"{advice[0].lower()}{advice[1:]}", details, value=True)
 
 
 def _unreachable(error: BaseException | None) -> bool:

@@ -8,10 +8,13 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from verl_prpo.calibration.response import begins_in_thought
 from verl_prpo.console.findings import CheckFailed, Finding, State
 from verl_prpo.settings.prpo import PrmConfig, PrpoConfig, prpo_config
 from verl_prpo.settings.typed import lost_backslash
-from verl_prpo.telemetry.rollouts.read import RolloutError, read_rows
+from verl_prpo.telemetry.rollouts.read import RolloutError, Row, read_rows
+from verl_prpo.text.decoding import shown_texts
+from verl_prpo.text.thinking import thought_spans
 
 DELIMITERS = "algorithm.prpo.delimiters"
 
@@ -35,7 +38,7 @@ def texts(config: DictConfig, prm: PrmConfig | None, dump: Path | None) -> Findi
     shown = [*(prpo.delimiters if prpo.cuts_by == "text" else ()), *(text for _, text in _texts("", options))]
     hint = "; ".join(filter(None, map(lost_backslash, shown)))
     if dump is not None and prpo.cuts_by == "text":
-        return _counted(prpo, dump, lines, hint)
+        return _counted(prpo, dump, lines, hint, prm is not None and prm.thinking == "hide")
     if dump is not None:
         next(_responses(dump))  # one that cannot be read is an error all the same
         lines.append(f"--dump {dump} is not read: algorithm.prpo.segmenter={prpo.segmenter} cuts at no delimiter")
@@ -46,10 +49,11 @@ def texts(config: DictConfig, prm: PrmConfig | None, dump: Path | None) -> Findi
     return Finding("\n".join(lines), details={"delimiters": prpo.delimiters}, value=True)
 
 
-def _counted(prpo: PrpoConfig, dump: Path, lines: list[str], hint: str) -> Finding:
-    responses = list(_responses(dump))
+def _counted(prpo: PrpoConfig, dump: Path, lines: list[str], hint: str, hides: bool) -> Finding:
+    responses = list(_responses(dump, hides))
     counts = {mark: sum(mark in response for response in responses) for mark in prpo.delimiters}
-    lines += [f"{mark!r} is in {count} of {len(responses)} responses of {dump}" for mark, count in counts.items()]
+    where = f"{dump}, outside the thoughts that are hidden (reward.prm.thinking=hide)" if hides else str(dump)
+    lines += [f"{mark!r} is in {count} of {len(responses)} responses of {where}" for mark, count in counts.items()]
     details = {"delimiters": prpo.delimiters, "responses": len(responses), "with": counts}
     never = [mark for mark, count in counts.items() if not count]
     advice = (
@@ -63,7 +67,8 @@ def _counted(prpo: PrpoConfig, dump: Path, lines: list[str], hint: str) -> Findi
     return Finding("\n".join(lines), state, advice if never else hint, details, value=True)
 
 
-def _responses(dump: Path) -> Iterator[str]:
+def _responses(dump: Path, hides: bool = False) -> Iterator[str]:
+    """The texts of a dump's responses, without their thoughts where those are hidden from the PRM."""
     files = sorted(dump.glob("*.jsonl")) if dump.is_dir() else [dump]
     if not files:
         raise CheckFailed(f"--dump {dump} holds no .jsonl file", "give the folder that trainer.rollout_data_dir names")
@@ -73,11 +78,23 @@ def _responses(dump: Path) -> Iterator[str]:
             for row in read_rows(file):
                 if isinstance(row.columns.get("output"), str):
                     found += 1
-                    yield row.columns["output"]
+                    yield _shown(row) if hides else row.columns["output"]
         except (RolloutError, OSError) as error:
             raise CheckFailed(f"--dump: {error}") from error
     if not found:
         raise CheckFailed(f"--dump {dump} holds no response", "its rows need a column output, as verl writes it")
+
+
+def _shown(row: Row) -> str:
+    """A response without its thoughts: those that its record names, else those that its tags show."""
+    record, text = row.rollout(), str(row.columns["output"])
+    if record is not None and (thoughts := record.thought_tokens()) is not None:
+        return "".join(shown_texts(record.token_texts, thoughts))
+    kept, at = [], 0
+    for begin, end in thought_spans(text, begins_in_thought(str(row.columns.get("input") or ""), text)):
+        kept.append(text[at:begin])
+        at = end
+    return "".join([*kept, text[at:]])
 
 
 def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:

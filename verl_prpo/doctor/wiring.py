@@ -124,6 +124,7 @@ def wiring(config: DictConfig) -> Finding:
             "schedule": schedule,
             "on_error": prm.on_error,
             "overlong": prm.overlong,
+            "thinking": prm.thinking,
         }
     else:
         wired["PRM"] = "none; this credit uses no process scores"

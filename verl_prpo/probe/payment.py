@@ -23,7 +23,7 @@ class Judged:
     Attributes:
         segments: texts whose concatenation is the response.
         scores: of each segment, in the PRM's units; None for one past its context.
-        z: process advantage of each segment's tokens; 0 for one past the PRM's context, as in training.
+        z: process advantage of each segment's tokens; 0 for one without a score, as in training.
     """
 
     segments: Sequence[str]

@@ -7,7 +7,7 @@ Each row is cut by itself, so that a response has the same segments alone and in
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ def cut(
     signal: Tensor | None = None,
     tokenizer: Any = None,
     thoughts: Tensor | None = None,
+    texts: Sequence[Sequence[str]] | None = None,
 ) -> Tensor:
     """Where the segments of responses start under `algorithm.prpo.segmenter`.
 
@@ -48,6 +49,7 @@ def cut(
         thoughts: bool `[bs, L]`, True on tokens of thoughts that are hidden from the PRM. Each is a segment of its own,
             and the segmenter cuts what is left as if the thoughts were the tokens of a tool. With a segmenter of turns
             a thought that goes on behind a tool's words is cut there too.
+        texts: the text that each token adds, where it is known without the tokenizer.
 
     Returns:
         BoolTensor `[bs, L]`, True at the first token of each segment.
@@ -59,12 +61,12 @@ def cut(
     mask = own if thoughts is None else own & ~thoughts
     if settings.cuts_by in ("entropy", "surprisal"):
         _require_signal(settings, keys, mask, signal)
-    texts: Sequence[Sequence[str]] = ()
+    shown: Sequence[Sequence[str]] = ()
     if settings.cuts_by == "text":
-        texts = [token_texts(tokenizer, ids) for ids in response_ids]
+        shown = [token_texts(tokenizer, ids) for ids in response_ids] if texts is None else texts
         if thoughts is not None:
-            texts = [shown_texts(said, hidden) for said, hidden in zip(texts, thoughts.tolist(), strict=True)]
-    starts = _cut_shown(settings, keys, response_ids, mask, signal, texts)
+            shown = [shown_texts(said, hidden) for said, hidden in zip(shown, thoughts.tolist(), strict=True)]
+    starts = _cut_shown(settings, keys, response_ids, mask, signal, shown)
     if thoughts is None:
         return starts
     starts |= thought_edges(own, thoughts)
@@ -177,10 +179,23 @@ def thought_mask(
     """
     found = torch.zeros_like(response_mask, dtype=torch.bool)
     for row, (ids, prompt, said) in enumerate(zip(response_ids, prompt_ids, messages, strict=True)):
-        inside = opens_thought(decode_with_tags(tokenizer, prompt), said)
         own = response_mask[row, : len(ids)].bool().tolist()
-        found[row, : len(ids)] = torch.tensor(thought_tokens(tokenizer, ids, inside, own), dtype=torch.bool)
+        thoughts = thoughts_behind(tokenizer, prompt, said, ids, own)
+        found[row, : len(ids)] = torch.tensor(thoughts, dtype=torch.bool)
     return found
+
+
+def thoughts_behind(
+    tokenizer: Any,
+    prompt_ids: Sequence[int],
+    messages: Sequence[Mapping[str, Any]],
+    response_ids: Sequence[int],
+    own: Sequence[bool],
+    texts: Sequence[str] | None = None,
+) -> list[bool]:
+    """Which tokens of one response are of thoughts; arguments as of `thought_mask` and `thought_tokens`, of a row."""
+    inside = opens_thought(decode_with_tags(tokenizer, prompt_ids), messages)
+    return thought_tokens(tokenizer, response_ids, inside, own, texts)
 
 
 def hidden_segments(starts: Tensor, thoughts: Tensor | None) -> list[bool]:

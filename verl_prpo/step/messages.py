@@ -123,6 +123,12 @@ class Scores(PrmResult):
         return self.scores is not None or self.failure is not None
 
     @property
+    def shown_text(self) -> str:
+        """The response as it was cut: without hidden thoughts, tools' words included."""
+        hidden = self.hidden or [False] * len(self.texts)
+        return "".join(text for text, thought in zip(self.texts, hidden, strict=False) if not thought)
+
+    @property
     def unread(self) -> int:
         """Segments that did not fit into the PRM's context, which have no score. An unfinished last segment is none of
         them, nor is a hidden thought."""

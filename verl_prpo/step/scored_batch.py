@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from verl_prpo.prm.families.base import PrmError
-from verl_prpo.settings.prpo import PrmConfig
+from verl_prpo.settings.advice import for_past_context, for_past_window
+from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 from verl_prpo.step.messages import Scores
 
 
@@ -132,25 +133,51 @@ class ScoredBatch:
             f"the first is {_first(failed)}"
         )
 
-    def overlong_summary(self, settings: PrmConfig) -> str | None:
+    def overlong_summary(self, settings: PrmConfig, prpo: PrpoConfig) -> str | None:
         """A line for people on the scored responses that the PRM could not read whole. None when it read all.
 
         Args:
             settings: `reward.prm`, which say whether it reads in windows.
+            prpo: `algorithm.prpo`, which say where responses are cut.
         """
         unread = {key: scores for key, scores in self._asked().items() if scores.scores is not None and scores.unread}
         if not unread:
             return None
         key, first = next(iter(unread.items()))
-        where, way_out = "lie past the PRM's context", ""
+        where, way_out = "lie past the PRM's context", for_past_context(settings)
         if settings.overlong == "windows":
             where = "do not fit into a window of the PRM (reward.prm.overlong=windows)"
-            way_out = ". Cut finer (algorithm.prpo.max_anchors=auto), or choose a PRM with a longer context"
+            way_out = for_past_window(prpo)
         count = sum(scores.unread for scores in unread.values())
         return (
             f"{count} segments of {len(unread)} responses {where} and get no process score. "
-            f"The first is {key}, with {first.unread} of {len(first.texts)}{way_out}"
+            f"The first is {key}, with {first.unread} of {len(first.texts)}. {way_out}"
         )
+
+    def hidden_starts(self) -> Tensor | None:
+        """Among the segment starts those of thoughts hidden from the PRM, bool `[n, L]`; None where nothing is to be
+        hidden."""
+        if not any(result is not None and result.hidden for result in self.scores):
+            return None
+        starts = torch.zeros_like(self.segment_starts)
+        for row, result in enumerate(self.scores):
+            if result is not None and any(result.hidden):
+                columns = self.segment_starts[row].nonzero()[:, 0].tolist()
+                starts[row, [at for at, hidden in zip(columns, result.hidden, strict=True) if hidden]] = True
+        return starts
+
+    def shown_ids(self) -> list[list[int]]:
+        """Token ids of the responses without the thoughts hidden from the PRM."""
+        starts = self.hidden_starts()
+        if starts is None:
+            return self.rollouts.response_ids
+        columns = torch.arange(starts.shape[1]).expand_as(starts)
+        begun_at = torch.where(self.segment_starts, columns, 0).cummax(1).values
+        hidden = starts.gather(1, begun_at).tolist()
+        return [
+            [token for token, is_hidden in zip(ids, row, strict=False) if not is_hidden]
+            for ids, row in zip(self.rollouts.response_ids, hidden, strict=True)
+        ]
 
     def token_scores(self) -> Tensor:
         """Each token's segment score, float32 `[n, L]`; NaN in segments that the PRM did not judge, 0 in

@@ -214,6 +214,13 @@ def _one_segment(window: Window, settings: PrpoConfig) -> str | None:
         "surprisal": anchors + 1,
     }
     most = window.series("prpo/segments/max")
+    hides = window.mean("prpo/segments/hidden/mean") > 0
+    if len(most) and most.max() == 0 and hides:
+        return (
+            "no response says anything outside its hidden thoughts (reward.prm.thinking=hide), so the PRM judges "
+            "nothing. Thoughts may be cut off (prpo/truncated): raise data.max_response_length. Or the policy does not "
+            "close them: set ++reward.prm.thinking=score."
+        )
     if wanted.get(settings.cuts_by, 2) < 2 or not len(most) or most.max() > 1:
         return None
     cause = {
@@ -225,6 +232,11 @@ def _one_segment(window: Window, settings: PrpoConfig) -> str | None:
         "them, or lower algorithm.prpo.min_gap.",
     )
     length = window.mean("prpo/segment_length/mean")
+    if hides:
+        return (
+            "outside its hidden thoughts (reward.prm.thinking=hide) every response is one segment (of "
+            f"{length:.0f} tokens on average), so the PRM judges answers as a whole. {cause}"
+        )
     return (
         f"every response is one segment (of {length:.0f} tokens on average), so the PRM judges responses as a whole. "
         f"{cause}"

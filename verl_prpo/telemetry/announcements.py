@@ -28,16 +28,17 @@ class Announcements:
         return [reader.explain()]
 
     def on_responses(self, scored: ScoredBatch) -> list[str]:
-        """How often the segmenter's delimiters occur in the first step's responses, and turns that are not read."""
+        """How often the segmenter's delimiters occur in the first step's responses, outside thoughts that are hidden
+        from the PRM, and turns that are not read."""
         if self._counted:
             return []
         self._counted = True
         lines = turn_lines(scored.rollouts.keys, scored.scores)
         if self._settings.cuts_by == "text":
-            texts = ["".join(scores.texts) for scores in scored.scores if scores is not None]
+            texts = [scores.shown_text for scores in scored.scores if scores is not None]
             return [*delimiter_lines(self._settings.delimiters, texts), *lines]
         if self._settings.cuts_by == "tokens":
-            return [*token_lines(self._settings.delimiter_token_ids, scored.rollouts.response_ids), *lines]
+            return [*token_lines(self._settings.delimiter_token_ids, scored.shown_ids()), *lines]
         return lines
 
 

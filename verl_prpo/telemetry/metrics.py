@@ -17,22 +17,39 @@ from verl_prpo.prm.results import PrmFailure
 from verl_prpo.step.messages import Scores
 
 
-def segment_metrics(segment_starts: Tensor, response_mask: Tensor, min_gap: int | None = None) -> dict[str, float]:
+def segment_metrics(
+    segment_starts: Tensor,
+    response_mask: Tensor,
+    min_gap: int | None = None,
+    hidden_starts: Tensor | None = None,
+) -> dict[str, float]:
     """Number and length of segments, and the share of cuts that are as near to the one before as is allowed.
+
+    Thoughts that are hidden from the PRM are segments that nobody judges, so they are counted by themselves, under
+    `prpo/segments/hidden` and `prpo/segment_length/hidden`. The other metrics leave them out.
 
     Args:
         segment_starts: bool `[n, L]`.
         response_mask: int `[n, L]`.
         min_gap: least distance between two starts, in columns; None for a segmenter that knows none.
+        hidden_starts: bool `[n, L]`, those of hidden thoughts among the starts; None where nothing is to be hidden.
     """
     starts, mask = segment_starts, response_mask.bool()
-    counts = starts.sum(1).float()
+    thoughts = torch.zeros_like(starts) if hidden_starts is None else hidden_starts
+    row, column = starts.nonzero(as_tuple=True)
+    is_hidden = thoughts[row, column]
     # Every valid token adds one to the length of its segment; segments are numbered through the whole batch.
     number = starts.flatten().long().cumsum(0) - 1
-    lengths = torch.bincount(number[mask.flatten()]).float()
-    metrics = {**_spread("prpo/segments", counts), **_spread("prpo/segment_length", lengths)}
-    row, column = starts.nonzero(as_tuple=True)
-    distances = column.diff()[row.diff() == 0]
+    lengths = torch.bincount(number[mask.flatten()], minlength=len(row)).float()
+    metrics = {
+        **_spread("prpo/segments", (starts & ~thoughts).sum(1).float()),
+        **_spread("prpo/segment_length", lengths[~is_hidden]),
+    }
+    if hidden_starts is not None:
+        metrics |= _spread("prpo/segments/hidden", thoughts.sum(1).float())
+        metrics |= _spread("prpo/segment_length/hidden", lengths[is_hidden])
+    cuts = (row.diff() == 0) & ~is_hidden[1:] & ~is_hidden[:-1]  # the edges of a thought are no choice of the segmenter
+    distances = column.diff()[cuts]
     if min_gap is not None and min_gap > 1 and len(distances):
         metrics["prpo/segments/at_min_gap"] = _mean((distances == min_gap).float())
     return metrics

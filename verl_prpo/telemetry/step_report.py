@@ -112,7 +112,9 @@ class StepReport:
         unfinished = sum(r is not None and r.unfinished for r in results)
         gap = self.settings.min_gap if self.settings.cuts_by in ("entropy", "surprisal") else None
         return {
-            **segment_metrics(self.scored.segment_starts, self.scored.rollouts.response_mask, gap),
+            **segment_metrics(
+                self.scored.segment_starts, self.scored.rollouts.response_mask, gap, self.scored.hidden_starts()
+            ),
             **turn_metrics(self.scored.rollouts.response_mask, results),
             **score_metrics([scores for scores in known if scores]),
             **prm_metrics(asked, len(results) - len(asked), unfinished, hidden),

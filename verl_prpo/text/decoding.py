@@ -60,23 +60,40 @@ def token_texts(tokenizer: Any, response_ids: Sequence[int]) -> list[str]:
 
 
 def thought_tokens(
-    tokenizer: Any, response_ids: Sequence[int], inside: bool, own: Sequence[bool] | None = None
+    tokenizer: Any,
+    response_ids: Sequence[int],
+    inside: bool,
+    own: Sequence[bool] | None = None,
+    texts: Sequence[str] | None = None,
 ) -> list[bool]:
-    """Which tokens of a response are of a thought, tags included. A token that lies on its edge is.
-
-    What tools and others say is of no thought. Their words neither open nor close one, but for the head of the policy's
-    next turn, which is read as a prompt is.
+    """Which tokens of a response are of a thought, tags included; see `thoughts_of_texts`. Tags that are special tokens
+    count, although no decoded text shows them.
 
     Args:
         tokenizer: the policy's Hugging Face tokenizer.
         response_ids: token ids of one response, without padding.
         inside: whether the response begins inside a thought, because the prompt opens one.
         own: which tokens are the policy's own; None where all are.
+        texts: what `token_texts` gives, where it is known already.
     """
     tags = special_tags(tokenizer)
-    texts = token_texts(tokenizer, response_ids)
+    texts = token_texts(tokenizer, response_ids) if texts is None else texts
     if tags:
         texts = [tags.get(int(token), text) for token, text in zip(response_ids, texts, strict=True)]
+    return thoughts_of_texts(texts, inside, own)
+
+
+def thoughts_of_texts(texts: Sequence[str], inside: bool, own: Sequence[bool] | None = None) -> list[bool]:
+    """Which tokens of a response are of a thought, tags included. A token that lies on its edge is.
+
+    What tools and others say is of no thought. Their words neither open nor close one, but for the head of the policy's
+    next turn, which is read as a prompt is.
+
+    Args:
+        texts: the text that each token adds, tags included.
+        inside: whether the response begins inside a thought, because the prompt opens one.
+        own: which tokens are the policy's own; None where all are.
+    """
     found: list[bool] = []
     for mine, stretch in groupby(range(len(texts)), key=lambda token: own is None or own[token]):
         said = [texts[token] for token in stretch]

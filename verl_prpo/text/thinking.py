@@ -50,6 +50,11 @@ def tag_spans(text: str) -> list[tuple[int, int, bool]]:
     return sorted({*thoughts, *others})
 
 
+def thought_tags(text: str) -> list[tuple[str, bool]]:
+    """The tags around thoughts in a text, in order, and whether each opens one."""
+    return [(tag.group(), not _closes(tag)) for tag in _THOUGHT_TAG.finditer(text)]
+
+
 def without_tags(text: str) -> str:
     """A text without the tags that mark thoughts and answers, such as `<think>` and `</answer>`."""
     return _OTHER_TAG.sub("", _THOUGHT_TAG.sub("", text))
@@ -196,6 +201,11 @@ def special_tags(tokenizer: Any) -> dict[int, str]:
         for token, added in tokenizer.added_tokens_decoder.items()
         if added.special and (_THOUGHT_TAG.fullmatch(added.content) or _OTHER_TAG.fullmatch(added.content))
     }
+
+
+def special_thought_tags(tokenizer: Any) -> list[str]:
+    """Those of `special_tags` that are around thoughts, in the order of their ids."""
+    return [tag for _, tag in sorted(special_tags(tokenizer).items()) if _THOUGHT_TAG.fullmatch(tag)]
 
 
 def _closes(tag: re.Match[str]) -> bool:

@@ -207,7 +207,7 @@ class ProcessAware:
         scored = process_pass.collect(pending, self._prm.timeout)
         scored = scored.arranged(batch.keys)
         scored.require(self._prm)
-        unread = scored.overlong_summary(self._prm)
+        unread = scored.overlong_summary(self._prm, self._prpo)
         self._say([scored.failure_summary(), unread, *self._announcements.on_responses(scored)])
         metrics["timing_s/prm_wait"] = scored.wait_seconds
         metrics["timing_s/prm_busy"] = scored.busy_seconds

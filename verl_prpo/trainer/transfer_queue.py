@@ -175,12 +175,13 @@ def pending_records(
     """
     if not keys:
         return {}
-    fields = ["entropy", log_probs, "extra_fields"]
+    fields = ["entropy", log_probs, "extra_fields", "prompts"]
     data = tq.kv_batch_get(keys=list(keys), partition_id=partition_id, select_fields=fields)
     there = set(data.keys())
     columns = {name: [row.float() for row in data[name].unbind()] for name in ("entropy", log_probs) if name in there}
     entropy, log_prob = columns.get("entropy"), columns.get(log_probs)
     extra = plain(data["extra_fields"]) if "extra_fields" in there else [{} for _ in keys]
+    prompts = [ids.tolist() for ids in data["prompts"].unbind()] if "prompts" in there else None
     return {
         key: PendingRecord(
             *reports[key],
@@ -188,6 +189,7 @@ def pending_records(
             entropy=entropy[i] if entropy is not None else None,
             surprisal=-log_prob[i] if log_prob is not None else None,
             outcome_parts=extra[i].get("reward_extra_info") or {},
+            prompt_ids=None if prompts is None else prompts[i],
         )
         for i, key in enumerate(keys)
     }

@@ -10,7 +10,7 @@ little-endian float32; keys at their default are left out. docs/rollouts.md desc
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,7 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
         "prior_mean": rollout.prior_mean,
         "prior_std": rollout.prior_std,
         "hidden": list(rollout.hidden) or None,
+        "thoughts": None if rollout.thoughts is None else [list(span) for span in rollout.thoughts],
         "seen_from": None if rollout.seen_from is None else list(rollout.seen_from),
         "interludes": [
             {"begin": one.begin, "end": one.end, "messages": one.message_dicts()}
@@ -126,6 +127,7 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
         grpo_advantage=float(record["grpo_advantage"]),
         prm_latency=_number(record.get("prm_latency")),
         hidden=tuple(_numbers_of_segments("hidden", record.get("hidden") or (), segments)),
+        thoughts=_thoughts(record.get("thoughts"), tokens),
         seen_from=_seen_from(record.get("seen_from"), segments),
         prior_mean=_number(record.get("prior_mean")),
         prior_std=_number(record.get("prior_std")),
@@ -188,6 +190,17 @@ def _numbers_of_segments(name: str, numbers: Sequence[Any], segments: Sequence[S
     if any(not 0 <= number < len(segments) for number in numbers):
         raise ValueError(f"{name} names segments {list(numbers)} of {len(segments)}")
     return list(numbers)
+
+
+def _thoughts(written: Sequence[Sequence[Any]] | None, tokens: int) -> list[tuple[int, int]] | None:
+    if written is None:
+        return None
+    spans = [(begin, end) for begin, end in written]
+    _require_numbers("thoughts", [edge for span in spans for edge in span], int)
+    edges = [0, *(edge for span in spans for edge in span), tokens]
+    if any(left > right for left, right in pairwise(edges)):
+        raise ValueError(f"thoughts has the spans {written} in a response of {tokens} tokens")
+    return spans
 
 
 def _seen_from(written: Sequence[Any] | None, segments: Sequence[Segment]) -> list[int | None] | None:

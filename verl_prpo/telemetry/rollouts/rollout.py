@@ -61,6 +61,9 @@ class Rollout:
         truncated: whether it was cut off by a length limit.
         unfinished: whether its last segment was not judged because of that.
         hidden: segments, by number from 0, that are thoughts which the PRM was not shown.
+        thoughts: half-open spans of tokens that are the policy's thoughts, tags included, whether or not they were
+            hidden; also where the tags are special tokens, which `response` does not show. None in dumps of earlier
+            versions.
         windows: in how many the PRM read it; 0 where it did not read in windows.
         seen_from: of a response read in windows, for each segment the first one that the PRM saw before it, by number
             from 0; None for a segment that was not judged.
@@ -102,6 +105,7 @@ class Rollout:
     truncated: bool = False
     unfinished: bool = False
     hidden: Sequence[int] = ()
+    thoughts: Sequence[tuple[int, int]] | None = None
     windows: int = 0
     seen_from: Sequence[int | None] | None = None
     prior_mean: float | None = None
@@ -135,13 +139,51 @@ class Rollout:
         texts = [self.response[reach[begin] : reach[end]] for begin, end in pairwise(edges)]
         return [(text, number % 2 == 0) for number, text in enumerate(texts)]
 
+    @property
+    def token_texts(self) -> list[str]:
+        """The text that each token adds; together they are the response."""
+        ends = [*self.token_offsets[1:], len(self.response)]
+        return [self.response[begin:end] for begin, end in zip(self.token_offsets, ends, strict=False)]
+
+    @property
+    def own(self) -> list[bool]:
+        """Which tokens the policy said: those outside the interludes."""
+        said = [True] * len(self.token_offsets)
+        for one in self.interludes:
+            said[one.begin : one.end] = [False] * (one.end - one.begin)
+        return said
+
     def spoken(self) -> tuple[list[str], list[Heard]]:
         """The response as the PRM was asked about it: the policy's own words by segment, and what it heard between."""
-        ends = [*self.token_offsets[1:], len(self.response)]
-        texts = [self.response[begin:end] for begin, end in zip(self.token_offsets, ends, strict=False)]
-        own = [1] * len(texts)
-        for one in self.interludes:
-            own[one.begin : one.end] = [0] * (one.end - one.begin)
         if not self.interludes:
             return [segment.text for segment in self.segments], []
-        return own_words(texts, own, [(segment.begin, segment.end) for segment in self.segments], self.interludes)
+        bounds = [(segment.begin, segment.end) for segment in self.segments]
+        return own_words(self.token_texts, list(map(int, self.own)), bounds, self.interludes)
+
+    def thought_tokens(self) -> list[bool] | None:
+        """Which tokens are of the policy's thoughts, as training knew them: as recorded, else those that it hid. None
+        where the dump does not say it."""
+        spans = self.thoughts
+        if spans is None:
+            if not self.hidden:
+                return None
+            spans = [(self.segments[number].begin, self.segments[number].end) for number in self.hidden]
+        found = [False] * len(self.token_offsets)
+        for begin, end in spans:
+            found[begin:end] = [True] * (end - begin)
+        return [thought and own for thought, own in zip(found, self.own, strict=True)]
+
+    def thought_characters(self) -> list[tuple[int, int]] | None:
+        """The same as half-open spans of characters of the policy's own words; those without text are left out."""
+        thoughts = self.thought_tokens()
+        if thoughts is None:
+            return None
+        spans: list[tuple[int, int]] = []
+        at = 0
+        for text, own, thought in zip(self.token_texts, self.own, thoughts, strict=True):
+            end = at + len(text) if own else at
+            if thought and end > at:
+                begin = spans.pop()[0] if spans and spans[-1][1] == at else at
+                spans.append((begin, end))
+            at = end
+        return spans

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from verl_prpo.method.segmentation import segment_bounds
 from verl_prpo.prm.conversation import message_text
+from verl_prpo.step.cutting import thoughts_behind
 from verl_prpo.step.messages import Scores
 from verl_prpo.telemetry.rollouts.format import record_of
 from verl_prpo.telemetry.rollouts.rollout import Rollout, Segment
@@ -35,6 +36,8 @@ class PendingRecord:
         entropy, surprisal: float `[length]`, in nats; None where there is none.
         outcome_parts: what the reward manager said besides the reward.
         columns: verl's own of the row: step, input, output, gts, score, uid.
+        prompt_ids: token ids of the prompt, which say whether the response begins inside a thought; None where they are
+            not known.
     """
 
     report: StepReport
@@ -44,6 +47,7 @@ class PendingRecord:
     surprisal: Tensor | None = None
     outcome_parts: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
+    prompt_ids: Sequence[int] | None = None
 
     def tolist(self) -> dict[str, Any]:
         """The record as plain data; verl's writer calls this on whatever JSON does not know.
@@ -104,6 +108,7 @@ class PendingRecord:
             truncated=scored.rollouts.truncated[row],
             unfinished=result.unfinished,
             hidden=[i for i, not_shown in enumerate(result.hidden) if not_shown],
+            thoughts=None if self.prompt_ids is None else self._thoughts(ids, texts),
             windows=result.windows,
             seen_from=result.seen_from,
             prior_mean=prior[0],
@@ -115,6 +120,16 @@ class PendingRecord:
             relative_scores=None if weights is None else _at_segments(segments, mask, report.relative_scores[row]),
             data_source="" if report.data_sources is None else str(report.data_sources[row]),
         )
+
+    def _thoughts(self, ids: Sequence[int], texts: Sequence[str]) -> list[tuple[int, int]]:
+        """Spans of tokens that are thoughts, as the segmenter is told them with `reward.prm.thinking=hide`."""
+        rollouts = self.report.scored.rollouts
+        own = rollouts.response_mask[self.row, : len(ids)].bool().tolist()
+        prompt = [] if self.prompt_ids is None else self.prompt_ids
+        flags = thoughts_behind(self.tokenizer, prompt, rollouts.messages[self.row], ids, own, texts)
+        begins = [at for at, flag in enumerate(flags) if flag and not (at and flags[at - 1])]
+        ends = [at + 1 for at, flag in enumerate(flags) if flag and not (at + 1 < len(flags) and flags[at + 1])]
+        return list(zip(begins, ends, strict=True))
 
 
 def choose(reports: Mapping[str, tuple[StepReport, int]], limit: int | None) -> list[str]:

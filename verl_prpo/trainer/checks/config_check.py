@@ -133,6 +133,7 @@ READ_BY = {
     "delimiter_token_ids": ("tokens",),
     "num_segments": ("uniform", "random"),
     "max_anchors": ("entropy", "surprisal"),
+    "min_gap": ("entropy", "surprisal"),
     "tokens_per_anchor": ("entropy", "surprisal"),
     "anchor_bounds": ("entropy", "surprisal"),
     "anchor_rule": ("entropy", "surprisal"),
@@ -146,7 +147,7 @@ def _unread_cuts(prpo: PrpoConfig) -> list[str]:
     changed = [name for name in READ_BY if getattr(prpo, name) != getattr(defaults, name)]
     lines = [
         f"algorithm.prpo.{name}={getattr(prpo, name)!r} is not read with algorithm.prpo.segmenter={prpo.segmenter}. "
-        f"Set ++algorithm.prpo.segmenter={READ_BY[name][0]} to cut by it."
+        f"Set ++algorithm.prpo.segmenter={'turns+' if prpo.cuts_turns else ''}{READ_BY[name][0]} to cut by it."
         for name in changed
         if prpo.cuts_by not in READ_BY[name]
     ]
@@ -157,6 +158,14 @@ def _unread_cuts(prpo: PrpoConfig) -> list[str]:
             for name in ("tokens_per_anchor", "anchor_bounds")
             if name in changed
         ]
+    by_signal = prpo.cuts_by in ("entropy", "surprisal")
+    if by_signal and prpo.max_anchors == "auto" and prpo.tokens_per_anchor < prpo.min_gap:
+        lines.append(
+            f"algorithm.prpo.tokens_per_anchor={prpo.tokens_per_anchor} is below algorithm.prpo.min_gap={prpo.min_gap},"
+            f" and cuts are never nearer than that. So most lie {prpo.min_gap} tokens apart and not at the policy's "
+            f"{prpo.cuts_by}. Set ++algorithm.prpo.tokens_per_anchor to a few times min_gap, or lower "
+            "++algorithm.prpo.min_gap."
+        )
     return lines
 
 

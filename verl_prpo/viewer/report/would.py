@@ -1,11 +1,12 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What PRPO would pay for responses of a run that knew no PRM: rollouts as a run with PRPO would have dumped them.
+"""What PRPO would pay for the responses of a dump: rollouts as a run with PRPO would have dumped them.
 
 Pure: the rows of the dump, their cuts and the PRM's results go in, rollouts come out. Advantages are those of the
 estimator under the user's settings; nothing of them was ever trained with.
 """
 
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from verl_prpo.method.groups import all_equal_groups
 from verl_prpo.method.trust import agreement
 from verl_prpo.outcome.verdicts import SOURCES, VerdictReader
+from verl_prpo.prm.encoding.shown import Shown, shown_steps
 from verl_prpo.prm.results import PrmResult
 from verl_prpo.settings.prpo import PrpoConfig
+from verl_prpo.step.conversation import Interlude, own_words
 from verl_prpo.step.credit import OutcomeRewards, ProcessRewards, advantages_of
 from verl_prpo.telemetry.rollouts.rollout import Rollout, Segment
 
@@ -36,6 +40,9 @@ class Plain:
         reward: of the verifier.
         parts: what else the row says of the outcome, such as `acc`.
         place: where the row stands, for people.
+        record: of a run with PRPO; None where the row has none.
+        data_source: of the prompt, as verl names it; empty where the row does not say it.
+        cut_by_run: whether the segments of the record are those of a segmenter.
     """
 
     step: int
@@ -47,6 +54,9 @@ class Plain:
     reward: float
     parts: Mapping[str, Any]
     place: str = ""
+    record: Rollout | None = None
+    data_source: str = ""
+    cut_by_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,21 +67,40 @@ class Cut:
         tokens: the text that each adds; together they are the response.
         starts: the first token of each segment.
         hidden: which segments are thoughts that the PRM is not shown; none at all where nothing is hidden.
+        trained: which tokens get an advantage.
+        interludes: what tools and others said in the middle.
+        truncated: whether a length limit cut it off, as far as the dump says it.
+        kept: whether the segments are those of its record.
     """
 
     tokens: Sequence[str]
     starts: Sequence[int]
     hidden: Sequence[bool] = ()
+    trained: Sequence[bool] = ()
+    interludes: Sequence[Interlude] = ()
+    truncated: bool = False
+    kept: bool = False
 
     @property
     def spans(self) -> list[tuple[int, int]]:
         """The half-open spans of the segments, in tokens; none of a response without text."""
         ends = [*self.starts[1:], len(self.tokens)] if self.starts else []
-        return list(zip(self.starts, ends, strict=True))
+        return list(zip([0, *self.starts[1:]] if self.starts else [], ends, strict=True))
 
     def segments(self) -> list[str]:
         """The texts of the segments."""
         return ["".join(self.tokens[begin:end]) for begin, end in self.spans]
+
+    @functools.cached_property
+    def shown(self) -> Shown:
+        """What a PRM is shown of it, as in training."""
+        if not self.interludes:
+            return shown_steps(self.segments(), self.truncated, hidden=self.hidden)
+        own = [1] * len(self.tokens)
+        for one in self.interludes:
+            own[one.begin : one.end] = [0] * (one.end - one.begin)
+        said, heard = own_words(self.tokens, own, self.spans, self.interludes)
+        return shown_steps(said, self.truncated, heard=heard, hidden=self.hidden)
 
     def scores(self, result: PrmResult | None) -> list[float | None]:
         """One per segment, None where there is none."""
@@ -100,6 +129,7 @@ def plain_response(row: Mapping[str, Any], line: int) -> Plain:
         truth=None if row.get("gts") is None else str(row["gts"]),
         reward=float(row["score"]),
         parts={name: row[name] for name in SOURCES if name != "score" and row.get(name) is not None},
+        data_source=str(row.get("data_source") or ""),
     )
 
 
@@ -131,7 +161,7 @@ def paid(
     scores, starts = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
     mask, scored = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
     for row, (cut, result) in enumerate(zip(cuts, results, strict=True)):
-        mask[row, : len(cut.tokens)] = True
+        mask[row, : len(cut.tokens)] = torch.tensor(cut.trained, dtype=torch.bool)
         starts[row, list(cut.starts)] = True
         for (begin, end), score in zip(cut.spans, cut.scores(result), strict=True):
             if score is not None:
@@ -139,8 +169,11 @@ def paid(
     index = np.array([f"{one.step} {one.uid}" for one in plain], dtype=object)
     rewards = settings.outcome_weight * torch.tensor([one.reward for one in plain])
     given = ProcessRewards(scores, starts, scored, *prior)
+    truncated = torch.tensor([cut.truncated for cut in cuts], dtype=torch.bool)
+    if truncated.any():
+        given = replace(given, outcomes=OutcomeRewards(rewards, all_equal_groups(rewards, index), truncated))
     if settings.credit == "trust":
-        given = _trusted(given, plain, rewards, mask, index, settings)
+        given = _trusted(given, plain, rewards, mask, index, settings, truncated)
 
     def advantages(known: torch.Tensor, under: PrpoConfig) -> torch.Tensor:
         return advantages_of(replace(given, scored=known), under, rewards, mask, index)
@@ -161,12 +194,16 @@ def paid(
             rollout,
             process_weight=given.weights[row].item(),
             all_equal=bool(given.outcomes.agree[row]),
-            relative_scores=[
-                None if segment.score is None else relative[row, segment.begin].item() for segment in rollout.segments
-            ],
+            relative_scores=[_of_segment(segment, relative[row], mask[row]) for segment in rollout.segments],
         )
         for row, rollout in enumerate(rollouts)
     ]
+
+
+def _of_segment(segment: Segment, values: torch.Tensor, mask: torch.Tensor) -> float | None:
+    """The value of a segment's first trained token; None for one without a score or such a token."""
+    trained = mask[segment.begin : segment.end].nonzero()[:, 0].tolist()
+    return values[segment.begin + trained[0]].item() if trained and segment.score is not None else None
 
 
 def _trusted(
@@ -176,14 +213,15 @@ def _trusted(
     mask: torch.Tensor,
     index: np.ndarray,
     settings: PrpoConfig,
+    truncated: torch.Tensor,
 ) -> ProcessRewards:
     """The same with the weight that the PRM earns on these very responses, or that is set."""
     verdicts = VerdictReader().read([one.reward for one in plain], [one.parts for one in plain])
     agree = torch.tensor(verdicts.agree(list(index)), dtype=torch.bool)
-    outcomes = OutcomeRewards(rewards, agree, torch.zeros(len(plain), dtype=torch.bool))
+    outcomes = OutcomeRewards(rewards, agree, truncated)
     if settings.process_weight == "auto":
         right = torch.tensor([math.nan if fine is None else float(fine) for fine in verdicts.right])
-        weight = agreement(given.process_scores, right, mask, index, scored=given.scored).weight
+        weight = agreement(given.process_scores, right, mask, index, scored=given.scored, left_out=truncated).weight
     else:
         weight = float(settings.process_weight)
     return replace(given, outcomes=outcomes, weights=torch.full((len(plain),), weight))
@@ -201,6 +239,8 @@ def _rollout(
 ) -> Rollout:
     count = len(cut.tokens)
     found = result or PrmResult()
+    known = plain.record
+    first = next((token for token, trained in enumerate(cut.trained) if trained), None)
     return Rollout(
         step=plain.step,
         uid=plain.uid,
@@ -216,17 +256,22 @@ def _rollout(
             for (begin, end), text, score in zip(cut.spans, cut.segments(), cut.scores(result), strict=True)
         ],
         token_offsets=list(accumulate(map(len, cut.tokens), initial=0))[:-1],
-        response_mask=[1] * count,
-        entropy=None,
-        surprisal=None,
+        response_mask=list(map(int, cut.trained)),
+        entropy=None if known is None else known.entropy,
+        surprisal=None if known is None else known.surprisal,
         process_advantage=(total - outcome)[:count].tolist(),
         outcome_advantage=outcome[:count].tolist(),
         advantages=total[:count].tolist(),
-        grpo_advantage=grpo[0].item() if count else 0.0,
+        grpo_advantage=0.0 if first is None else grpo[first].item(),
         failure=None if found.failure is None else found.failure.value,
         failure_detail=found.detail,
         overlong=found.overlong,
         cached=found.cached,
+        truncated=cut.truncated,
+        unfinished=cut.shown.unfinished,
+        interludes=list(cut.interludes),
+        thoughts=None if known is None else known.thoughts,
+        data_source=plain.data_source,
         hidden=[number for number, is_hidden in enumerate(cut.hidden) if is_hidden],
         windows=found.windows,
         seen_from=found.seen_from,
