@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every Python process of the suite loads this, see tests/run.sh: the garbage collector looks for cycles less often.
 
-A run of `main_ppo` imports verl, torch and vLLM in ten processes, and the tests compose verl's configuration many times.
-Both make a great number of objects that stay, which the collector would look through again and again: an eighth of the
-suite's time.
+A run of `main_ppo` imports verl, torch and vLLM in ten processes, and many tests compose verl's configuration. Both
+make a great number of objects that stay. The collector would look through them again and again, an eighth of the time.
 """
 
 import gc
