@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from tiny_causal_prms import implicit_pair, label_token_prm, least_top, math_shepherd, rlhflow_prm, served_output
-from tiny_head_prms import skywork_prm, token_classification_prm
-from tiny_models import instruct_model, qwen_math_prm, qwen_tokenizer
-from transformers import AutoModelForTokenClassification, AutoTokenizer, Qwen3Config, Qwen3ForTokenClassification
+from tiny_head_prms import qwen3_token_classification_prm, skywork_prm, token_classification_prm
+from tiny_models import instruct_model, qwen_math_prm
+from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from verl_prpo.prm.families import (
     BUILT_IN,
@@ -144,20 +144,9 @@ def test_a_sequence_classifier_is_refused_by_the_family_for_tokens(tmp_path):
 
 
 def test_a_qwen3_token_classifier_is_read_unasked(tmp_path):
-    tokenizer = qwen_tokenizer()
-    torch.manual_seed(0)
-    sizes = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "head_dim": 8,
-        "initializer_range": 0.3,
-    }
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256}
-    config = Qwen3Config(vocab_size=len(tokenizer), num_labels=2, **sizes, **heads)
-    model = Qwen3ForTokenClassification(config).eval()
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    qwen3_token_classification_prm(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    model = AutoModelForTokenClassification.from_pretrained(tmp_path).eval()
     prm = load_prm(tmp_path, device="cpu")
     assert prm.family == "token_classification"
     steps = ["First we add.", "So it is 77."]

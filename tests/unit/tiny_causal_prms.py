@@ -146,6 +146,7 @@ def label_token_prm(
     begins: bool = True,
     added: Sequence[str | AddedToken] = (),
     template: str | None = LLAMA3_TEMPLATE,
+    hidden: int = 32,
 ) -> Path:
     """A folder like that of VersaPRM: a Llama with a byte-level BPE, in whose vocabulary the tags of several PRMs are
     one token each, as in Llama 3's: " \\n\\n\\n\\n", " \\n\\n\\n\\n\\n" and " ки". So is ".\\n".
@@ -158,6 +159,7 @@ def label_token_prm(
             does not.
         added: tokens to add to the tokenizer.
         template: the chat template, or None for none.
+        hidden: size of the hidden states; vLLM on a CPU wants 128, which makes attention heads of 32.
     """
     tags = [f"We add{tag}so + - yes no{tag}" for tag in (" \n\n\n\n", " \n\n\n\n\n", " ки")]
     tokenizer = llama3_tokenizer(template, [*CORPUS, *tags * 3, "It is so.\n" * 3])
@@ -168,7 +170,7 @@ def label_token_prm(
         )
     tokenizer.add_tokens(list(added))
     torch.manual_seed(seed)
-    LlamaForCausalLM(LlamaConfig(**sized(len(tokenizer), context))).save_pretrained(path)
+    LlamaForCausalLM(LlamaConfig(**sized(len(tokenizer), context, hidden_size=hidden))).save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
 

@@ -15,6 +15,8 @@ from transformers import (
     LlamaForTokenClassification,
     Qwen2ForTokenClassification,
     Qwen2Model,
+    Qwen3Config,
+    Qwen3ForTokenClassification,
 )
 
 BOS = "<|endoftext|>"
@@ -78,6 +80,36 @@ def token_classification_prm(path: Path, seed: int = 0, context: int = 256, labe
     config.hidden_size = hidden
     config.num_labels = labels
     model = Qwen2ForTokenClassification(config)
+    torch.nn.init.normal_(model.score.bias, std=0.5)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def qwen3_token_classification_prm(path: Path, seed: int = 0, context: int = 256, head_dim: int = 8) -> Path:
+    """The same on a Qwen3, whose attention heads have a size of their own.
+
+    Args:
+        path: the folder.
+        seed: of the weights.
+        context: longest dialogue.
+        head_dim: of an attention head; vLLM on a CPU wants 32.
+    """
+    tokenizer = qwen_tokenizer()
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=head_dim,
+        max_position_embeddings=context,
+        initializer_range=0.3,
+        num_labels=2,
+    )
+    model = Qwen3ForTokenClassification(config)
     torch.nn.init.normal_(model.score.bias, std=0.5)
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
