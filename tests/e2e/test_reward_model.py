@@ -59,10 +59,10 @@ OWN_SLOT = [
     "ray_kwargs.ray_init.num_gpus=2",
 ]
 ADAPTERS = [
-    "+actor_rollout_ref.model.lora_rank=8",
-    "+actor_rollout_ref.model.lora_alpha=8",
-    "+actor_rollout_ref.model.target_modules=all-linear",
-    "+actor_rollout_ref.rollout.load_format=safetensors",
+    "actor_rollout_ref.model.lora_rank=8",
+    "actor_rollout_ref.model.lora_alpha=8",
+    "actor_rollout_ref.model.target_modules=all-linear",
+    "actor_rollout_ref.rollout.load_format=safetensors",
     "actor_rollout_ref.actor.use_kl_loss=True",
 ]
 TRAINERS_SLOT = [
