@@ -64,7 +64,7 @@ def prpo_advantage(
     process_weight: float | Tensor = 1.0,
     agree: Tensor | None = None,
 ) -> Tensor:
-    """Compute token-level advantages from segment scores and outcome rewards.
+    """Token-level advantages from segment scores and outcome rewards.
 
     Args:
         process_scores: float `[bs, L]`, each token's segment score r (in [0, 1] for most PRMs). Values outside the mask
