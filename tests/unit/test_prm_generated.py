@@ -227,8 +227,20 @@ class TestAnswersThatAreNone:
             "several for step 1",
         ),
         ("too few", says(verdicts("right", "wrong")), "wrong_steps", "wrong_count", "no verdict for step 3"),
-        ("a refusal", says(None, refusal="I cannot help with that."), "refused", "bad_output", "refused to answer"),
-        ("a filter", says("", reason="content_filter"), "refused", "bad_output", "content_filter"),
+        (
+            "a refusal",
+            says(None, refusal="I cannot help with that."),
+            "refused",
+            "bad_output",
+            r"\.prompt_path.*help",
+        ),
+        (
+            "a filter",
+            says("", reason="content_filter"),
+            "refused",
+            "bad_output",
+            r"content_filter.*model_path",
+        ),
         ("empty content", says(""), "empty", "bad_output", "empty text"),
         ("no content", says(None), "empty", "bad_output", "empty text"),
         (
@@ -339,7 +351,7 @@ class TestServersThatFail:
         script = after_trial(lambda n, body: fails(429, "quota", code="insufficient_quota"))
         with chat_server(script) as server:
             (result,) = judged(judge_at(server.url))
-        assert result.counts["requests"] == 1 and "no more credit" in result.detail
+        assert result.counts["requests"] == 1 and "reward.prm.server.api_key_env) has no more credit" in result.detail
 
     def test_500_is_tried_again(self):
         def script(n, body):

@@ -273,7 +273,7 @@ class TestRefused:
         [
             ({}, r"family_options\.tag is not set, and the family label_token needs it"),
             ({"tag": 3}, r"family_options\.tag=3 must be a text"),
-            ({"tag": "  "}, r"family_options\.tag='  ' is spaces alone"),
+            ({"tag": "  "}, r"family_options\.tag='  ' consists of spaces"),
             ({"tag": "<step>"}, r"no one token for the tag '<step>'.*is \d tokens, \[.*'<'.*family_options\.tag"),
             ({"tag": "\n\n\n\n\n\n\n"}, r"tag '\\n\\n\\n\\n\\n\\n\\n'.*tokens, \[.*White space counts"),
             ({"tag": "ки", "step": "{step}{tag}"}, r"tag 'ки'.*written as 'ки' it is \d tokens"),

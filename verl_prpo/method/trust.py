@@ -106,7 +106,7 @@ def agreement(
         response_mask: bool, int or float `[bs, L]`.
         index: `[bs]`, group of each row (verl's uid array).
         scored: bool `[bs]` or `[bs, L]`, rows or tokens that have a process score; all of them when None.
-        left_out: bool `[bs]`, rows that tell nothing, such as responses cut off by a length limit.
+        left_out: bool `[bs]`, rows to leave out, such as responses cut off by a length limit.
 
     Returns:
         The sums over its mixed groups. Rows without any score, without a verdict or left out are no part of a group.

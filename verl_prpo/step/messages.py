@@ -73,7 +73,7 @@ def data_row(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class FinishedSession:
-    """All outputs of a session that gave several, in their order, each with its own prompt."""
+    """All outputs of a session that gave several, in their order, each with its own prompt: a bundle of `ToScore`."""
 
     outputs: list[ToScore]
 

@@ -83,7 +83,7 @@ class WorkerProcess:
             timeout: after which the caller ends it, in seconds.
 
         Returns:
-            The call's number, and its reply to be: "scores" or "raised"; or a `WorkerDied`.
+            The call's number and a future. It resolves to a dict with "scores" or "raised", or raises `WorkerDied`.
         """
         number = next(self._numbers)
         reply = self._loop.create_future()
