@@ -9,6 +9,7 @@ import torch
 from tiny_causal_prms import label_token_prm, least_top, math_shepherd, served_output
 from transformers import AddedToken, AutoModelForCausalLM, AutoTokenizer
 
+from verl_prpo.prm.conversation import Heard, steps_with
 from verl_prpo.prm.families import resolve_family
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.math_shepherd import MathShepherd
@@ -137,6 +138,18 @@ def test_an_added_token_is_a_tag_and_its_text_stays_text(tmp_path, layout, speci
     assert encoded.input_ids.count(prm.tag_id) == 2 and encoded.input_ids[-1] == prm.tag_id
     assert [encoded.input_ids[read] for read in encoded.reads] == [prm.tag_id] * 2
     assert tokenizer.decode(encoded.input_ids).endswith("We add.<step> <step>\nSo 77 <step> - <good> <step>")
+
+
+@pytest.mark.parametrize("layout", ["text", "assistant", "user"])
+def test_what_a_tool_said_is_text_of_the_next_step_with_any_layout(tmp_path, layout):
+    folder = label_token_prm(tmp_path, added=[AddedToken("<step>", normalized=False)])
+    prm = load(folder, tag="<step>", step="Step {k}: {step}{tag}\n", layout=layout)
+    steps = steps_with(["I ask.", "So 12."], [Heard(1, 0, "tool", "12")])
+    encoded = prm.encode_turns([{"role": "user", "content": PROBLEM}], steps)
+    said = prm.tokenizer.decode(encoded.input_ids)
+    assert said.endswith("Step 1: I ask.<step>\nStep 2: Tool output:\n12\n\nSo 12.<step>")
+    assert [encoded.input_ids[read] for read in encoded.reads] == [prm.tag_id] * 2
+    assert said.count("<|start_header_id|>") == {"text": 0, "assistant": 2, "user": 1}[layout]  # no turn for the tool
 
 
 @pytest.mark.parametrize(("bos", "begins"), [(None, True), (True, True), (False, False)])

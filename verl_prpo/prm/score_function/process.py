@@ -79,7 +79,7 @@ class WorkerProcess:
         """Begin a call.
 
         Args:
-            responses: each a pickle of messages, segments and row.
+            responses: each a pickle of messages, segments, and the row with what was heard.
             timeout: after which the caller ends it, in seconds.
 
         Returns:
