@@ -19,9 +19,10 @@ for folder in (ROOT / "tests" / "unit", ROOT / "tests" / "cpu", ROOT / "examples
 sys.path.append(str(ROOT / "examples" / "toy"))  # its modules know each other by plain names, as when run
 
 FAST = """
-    advantage alarms announcements config contracts dump_writer estimator front_door ignored_keys length_limit metrics
-    outcome_scorer paper_defects prm_chat prm_chat_template prm_engine prm_reading prm_shown prm_text rollout_dump
-    schedule segmentation segmenters thinking verdicts
+    advantage alarms announcements architecture config contracts dump_writer estimator front_door ignored_keys
+    length_limit metrics outcome_scorer paper_defects prm_cache prm_chat prm_chat_template prm_engine prm_label_token
+    prm_reading prm_shown prm_text prm_windows rollout_dump schedule segmentation segmenters sessions settings_page
+    settings_timeouts thinking trust turns verdicts
 """.split()
 """Files of tests/unit that need neither Ray nor a browser nor a run of `main_ppo`, and together take two minutes."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from verl_prpo.prm.load import load_prm
     from verl_prpo.telemetry.rollouts.read import read_rollouts
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "entropy_segments",

@@ -90,20 +90,6 @@ def test_separate_async_updates_twice_between_weight_syncs(main_ppo, assets):
     assert first["prpo/prm/requests"] + first["prpo/prm/empty"] == 16  # of both updates
 
 
-def test_a_gpu_recipe_runs_with_only_model_data_and_size_overridden(main_ppo, assets, platform_overrides):
-    """That of a policy with adapters, whose reference policy is itself without them."""
-    run = main_ppo(
-        "prpo_lora_qwen2.5_math_7b",
-        *assets.overrides(),
-        "reward.reward_manager.name=naive",
-        f"reward.prm.model_path={assets.prm}",
-        *SMALL,
-        *platform_overrides,
-    )
-    check_dump(run.dump(2), min_gap=10, weight=1.0)
-    assert [metrics["actor/grad_norm"] > 0 for metrics in run.metrics()] == [True, True]
-
-
 def test_a_prm_without_head_stops_the_run_with_its_reason(main_ppo, assets, tmp_path):
     from tiny_models import qwen_math_prm
 

@@ -58,7 +58,15 @@ OWN_SLOT = [
     "reward.reward_model.n_gpus_per_node=1",
     "ray_kwargs.ray_init.num_gpus=2",
 ]
+ADAPTERS = [
+    "actor_rollout_ref.model.lora_rank=8",
+    "actor_rollout_ref.model.lora_alpha=8",
+    "actor_rollout_ref.model.target_modules=all-linear",
+    "actor_rollout_ref.rollout.load_format=safetensors",
+    "actor_rollout_ref.actor.use_kl_loss=True",
+]
 TRAINERS_SLOT = [
+    *ADAPTERS,
     "reward.reward_model.enable_resource_pool=False",
     # vLLM's sleep mode needs an accelerator: here the server is woken and put to sleep, but frees nothing.
     "reward.reward_model.rollout.free_cache_engine=False",
@@ -69,11 +77,13 @@ TRAINERS_SLOT = [
 @pytest.mark.parametrize(
     ("place", "signal"),
     [(OWN_SLOT, "surprisal"), (TRAINERS_SLOT, "entropy")],
-    ids=["standalone, colocate_async, old_log_probs of the rollout", "colocated, sync"],
+    ids=["standalone", "colocated"],
 )
 def test_its_scores_are_those_of_the_prm_in_process_and_the_outcome_is_verls_own(
     main_ppo, assets, served_prm, own_outcome, place, signal
 ):
+    """On GPUs of its own in colocate_async mode, where responses are cut by the rollout's log-probabilities; on the
+    trainer's in sync mode, where the policy has adapters and the reference policy is itself without them."""
     run = main_ppo(
         "prpo_laptop",
         *assets.overrides(),
@@ -96,5 +106,5 @@ def test_its_scores_are_those_of_the_prm_in_process_and_the_outcome_is_verls_own
     assert ("cut at surprisal" in run.log) == (signal == "surprisal")
     assert statistics.stdev(compared) > 0.05, "scores too much alike to tell one segment's from another's"
     for metrics in run.metrics():
-        assert metrics["prpo/prm/failed"] == 0
+        assert metrics["prpo/prm/failed"] == 0 and metrics["actor/grad_norm"] > 0
         assert metrics["prpo/prm/requests"] + metrics["prpo/prm/empty"] == 12

@@ -18,6 +18,35 @@ def of_the_row(messages, segments, data_source, ground_truth, extra_info):
     return [1.0 if ground_truth in s else extra_info["other"] if data_source == "toy" else 0.0 for s in segments]
 
 
+def row_names(messages, segments, **row):
+    return [float(set(row) == {"data_source", "ground_truth", "extra_info"})] * len(segments)
+
+
+def of_tools(messages, segments, heard, **row):
+    """As the last tool before each segment said."""
+    said = [[message["content"] for message in before if message["role"] == "tool"] for before in heard]
+    return [float(texts[-1]) if texts else None for texts in said]
+
+
+async def of_tools_later(messages, segments, *, heard):
+    await asyncio.sleep(0.01)
+    return of_tools(messages, segments, heard)
+
+
+def of_tools_at_once(messages, segments, heard, extra_info):
+    assert len(messages) == len(segments) == len(heard) == len(extra_info)
+    return [of_tools(None, texts, before) for texts, before in zip(segments, heard, strict=True)]
+
+
+of_tools_at_once.batched = True
+
+
+def heard_as(messages, segments, heard, wanted):
+    assert heard == wanted, heard
+    heard[0].append("changed")
+    return [1.0] * len(segments)
+
+
 async def later(messages, segments):
     await asyncio.sleep(0.05)
     return [1.0] * len(segments)

@@ -47,11 +47,11 @@ def test_no_import_leads_upward():
     assert upward == []
 
 
-def test_only_the_trainer_and_what_stands_on_it_know_verl():
+def test_these_parts_work_without_verl():
     modules = [module for name in NO_VERL for module in (PACKAGE / name).rglob("*.py")]
     knowing = [
         str(module.relative_to(ROOT))
         for module in modules
-        if re.search(r"^\s*(?:import|from) verl[. ]", module.read_text(), re.MULTILINE)
+        if re.search(r"^\s*(?:import|from) verl\b(?!_)", module.read_text(), re.MULTILINE)
     ]
     assert len(modules) > 50 and knowing == []

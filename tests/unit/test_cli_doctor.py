@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`verl-prpo doctor` on set-ups that would train and on ones that would not."""
 
+import copy
+import functools
 import json
 import os
 import socket
@@ -680,6 +682,11 @@ class TestNames:
 
 
 def _composed(recipe: str, *overrides: str) -> DictConfig:
+    return copy.deepcopy(_composed_once(recipe, *overrides))
+
+
+@functools.cache
+def _composed_once(recipe: str, *overrides: str) -> DictConfig:
     return compose(TrainingArguments(overrides, str(ROOT / "recipes"), None, recipe))
 
 

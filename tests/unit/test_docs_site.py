@@ -42,7 +42,8 @@ def test_the_first_page_is_the_readme_with_links_that_lead_into_the_site(site: P
     assert 'src="figures/method.png"' in page and (site / "figures" / "method.png").is_file()
     assert 'href="method/"' in page and (site / "method" / "index.html").is_file()
     assert 'href="docs/' not in page and 'src="docs/' not in page
-    assert 'href="https://example.org/verl-prpo/blob/main/CONTRIBUTING.md"' in page
+    home = re.search(r"^repo_url: (\S+)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert home and f'href="{home[1]}/blob/main/CONTRIBUTING.md"' in page
 
 
 def test_lists_and_tables_are_rendered_on_every_page(site: Path) -> None:

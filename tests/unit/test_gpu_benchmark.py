@@ -19,6 +19,7 @@ import tiny_models
 from verl_configs import compose, validate
 
 from verl_prpo.cpu.distribution import CpuVllmFinder
+from verl_prpo.prm.families import BUILT_IN
 from verl_prpo.trainer.checks.batch_sizes import size_faults
 from verl_prpo.trainer.checks.gpus import pools
 
@@ -52,7 +53,8 @@ def test_three_stages_on_the_cpu(tmp_path: Path) -> None:
     assert rows["time against GRPO's, 16 x 256"]["value"] > 0
     assert rows["engine against the bare forward"]["value"] > 0
     families = [row for row in stages["families"]["rows"] if "skipped" not in row]
-    assert len(families) >= 14 and all(row["met"] for row in families), families
+    assert {row["what"].split()[0] for row in families} == set(BUILT_IN) - {"generated_verdicts"}
+    assert len(families) == 2 * (len(BUILT_IN) - 1) and all(row["met"] for row in families), families
     assert max(row["value"] for row in families if "float32" in row["what"]) == 0  # the same device
     assert "| families | qwen_math_prm in bfloat16 |" in (tmp_path / "results.md").read_text()
 

@@ -129,7 +129,8 @@ def test_an_instruct_model_is_no_prm_unless_asked_for(tmp_path):
 def test_a_model_of_no_family_is_named_with_what_to_try(tmp_path, config, found, hint):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(
-        PrmError, match=rf"cannot tell how .*{found}.*no PRM family.*{hint}.*Set reward\.prm\.family to"
+        PrmError,
+        match=rf"the family of .*{found}.* cannot be detected: no PRM family.*{hint}.*Set reward\.prm\.family to",
     ):
         resolve_family(PrmConfig(model_path=str(tmp_path)))
     with pytest.raises(PrmError, match=rf"{found}.*{hint}.*Here reward\.prm\.model_path is load_prm's path"):

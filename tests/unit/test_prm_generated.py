@@ -13,6 +13,7 @@ from aiohttp import web
 from chat_server import all_right, asked_for, chat_server, fails, says, token, verdicts
 from fault_server import asking
 
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.generated.chat import retry_after
 from verl_prpo.prm.generated.counts import NAMES
@@ -104,6 +105,17 @@ class TestAskedForAResponse:
         assert result.scores is not None and result.scores[0] is None and None not in result.scores[1:]
         assert STEPS[0].strip() not in str(server.bodies[-1])
 
+    def test_what_a_tool_said_stands_in_the_step_behind_it_and_tells_equal_words_apart(self):
+        asked = [PrmRequest(QUESTION, STEPS, heard=[Heard(1, 0, "tool", said)]) for said in ("42", "43")]
+        with chat_server(all_right) as server:
+            results = judged(judge_at(server.url), *asked)
+        assert [result.cached for result in results] == [False, False]
+        shown = [body["messages"][0]["content"] for body in server.bodies[1:]]
+        assert len(shown) == 2
+        for said in ("42", "43"):
+            step = f'<step number="2">\nTool output:\n{said}\n\n17 + 25 = 42.\n</step>'
+            assert sum(step in text for text in shown) == 1
+
     def test_equal_responses_are_judged_and_paid_once_and_remembered(self):
         with chat_server(all_right) as server:
             config = judge_at(server.url)
@@ -147,6 +159,15 @@ class TestAskedForEachStep:
         )
         assert bodies[0]["logprobs"] is True and bodies[0]["top_logprobs"] == 20 and "n" not in bodies[0]
         assert "response_format" not in bodies[0]
+
+    def test_a_step_is_judged_without_what_a_tool_said_behind_it(self):
+        options = {"ask": "step", "score": "samples"}
+        request = PrmRequest(QUESTION, STEPS, heard=[Heard(1, 0, "tool", "42")])
+        with chat_server(step_answer()) as server:
+            judged(judge_at(server.url, options=options), request)
+        shown = [body["messages"][0]["content"] for body in server.bodies]
+        assert sum("First we add." in text for text in shown) == 3  # the trial has words of its own
+        assert sum("Tool output:\n42\n\n17 + 25" in text for text in shown) == 2
 
     def test_the_share_of_the_samples(self):
         texts = ["\\boxed{Yes}", "\\boxed{No}", "So \\boxed{Yes}", "\\boxed{Yes}"]
@@ -206,8 +227,20 @@ class TestAnswersThatAreNone:
             "several for step 1",
         ),
         ("too few", says(verdicts("right", "wrong")), "wrong_steps", "wrong_count", "no verdict for step 3"),
-        ("a refusal", says(None, refusal="I cannot help with that."), "refused", "bad_output", "refused to answer"),
-        ("a filter", says("", reason="content_filter"), "refused", "bad_output", "content_filter"),
+        (
+            "a refusal",
+            says(None, refusal="I cannot help with that."),
+            "refused",
+            "bad_output",
+            r"\.prompt_path.*help",
+        ),
+        (
+            "a filter",
+            says("", reason="content_filter"),
+            "refused",
+            "bad_output",
+            r"content_filter.*model_path",
+        ),
         ("empty content", says(""), "empty", "bad_output", "empty text"),
         ("no content", says(None), "empty", "bad_output", "empty text"),
         (
@@ -318,7 +351,7 @@ class TestServersThatFail:
         script = after_trial(lambda n, body: fails(429, "quota", code="insufficient_quota"))
         with chat_server(script) as server:
             (result,) = judged(judge_at(server.url))
-        assert result.counts["requests"] == 1 and "no more credit" in result.detail
+        assert result.counts["requests"] == 1 and "reward.prm.server.api_key_env) has no more credit" in result.detail
 
     def test_500_is_tried_again(self):
         def script(n, body):

@@ -3,12 +3,14 @@
 """The family `label_token` against the code of the PRMs that it reads by options, and what it refuses."""
 
 import logging
+import re
 
 import pytest
 import torch
 from tiny_causal_prms import label_token_prm, least_top, math_shepherd, served_output
 from transformers import AddedToken, AutoModelForCausalLM, AutoTokenizer
 
+from verl_prpo.prm.conversation import Heard, steps_with
 from verl_prpo.prm.families import resolve_family
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.families.math_shepherd import MathShepherd
@@ -139,6 +141,19 @@ def test_an_added_token_is_a_tag_and_its_text_stays_text(tmp_path, layout, speci
     assert tokenizer.decode(encoded.input_ids).endswith("We add.<step> <step>\nSo 77 <step> - <good> <step>")
 
 
+@pytest.mark.parametrize("layout", ["text", "assistant", "user"])
+def test_what_a_tool_said_is_text_of_the_next_step_with_any_layout(tmp_path, layout):
+    folder = label_token_prm(tmp_path, added=[AddedToken("<step>", normalized=False)])
+    prm = load(folder, tag="<step>", step="Step {k}: {step}{tag}\n", layout=layout)
+    steps = steps_with(["I ask.", "So 12."], [Heard(1, 0, "tool", "12")])
+    encoded = prm.encode_turns([{"role": "user", "content": PROBLEM}], steps)
+    said = prm.tokenizer.decode(encoded.input_ids)
+    assert said.endswith("Step 1: I ask.<step>\nStep 2: Tool output:\n12\n\nSo 12.<step>")
+    assert [encoded.input_ids[read] for read in encoded.reads] == [prm.tag_id] * 2
+    roles = re.findall(r"<\|start_header_id\|>(\w+)", said)  # the template writes a system turn; the tool has none
+    assert roles == {"text": [], "assistant": ["system", "user", "assistant"], "user": ["system", "user"]}[layout]
+
+
 @pytest.mark.parametrize(("bos", "begins"), [(None, True), (True, True), (False, False)])
 def test_the_token_that_begins_a_sequence_is_the_tokenizers_matter_unless_set(llama, bos, begins):
     prm = load(llama, **VERSA, bos=bos)
@@ -260,7 +275,7 @@ class TestRefused:
         [
             ({}, r"family_options\.tag is not set, and the family label_token needs it"),
             ({"tag": 3}, r"family_options\.tag=3 must be a text"),
-            ({"tag": "  "}, r"family_options\.tag='  ' is spaces alone"),
+            ({"tag": "  "}, r"family_options\.tag='  ' consists of spaces"),
             ({"tag": "<step>"}, r"no one token for the tag '<step>'.*is \d tokens, \[.*'<'.*family_options\.tag"),
             ({"tag": "\n\n\n\n\n\n\n"}, r"tag '\\n\\n\\n\\n\\n\\n\\n'.*tokens, \[.*White space counts"),
             ({"tag": "ки", "step": "{step}{tag}"}, r"tag 'ки'.*written as 'ки' it is \d tokens"),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from verl_prpo.prm.conversation import Heard
 from verl_prpo.prm.families.base import PrmError
 from verl_prpo.prm.open_prm import open_function
 from verl_prpo.prm.results import PrmFailure, PrmRequest
@@ -133,6 +134,70 @@ FAULTS = {
 }
 
 
+class TestWhatToolsSaid:
+    TURNS = ("I ask.", "So a quarter.", "And a half.")
+
+    @classmethod
+    def said(cls, first, second, **more):
+        heard = [Heard(1, 0, "tool", first), Heard(2, 0, "tool", second), Heard(2, 0, "user", "Go on.")]
+        return PrmRequest(QUESTION, cls.TURNS, heard=heard, **more)
+
+    @pytest.mark.parametrize("name", ["of_tools", "of_tools_later", "of_tools_at_once"])
+    def test_each_segment_comes_with_what_was_heard_before_it_and_equal_words_are_told_apart_by_it(self, name):
+        asked = [self.said("0.25", "0.5"), self.said("0.25", "0.75"), PrmRequest(QUESTION, self.TURNS)]
+        with opened(name, batch_size=4) as prm:
+            first, again = prm.score(asked), prm.score(asked)
+        wanted = [[None, 0.25, 0.5], [None, 0.25, 0.75], [None, None, None]]
+        assert [result.scores for result in first] == [result.scores for result in again] == wanted
+        assert [result.cached for result in (*first, *again)] == [False] * 3 + [True] * 3
+
+    def test_messages_stand_with_the_step_that_they_were_heard_before_or_in(self):
+        segments = ["I ask.", "a thought", "---", "So 1, 2.", "I ask again.", "Done."]
+        heard = [
+            Heard(1, 0, "tool", "before a hidden thought"),
+            Heard(2, 0, "tool", "before a segment without words"),
+            Heard(3, 4, "tool", "within"),
+            Heard(4, 12, "tool", "at the end"),
+            Heard(5, 5, "tool", "after the last words"),
+        ]
+        hidden = [number == 1 for number in range(6)]
+        wanted = [
+            [],
+            [{"role": "tool", "content": one.content} for one in heard[:3]],
+            [],
+            [{"role": "tool", "content": "at the end"}],
+        ]
+        with opened("heard_as", kwargs={"wanted": wanted}, retries=0, prm={"cache_size": 0}) as prm:
+            for _ in range(2):  # the function has changed a copy of its own
+                (result,) = prm.score([PrmRequest(QUESTION, segments, heard=heard, hidden=hidden)])
+                assert (result.scores, result.detail) == ([1.0, None, 1.0, 1.0, 1.0, 1.0], "")
+
+    def test_a_function_that_does_not_name_it_is_called_as_without_tools(self):
+        with opened("row_names") as prm:
+            first, other = prm.score([self.said("0.25", "0.5"), self.said("0.25", "0.75")])
+        assert first.scores == other.scores == [1.0] * 3
+        assert other.cached  # what it sees is the same
+
+    def test_a_segment_without_words_joins_no_step_from_before_a_tool_spoke(self):
+        with opened("lengths") as prm:
+            (result,) = prm.score([PrmRequest(QUESTION, ["ask", "---", "so"], heard=[Heard(1, 0, "tool", "12")])])
+        assert result.scores == pytest.approx([0.3, 0.5, 0.5])  # "ask" and "---so"
+
+    def test_a_row_with_an_entry_of_that_name_takes_nothing_from_it(self):
+        row = {"extra_info": {"heard": "of the data"}, "heard": "of the data"}
+        with opened("of_tools") as prm:
+            assert prm.score([self.said("0.25", "0.5", row=row)])[0].scores == [None, 0.25, 0.5]
+
+    def test_the_pages_example_compares_a_step_with_what_a_tool_said(self, tmp_path):
+        page = (Path(__file__).parents[2] / "docs" / "step_rewards.md").read_text()
+        (code,) = re.findall(r"^## Tools\n.*?^```py\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+        (tmp_path / "steps.py").write_text(code)
+        heard = [Heard(1, 0, "tool", "12"), Heard(2, 0, "tool", "36")]
+        with opened("score", path=tmp_path / "steps.py") as prm:
+            (result,) = prm.score([PrmRequest(QUESTION, ["I ask: 7+5.", "It is 12, so 12*3.", "So 35."], heard=heard)])
+        assert result.scores == [None, 1.0, 0.0]
+
+
 class TestBadInput:
     @pytest.mark.parametrize("what", FAULTS)
     def test_a_result_that_is_no_list_of_scores_is_a_failure_of_its_kind(self, what):
@@ -222,6 +287,7 @@ LOADING = {
     "needs more": ({"name": "needs_more"}, "missing a required argument: 'temperature'.*score_function.kwargs"),
     "unknown argument": ({"name": "later", "kwargs": {"scale": 1}}, "unexpected keyword argument 'scale'"),
     "taken argument": ({"name": "lengths", "kwargs": {"messages": 1}}, "kwargs.messages is not yours to set"),
+    "taken for tools": ({"name": "of_tools", "kwargs": {"heard": []}}, "kwargs.heard is not yours to set"),
     "range": ({"name": "bad_range"}, r"bad_range.score_range must be two finite numbers.*\(1, 0\)"),
     "batched": ({"name": "bad_batched"}, "bad_batched.batched must be True or False, and is 'yes'"),
     "module": ({"name": "score", "path": "pkg://no.such.module"}, "importing it fails with ModuleNotFoundError"),

@@ -29,12 +29,13 @@ FUNCTION = """
 import os
 
 
-def score(messages, segments, data_source, ground_truth, extra_info):
+def score(messages, segments, data_source, ground_truth, extra_info, heard):
     assert messages[0]["content"] == "What is 6 times 7?"
     if "die" in segments[0]:
         os._exit(1)
     known = data_source == "openai/gsm8k" and extra_info == {"index": 3}
-    return [known * float(ground_truth in segment) for segment in segments]
+    said = [segment + "".join(m["content"] for m in before) for segment, before in zip(segments, heard)]
+    return [known * float(ground_truth in text) for text in said]
 """
 
 
@@ -101,6 +102,21 @@ def test_a_process_pass_sends_the_row_and_a_dead_process_costs_its_response_alon
     assert good.scores == other.scores == [1.0]
     assert dead.failure is PrmFailure.ENGINE_ERROR and "died (exit status 1)" in dead.detail
     assert run(manager, score_request([asked[1]]))[SCORES].cached in (True, False)  # whichever replica is asked
+
+
+def test_a_process_pass_sends_what_tools_said(manager):
+    row = {"data_source": "openai/gsm8k", "ground_truth": "42", "extra_info": {"index": 3}}
+    parts = [manager.tokenizer.encode(text, add_special_tokens=False) for text in ("I ask.", " tool: 42 ", "So that.")]
+    first, tool, last = map(len, parts)
+    asked = ToScore(
+        "key",
+        QUESTION,
+        [token for part in parts for token in part],
+        response_mask=[1] * first + [0] * tool + [1] * last,
+        bounds=[(0, first), (first, first + tool + last)],
+        row=row,
+    )
+    assert run(manager, score_request([asked]))[SCORES].scores == [0.0, 1.0]
 
 
 def test_rows_come_from_the_transfer_queue_as_from_the_data():

@@ -188,3 +188,28 @@ class TestWhatIsGone:
         monkeypatch.setattr(verl_symbols.importlib, "import_module", fails)
         gone, unseen = lacking([TRAINER])
         assert gone == [] and "No module named 'vllm'" in unseen[0][0]
+
+
+class TestScript:
+    """tests/against_verl.sh."""
+
+    @staticmethod
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        script = ROOT / "tests" / "against_verl.sh"
+        return subprocess.run(["bash", str(script), *arguments], capture_output=True, text=True, timeout=300)
+
+    def test_a_tree_is_tried_under_its_own_version(self) -> None:
+        installed = Path(importlib.import_module("verl").__file__ or "").parents[1]
+        ended = self.run(str(installed), "--collect-only", "tests/unit/test_metrics.py")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert re.search(r"verl \S+ of .*\n(.*\n)*.*symbols are taken, 0 gone", ended.stdout)
+        assert "test_metrics.py::" in ended.stdout and "passed with verl" in ended.stdout
+
+    def test_what_is_no_tree_is_refused(self, tmp_path: Path) -> None:
+        for arguments, said in (
+            ((), "usage: bash tests/against_verl.sh PATH_TO_VERL"),
+            ((str(tmp_path / "gone"),), "there is no such folder"),
+            ((str(tmp_path),), "holds no verl/__init__.py: give the root of a checkout of verl"),
+        ):
+            ended = self.run(*arguments)
+            assert ended.returncode == 2 and said in ended.stderr

@@ -121,7 +121,7 @@ def informedness(
 ) -> Estimate | None:
     """The share of wrong steps that score below a threshold, less the share of right ones that do (Youden's J).
 
-    1 is a PRM whose flags tell right from wrong without fail, 0 one whose flags say nothing.
+    At 1 the PRM flags all wrong steps and no right one. At 0 its flags say nothing.
 
     Args:
         scores: `[n]`.

@@ -52,7 +52,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument(
         "--outcome-threshold",
         type=float,
-        help="least verifier score of a right answer (default: the verdicts that the dump itself tells)",
+        help="least verifier score of a right answer (default: the verdicts in the dump)",
     )
     made.add_argument("--seed", type=int, default=0, help="of the draw, where not all is shown (default 0)")
     page = made.add_argument_group("page")

@@ -1,6 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Keys and names that a training command may have mistyped, compared with what verl declares and reads."""
+"""Keys and names that a training command may have mistyped, compared with what verl declares and reads.
+
+verl has no check for a key that it declares and reads nowhere, so its source is searched for the key's name.
+"""
 
 import dataclasses
 import difflib

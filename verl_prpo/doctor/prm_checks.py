@@ -170,7 +170,7 @@ def scores(prm: OpenPrm, example: WorkedExample) -> Finding:
         return Finding("\n".join(lines), details=details, value=True)
     culprit = "the function" if prm.family.max_context is None else "reward.prm.family and the weights"
     advice = (
-        f"The PRM hardly tells the wrong step from the right one. Check {culprit}; "
+        f"The PRM scores the wrong step almost as high as the right one. Check {culprit}; "
         "`verl-prpo calibrate` measures it on many responses. For a PRM of another field give --example."
     )
     return Finding("\n".join(lines), State.WARNING, advice, details, value=True)

@@ -119,8 +119,8 @@ def _of_ray(resource: str) -> Target | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    told = next((line for line in asked.stdout.splitlines() if line.startswith("CLUSTER")), None)
-    if told is None:
+    line = next((line for line in asked.stdout.splitlines() if line.startswith("CLUSTER")), None)
+    if line is None:
         return None
-    listed, available = json.loads(told.removeprefix("CLUSTER"))
+    listed, available = json.loads(line.removeprefix("CLUSTER"))
     return Target(tuple(gpus_of_nodes(listed, resource)), RAY, float(available.get(resource, 0)))

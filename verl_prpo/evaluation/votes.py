@@ -31,8 +31,8 @@ def cast_votes(
         same: whether two wrong answers are equal; by default the verifier's `same_answer`.
 
     Returns:
-        A vote a sample, None for one without answer; None in place of all where a right sample has no known answer, so
-        that wrong ones without answer cannot be told from those that gave none.
+        One vote per response, which is None for a response without answer. The whole result is None where a right
+        response has no known answer. A wrong response without a known answer may then have given one too.
     """
     pairs = list(zip(answers, correct, strict=True))
     if any(is_right and answer is None for answer, is_right in pairs):

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""From process scores and outcome rewards to token-level advantages (PRPO, arXiv 2601.07182, section 3).
+"""Turn process scores and outcome rewards into token-level advantages (PRPO, arXiv 2601.07182, section 3).
 
     z_t  = (r_t - mean) / std        process advantage: how good the segment of token t is
     beta = R - group mean of R       outcome advantage: how good the whole response is within its group
@@ -10,12 +10,12 @@ The credit "trust" is ours. It is GRPO where the outcome can rank a group's resp
 them are right or all of them are wrong, the process advantage takes its place with a weight that it has to earn:
 
     A_t = (R - mean) / std           in mixed groups, as in GRPO
-    A_t = w (r_t - group mean) / s   in all-equal groups besides; s is the std of r inside groups over the batch
+    A_t = w (r_t - group mean) / s   in all-equal groups besides, where s is the std of r inside groups over the batch
 
-One function stands for each symbol, and one for each credit in the table `_CREDITS`. Tensors only: neither verl nor a
-PRM is known here. Arithmetic is fp32 (fp64 for fp64 input), without gradients, on the device of the input. Results come
-back in the dtype of `process_scores`. Groups are given by `index` and nothing else. The order of rows and padding
-change nothing.
+One function stands for each symbol, and one for each credit in the table `_CREDITS`. This module works on tensors only
+and knows neither verl nor a PRM. Arithmetic is fp32 (fp64 for fp64 input), without gradients, on the device of the
+input. Results come back in the dtype of `process_scores`. Groups are given by `index` and nothing else. The order of
+rows and padding change nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,40 +68,43 @@ def prpo_advantage(
 
     Args:
         process_scores: float `[bs, L]`, each token's segment score r (in [0, 1] for most PRMs). Values outside the mask
-            and in rows that were not scored are ignored; NaN there is harmless.
+            and in rows that were not scored are ignored. NaN there is harmless.
         segment_starts: bool `[bs, L]`, True at the first token of each segment (see `verl_prpo.method.segmentation`).
         outcome_rewards: float `[bs]`, outcome reward R of each response.
         response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
         index: `[bs]`, group of each row (verl's uid array).
         credit: how the two signals become an advantage:
-            "prpo": z + (R - group mean of R), the paper's method (section 3);
-            "process": z alone (the arm that collapses in the paper);
-            "outcome": the outcome advantage on every token; with `outcome_norm="mean_std"` this is verl's GRPO;
-            "prm_avg": (R' - group mean) / group std with R' = R + mean segment score, on every token;
-            "prm_avg_prpo": z + (R' - group mean of R');
-            "pure": min-form credit of PURE (arXiv 2504.15275): return-to-go of softmin-weighted scores 2r - 1, and R,
-            each less its mean over the other responses' tokens in the group. It uses neither z nor `outcome_norm`;
-            "trust": (R - group mean) / group std as in verl's GRPO, and in the groups that `agree` names
-            `process_weight` times (r - group mean of r) / s besides. It uses no prior and no `outcome_norm`.
-        process_norm: "prior" gives z = (r - prior_mean) / prior_std; "group" takes the mean and standard deviation
-            (unbiased, plus 1e-6) over all valid tokens of the group, the paper's relative distribution; "group_mean"
-            takes the group's mean and `prior_std` (ours: no prior mean to get wrong, and equal scores give 0, not noise
-            divided by next to nothing).
-        prior_mean: the prior's mean, in units of r; 0.5 for uniform scores on [0, 1].
-        prior_std: the prior's standard deviation, in units of r; sqrt(1/12) for uniform scores on [0, 1].
-        outcome_norm: for "prpo", "outcome" and "prm_avg_prpo": "mean" is R - group mean, 0 in a group of one (the
-            paper);
-            "mean_std" also divides by the group's standard deviation (unbiased, plus 1e-6) and leaves R as it is in a
-            group of one (GRPO as in verl).
-        scored: bool `[bs]`, rows that have process scores, or `[bs, L]`, tokens whose segment has one; all of them when
-            None. Unscored tokens get z = 0 and are left out of every mean and softmin. In rows without any score the
-            mean segment score is the mean over the group's scored rows (so that it neither favours nor punishes them).
+            "prpo": z + (R - group mean of R), the paper's method (section 3).
+            "process": z alone (the arm that collapses in the paper).
+            "outcome": the outcome advantage on every token. With `outcome_norm="mean_std"` this is verl's GRPO.
+            "prm_avg": (R' - group mean) / group std with R' = R + mean segment score, on every token.
+            "prm_avg_prpo": z + (R' - group mean of R').
+            "pure": min-form credit of PURE (arXiv 2504.15275). It adds the return-to-go of softmin-weighted scores
+            2r - 1 and R, each less its mean over the other responses' tokens in the group. It uses neither z nor
+            `outcome_norm`.
+            "trust": (R - group mean) / group std as in verl's GRPO. In the groups that `agree` names it adds
+            `process_weight` times (r - group mean of r) / s. It uses no prior and no `outcome_norm`.
+        process_norm: how r becomes z:
+            "prior": z = (r - prior_mean) / prior_std.
+            "group": the mean and the standard deviation (unbiased, plus 1e-6) are those over all valid tokens of the
+            group, the paper's relative distribution.
+            "group_mean": the mean is the group's, and the standard deviation is `prior_std`. This one is ours. It has
+            no prior mean to get wrong, and equal scores give 0, not noise divided by next to nothing.
+        prior_mean: the prior's mean, in units of r. It is 0.5 for uniform scores on [0, 1].
+        prior_std: the prior's standard deviation, in units of r. It is sqrt(1/12) for uniform scores on [0, 1].
+        outcome_norm: how R becomes beta, for "prpo", "outcome" and "prm_avg_prpo":
+            "mean": R - group mean, 0 in a group of one (the paper).
+            "mean_std": it also divides by the group's standard deviation (unbiased, plus 1e-6). In a group of one it
+            leaves R as it is (GRPO as in verl).
+        scored: bool `[bs]`, rows that have process scores, or bool `[bs, L]`, tokens whose segment has one. None means
+            all of them. Unscored tokens get z = 0 and are left out of every mean and softmin. In rows without any score
+            the mean segment score is the mean over the group's scored rows, so it neither favours nor punishes them.
             Unscored tokens get no process part of PURE. They stay out of its baseline and out of the group's score
             statistics.
-        process_weight: w of the credit "trust", in [0, 1] for all rows or float `[bs]` for each of them (see
+        process_weight: w of the credit "trust", in [0, 1] for all rows, or float `[bs]` for each of them (see
             `verl_prpo.method.trust`). With 0 the result is verl's GRPO bit for bit.
-        agree: for the credit "trust": bool `[bs]`, rows whose group has one verdict; when None, rows whose group has
-            one outcome reward.
+        agree: bool `[bs]`, for the credit "trust", rows whose group has one verdict. When it is None, they are the rows
+            whose group has one outcome reward.
 
     Returns:
         Tensor `[bs, L]` in the dtype of `process_scores`, exactly 0 where the mask is 0.
@@ -111,7 +114,7 @@ def prpo_advantage(
             unknown name, a `prior_std` that is not positive, or a `process_weight` that is negative or not finite.
 
     Example:
-        Two responses of one group: the first is right and its second segment is poor, the second is wrong.
+        A group has two responses. The first is right, and its second segment is poor. The second is wrong.
 
         >>> import torch
         >>> from verl_prpo import prpo_advantage
@@ -170,7 +173,7 @@ class _Batch:
 
 
 def _process_advantage(batch: _Batch) -> Tensor:
-    """z, `[bs, L]`: the scores less a mean, divided by a standard deviation; 0 where there is no score."""
+    """Compute z, `[bs, L]`: the scores less a mean, divided by a standard deviation, and 0 without a score."""
     mean, std = batch.prior
     if batch.process_norm == "prior":
         z = torch.sub(batch.scores, mean).div_(std)
@@ -182,9 +185,10 @@ def _process_advantage(batch: _Batch) -> Tensor:
 
 
 def _process_advantage_in_group(batch: _Batch) -> Tensor:
-    """(r - group mean of r) / s, `[bs, L]`, with s the std of r inside the batch's groups; 0 where there is no score.
+    """Compute (r - group mean of r) / s, `[bs, L]`, where s is the std of r inside the batch's groups.
 
-    Groups are compared with themselves, and the scale is the batch's: small differences inside a group stay small.
+    It is 0 where there is no score. Each group is compared with itself, and the scale is that of the batch. So small
+    differences inside a group stay small.
     """
     judged = batch.judged
     mean, rest, _ = _group_score_statistics(batch)
@@ -196,17 +200,17 @@ def _process_advantage_in_group(batch: _Batch) -> Tensor:
 
 
 def _outcome_advantage(batch: _Batch, rewards: Tensor) -> Tensor:
-    """beta, `[bs]`: the outcome rewards relative to their group."""
+    """Compute beta, `[bs]`: the outcome rewards relative to their group."""
     return batch.groups.centred(rewards) if batch.outcome_norm == "mean" else batch.groups.standardised(rewards)
 
 
 def _location_shift(z: Tensor, beta: Tensor) -> Tensor:
-    """z + beta, `[bs, L]`: process advantages keep their shape and spread, the outcome moves their location."""
+    """Add z + beta, `[bs, L]`: the process advantages keep shape and spread, and the outcome moves their location."""
     return z.add_(beta[:, None])
 
 
 def _mean_segment_score(batch: _Batch) -> Tensor:
-    """Mean of r over a response's segments, `[bs]`. The group's mean of it where there is none."""
+    """Average r over a response's segments, `[bs]`. A response without scores gets the mean of its group."""
     opens = batch.starts & batch.judged
     count = opens.sum(1)
     mean = torch.where(opens, batch.scores, 0.0).sum(1) / count.clamp(min=1)
@@ -216,9 +220,10 @@ def _mean_segment_score(batch: _Batch) -> Tensor:
 
 
 def _group_score_statistics(batch: _Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean of r over the group's judged tokens, what rounding left of it, and the unbiased std; one value a row `[bs]`.
+    """Give the mean of r over the group's judged tokens, what rounding left of it, and the unbiased std, each `[bs]`.
 
-    The mean is a sum of two, for where all scores nearly agree its rounding would outweigh the deviations.
+    The mean is the sum of the first two. Where all scores nearly agree, the rounding of the mean would outweigh the
+    deviations.
     """
     judged, groups = batch.judged, batch.groups
     scores = torch.where(judged, batch.scores, 0.0)
@@ -271,7 +276,7 @@ def _pure(batch: _Batch) -> Tensor:
 
 
 def _return_to_go(batch: _Batch) -> Tensor:
-    """PURE's process part, `[bs, L]`: the sum of softmin-weighted scores 2r - 1 from a token's segment on."""
+    """Compute PURE's process part, `[bs, L]`: softmin-weighted scores 2r - 1, summed from a token's segment on."""
     opens = batch.starts & batch.judged
     segment = (batch.starts & batch.mask).cumsum(1)  # 1-based
     width = int(segment.max()) + 1 if segment.numel() else 1
@@ -286,7 +291,7 @@ def _return_to_go(batch: _Batch) -> Tensor:
 
 
 def _less_others(batch: _Batch, values: Tensor, where: Tensor) -> Tensor:
-    """Token values less their mean over the tokens of the group's other responses; 0 outside `where`."""
+    """Subtract from token values their mean over the tokens of the group's other responses. 0 outside `where`."""
     values = torch.where(where, values, 0.0)
     total, tokens = values.sum(1), where.sum(1).to(values.dtype)
     others = (batch.groups.sums(total) - total) / (batch.groups.sums(tokens) - tokens).clamp(min=1)

@@ -1,10 +1,10 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which tokens of a response are cuts: the anchors of algorithm 1, and non-maximum suppression in its place.
+"""Choose which tokens of a response are cuts: by the anchors of algorithm 1, or by non-maximum suppression instead.
 
-Both take `spikes` `[bs, L]` (the entropy, minus infinity outside the mask), the column `[bs, 1]` of each row's first
-valid token, the number of anchors `[bs, 1]` of each row and the least gap. They return columns `[bs, k]`, and which of
-them are cuts.
+Both functions take `spikes` `[bs, L]` (the entropy, and minus infinity outside the mask), the column `[bs, 1]` of each
+row's first valid token, the number of anchors `[bs, 1]` of each row, and the least gap. They return columns `[bs, k]`,
+and which of them are cuts.
 """
 
 import torch
@@ -13,13 +13,13 @@ from torch import Tensor
 from verl_prpo.method.validate import require_finite_entropy
 
 STRIPE = 64
-"""Columns of a stripe, see `_highest`."""
+"""How many columns a stripe has, see `_highest`."""
 
 
 def paper_anchors(spikes: Tensor, first: Tensor, anchors: Tensor, min_gap: int) -> tuple[Tensor, Tensor]:
-    """Columns `[bs, k]` and which of them are cuts; `anchors` `[bs, 1]` is the k of each row."""
+    """Return columns `[bs, k]` and which of them are cuts. `anchors` `[bs, 1]` is the k of each row."""
     width, most = spikes.shape[1], int(anchors.max())
-    # One value more than needed tells rows of as many valid tokens or fewer, and ties across the last place.
+    # One value more than needed shows rows of as many valid tokens or fewer, and ties across the last place.
     values, columns = _highest(spikes, min(most + 1, width))
     require_finite_entropy(values)
     if most == 0:
@@ -31,7 +31,7 @@ def paper_anchors(spikes: Tensor, first: Tensor, anchors: Tensor, min_gap: int) 
     if tied.any():
         cuts[tied] = _highest_earlier_first(spikes[tied], last[tied], anchors[tied], most)
     chosen = torch.arange(most, device=spikes.device) < anchors
-    cuts = torch.where(chosen, cuts, width).sort(1).values  # those of no anchor stand last
+    cuts = torch.where(chosen, cuts, width).sort(1).values  # columns of no anchor stand last
     keep = torch.zeros_like(cuts, dtype=torch.bool)
     at = torch.full_like(first[:, 0], -min_gap)
     for i in range(most):
@@ -57,7 +57,7 @@ def greedy_anchors(spikes: Tensor, first: Tensor, anchors: Tensor, min_gap: int)
 
 
 def _highest(spikes: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`spikes.topk(k, dim=1)`, but cheaper in long rows. Which of equal values comes first is open, as in `topk`.
+    """Do what `spikes.topk(k, dim=1)` does, but cheaper in long rows. The order of equal values is open, as in `topk`.
 
     A stripe is a set of STRIPE evenly spaced columns. The k stripes with the highest maxima hold the k highest values
     of a row, so only these stripes are searched.
@@ -72,8 +72,10 @@ def _highest(spikes: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _highest_earlier_first(spikes: Tensor, kth: Tensor, anchors: Tensor, most: int) -> Tensor:
-    """Positions `[bs, most]` of the highest values of each row, the earlier of equal values first: an order topk leaves
-    open. `anchors` `[bs, 1]` is how many of a row, `kth` `[bs, 1]` the least of these. What is left over has the width.
+    """Find the positions `[bs, most]` of the highest values of each row, the earlier of equal values first.
+
+    `topk` leaves this order open. `anchors` `[bs, 1]` is how many values a row has, and `kth` `[bs, 1]` is the least of
+    them. Places that are left over hold the width.
     """
     higher = spikes > kth
     equal = spikes == kth

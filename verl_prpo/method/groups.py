@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Statistics over the groups of a batch: the responses to one prompt, given by verl's uid."""
+"""Compute statistics over the groups of a batch. A group is the responses to one prompt, given by verl's uid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-6
-"""Added to every standard deviation that is measured on data, as verl's GRPO does."""
+"""What is added to every standard deviation that is measured on data, as verl's GRPO does."""
 
 
 @dataclass
@@ -27,10 +27,10 @@ class Groups:
 
     @classmethod
     def of(cls, index: np.ndarray | Sequence, bs: int, device: torch.device) -> "Groups":
-        """From one group id per row, of any type.
+        """Read the groups from one group id per row, of any type.
 
         Raises:
-            ValueError: not one id per row.
+            ValueError: there is not one id per row.
         """
         names = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
         if names.shape != (bs,):
@@ -39,20 +39,20 @@ class Groups:
         return cls(torch.from_numpy(group.reshape(-1)).to(device), len(unique))
 
     def sums(self, values: Tensor) -> Tensor:
-        """For each row the sum of `values` `[bs]` over its group, `[bs]`."""
+        """Give each row the sum of `values` `[bs]` over its group, `[bs]`."""
         return values.new_zeros(self.count).index_add_(0, self.of_row, values)[self.of_row]
 
     def centred(self, values: Tensor) -> Tensor:
-        """`values` less their group's mean, `[bs]`; 0 in a group of one."""
-        exact = values.double()  # [bs] only: the digits that a large common part would cost in fp32
+        """Subtract from `values` their group's mean, `[bs]`. The result is 0 in a group of one."""
+        exact = values.double()  # only [bs]. It keeps the digits that a large common part costs in fp32
         mean = self.sums(exact) / self.sums(torch.ones_like(exact))
         return (exact - mean).to(values.dtype)
 
     def standardised(self, values: Tensor, as_verl: bool = False) -> Tensor:
-        """GRPO as in verl: (R - mean) / (std + epsilon) per group, with mean 0 and std 1 in a group of one.
+        """Do GRPO as in verl: (R - mean) / (std + epsilon) per group, with mean 0 and std 1 in a group of one.
 
         Where all values of a group nearly agree, the last digit of its mean shows. So the mean is torch's own fp32 mean
-        of the group's values, as in verl, and the deviations from it are squared in fp64, as `torch.std` does.
+        of the group's values, as in verl. The deviations from it are squared in fp64, as `torch.std` does.
         """
         order = self.of_row.argsort(stable=True)
         size = torch.bincount(self.of_row, minlength=self.count)
@@ -63,7 +63,7 @@ class Groups:
                 groups = (size == n).nonzero()[:, 0]
                 members = values[order[first[groups][:, None] + torch.arange(n, device=order.device)]]
                 mean[groups] = members.mean(1)
-                if not as_verl:  # equal values have no deviation; that of verl's fp32 mean is up to half a unit of A
+                if not as_verl:  # equal values have no deviation. That of verl's fp32 mean is up to half a unit of A
                     mean[groups] = torch.where((members == members[:, :1]).all(1), members[:, 0], mean[groups])
                 deviation = members.double() - mean[groups].double()[:, None]
                 std[groups] = (deviation.square_().sum(1) / (n - 1)).sqrt().to(std.dtype)
@@ -71,7 +71,7 @@ class Groups:
 
 
 def all_equal_groups(outcome_rewards: Tensor, index: np.ndarray | Sequence) -> Tensor:
-    """Rows whose group agrees on the outcome, where PRPO's outcome advantage is 0 and the process reward decides alone.
+    """Find rows whose group agrees on the outcome. There PRPO's outcome advantage is 0, and the PRM decides alone.
 
     Args:
         outcome_rewards: float `[bs]`.

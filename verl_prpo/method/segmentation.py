@@ -1,12 +1,12 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the segments of a response begin (PRPO, arXiv 2601.07182, section 3 and algorithm 1).
+"""Choose where the segments of a response begin (PRPO, arXiv 2601.07182, section 3 and algorithm 1).
 
 Every function returns `segment_starts`, a BoolTensor `[bs, L]` that is True at the first token of each segment. The
-first valid token of a non-empty row always starts one, and no start lies where the mask is 0. A segment runs from its
-start to the next one, so the segments tile the row. Positions are columns of the tensor: a stretch of tool tokens (mask
-0) between two policy tokens counts as distance between them. Everything is vectorised over the batch and runs on the
-device of its input.
+first valid token of a non-empty row always starts a segment, and no start lies where the mask is 0. A segment runs from
+its start to the next one, so the segments tile the row. Positions are columns of the tensor. A stretch of tool tokens
+(mask 0) between two policy tokens therefore counts as distance between them. Everything is vectorised over the batch
+and runs on the device of its input.
 """
 
 import re
@@ -30,11 +30,11 @@ AnchorRule = Literal["paper", "greedy"]
 ANCHOR_RULES: tuple[str, ...] = ("paper", "greedy")
 
 TOKENS_PER_ANCHOR = 100
-"""Tokens to one anchor with `max_anchors="auto"`: the paper's 5 are made for answers of about 500 tokens."""
+"""Tokens to one anchor with `max_anchors="auto"`. The paper's 5 anchors suit responses of about 500 tokens."""
 
 ANCHOR_BOUNDS = (5, 100)
-"""Least and most anchors of a response with `max_anchors="auto"`. Short answers have the paper's 5. Past 10,000 tokens
-segments become longer instead of more: a PRM reads a separator or more for each."""
+"""Least and most anchors of a response with `max_anchors="auto"`. Short responses have the paper's 5. Past 10,000
+tokens segments become longer, not more, because a PRM reads a separator or more for each."""
 
 
 def entropy_segments(
@@ -51,21 +51,22 @@ def entropy_segments(
 
     Args:
         entropy: float `[bs, L]`, entropy in nats of the distribution each token was drawn from. Values outside the mask
-            are ignored. Surprisal (minus the log-probability of the sampled token) serves as a stand-in.
+            are ignored. Surprisal (minus the log-probability of the sampled token) may stand in for it.
         response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
-        max_anchors: number of spikes considered per response (the paper's k), at least 0. "auto" has one for every
-            `tokens_per_anchor` valid tokens of a row, within `anchor_bounds`.
+        max_anchors: how many spikes of a response are considered (the paper's k), at least 0. "auto" takes one for
+            every `tokens_per_anchor` valid tokens of a row, within `anchor_bounds`.
         min_gap: least distance between two cuts, and from the row's first valid token, in tokens (the paper's m).
-        rule: "paper" takes the `max_anchors` highest positions (the earlier one on a tie), walks them left to right,
-            keeps one that is at least `min_gap` after the last one kept, then drops those less than `min_gap` after the
-            row's first valid token; a row of `max_anchors` valid tokens or fewer is one segment. "greedy" is
-            non-maximum suppression: highest first, kept when at least `min_gap` from the row's start and from every
-            position kept.
+        rule: how cuts are chosen among the spikes.
+            "paper": it takes the `max_anchors` highest positions (the earlier one on a tie) and walks them left to
+            right. It keeps one that is at least `min_gap` after the last one kept. Then it drops those less than
+            `min_gap` after the row's first valid token. A row of `max_anchors` valid tokens or fewer is one segment.
+            "greedy": it is non-maximum suppression. It goes from the highest position down, and keeps one that is at
+            least `min_gap` from the row's start and from every position kept.
         tokens_per_anchor: valid tokens to one anchor with `max_anchors="auto"`, at least 1.
         anchor_bounds: least and most anchors of a row with `max_anchors="auto"`.
 
     Returns:
-        BoolTensor `[bs, L]`, True at the first token of each segment; at most one more than anchors per row.
+        BoolTensor `[bs, L]`, True at the first token of each segment. A row has at most one segment more than anchors.
 
     Raises:
         ValueError: shapes that differ, NaN or +inf under the mask, an unknown rule, a negative size.
@@ -113,7 +114,7 @@ def uniform_segments(response_mask: Tensor, num_segments: int) -> Tensor:
 
     Args:
         response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
-        num_segments: segments per response, at least 1; a row with fewer valid tokens gets one segment per token.
+        num_segments: segments per response, at least 1. A row with fewer valid tokens gets one segment per token.
 
     Returns:
         BoolTensor `[bs, L]`, True at the first token of each segment.
@@ -134,7 +135,7 @@ def uniform_segments(response_mask: Tensor, num_segments: int) -> Tensor:
     with torch.no_grad():
         num_segments = min(num_segments, mask.shape[1])
         length = mask.sum(1, keepdim=True)
-        rank = mask.cumsum(1) - 1  # int64: rank * num_segments passes 2^31 on long rows
+        rank = mask.cumsum(1) - 1  # int64, because rank * num_segments passes 2^31 on long rows
         bin_of = rank * num_segments // length.clamp(min=1)
         bin_before = (rank - 1) * num_segments // length.clamp(min=1)  # -1 at rank 0, which makes it a start
         return mask & (bin_of != bin_before)
@@ -145,8 +146,8 @@ def random_segments(response_mask: Tensor, num_segments: int, generator: torch.G
 
     Args:
         response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens.
-        num_segments: segments per response, at least 1; a row with fewer valid tokens gets one segment per token.
-        generator: source of randomness on the mask's device; the global one when None.
+        num_segments: segments per response, at least 1. A row with fewer valid tokens gets one segment per token.
+        generator: source of randomness on the mask's device. None means the global one.
 
     Returns:
         BoolTensor `[bs, L]`, True at the first token of each segment.
@@ -178,11 +179,11 @@ def random_segments(response_mask: Tensor, num_segments: int, generator: torch.G
 def token_segments(response_ids: Tensor, response_mask: Tensor, delimiter_token_ids: Sequence[int]) -> Tensor:
     """Cut each response after its delimiter tokens.
 
-    A run of delimiters ends one segment. Delimiters before any other token end none: they belong to the first segment.
+    A run of delimiters ends one segment. Delimiters before any other token end none, and belong to the first segment.
 
     Args:
-        response_ids: int `[bs, L]`, anything outside the response.
-        response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens. A delimiter among tool tokens counts;
+        response_ids: int `[bs, L]`. Values outside the response are ignored.
+        response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens. A delimiter among tool tokens counts:
             the segment after it starts at the next token of the policy.
         delimiter_token_ids: token ids that end a segment, at least one.
 
@@ -190,7 +191,7 @@ def token_segments(response_ids: Tensor, response_mask: Tensor, delimiter_token_
         BoolTensor `[bs, L]`, True at the first token of each segment.
 
     Raises:
-        ValueError: shapes that differ, no delimiter.
+        ValueError: shapes that differ, or no delimiter.
     """
     mask = checked_mask(response_mask)
     if response_ids.shape != mask.shape:
@@ -212,15 +213,15 @@ def token_segments(response_ids: Tensor, response_mask: Tensor, delimiter_token_
 def text_segments(token_texts: Sequence[Sequence[str]], response_mask: Tensor, delimiters: Sequence[str]) -> Tensor:
     """Cut each response after its delimiters. The token that holds the end of one belongs to the segment that ends.
 
-    A segment of nothing but delimiters and white space joins the one before it, and at the start of a response the one
-    after it; so a run of delimiters ends one segment.
+    A segment of nothing but delimiters and white space joins the one before it. At the start of a response it joins the
+    one after it. So a run of delimiters ends one segment.
 
     Args:
-        token_texts: for each row the text that each of its tokens adds; together they are the response. A character
+        token_texts: for each row the text that each of its tokens adds. Together they are the response. A character
             whose bytes are spread over tokens is in the text of the last of them.
-        response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens. A delimiter among tool tokens counts;
+        response_mask: bool, int or float `[bs, L]`, 1 on the policy's own tokens. A delimiter among tool tokens counts:
             the segment after it starts at the next token of the policy.
-        delimiters: texts that end a segment, at least one and none empty.
+        delimiters: texts that end a segment, at least one. None may be empty.
 
     Returns:
         BoolTensor `[bs, L]`, True at the first token of each segment.
@@ -249,7 +250,7 @@ def restrict_segments(segment_starts: Tensor, response_mask: Tensor) -> Tensor:
 
     Args:
         segment_starts: bool `[bs, L]`, starts under the former mask.
-        response_mask: bool, int or float `[bs, L]`, the mask that remains; it only removes tokens.
+        response_mask: bool, int or float `[bs, L]`, the mask that remains. It may only remove tokens.
 
     Returns:
         BoolTensor `[bs, L]`, True at the first remaining token of each segment that still has one.
@@ -263,15 +264,15 @@ def restrict_segments(segment_starts: Tensor, response_mask: Tensor) -> Tensor:
 
 
 def segment_bounds(segment_starts: Tensor, length: int) -> list[tuple[int, int]]:
-    """The half-open spans `[begin, end)` that tile one response, tool tokens included.
+    """List the half-open spans `[begin, end)` that tile one response, tool tokens included.
 
     Args:
         segment_starts: bool `[L]`, one row of any segmenter's result.
         length: number of tokens of the response, padding excluded.
 
     Returns:
-        One `(begin, end)` per segment; the first begins at 0 and the last ends at `length`. Empty when no segment
-        starts.
+        One `(begin, end)` per segment. The first begins at 0, and the last ends at `length`. The list is empty when no
+        segment starts.
     """
     cuts = segment_starts[:length].nonzero()[:, 0].tolist()
     if not cuts:
@@ -302,7 +303,8 @@ def _text_starts(texts: Sequence[str], mask: Sequence[bool], ends: re.Pattern[st
 
 
 def _mark(starts: Tensor, cuts: Tensor, keep: Tensor, first: Tensor, mask: Tensor) -> Tensor:
-    # A cut that is dropped points at the row's first token, a start already; in an empty row the mask takes it back.
+    # A cut that is dropped points at the row's first token, which is a start already. In an empty row the mask takes it
+    # back.
     return starts.scatter_(1, torch.where(keep, cuts, first), True).logical_and_(mask)
 
 

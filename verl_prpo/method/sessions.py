@@ -1,9 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions that gave several outputs, such as those of an agent loop that compacts its context.
+"""Handle sessions that gave several outputs, such as those of an agent loop that compacts its context.
 
-verl gives all outputs of a session the reward of its final one. In a group each session counts once, by that output,
-and its outcome advantage is that of each of its outputs: what verl's GRPO does.
+verl gives all outputs of a session the reward of its final one. In a group each session counts once, by that output.
+All outputs of a session get its outcome advantage, as in verl's GRPO.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Sessions:
 
     @classmethod
     def of(cls, keys: Sequence[str]) -> "Sessions":
-        """From verl's keys, `{uid}_{session}_{index}`; a key of another form is a session of its own."""
+        """Read the sessions from verl's keys, `{uid}_{session}_{index}`. Any other key is a session of its own."""
         split = [key.rpartition("_") for key in keys]
         places = [
             (name, int(index)) if index.isdigit() else (key, 0)
@@ -45,7 +45,7 @@ class Sessions:
         return cls(torch.tensor(of_row, dtype=torch.long), torch.tensor(final, dtype=torch.bool))
 
     def spread(self, places: Sequence[int], batch_size: int) -> "Sessions":
-        """The same in the rows of verl's batch; each padding row is a session of its own."""
+        """Put the same into the rows of verl's batch. Each padding row is a session of its own."""
         of_row = torch.arange(batch_size) + (int(self.of_row.max()) + 1 if len(self.of_row) else 0)
         final = torch.ones(batch_size, dtype=torch.bool)
         of_row[list(places)], final[list(places)] = self.of_row, self.final
@@ -53,18 +53,18 @@ class Sessions:
 
     @property
     def several(self) -> bool:
-        """Whether a session has more than one output."""
+        """Say whether any session has more than one output."""
         return not bool(self.final.all())
 
     def outcome_advantage(
         self, rewards: Tensor, index: np.ndarray | Sequence, *, standardised: bool, as_verl: bool = False
     ) -> Tensor:
-        """Outcome rewards relative to their group, in which each session counts once.
+        """Compute outcome rewards relative to their group, in which each session counts once.
 
         Args:
-            rewards: float `[bs]`; of a session that of its final output counts.
+            rewards: float `[bs]`. Of a session the reward of its final output counts.
             index: `[bs]`, group of each row.
-            standardised: also divide by the group's standard deviation, as GRPO does.
+            standardised: whether to divide also by the group's standard deviation, as GRPO does.
             as_verl: see `Groups.standardised`.
 
         Returns:

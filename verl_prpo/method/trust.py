@@ -1,9 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""How much of the process advantage a run has earned, measured where outcomes can check it (`credit=trust`).
+"""Measure how much of the process advantage a run has earned, where outcomes can check it (`credit=trust`).
 
-In a mixed group, one with right and with wrong responses, the outcome says which responses are better. So there it can
-be asked whether the PRM would have said the same:
+A mixed group has right and wrong responses. There the outcome says which responses are better, and this module measures
+whether the PRM would have said the same:
 
     x_i = m_i - group mean of m      m_i: mean process score of response i, over its scored tokens
     a_i = (y_i - group mean) / std   y_i: 1 for a right response, 0 for a wrong one
@@ -11,12 +11,14 @@ be asked whether the PRM would have said the same:
     se  = sqrt(sum over groups of sum(x a)^2) / sqrt(sum(x^2) sum(a^2))
     w   = rho - 4 se, within [0, 1]
 
-By linear regression an outcome advantage of unit variance is predicted by `rho` times a process advantage of unit
-variance. `w` is what is left of `rho` when chance has been allowed for. Three choices make it hard to fool. The mean
-score is used, not whether some segment is flagged: it has the same expectation for long and for short responses of a
-PRM that answers at random. Groups are the independent units, because responses to one prompt share its errors: with
-fewer than seventeen mixed groups no PRM can earn a weight. Cut-off responses are left out, because their outcome says
-nothing of their steps.
+By linear regression `rho` times a process advantage of unit variance predicts an outcome advantage of unit variance.
+`w` is what is left of `rho` after chance is allowed for. Three choices make `w` hard to fool:
+
+1. It uses the mean score, not whether some segment is flagged. If a PRM scores at random, the mean score has the same
+   expectation for long and for short responses.
+2. Groups are the independent units, because responses to one prompt share its errors. With fewer than seventeen mixed
+   groups no PRM can earn a weight.
+3. Responses that were cut off are left out, because their outcome says nothing of their steps.
 """
 
 import math
@@ -32,12 +34,12 @@ from verl_prpo.method.groups import Groups
 STANDARD_ERRORS = 4.0
 """Standard errors by which rho must exceed 0 before the process advantage has any weight."""
 DECAY = 0.9
-"""What a step's sums count for in the next one: about ten steps are remembered."""
+"""How much a step's sums count in the next step. About ten steps are remembered."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Sums over mixed groups of how process scores and outcomes agree. All of them may be added and decayed.
+    """Sums over mixed groups that say how process scores and outcomes agree. They can be added and decayed.
 
     Attributes:
         cross: sum of x a.
@@ -58,7 +60,7 @@ class Agreement:
         return Agreement(**{name: mine[name] + theirs[name] for name in mine})
 
     def decayed(self, decay: float = DECAY) -> "Agreement":
-        """What counts a step later. The variance of a sum decays with the square."""
+        """Give what counts a step later. The variance of a sum decays with the square."""
         return Agreement(
             decay * self.cross,
             decay * self.scores,
@@ -69,17 +71,17 @@ class Agreement:
 
     @property
     def correlation(self) -> float:
-        """rho, in [-1, 1]; 0 where there is nothing to go by."""
+        """rho, in [-1, 1]. It is 0 where nothing was measured."""
         return self.cross / self._scale if self._scale else 0.0
 
     @property
     def standard_error(self) -> float:
-        """Of rho, with groups as the independent units; infinite where there is nothing to go by."""
+        """Standard error of rho, with groups as the independent units. It is infinite where nothing was measured."""
         return math.sqrt(self.cross_squared) / self._scale if self._scale else math.inf
 
     @property
     def weight(self) -> float:
-        """w, in [0, 1]: what the process advantage has earned."""
+        """w, in [0, 1]: the weight that the process advantage has earned."""
         if not self._scale:
             return 0.0
         return min(1.0, max(0.0, self.correlation - STANDARD_ERRORS * self.standard_error))
@@ -101,15 +103,15 @@ def agreement(
     """Compare the process scores of a batch with its outcomes, group by group.
 
     Args:
-        process_scores: float `[bs, L]`, each token's segment score, in any unit; ignored where there is none.
-        right: float `[bs]`, 1 for a right response, 0 for a wrong one, NaN where nothing says it.
+        process_scores: float `[bs, L]`, each token's segment score, in any unit. A token without one is ignored.
+        right: float `[bs]`, 1 for a right response, 0 for a wrong one, NaN where nothing says which.
         response_mask: bool, int or float `[bs, L]`.
         index: `[bs]`, group of each row (verl's uid array).
-        scored: bool `[bs]` or `[bs, L]`, rows or tokens that have a process score; all of them when None.
-        left_out: bool `[bs]`, rows that tell nothing, such as responses cut off by a length limit.
+        scored: bool `[bs]` or `[bs, L]`, rows or tokens that have a process score. None means all of them.
+        left_out: bool `[bs]`, rows to leave out, such as responses cut off by a length limit.
 
     Returns:
-        The sums over its mixed groups. Rows without any score, without a verdict or left out are no part of a group.
+        The sums over its mixed groups. A row without any score or verdict, or one left out, is no part of a group.
     """
     with torch.no_grad():
         bs = len(response_mask)
@@ -129,7 +131,7 @@ def agreement(
         std = (share * (1 - share)).sqrt()
         mixed = usable & (std > 0)
         x = torch.where(mixed, mean - groups.sums(mean * one) / size, 0.0)
-        x = torch.where(x.abs() <= 1e-9 * mean.abs(), 0.0, x)  # equal scores, but for rounding
+        x = torch.where(x.abs() <= 1e-9 * mean.abs(), 0.0, x)  # the scores are equal, but for rounding
         a = torch.where(mixed, (y - share) / std.clamp(min=1e-9), 0.0)
         of_group = x.new_zeros(groups.count).index_add_(0, groups.of_row, x * a)
         is_mixed = x.new_zeros(groups.count).index_fill_(0, groups.of_row[mixed], 1.0)
@@ -143,7 +145,7 @@ def agreement(
 
 
 class Trust:
-    """The trust of a run in its PRM, one for each data source: sums over its steps, those long ago counting less."""
+    """The trust of a run in its PRM, for each data source: sums over its steps, in which older steps count less."""
 
     def __init__(self) -> None:
         self.of: dict[str, Agreement] = {}
@@ -154,8 +156,8 @@ class Trust:
         """Take up what a batch showed.
 
         Args:
-            step: of the training. Further batches of a step add to its sums; a new step lets the older ones fade.
-            batch: what identifies the batch. One that comes again in its step counts once.
+            step: of the training. Further batches of a step add to its sums. A new step lets the older ones fade.
+            batch: what identifies the batch. A batch that comes again in its step counts once.
             found: sums of the batch by data source.
         """
         if step != self._step:
@@ -168,18 +170,18 @@ class Trust:
             self.of[source] = self.of.get(source, Agreement()) + sums
 
     def weight(self, source: str) -> float:
-        """w for a data source, in [0, 1]; 0 for one that has not been seen."""
+        """Give w for a data source, in [0, 1]. It is 0 for a source that has not been seen."""
         return self.of.get(source, Agreement()).weight
 
     def state(self) -> dict[str, dict[str, float]]:
-        """What a checkpoint keeps."""
+        """Give what a checkpoint keeps."""
         return {source: asdict(sums) for source, sums in self.of.items()}
 
     def restore(self, state: dict[str, dict[str, float]]) -> None:
         """Take up what `state` gave.
 
         Raises:
-            ValueError: it holds something else.
+            ValueError: `state` holds something else.
         """
         names = {field.name for field in fields(Agreement)}
         for source, sums in state.items():

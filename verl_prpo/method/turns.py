@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The turns of responses with tools: stretches of the policy's own tokens between what others said.
+"""Find the turns of responses with tools. A turn is a stretch of the policy's own tokens between what others said.
 
 verl's agent loops put what a tool says into the response, under mask 0. A turn begins wherever the policy takes over.
 """
@@ -23,7 +23,7 @@ def turn_segments(response_mask: Tensor) -> Tensor:
         BoolTensor `[bs, L]`, True at the first token of each turn.
 
     Raises:
-        ValueError: a mask that is not `[bs, L]`.
+        ValueError: the mask is not `[bs, L]`.
 
     Example:
         >>> import torch
@@ -43,7 +43,7 @@ class Turns:
     Attributes:
         row: long `[turns]`, the row of the batch that each turn belongs to, in order.
         begin: long `[turns]`, the column of its first token.
-        mask: bool `[turns, W]`, True on its tokens, aligned to the left; W is the length of the longest turn.
+        mask: bool `[turns, W]`, True on its tokens, aligned to the left. W is the length of the longest turn.
     """
 
     row: Tensor
@@ -52,7 +52,7 @@ class Turns:
 
     @classmethod
     def of(cls, response_mask: Tensor) -> "Turns":
-        """The turns of a mask `[bs, L]`."""
+        """Find the turns of a mask `[bs, L]`."""
         mask = checked_mask(response_mask)
         row, begin = turn_segments(mask).nonzero(as_tuple=True)
         after = torch.nn.functional.pad(mask[:, 1:], (0, 1))
@@ -62,17 +62,17 @@ class Turns:
         return cls(row, begin, torch.arange(width, device=mask.device) < length[:, None])
 
     def rows(self, values: Tensor) -> Tensor:
-        """Values of the batch `[bs, L]` by turn, `[turns, W]`; anything past a turn's end."""
+        """Give values of the batch `[bs, L]` by turn, `[turns, W]`. Past a turn's end they mean nothing."""
         columns = self.begin[:, None] + torch.arange(self.mask.shape[1], device=values.device)
         return values[self.row[:, None], columns.clamp(max=values.shape[1] - 1)]
 
     def spans(self) -> list[tuple[int, int, int]]:
-        """Row, first column and the column after the last of each turn."""
+        """List the row, the first column and the column after the last one of each turn."""
         ends = self.begin + self.mask.sum(1)
         return list(zip(self.row.tolist(), self.begin.tolist(), ends.tolist(), strict=True))
 
     def back(self, starts: Tensor, like: Tensor) -> Tensor:
-        """Segment starts by turn, bool `[turns, W]`, in the columns of the batch; bool, with the shape of `like`."""
+        """Put segment starts by turn, bool `[turns, W]`, back into the batch: bool, in the shape of `like`."""
         found = torch.zeros(like.shape, dtype=torch.bool, device=like.device)
         turn, column = starts.nonzero(as_tuple=True)
         found[self.row[turn], self.begin[turn] + column] = True

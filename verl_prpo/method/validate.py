@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the tensors that a caller hands in must be. The messages name the argument, and the row where it is at fault."""
+"""Check the tensors that a caller hands in. The messages name the argument, and the row where it is at fault."""
 
 import math
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def checked_mask(response_mask: Tensor) -> Tensor:
-    """The mask as bool `[bs, L]`.
+    """Return the mask as bool `[bs, L]`.
 
     Raises:
-        TypeError, ValueError: no tensor, or one of another shape.
+        TypeError, ValueError: it is no tensor, or has another shape.
     """
     _require_tensor("response_mask", response_mask)
     if response_mask.dim() != 2:
@@ -22,7 +22,7 @@ def checked_mask(response_mask: Tensor) -> Tensor:
 
 
 def require_finite_entropy(highest: Tensor) -> None:
-    """NaN and +inf sort above every number, so that the highest values of each row `[bs, k]` show them."""
+    """Refuse NaN and +inf. They sort above every number, so the highest values of each row `[bs, k]` show them."""
     bad = highest.isnan() | highest.isposinf()
     if bad.any():
         row = int(bad.any(1).nonzero()[0, 0])
@@ -30,7 +30,7 @@ def require_finite_entropy(highest: Tensor) -> None:
 
 
 def require_above_minus_infinity(entropy: Tensor, mask: Tensor) -> None:
-    if entropy.amin() > float("-inf"):  # one pass; the rest only when something lies there, under the mask or not
+    if entropy.amin() > float("-inf"):  # one pass. The rest runs only where -inf was found, under the mask or not
         return
     bad = (mask & (entropy == float("-inf"))).any(1)
     if bad.any():
@@ -56,7 +56,7 @@ def require_segments(num_segments: int) -> None:
 def checked_batch(
     scores: Tensor, starts: Tensor, rewards: Tensor, response_mask: Tensor, scored: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """Scores and rewards in fp32 or more, starts and mask as bool, `scored` as bool `[bs, 1]` or `[bs, L]`.
+    """Return scores and rewards in fp32 or more, starts and mask as bool, `scored` as bool `[bs, 1]` or `[bs, L]`.
 
     Raises:
         TypeError, ValueError: see `verl_prpo.method.advantage.prpo_advantage`.
@@ -80,7 +80,7 @@ def checked_batch(
 
 
 def checked_weight(given: float | Tensor, rewards: Tensor) -> Tensor:
-    """The process weight as one number a row, in the dtype and on the device of the rewards."""
+    """Return the process weight as one number a row, in the dtype and on the device of the rewards."""
     weight = torch.as_tensor(given, dtype=rewards.dtype, device=rewards.device)
     if weight.dim() > 1 or weight.numel() not in (1, len(rewards)):
         raise ValueError(f"process_weight has shape {tuple(weight.shape)}, expected a number or ({len(rewards)},)")
@@ -109,7 +109,7 @@ def require_finite_scores(scores: Tensor, judged: Tensor) -> None:
 
 
 def require_finite_advantage(advantage: Tensor, scores: Tensor, judged: Tensor) -> None:
-    if advantage.sum().isfinite():  # one pass; the rest only to name the row
+    if advantage.sum().isfinite():  # one pass. The rest runs only to name the row
         return
     require_finite_scores(scores, judged)
     if not advantage.isfinite().all():
@@ -119,7 +119,7 @@ def require_finite_advantage(advantage: Tensor, scores: Tensor, judged: Tensor) 
 
 
 def require_opened_rows(starts: Tensor, judged: Tensor) -> None:
-    """A row's first token with a score must open a segment, for the credits that read scores at segment starts."""
+    """Require that a row's first token with a score opens a segment: some credits read scores at segment starts."""
     if not judged.numel():
         return
     first = judged.byte().argmax(1, keepdim=True)

@@ -1,6 +1,11 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Worker processes that compare answers, each killed for good when an answer takes too long."""
+"""Worker processes that compare answers, each killed for good when an answer takes too long.
+
+The workers are programs of their own that read lines. Those of pebble and `multiprocessing` are forks on Linux, which
+copy the threads and channels of a Ray actor in whatever state they are. Or they are spawned, and import their parent's
+main module anew, which in a Ray actor is Ray's.
+"""
 
 import atexit
 import json

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remember scores by what was scored: the token ids of a dialogue and where its scores are read.
 
-For a score function the key is of messages, segments and row. This is the one place where equal dialogues meet. It
-belongs to one loaded model, so equal keys mean equal scores.
+For a score function the key is of messages, segments, row and what was heard. This is the one place where equal
+dialogues meet. It belongs to one loaded model, so equal keys mean equal scores.
 """
 
 import hashlib

@@ -96,6 +96,15 @@ def steps_with(texts: Sequence[str], heard: Sequence[Heard]) -> list[Step]:
     return steps
 
 
+def heard_by_step(texts: Sequence[str], heard: Sequence[Heard]) -> list[list[dict[str, str]]]:
+    """The chat messages that were heard right before or within each step.
+
+    Args:
+        texts, heard: as in `steps_with`.
+    """
+    return [[dict(part) for part in step if not isinstance(part, str)] for step in steps_with(texts, heard)]
+
+
 def written_out(steps: Sequence[Step]) -> list[str]:
     """Steps as plain text, for a PRM that knows no turns: what was heard stands in the text under a heading.
 

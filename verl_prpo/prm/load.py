@@ -19,7 +19,7 @@ from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 from verl_prpo.settings.prpo import ConfigError, prm_config
 
 Messages = Sequence[Mapping[str, Any]]
-Scores = list[float | None]
+SegmentScores = list[float | None]
 
 
 class LoadedPrm:
@@ -51,7 +51,7 @@ class LoadedPrm:
         """End what runs for it: connections to servers, the processes of a score function. A model needs none."""
         self._engine.close()
 
-    def score(self, messages: Messages, segments: Sequence[str], **row: Any) -> Scores:
+    def score(self, messages: Messages, segments: Sequence[str], **row: Any) -> SegmentScores:
         """Score the segments of one response.
 
         Args:
@@ -76,7 +76,7 @@ class LoadedPrm:
         *,
         return_exceptions: Literal[False] = False,
         rows: Sequence[Mapping[str, Any]] | None = None,
-    ) -> list[Scores]: ...
+    ) -> list[SegmentScores]: ...
 
     @overload
     def score_batch(
@@ -85,7 +85,7 @@ class LoadedPrm:
         *,
         return_exceptions: bool,
         rows: Sequence[Mapping[str, Any]] | None = None,
-    ) -> list[Scores | PrmError]: ...
+    ) -> list[SegmentScores | PrmError]: ...
 
     def score_batch(
         self,
@@ -93,7 +93,7 @@ class LoadedPrm:
         *,
         return_exceptions: bool = False,
         rows: Sequence[Mapping[str, Any]] | None = None,
-    ) -> list[Scores] | list[Scores | PrmError]:
+    ) -> list[SegmentScores] | list[SegmentScores | PrmError]:
         """Score many responses, those of like length in one forward pass.
 
         Args:

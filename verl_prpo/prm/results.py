@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Define what is asked of a PRM and what comes back: plain data that every engine speaks and any process can read."""
+"""Define what a PRM is asked and what comes back: plain data that every engine uses and any process can read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -32,14 +32,14 @@ class PrmFailure(str, Enum):
 
 
 def context_shares(seen_from: Sequence[int | None], lengths: Sequence[int]) -> list[float]:
-    """How much of what comes before a segment the PRM had seen when it judged it in a window, from 0 to 1.
+    """Compute how much of what comes before a segment the PRM had seen when it judged it in a window, from 0 to 1.
 
     Args:
         seen_from: for each judged segment the first one that its window shows, None for the others.
-        lengths: of the segments, in any unit; 0 for a hidden one.
+        lengths: lengths of the segments, in any unit. 0 for a hidden one.
 
     Returns:
-        One for each judged segment with something before it.
+        One share for each judged segment with something before it.
     """
     reach = list(accumulate(lengths, initial=0))
     return [(reach[i] - reach[begin]) / reach[i] for i, begin in enumerate(seen_from) if begin is not None and reach[i]]
@@ -51,12 +51,12 @@ class PrmRequest:
 
     Attributes:
         messages: the prompt as chat messages.
-        segments: texts whose concatenation is the response; "" for a segment without text.
+        segments: texts whose concatenation is the response. "" for a segment without text.
         truncated: whether the response was cut off by its length limit, so that its last segment is not judged.
-        heard: what tools and others said in the middle of the response, in order; the segments are then the policy's
+        heard: what tools and others said in the middle of the response, in order. The segments are then the policy's
             own words alone.
-        row: of the data, for a score function: data_source, ground_truth and extra_info, as far as they are known.
-        hidden: which segments the PRM is not shown; none at all, or one for each segment.
+        row: row of the data for a score function: data_source, ground_truth and extra_info, as far as they are known.
+        hidden: which segments the PRM is not shown. It is empty, or has one value for each segment.
     """
 
     messages: Sequence[dict[str, Any]]
@@ -70,22 +70,24 @@ class PrmRequest:
 
 @dataclass(frozen=True)
 class PrmResult:
-    """One score per segment, or a failure. Neither where nothing in the response can be judged.
+    """One score per segment, or a failure. It has neither where nothing in the response can be judged.
 
     Attributes:
-        scores: in the family's range, as many as segments; None for a segment that the PRM did not judge (one past its
-            context with `reward.prm.overlong=neutral`, one longer than a window, the unfinished last one of a truncated
-            response, or one that a score function gives None), which gets z = 0. None altogether on a failure.
-        failure: its kind; None when there are scores.
+        scores: as many as segments, in the family's range. None on a failure. The score of a segment that the PRM did
+            not judge is None, and this segment gets z = 0. Such a segment lies past the PRM's context with
+            `reward.prm.overlong=neutral`, or is longer than a window, or is the unfinished last one of a truncated
+            response, or a score function gave it None.
+        failure: kind of the failure. None when there are scores.
         detail: what was found, and which setting fixes it.
-        tokens: length of the dialogue as the PRM read it, of all windows together; 0 when it was not encoded.
-        overlong: whether the dialogue was longer than the PRM's context, whatever was done about it.
+        tokens: length of the dialogue as the PRM read it, of all windows together. 0 when it was not encoded.
+        overlong: whether the dialogue was longer than the PRM's context, however that was handled.
         cached: whether the scores were remembered from an equal dialogue.
-        counts: what asking cost and what went wrong on the way, by the names of `verl_prpo.prm.generated.counts`; none
+        counts: what asking cost and what went wrong on the way, by the names of `verl_prpo.prm.generated.counts`. Empty
             where the PRM is no judge that writes.
-        windows: in how many the response was read; 0 where it was read whole, or without what did not fit.
-        seen_from: of a response read in windows, for each judged segment the first segment that the PRM saw before it
-            in the window; its own number where it saw none.
+        windows: number of windows in which the response was read. 0 where it was read whole, or without what did not
+            fit.
+        seen_from: for each judged segment of a response read in windows, the first segment that the PRM saw before it
+            in the window. It is the segment's own number where the PRM saw none.
     """
 
     scores: list[float | None] | None = None

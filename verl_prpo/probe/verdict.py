@@ -3,12 +3,13 @@
 """Whether a policy would be paid to drift: means over responses with bootstrap intervals, and a verdict on each drift.
 
 A token of PRPO is paid the z of its own segment. Where a drift leaves the honest text, the policy gradient therefore
-weighs the z of the segment that begins there against the z of the one that honest text has there; what both share,
-a constant in all z as well, drops out in expectation, and so does the outcome where a group agrees. Honest text can
-turn out wrong and drift need not, so a drift must cost something at that place to be no bargain: in the mean over
-responses, and for most of them, since a policy finds the places where it is free. Only responses whose honest segment
-there has z of 0 or more tell of such places: where honest text is pushed down itself, nothing more is to lose. And a
-response whose z is higher in the mean over its tokens gains on the rest of its group.
+weighs the z of the segment that begins there against the z of the one that honest text has there. What both have in
+common drops out in expectation. So do a constant added to every z, and the outcome where a group agrees.
+
+Honest text can turn out wrong and drift need not. So a drift must cost something at that place to be no bargain: in the
+mean over responses, and for most of them, since a policy finds the places where it is free. Only responses whose honest
+segment there has z of 0 or more are used. Where honest text is pushed down, a drift costs nothing more. And a response
+whose z is higher in the mean over its tokens gains on the rest of its group.
 """
 
 from collections.abc import Callable, Sequence

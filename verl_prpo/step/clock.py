@@ -1,9 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Durations on one clock.
+"""Measure durations on one clock.
 
-The processes of a node share its monotonic clock; the clocks of two nodes have nothing in common. So whoever notes a
-time notes whose clock it was, and only times of one clock are ever subtracted.
+The processes of a node share its monotonic clock. The clocks of two nodes have nothing in common. So each time is noted
+with the name of its clock, and only times of one clock are subtracted.
 """
 
 import functools
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @functools.cache
 def clock_name() -> str:
-    """The clock that `time.monotonic` reads in this process: that of the node since it was started."""
+    """Name the clock that `time.monotonic` reads in this process: that of the node since its start."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -23,7 +23,7 @@ def clock_name() -> str:
 
 
 def covered_seconds(intervals: Iterable[tuple[str, float, float]]) -> float:
-    """For how long at least one interval was open, on the clock on which that was longest.
+    """Measure for how long at least one interval was open, on the clock where that was longest.
 
     Args:
         intervals: clock, begin and end of each, in seconds of that clock.

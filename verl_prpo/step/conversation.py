@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""A response with tools as a conversation: the policy's own words by segment, and what it heard between them."""
+"""Read a response with tools as a conversation: the policy's own words by segment, and what it heard between."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +22,8 @@ class Interlude:
 
     Attributes:
         begin, end: half-open span of tokens.
-        messages: role and text of each message in it; none where it says nothing.
-        recognised: whether it is as the policy's chat template writes a turn.
+        messages: role and text of each message in it. There are none where it says nothing.
+        recognised: whether it has the form in which the policy's chat template writes a turn.
     """
 
     begin: int
@@ -33,29 +33,29 @@ class Interlude:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Interlude":
-        """Back from `dataclasses.asdict`, or from a rollout dump, where the messages are chat messages."""
+        """Build it from `dataclasses.asdict`, or from a rollout dump, where the messages are chat messages."""
         written = data["messages"]
         messages = [(m["role"], m["content"]) if isinstance(m, Mapping) else (m[0], m[1]) for m in written]
         return cls(int(data["begin"]), int(data["end"]), messages, bool(data.get("recognised", True)))
 
     def message_dicts(self) -> list[dict[str, str]]:
-        """Its messages as chat messages."""
+        """Give its messages as chat messages."""
         return [{"role": role, "content": content} for role, content in self.messages]
 
 
 def interludes_of(
     response_ids: Sequence[int], response_mask: Sequence[int], reader: TurnReader, end_ids: frozenset[int]
 ) -> list[Interlude]:
-    """What others say in a response, in order; none in one that is all the policy's.
+    """Find what others say in a response, in order. There is nothing in one that is all the policy's.
 
     Args:
-        response_ids: without padding.
+        response_ids: token ids, without padding.
         response_mask: 1 on the policy's own tokens, one per token.
         reader: of the policy's chat template.
         end_ids: tokens at which the rollout ends the policy's turn.
 
     Raises:
-        BadMask: a mask of another length, with other values than 0 and 1, or that claims the turn of another as the
+        BadMask: the mask has another length, or values other than 0 and 1, or it claims the turn of another as the
             policy's own.
     """
     require_fit(len(response_ids), response_mask)
@@ -85,7 +85,7 @@ def require_fit(length: int, response_mask: Sequence[int]) -> None:
     """Check that a mask has one 0 or 1 for each token of a response.
 
     Raises:
-        BadMask: it does not.
+        BadMask: the mask does not.
     """
     if len(response_mask) != length:
         raise BadMask(
@@ -106,7 +106,7 @@ def own_words(
     bounds: Sequence[tuple[int, int]],
     interludes: Sequence[Interlude],
 ) -> tuple[list[str], list[Heard]]:
-    """The policy's own words by segment, and what it heard before or within each.
+    """Collect the policy's own words by segment, and what it heard before or within each.
 
     Args:
         token_texts: the text that each token adds.
@@ -115,7 +115,7 @@ def own_words(
         interludes: as `interludes_of` gives them.
 
     Returns:
-        One text per segment. What was said after the policy's last token is not among what it heard.
+        One text per segment, and what the policy heard. What was said after its last token is left out.
     """
     own = [text if mine else "" for text, mine in zip(token_texts, response_mask, strict=True)]
     heard = []

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Apply the user's settings to one batch, and ask `verl_prpo.method.advantage` for its advantages."""
+"""Apply the user's settings to one batch, and have `verl_prpo.method.advantage` compute its advantages."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class OutcomeRewards:
-    """What verl's estimator call does not say of the outcomes of one batch, row by row.
+    """What verl's estimator call leaves out about the outcomes of one batch, row by row.
 
     Attributes:
         before_kl: float `[bs]`, the reward manager's rewards, without the penalty of `algorithm.use_kl_in_reward`.
@@ -34,23 +34,23 @@ class OutcomeRewards:
     truncated: Tensor
 
     def spread(self, rollouts: "Rollouts") -> "OutcomeRewards":
-        """The same in the rows of verl's batch, 0 and False in its padding rows."""
+        """Put the same into the rows of verl's batch, with 0 and False in its padding rows."""
         parts = (self.before_kl, self.agree, self.truncated)
         return OutcomeRewards(*map(rollouts.spread, parts))
 
 
 @dataclass
 class ProcessRewards:
-    """Scores of one batch, row by row: its rollouts, or after `spread` the rows that verl's estimator call sees.
+    """Scores of one batch, row by row. The rows are its rollouts, or after `spread` those that verl's estimator sees.
 
     Attributes:
-        process_scores: float32 `[bs, L]`, each token's segment score; anything where there is none.
+        process_scores: float32 `[bs, L]`, each token's segment score. The value of a token without one means nothing.
         segment_starts: bool `[bs, L]`, True at the first token of each segment.
         scored: bool `[bs]`, rows that have process scores, or `[bs, L]`, tokens whose segment has one.
-        prior_mean, prior_std: of the PRM family, in units of the score.
-        outcomes: what is known of the outcomes besides; None where nobody looked.
-        sessions: which outputs belong to one session; None where each row is one of its own.
-        weights: float `[bs]`, the weight of each row's process advantage under the credit trust; None where nothing was
+        prior_mean, prior_std: those of the PRM family, in units of the score.
+        outcomes: what else is known of the outcomes. None where nobody looked.
+        sessions: which outputs belong to one session. None where each row is a session of its own.
+        weights: float `[bs]`, the weight of each row's process advantage under the credit trust. None where nothing was
             measured, which counts as 0.
     """
 
@@ -64,7 +64,7 @@ class ProcessRewards:
     weights: Tensor | None = None
 
     def spread(self, rollouts: "Rollouts") -> "ProcessRewards":
-        """The same in the rows of verl's batch: no segment, no score in its padding rows."""
+        """Put the same into the rows of verl's batch. Its padding rows have no segment and no score."""
         return replace(
             self,
             process_scores=rollouts.spread(self.process_scores),
@@ -77,12 +77,12 @@ class ProcessRewards:
 
 
 def weighted_outcome(settings: PrpoConfig, rewards: Tensor, outcomes: OutcomeRewards | None) -> Tensor:
-    """The outcome times `algorithm.prpo.outcome_weight`, and a KL penalty as it is configured, whatever the weight.
+    """Multiply the outcome by `algorithm.prpo.outcome_weight`. The weight does not change a KL penalty.
 
     Args:
         settings: `algorithm.prpo`.
-        rewards: float `[bs]`, sums of verl's `token_level_rewards`, a KL penalty included.
-        outcomes: None where no KL penalty is in the rewards.
+        rewards: float `[bs]`, sums of verl's `token_level_rewards`, with any KL penalty in them.
+        outcomes: they hold the rewards before the penalty. None where the rewards hold no KL penalty.
     """
     before_kl = rewards if outcomes is None else outcomes.before_kl.to(rewards)
     return rewards + (settings.outcome_weight - 1.0) * before_kl
@@ -95,10 +95,10 @@ def advantages_of(
     response_mask: Tensor,
     index: np.ndarray,
 ) -> Tensor:
-    """`prpo_advantage` under the user's settings, 0 in the rows that they leave out.
+    """Compute `prpo_advantage` under the user's settings, with 0 in the rows that they leave out.
 
-    Of a session with several outputs the final one alone counts in the outcome of its group, for the credits prpo,
-    outcome and trust. For the others each output is a response of the group.
+    For the credits prpo, outcome and trust only the final output of a session counts in the outcome of its group. For
+    the other credits each output is a response of the group.
     """
     prior_mean, prior_std = prior_of(given, settings)
     sessions = given.sessions
@@ -139,7 +139,7 @@ def advantages_of(
 
 
 def prior_of(given: ProcessRewards, settings: PrpoConfig) -> tuple[float, float]:
-    """Mean and standard deviation of the prior: as set, else the PRM family's; in units of the score."""
+    """Give mean and standard deviation of the prior, in units of the score: as set, else those of the PRM family."""
     return (
         given.prior_mean if settings.prior_mean is None else settings.prior_mean,
         given.prior_std if settings.prior_std is None else settings.prior_std,
@@ -149,7 +149,7 @@ def prior_of(given: ProcessRewards, settings: PrpoConfig) -> tuple[float, float]
 def without_process_rewards(
     response_mask: Tensor, outcomes: OutcomeRewards | None = None, sessions: Sessions | None = None
 ) -> ProcessRewards:
-    """No row scored: what `credit=outcome` works on."""
+    """Build a batch in which no row is scored. `credit=outcome` works on it."""
     nothing = torch.zeros_like(response_mask, dtype=torch.float32)
     none = torch.zeros(len(response_mask), dtype=torch.bool, device=response_mask.device)
     return ProcessRewards(

@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The configured segmenter applied to responses: one or many, in a reward-loop worker or in the trainer.
+"""Apply the configured segmenter to responses: one or many, in a reward-loop worker or in the trainer.
 
-Each row is cut by itself, so that a response has the same segments alone and in any batch.
+Each row is cut by itself. So a response has the same segments alone and in any batch.
 """
 
 import hashlib
@@ -37,25 +37,25 @@ def cut(
     thoughts: Tensor | None = None,
     texts: Sequence[Sequence[str]] | None = None,
 ) -> Tensor:
-    """Where the segments of responses start under `algorithm.prpo.segmenter`.
+    """Find where the segments of responses start under `algorithm.prpo.segmenter`.
 
     Args:
         settings: `algorithm.prpo`.
-        keys: TransferQueue keys; the random segmenter draws by them.
+        keys: TransferQueue keys. The random segmenter takes its seed from them.
         response_ids: token ids of each response, without padding.
         response_mask: int `[bs, L]`, 1 on the policy's own tokens.
         signal: float `[bs, L]`, entropy or surprisal in nats, for the segmenters of those names.
         tokenizer: the policy's Hugging Face tokenizer, for the segmenter text.
-        thoughts: bool `[bs, L]`, True on tokens of thoughts that are hidden from the PRM. Each is a segment of its own,
-            and the segmenter cuts what is left as if the thoughts were the tokens of a tool. With a segmenter of turns
-            a thought that goes on behind a tool's words is cut there too.
+        thoughts: bool `[bs, L]`, True on tokens of thoughts that are hidden from the PRM. Each is a segment of its own.
+            The segmenter cuts what is left as if the thoughts were the tokens of a tool. A segmenter of turns also cuts
+            a thought that goes on behind a tool's words.
         texts: the text that each token adds, where it is known without the tokenizer.
 
     Returns:
         BoolTensor `[bs, L]`, True at the first token of each segment.
 
     Raises:
-        ValueError: a signal, delimiters or a mask that cannot be used.
+        ValueError: the signal, the delimiters or the mask cannot be used.
     """
     own = _within(response_mask, response_ids)
     mask = own if thoughts is None else own & ~thoughts
@@ -81,7 +81,7 @@ def _cut_shown(
     signal: Tensor | None,
     texts: Sequence[Sequence[str]],
 ) -> Tensor:
-    """The segmenter's own cuts, in responses or in each turn: bool, with the shape of `mask`, the tokens to cut."""
+    """Make the segmenter's own cuts, in responses or in turns: bool, in the shape of `mask`, the tokens to cut."""
     if not settings.cuts_turns:
         return _cut_rows(settings, keys, response_ids, mask, signal, texts)
     turns = Turns.of(mask)
@@ -105,7 +105,7 @@ def _cut_rows(
     signal: Tensor | None,
     texts: Sequence[Sequence[str]],
 ) -> Tensor:
-    """Where the segments of rows start, responses or turns: bool, with the shape of `mask`."""
+    """Find where the segments of rows start. Rows are responses or turns: bool, in the shape of `mask`."""
     segmenter = settings.cuts_by
     if segmenter in ("entropy", "surprisal"):
         assert signal is not None
@@ -136,7 +136,7 @@ def _cut_rows(
 
 
 def _turn_keys(keys: Sequence[str], spans: Sequence[tuple[int, int, int]]) -> list[str]:
-    """A key for each turn: that of its response, and its number there."""
+    """Make a key for each turn: the key of its response, and its number there."""
     count: Counter[int] = Counter()
     found = []
     for row, _, _ in spans:
@@ -168,7 +168,7 @@ def thought_mask(
     prompt_ids: Sequence[Sequence[int]],
     messages: Sequence[Sequence[dict[str, Any]]],
 ) -> Tensor:
-    """Which tokens of responses are of thoughts, bool `[bs, L]`; none of a tool's are.
+    """Find which tokens of responses belong to thoughts, bool `[bs, L]`. No token of a tool does.
 
     Args:
         tokenizer: the policy's Hugging Face tokenizer.
@@ -193,23 +193,23 @@ def thoughts_behind(
     own: Sequence[bool],
     texts: Sequence[str] | None = None,
 ) -> list[bool]:
-    """Which tokens of one response are of thoughts; arguments as of `thought_mask` and `thought_tokens`, of a row."""
+    """Do `thought_mask` for one response. The arguments are those of one row, and of `thought_tokens`."""
     inside = opens_thought(decode_with_tags(tokenizer, prompt_ids), messages)
     return thought_tokens(tokenizer, response_ids, inside, own, texts)
 
 
 def hidden_segments(starts: Tensor, thoughts: Tensor | None) -> list[bool]:
-    """Which segments of a response are thoughts hidden from the PRM; none at all where nothing is hidden.
+    """List whether each segment of a response is a thought hidden from the PRM. The list is empty without thoughts.
 
     Args:
-        starts: bool `[L]`, of one response that was cut with these thoughts.
+        starts: bool `[L]`, segment starts of one response that was cut with these thoughts.
         thoughts: bool `[L]`, or None.
     """
     return [] if thoughts is None else thoughts[starts].tolist()
 
 
 def thought_edges(mask: Tensor, thoughts: Tensor) -> Tensor:
-    """The first token of each thought and the first behind it, among the policy's own; bool `[bs, L]`, as both are."""
+    """Mark the first own token of each thought and the first behind it: bool `[bs, L]`, as the arguments are."""
     if not mask.numel():
         return torch.zeros_like(mask)
     state = torch.where(mask, 1 + (thoughts & mask).int(), 0)

@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rollouts of a batch and the PRM's scores for them, put on segments and tokens.
+"""Hold the rollouts of a batch, and put the PRM's scores for them on segments and tokens.
 
-verl pads a batch with copies of its rows. Padding is dropped when the rows are fetched: what is here knows rollouts
+verl pads a batch with copies of its rows. Padding is dropped when the rows are fetched, so this module knows rollouts
 alone. `Rollouts.spread` puts results back into the rows of verl's batch."""
 
 import math
@@ -29,12 +29,12 @@ class Rollouts:
         batch_size: rows of verl's batch, padding included.
         messages: prompts as chat messages.
         response_ids: token ids of each response, without padding.
-        response_mask: int `[n, L]`, 1 on the policy's own tokens; L is the width of verl's batch.
-        signal: float `[n, L]`, entropy or surprisal in nats; None for segmenters that need neither.
-        truncated: whether a response was cut off by a length limit of the rollout.
-        rows: of the data, for a score function, see `verl_prpo.step.messages.data_row`; {} where nobody reads them.
+        response_mask: int `[n, L]`, 1 on the policy's own tokens. L is the width of verl's batch.
+        signal: float `[n, L]`, entropy or surprisal in nats. None for segmenters that need neither.
+        truncated: whether each response was cut off by a length limit of the rollout.
+        rows: data for a score function, see `verl_prpo.step.messages.data_row`. {} where nothing reads them.
         prompt_ids: token ids of the prompts, where thoughts are hidden from the PRM, else None.
-        thoughts: bool `[n, L]`, True on tokens of thoughts that are hidden; None where none are, or not yet known.
+        thoughts: bool `[n, L]`, True on tokens of thoughts that are hidden. None where none are, or not yet known.
     """
 
     keys: list[str]
@@ -56,7 +56,7 @@ class Rollouts:
         return len(self.keys)
 
     def select(self, indices: Sequence[int]) -> "Rollouts":
-        """Some of the rollouts, in the order given."""
+        """Take some of the rollouts, in the order given."""
 
         def some(values: Any) -> Any:
             if values is None or isinstance(values, Tensor):
@@ -67,7 +67,7 @@ class Rollouts:
         return replace(self, **{name: some(getattr(self, name)) for name in by_row})
 
     def spread(self, values: Tensor) -> Tensor:
-        """Values of the rollouts `[n, ...]` in the rows of verl's batch `[bs, ...]`, 0 in its padding rows."""
+        """Put values of the rollouts `[n, ...]` into the rows of verl's batch `[bs, ...]`, 0 in its padding rows."""
         rows = values.new_zeros(self.batch_size, *values.shape[1:])
         rows[self.places] = values
         return rows
@@ -80,12 +80,12 @@ class ScoredBatch:
     Attributes:
         rollouts: as launched.
         segment_starts: bool `[n, L]`.
-        scores: one per rollout; None for one that was not sent (no valid token).
-        wait_seconds: for how long the PRM held up the step. Of responses scored after the rollout: how long `collect`
-            blocked. Of streamed ones besides: from the arrival of a node's last response at its reward manager to the
-            PRM's last answer there, on the node where that took longest; at most for as long as the trainer waited for
-            responses.
-        busy_seconds: for how long the PRM had responses of this batch, exposed or not: the length of the union of the
+        scores: one per rollout. None for one that was not sent (no valid token).
+        wait_seconds: how long the PRM held up the step. For responses scored after the rollout, this is how long
+            `collect` blocked. Streamed responses add the time from the arrival of a node's last response at its reward
+            manager to the PRM's last answer there, on the node where that took longest. This added time is at most as
+            long as the trainer waited for responses.
+        busy_seconds: how long the PRM had responses of this batch, exposed or not. It is the length of the union of the
             intervals from question to answer, on the node where it is longest.
     """
 
@@ -97,14 +97,14 @@ class ScoredBatch:
 
     @property
     def scored(self) -> Tensor:
-        """Rollouts that have process scores, bool `[n]`."""
+        """Which rollouts have process scores, bool `[n]`."""
         return torch.tensor([s is not None and s.scores is not None for s in self.scores], dtype=torch.bool)
 
     def require(self, settings: PrmConfig) -> None:
-        """Stop when more responses failed than `reward.prm.on_error` and `max_failed_fraction` put up with.
+        """Stop when more responses failed than `reward.prm.on_error` and `max_failed_fraction` allow.
 
         Raises:
-            PrmError: how many responses have no scores, what the first one met, and the settings to change.
+            PrmError: how many responses have no scores, why the first one has none, and the settings to change.
         """
         asked, failed = self._asked(), self._failed()
         if not failed:
@@ -123,7 +123,7 @@ class ScoredBatch:
             )
 
     def failure_summary(self) -> str | None:
-        """A line for people on the responses whose scores failed, with the first one's cause; None when all went
+        """Write a line for people on the responses whose scores failed, with the first one's cause. None when all went
         well."""
         asked, failed = self._asked(), self._failed()
         if not failed:
@@ -134,11 +134,11 @@ class ScoredBatch:
         )
 
     def overlong_summary(self, settings: PrmConfig, prpo: PrpoConfig) -> str | None:
-        """A line for people on the scored responses that the PRM could not read whole. None when it read all.
+        """Write a line for people on the scored responses that the PRM could not read whole. None when it read all.
 
         Args:
-            settings: `reward.prm`, which say whether it reads in windows.
-            prpo: `algorithm.prpo`, which say where responses are cut.
+            settings: `reward.prm`, which says whether the PRM reads in windows.
+            prpo: `algorithm.prpo`, which says where responses are cut.
         """
         unread = {key: scores for key, scores in self._asked().items() if scores.scores is not None and scores.unread}
         if not unread:
@@ -155,7 +155,7 @@ class ScoredBatch:
         )
 
     def hidden_starts(self) -> Tensor | None:
-        """Among the segment starts those of thoughts hidden from the PRM, bool `[n, L]`; None where nothing is to be
+        """Pick the segment starts of thoughts hidden from the PRM, bool `[n, L]`. None where nothing is to be
         hidden."""
         if not any(result is not None and result.hidden for result in self.scores):
             return None
@@ -167,7 +167,7 @@ class ScoredBatch:
         return starts
 
     def shown_ids(self) -> list[list[int]]:
-        """Token ids of the responses without the thoughts hidden from the PRM."""
+        """Give token ids of the responses, without the thoughts hidden from the PRM."""
         starts = self.hidden_starts()
         if starts is None:
             return self.rollouts.response_ids
@@ -180,13 +180,13 @@ class ScoredBatch:
         ]
 
     def token_scores(self) -> Tensor:
-        """Each token's segment score, float32 `[n, L]`; NaN in segments that the PRM did not judge, 0 in
-        rollouts without scores.
+        """Give each token its segment score, float32 `[n, L]`. It is NaN in segments that the PRM did not judge, and 0
+        in rollouts without scores.
 
         Raises:
-            PrmError: a rollout with another number of scores than segments.
+            PrmError: a rollout has another number of scores than segments.
         """
-        segments = self.segment_starts.long().cumsum(1)  # 1-based; 0 before the first valid token
+        segments = self.segment_starts.long().cumsum(1)  # 1-based, and 0 before the first valid token
         table = torch.zeros(len(self.scores), int(segments.max()) + 1 if segments.numel() else 1)
         counts = self.segment_starts.sum(1).tolist()
         for row, result in enumerate(self.scores):
@@ -202,14 +202,14 @@ class ScoredBatch:
         return table.gather(1, segments)
 
     def read_tokens(self) -> Tensor:
-        """Tokens of the segments that the PRM judged, bool `[n, L]`; elsewhere z is 0."""
+        """Mark tokens of the segments that the PRM judged, bool `[n, L]`. Elsewhere z is 0."""
         return self.scored[:, None] & ~self.token_scores().isnan()
 
     def arranged(self, keys: Sequence[str]) -> "ScoredBatch":
-        """The same scores in the order of a batch that was balanced anew, whose padding rows may be others.
+        """Put the same scores in the order of a batch that was balanced again. Its padding rows may be others.
 
         Args:
-            keys: of all rows of verl's batch.
+            keys: keys of all rows of verl's batch.
         """
         row_of = {key: row for row, key in enumerate(keys)}
         lost = [key for key in self.rollouts.keys if key not in row_of]
@@ -222,7 +222,7 @@ class ScoredBatch:
         return replace(self, rollouts=rollouts, segment_starts=self.segment_starts[order], scores=scores)
 
     def _asked(self) -> dict[str, Scores]:
-        """Scores of the responses that the PRM was asked about, by key."""
+        """Pick the scores of the responses that the PRM was asked about, by key."""
         scores = zip(self.rollouts.keys, self.scores, strict=True)
         return {key: r for key, r in scores if r is not None and r.asked_about}
 

@@ -1,9 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The trust of a run in its PRM: measured on each batch, used by `credit=trust`, logged, and kept with checkpoints.
+"""Follow the trust of a run in its PRM. It is measured on each batch, logged, and kept with checkpoints.
 
-The statistics are in `verl_prpo.method.trust`. It is measured under every credit that asks a PRM, so that a run under
-another credit shows what this one would give.
+`credit=trust` uses it. It is measured under every credit that asks a PRM, so a run under another credit shows what this
+one would give. The statistics are in `verl_prpo.method.trust`.
 """
 
 import json
@@ -21,9 +21,9 @@ from verl_prpo.settings.prpo import PrpoConfig
 from verl_prpo.step.credit import ProcessRewards
 
 FILE = "prpo_trust.json"
-"""In the folder of a checkpoint."""
+"""Name of the file in the folder of a checkpoint."""
 SILENCE = 10
-"""Steps between two lines on the same data source."""
+"""Least number of steps between two lines on the same data source."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Judged:
     """What the outcomes of a batch say of its responses, rollout by rollout.
 
     Attributes:
-        right: True, False, or None where nothing says it.
-        uids: of the groups.
+        right: True or False, or None where nothing says which.
+        uids: uid of each rollout's group.
         data_sources: verl's `data_source` of each.
     """
 
@@ -56,13 +56,13 @@ class RunTrust:
 
         Args:
             step: of the training.
-            batch: what identifies the batch; one that comes again in a step counts once.
+            batch: what identifies the batch. A batch that comes again in a step counts once.
             rewards: scores of its rollouts.
             response_mask: int `[n, L]`.
-            judged: by the outcomes.
+            judged: what the outcomes say of its rollouts.
 
         Returns:
-            w, float32 `[n]`: what has been earned, or `algorithm.prpo.process_weight` where that is a number.
+            w, float32 `[n]`: the weight that was earned, or `algorithm.prpo.process_weight` where that is a number.
         """
         sources = np.asarray([str(source) for source in judged.data_sources], dtype=object)
         right = torch.tensor([math.nan if fine is None else float(fine) for fine in judged.right])
@@ -86,11 +86,11 @@ class RunTrust:
 
     @property
     def of(self) -> dict[str, Agreement]:
-        """What was found so far, by data source."""
+        """What was measured so far, by data source."""
         return self._trust.of
 
     def lines(self, step: int) -> list[str]:
-        """For people: where the weight of a data source left 0 or came back to it, under `process_weight=auto`."""
+        """Write lines for people: which data source's weight left 0 or fell back to it, under `process_weight=auto`."""
         if self._settings.credit != "trust" or self._settings.process_weight != "auto":
             return []
         said = []
@@ -115,10 +115,10 @@ class RunTrust:
         (folder / FILE).write_text(json.dumps(self._trust.state(), indent=1))
 
     def load(self, folder: Path) -> str | None:
-        """Take up what a checkpoint holds.
+        """Go on from what a checkpoint holds.
 
         Returns:
-            None, or a line on why trust is measured anew.
+            None, or a line on why trust is measured from the start again.
         """
         path = folder / FILE
         anew = "trust in the PRM is measured anew, and the first steps are GRPO's"

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""verl's agent loop, whose workers tell the reward manager what it needs to cut and score a response as it finishes.
+"""verl's agent loop, whose workers give the reward manager what it needs to cut and score a response as it finishes.
 
 verl hands a reward manager the tokens of a response, but not which of them are the policy's own, nor their
 log-probabilities, nor whether the response is of training or of validation. The workers here add that, and put the

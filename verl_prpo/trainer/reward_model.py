@@ -133,8 +133,8 @@ def _leave_batching_to_vllm(rollout: DictConfig, model_path: str) -> None:
 
 
 def without_default_scorer(reward: DictConfig) -> None:
-    """Undo for the outcome manager what `wire_reward_model` set for verl's workers: there verl's own scorer is the one
-    that is used when no path is set, with `reward.sandbox_fusion` if configured. Changes `reward` in place."""
+    """Remove the scorer that `wire_reward_model` set for verl's workers, in place. The outcome manager then uses verl's
+    own scorer, which needs no path, with `reward.sandbox_fusion` if configured."""
     custom = reward.get("custom_reward_function") or {}
     if custom.get("path") == _DEFAULT_SCORER["path"] and custom.get("name") == _DEFAULT_SCORER["name"]:
         with open_dict(reward):

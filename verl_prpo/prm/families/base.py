@@ -1,10 +1,10 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The contract that every family of process reward models fulfils.
+"""Define the contract that every family of process reward models fulfils.
 
-A family knows how a dialogue and the segments of its response become token ids, where in the model's output each
-segment's score is read, and the range and prior of those scores. One forward pass covers all segments of a response.
-Only text comes in: the policy's tokenizer stays outside.
+A family knows how a dialogue and the segments of its response become token ids. It knows where in the model's output
+each segment's score is read, and the range and prior of those scores. One forward pass covers all segments of a
+response. Only text comes in, and the policy's tokenizer stays outside.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ class PrmError(RuntimeError):
     """A process reward model, or a response, that cannot be used. The message says what to change.
 
     Attributes:
-        kind: why a response has no scores, where `load_prm` raised this for one; None for a fault of the PRM itself.
+        kind: why a response has no scores, where `load_prm` raised this for one. None for a fault of the PRM itself.
     """
 
     def __init__(self, message: str = "", kind: PrmFailure | None = None):
@@ -36,7 +36,7 @@ class Encoded:
 
     Attributes:
         input_ids: token ids of the whole dialogue, without padding.
-        reads: one entry per segment: where its score is read, in the family's own terms (a position, a span).
+        reads: where the score of each segment is read, in the family's own terms (a position, a span).
     """
 
     input_ids: list[int]
@@ -49,14 +49,14 @@ Prepared = TypeVar("Prepared", bound="PreparedFamily")
 class PrmFamily(ABC):
     """A kind of process reward model, loaded and ready to score.
 
-    `load` (or `open`, where a server holds the weights), then `encode`, then `forward` (or `served_scores`). In the
-    families of this package the model's output becomes scores in one place, the method `scores_from_logits`
-    (`scores_from_log_probs` of implicit_prm).
+    The order of calls is `load` (or `open`, where a server holds the weights), then `encode`, then `forward` (or
+    `served_scores`). In the families of this package the model's output becomes scores in one place, the method
+    `scores_from_logits` (`scores_from_log_probs` of implicit_prm).
 
     Attributes:
-        name: what `reward.prm.family` calls it.
+        name: the name of the family in `reward.prm.family`.
         score_range: least and greatest score it can give.
-        prior_mean, prior_std: of the prior that turns its scores into z (PRPO's step 3), in units of the score.
+        prior_mean, prior_std: those of the prior that turns its scores into z (PRPO's step 3), in units of the score.
         max_context: longest dialogue it can read, in tokens.
 
     Range and prior are those of the class, unless options of the family change them for an instance.
@@ -73,7 +73,7 @@ class PrmFamily(ABC):
 
     @classmethod
     def detects(cls, model_config: dict[str, Any]) -> bool:
-        """Whether a model's `config.json` marks it, beyond doubt, as of this family."""
+        """Say whether a model's `config.json` shows beyond doubt that the model is of this family."""
         return False
 
     @classmethod
@@ -83,8 +83,8 @@ class PrmFamily(ABC):
     ) -> "PrmFamily":
         """Load tokenizer and weights, and check that they are of this family.
 
-        A family with options of its own takes them as further keyword arguments, here and in `open`. They are
-        `reward.prm.family_options`.
+        A family with options of its own takes them as further keyword arguments, here and in `open`. A user sets them
+        in `reward.prm.family_options`.
 
         Args:
             model_path: a local folder or hub name in Hugging Face format.
@@ -98,11 +98,11 @@ class PrmFamily(ABC):
 
     @classmethod
     def open(cls, model_path: str, *args: Any, **options: Any) -> "PrmFamily":
-        """Load what `encode` needs, tokenizer and config, and no weights: a server holds those.
+        """Load what `encode` needs, which is tokenizer and config. It loads no weights, because a server holds those.
 
         Args:
             model_path: a local folder or hub name in Hugging Face format.
-            args: none; so written, type checkers let a family name its own options.
+            args: there are none. They stand here so that type checkers let a family name its own options.
             options: `trust_remote_code` and the family's own, as in `load`.
 
         Raises:
@@ -115,48 +115,48 @@ class PrmFamily(ABC):
 
     @abstractmethod
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
-        """Token ids of the dialogue `messages` answered by the concatenation of `segments`, with one read per segment.
+        """Encode the dialogue of `messages` and the joined `segments` as its response, with one read per segment.
 
         Special tokens that appear literally in the text of a message or segment stay text.
         """
 
     def encode_turns(self, messages: Sequence[dict[str, Any]], steps: Sequence[Step]) -> Encoded:
-        """Token ids of a dialogue in which tools or others spoke between the policy's words, with one read per step.
+        """Encode a dialogue in which tools or others spoke between the policy's words, with one read per step.
 
-        A family with turns of its own shows them as such. This one writes them into the text of the step that follows,
-        under a heading such as "Tool output:".
+        A family with turns of its own shows them as turns. This method writes them into the text of the step that
+        follows, under a heading such as "Tool output:".
 
         Args:
             messages: the prompt as chat messages.
-            steps: each a list of texts (what the policy said) and chat messages (what it read before it went on).
+            steps: each is a list of texts (what the policy said) and chat messages (what it read before it went on).
         """
         return self.encode(messages, written_out(steps))
 
     @abstractmethod
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
-        """One padded forward pass; for each row one score per segment, in `score_range`."""
+        """Run one padded forward pass, and return for each row one score per segment, in `score_range`."""
 
     def served_ids(self, encoded: Encoded) -> list[int]:
-        """Token ids to send to a server for a dialogue."""
+        """Give the token ids to send to a server for a dialogue."""
         return encoded.input_ids
 
     def served_scores(self, encoded: Encoded, output: Any) -> list[float]:
-        """Scores of one dialogue from what a server answered, one per segment.
+        """Read the scores of one dialogue from what a server answered, one per segment.
 
         Args:
             encoded: the dialogue.
-            output: with `serving` "pooling" the rows of numbers in `data`, as JSON gives them; with
-                "prompt_logprobs" for each token of `served_ids` a dict from token id to its log-probability given the
-                tokens before (None for the first).
+            output: with `serving` "pooling" it is the rows of numbers in `data`, as JSON gives them. With
+                "prompt_logprobs" it has for each token of `served_ids` a dict from token id to its log-probability
+                given the tokens before (None for the first).
 
         Raises:
-            ValueError: an output that holds no scores for this dialogue. The message says what it holds.
+            ValueError: the output holds no scores for this dialogue. The message says what it holds.
         """
         raise NotImplementedError
 
 
 class PreparedFamily(PrmFamily):
-    """A family that is ready but for its weights: its options stand in `prepare` alone."""
+    """A family that can be made ready before its weights are loaded. Its options stand in `prepare` alone."""
 
     @classmethod
     @abstractmethod
@@ -168,7 +168,7 @@ class PreparedFamily(PrmFamily):
             trust_remote_code: passed on to transformers.
 
         Raises:
-            PrmError: what is missing, or an option that cannot be.
+            PrmError: what is missing, or which option has a value that cannot be.
         """
 
     @abstractmethod

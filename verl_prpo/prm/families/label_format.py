@@ -123,7 +123,9 @@ def checked_format(
     if bos is not None and not isinstance(bos, bool):
         raise PrmError(f"{OPTIONS}.bos={bos!r} must be true, false or null, which leaves it to the tokenizer")
     if not tag.strip(" "):
-        raise PrmError(f"{OPTIONS}.tag={tag!r} is spaces alone, which no step could be told from; set it to the PRM's")
+        raise PrmError(
+            f"{OPTIONS}.tag={tag!r} consists of spaces, so the end of a step cannot be detected; set it to the PRM's"
+        )
     _require_slots("step", step, ("step", "tag"))
     if step.index("{step}") > step.index("{tag}"):
         raise PrmError(f"{OPTIONS}.step={step!r} has {{tag}} before {{step}}, but the tag is read behind its step")

@@ -64,7 +64,8 @@ def detect_family(model_path: str) -> str:
         return claims[0]
     verdict = "no PRM family is known for it" if not claims else f"it could be any of {', '.join(claims)}"
     raise PrmError(
-        f"cannot tell how to read the PRM {model_path} ({described(config)}): {verdict}. {what_to_try(config)} "
+        f"the family of the PRM {model_path} ({described(config)}) cannot be detected: {verdict}. "
+        f"{what_to_try(config)} "
         f"Set reward.prm.family to one of {', '.join(sorted(FAMILIES))}, or reward.prm.custom_family.path and .name."
     )
 

@@ -39,7 +39,12 @@ def answer_text(choice: Any, max_tokens: int) -> str:
     message, reason = getattr(choice, "message", None), getattr(choice, "finish_reason", None)
     refusal = getattr(message, "refusal", None)
     if refusal or reason == "content_filter":
-        raise AnswerFault("refused", f"the judge refused to answer ({reason}): {shown(refusal or '')}".rstrip(": "))
+        said = f": {shown(refusal)}" if refusal else ""
+        raise AnswerFault(
+            "refused",
+            f"the judge refused to answer (finish_reason={reason}); change its prompt ({OPTIONS}.prompt_path, "
+            f"{OPTIONS}.system_prompt), or choose another judge (reward.prm.model_path){said}",
+        )
     content = getattr(message, "content", None)
     text = content if isinstance(content, str) else ""
     if reason == "length":

@@ -211,7 +211,9 @@ class RateLimit(ServerFault):
 
     def __init__(self, detail: str, *, passing: bool, retry_after: float | None):
         advice = "lower reward.prm.server.concurrency, or raise reward.prm.server.retries"
-        detail = f"{detail}; {advice if passing else 'the account behind the API key has no more credit'}"
+        if not passing:
+            advice = "the account behind the API key (reward.prm.server.api_key_env) has no more credit"
+        detail = f"{detail}; {advice}"
         super().__init__(PrmFailure.SERVER_ERROR, detail, passing=passing, retry_after=retry_after)
 
 

@@ -41,8 +41,8 @@ class GeneratedOptions:
     package: with max_completion_tokens, max_tokens is not sent."""
 
     structured: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """With ask=response, what the server is told of the answer's form. json_schema: it can write nothing else.
-    json_object: it writes JSON. none: nothing, the prompt alone says it."""
+    """With ask=response, the form of the answer that the server is asked to enforce. json_schema: it can write nothing
+    else. json_object: it writes JSON. none: the prompt alone says it."""
 
     explain: bool = True
     """With ask=response, whether the judge writes a check of each step before its verdict. Turn it off for a judge that

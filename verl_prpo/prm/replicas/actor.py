@@ -101,8 +101,8 @@ class PrmReplica:
 
 
 class AsyncReplica:
-    """The way to what runs elsewhere, in an async actor of its own: the servers that hold the PRM, or a score function
-    in processes of its own. `load` comes first."""
+    """An async actor that passes requests to the PRM's servers, or to the processes of a score function. Call `load`
+    first."""
 
     async def load(self, config: "PrmConfig", urls: Sequence[str]) -> PrmDescription:
         """Check the servers, and load the PRM's tokenizer and config; or load the function.

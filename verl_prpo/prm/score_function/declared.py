@@ -21,6 +21,10 @@ MODULE = "pkg://"
 ROW = ("data_source", "ground_truth", "extra_info")
 """What a function is given of a response's row, under the names that verl's reward functions know."""
 
+HEARD = "heard"
+"""What tools and others said in the middle of the response. A function gets it that names it: `**row` holds the row of
+the data alone."""
+
 FORM = "def NAME(messages, segments, **row)"
 
 
@@ -38,7 +42,7 @@ class Declared:
         batched: whether it takes lists, one entry per response (its attribute `batched`).
         score_range: least and greatest score (its attribute `score_range`, else 0 and 1).
         kwargs: further arguments from the settings.
-        takes: names of the row that it takes.
+        takes: which of `ROW` and `HEARD` it takes.
     """
 
     call: Callable[..., Any]
@@ -49,7 +53,7 @@ class Declared:
     takes: tuple[str, ...]
 
     def __call__(self, messages: Any, segments: Any, row: Mapping[str, Any]) -> Any:
-        """Call the function; of the row only with what it takes."""
+        """Call the function; of the row, and of what was heard, only with what it takes."""
         given = {name: row.get(name) for name in self.takes}
         return self.call(messages=messages, segments=segments, **{**given, **self.kwargs})
 
@@ -129,8 +133,8 @@ def _score_range(function: Any, name: str) -> tuple[float, float]:
 
 
 def _taken(function: Any, name: str, kwargs: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the row that the function takes. Raises `Unfit` where a call would not fit its signature."""
-    for taken in ("messages", "segments"):
+    """Which of `ROW` and `HEARD` the function takes. Raises `Unfit` where a call would not fit its signature."""
+    for taken in ("messages", "segments", HEARD):
         if taken in kwargs:
             raise Unfit(f"kwargs.{taken} is not yours to set: each response brings it")
     try:
@@ -140,13 +144,13 @@ def _taken(function: Any, name: str, kwargs: Mapping[str, Any]) -> tuple[str, ..
     parameters = signature.parameters.values()
     takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters)
     named = {each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
-    row = tuple(key for key in ROW if takes_all or key in named)
+    takes = tuple(key for key in (*ROW, HEARD) if key in named or (takes_all and key in ROW))
     try:
-        signature.bind(messages=[], segments=[], **{**dict.fromkeys(row), **kwargs})
+        signature.bind(messages=[], segments=[], **{**dict.fromkeys(takes), **kwargs})
     except TypeError as error:
-        given = ", ".join(("messages", "segments", *ROW, *kwargs))
+        given = ", ".join(("messages", "segments", *ROW, HEARD, *kwargs))
         raise Unfit(
             f"{name}{signature} cannot be called by keyword with {given}: {error}. Write {FORM.replace('NAME', name)}; "
             f"other arguments come from {SETTING}.kwargs"
         ) from error
-    return row
+    return takes

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from verl_prpo.prm.cache import AskedOnce, ScoreCache
+from verl_prpo.prm.conversation import heard_by_step
 from verl_prpo.prm.encoding.batch import RANGE_TOLERANCE
 from verl_prpo.prm.encoding.response import shown_error
 from verl_prpo.prm.encoding.shown import Shown, shown_steps
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
-from verl_prpo.prm.score_function.declared import SETTING
+from verl_prpo.prm.score_function.declared import HEARD, SETTING
 from verl_prpo.prm.score_function.pool import CallFault, WorkerPool, start_worker, where
 from verl_prpo.prm.score_function.process import WorkerProcess
 from verl_prpo.settings.timeouts import BACKOFF, MAX_BACKOFF, SHARE_OF_TIMEOUT
@@ -72,6 +73,7 @@ class ScoreFunctionEngine:
         self.cache = ScoreCache(config.cache_size)
         self.pool = WorkerPool(config, declared["coroutine"], first)
         self.batched: bool = declared["batched"]
+        self.hears: bool = declared[HEARD]
         self._config = config
         self._function = function
 
@@ -95,12 +97,15 @@ class ScoreFunctionEngine:
         ]
 
     def _prepared(self, request: PrmRequest) -> tuple[Shown, Todo] | PrmResult:
-        shown = shown_steps(request.segments, request.truncated, hidden=request.hidden)
+        shown = shown_steps(request.segments, request.truncated, heard=request.heard, hidden=request.hidden)
         if not shown.steps:
             detail = f"none of the {len(request.segments)} segments has words that can be judged"
             return PrmResult(None, PrmFailure.BAD_INPUT, detail)
+        row = dict(request.row)
+        if self.hears:
+            row[HEARD] = heard_by_step(shown.steps, shown.heard)
         try:
-            payload = pickle.dumps((list(request.messages), shown.steps, dict(request.row)))
+            payload = pickle.dumps((list(request.messages), shown.steps, row))
         except Exception as error:  # whatever an object in the row raises
             detail = f"the row cannot be handed to {SETTING}: {shown_error(error)}"
             return PrmResult(None, PrmFailure.BAD_INPUT, detail)

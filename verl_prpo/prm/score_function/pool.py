@@ -71,7 +71,7 @@ class WorkerPool:
         """What the function returned for each response, unchecked.
 
         Args:
-            payloads: each a pickle of messages, segments and row.
+            payloads: each a pickle of messages, segments, and the row with what was heard.
             deadline: time of the event loop's clock after which nothing is waited for.
 
         Raises:

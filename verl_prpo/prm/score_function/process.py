@@ -79,11 +79,11 @@ class WorkerProcess:
         """Begin a call.
 
         Args:
-            responses: each a pickle of messages, segments and row.
+            responses: each a pickle of messages, segments, and the row with what was heard.
             timeout: after which the caller ends it, in seconds.
 
         Returns:
-            The call's number, and its reply to be: "scores" or "raised"; or a `WorkerDied`.
+            The call's number and a future. It resolves to a dict with "scores" or "raised", or raises `WorkerDied`.
         """
         number = next(self._numbers)
         reply = self._loop.create_future()

@@ -19,7 +19,7 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
-from verl_prpo.prm.score_function.declared import Declared, Unfit, load_function
+from verl_prpo.prm.score_function.declared import HEARD, Declared, Unfit, load_function
 from verl_prpo.prm.score_function.outputs import plain_batch, plain_scores
 from verl_prpo.settings.timeouts import CALL_GRACE
 
@@ -56,7 +56,8 @@ class Worker:
             self._reply({"unfit": str(error)})
             return
         low, high = function.score_range
-        self._reply({"coroutine": function.coroutine, "batched": function.batched, "score_range": [low, high]})
+        kind = {"coroutine": function.coroutine, "batched": function.batched, HEARD: HEARD in function.takes}
+        self._reply({**kind, "score_range": [low, high]})
         if function.coroutine:
             asyncio.run(self._serve_coroutine(function))
         else:

@@ -209,7 +209,10 @@ class ServerPool:
         raise ServerFault(PrmFailure.TIMEOUT, detail)
 
     def _free(self, among: Sequence[Server], last: Server | None) -> Server | None:
-        """The server with the least work that has room; one that failed only where no other is left."""
+        """Pick the server with room that has the least work.
+
+        A retry goes to the server of the last try, or to one with faults, only where no other has room.
+        """
         now = asyncio.get_running_loop().time()
         heard = [server for server in among if server.silent_until <= now]
         awake = [server for server in heard if server.resting_until <= now] or heard

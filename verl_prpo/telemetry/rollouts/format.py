@@ -4,7 +4,8 @@
 
 The record leans on verl's own columns of the row (the prompt, the response, the verifier's score) and repeats none of
 them. Values that stay the same over many tokens are written as runs `[value, tokens]`, others as the base64 of
-little-endian float32; keys at their default are left out. docs/rollouts.md describes every key.
+little-endian float32. Keys at their default are left out. docs/rollouts.md describes every key. Runs keep what differs
+within a segment (a token of a tool, a skipped response) in the same form, and dumps of format 2 stay readable.
 """
 
 import base64

@@ -197,10 +197,10 @@ def _server_faults(config: DictConfig, cut: Shares) -> Iterator[Fault]:
             )
         elif int(trainer.nnodes) > 1:
             yield from _spread(TENSOR, size, int(trainer.n_gpus_per_node), "trainer.n_gpus_per_node")
-            told, there = int(rollout.n_gpus_per_node or 0), int(trainer.n_gpus_per_node)
-            if min(told, size) > there:  # verl goes by this number, and puts so many GPUs of a server on one node
+            gpus, there = int(rollout.n_gpus_per_node or 0), int(trainer.n_gpus_per_node)
+            if min(gpus, size) > there:  # verl goes by this number, and puts so many GPUs of a server on one node
                 yield Fault(
-                    f"actor_rollout_ref.rollout.n_gpus_per_node={told} puts {min(told, size)} GPUs of a rollout server "
+                    f"actor_rollout_ref.rollout.n_gpus_per_node={gpus} puts {min(gpus, size)} GPUs of a rollout server "
                     f"({TENSOR}={rollout.tensor_model_parallel_size}) on one node, and the trainer has "
                     f"trainer.n_gpus_per_node={there} there",
                     f"leave actor_rollout_ref.rollout.n_gpus_per_node out, or set it to {there}",
