@@ -97,6 +97,8 @@ def test_the_command_prints_what_the_page_shows(folder, options, status, found, 
     printed = capsys.readouterr()
     assert ended == status and found in printed.out + printed.err
     if status == 0:
+        (command,) = re.findall(r"^python (\S+/look\.py \.label_token .*)$", PAGE, re.MULTILINE)
+        assert json.loads(shlex.split(command)[-1]) == OPTIONS
         (page,) = re.findall(r"look\.py \.label_token.*?```\n\n.*?```text\n(.*?)```", PAGE, re.DOTALL)
         assert _rounded(printed.out.replace(folder, ".label_token")) == _rounded(page)
 
