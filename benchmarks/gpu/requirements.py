@@ -40,11 +40,11 @@ def unmet(installed: Mapping[str, Package], roots: Iterable[str], requirements: 
     Returns:
         One line each, sorted. A root that is not installed gives none.
     """
-    todo = [(root, "") for root in roots]
+    pending = [(root, "") for root in roots]
     seen: set[tuple[str, str]] = set()
     lines: set[str] = set()
-    while todo:
-        name, extra = todo.pop()
+    while pending:
+        name, extra = pending.pop()
         if (name, extra) in seen or name not in installed:
             continue
         seen.add((name, extra))
@@ -65,7 +65,7 @@ def unmet(installed: Mapping[str, Package], roots: Iterable[str], requirements: 
                 lines.add(f"{who} needs {bare}: not there")
             elif not asked.specifier.contains(installed[other].version, prereleases=True):
                 lines.add(f"{who} needs {bare}: {installed[other].version} is there, in {installed[other].folder}")
-            todo += [(other, wanted) for wanted in ("", *map(normal, asked.extras))]
+            pending += [(other, wanted) for wanted in ("", *map(normal, asked.extras))]
     return sorted(lines)
 
 

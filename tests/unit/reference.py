@@ -167,7 +167,7 @@ def pure(
 
 
 def trust(scores: Rows, outcome: Sequence[float], mask: Rows, index: Sequence[Hashable], weight: float) -> Rows:
-    """GRPO; in groups of one outcome, besides, the score less the group's mean over the batch's std inside groups."""
+    """GRPO, and in groups of one outcome also the score less the group's mean over the batch's std inside groups."""
     beta = standardised(outcome, index)
     deviation = [[0.0] * len(row) for row in mask]
     for rows in groups(index):

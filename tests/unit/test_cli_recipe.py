@@ -25,7 +25,7 @@ NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 @pytest.fixture
 def verl_prpo(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run the command; gives the exit status, what it printed, and what it said besides."""
+    """Run the command, and give its exit status, what it printed, and its messages."""
 
     def run(*words: str) -> tuple[int, str, str]:
         status = command_line.main(["recipe", *words])

@@ -60,11 +60,11 @@ def test_three_stages_on_the_cpu(tmp_path: Path) -> None:
 
 
 def test_a_stage_without_time_leaves_what_it_has(modules: dict[str, ModuleType], tmp_path: Path) -> None:
-    run, stage = modules["run"], modules["run"].Stage("scoring", (), 3600)
+    run, stage = modules["run"], modules["run"].Stage("training", (), 3600)  # takes minutes
     deadline = time.monotonic() + 6
     result = run.run_stage(stage, sys.executable, {}, "cpu", True, tmp_path, deadline)
     assert result["state"] == "out of time"
-    assert json.loads((tmp_path / "scoring.json").read_text())["reason"].startswith("ended after 6 s")
+    assert json.loads((tmp_path / "training.json").read_text())["reason"].startswith("ended after 6 s")
     assert run.run_stage(stage, sys.executable, {}, "cpu", True, tmp_path, time.monotonic())["state"] == "skipped"
 
 

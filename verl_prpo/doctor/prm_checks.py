@@ -25,7 +25,7 @@ SMALL = 2 * 10**9
 """Bytes of weights up to which the PRM is loaded unasked."""
 
 FAINT = 0.2
-"""Prior standard deviations by which a wrong step must score lower than a right one to be told from it."""
+"""Prior standard deviations by which a wrong step must score lower than a right one."""
 
 OF_THE_NETWORK = {
     "ConnectionError",
@@ -273,7 +273,7 @@ def _in_windows(
 
 
 def _unreachable(error: BaseException | None) -> bool:
-    """Whether an error of the hub's client comes from the network, or from being told not to use it."""
+    """Whether an error of the hub's client comes from the network, or from a setting that forbids it."""
     while error is not None:
         if OF_THE_NETWORK & {cls.__name__ for cls in type(error).__mro__}:
             return True

@@ -52,7 +52,7 @@ class _Style:
         header: matches what opens a turn; group `role` is the role's name.
         ends: ordinary text that may close a turn, to be taken off.
         visible: whether the marks are no text that people write.
-        clean: what a template does to contents, so that what follows a header can be told from it.
+        clean: what a template does to contents, so that a header and what follows it can be kept apart.
     """
 
     name: str

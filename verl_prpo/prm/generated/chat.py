@@ -207,7 +207,7 @@ class Refusal(ServerFault):
 
 
 class RateLimit(ServerFault):
-    """The server has had enough for now, or for good: status 429."""
+    """The server refuses more requests, for a while or until the account has credit: status 429."""
 
     def __init__(self, detail: str, *, passing: bool, retry_after: float | None):
         advice = "lower reward.prm.server.concurrency, or raise reward.prm.server.retries"

@@ -122,7 +122,7 @@ class PendingRecord:
         )
 
     def _thoughts(self, ids: Sequence[int], texts: Sequence[str]) -> list[tuple[int, int]]:
-        """Spans of tokens that are thoughts, as the segmenter is told them with `reward.prm.thinking=hide`."""
+        """Spans of tokens that are thoughts, as the segmenter gets them with `reward.prm.thinking=hide`."""
         rollouts = self.report.scored.rollouts
         own = rollouts.response_mask[self.row, : len(ids)].bool().tolist()
         prompt = [] if self.prompt_ids is None else self.prompt_ids

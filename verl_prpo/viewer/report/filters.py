@@ -33,7 +33,7 @@ class Filter:
     share: float | None = None
     under_trust: str = ""
 
-    def told(self, relative: bool) -> str:
+    def described(self, relative: bool) -> str:
         """The rule for people.
 
         Args:

@@ -130,7 +130,7 @@ def _lists(shown: Sequence[Facts], prompts: dict[tuple[int, str], dict[str, Any]
         {
             "key": f.key,
             "name": f.name,
-            "rule": f.told(relative),
+            "rule": f.described(relative),
             "responses": [place[fact.index] for fact in f.select(shown)],
         }
         for f in FILTERS

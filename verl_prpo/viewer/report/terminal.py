@@ -69,7 +69,9 @@ def show(
     if survey.skipped:
         console.print(records_note(len(facts), survey.skipped), markup=False, soft_wrap=True)
     if chosen:
-        console.print(f"{chosen.name}: {len(kept)} of {len(facts)} responses. {chosen.told(relative)}", markup=False)
+        console.print(
+            f"{chosen.name}: {len(kept)} of {len(facts)} responses. {chosen.described(relative)}", markup=False
+        )
     else:
         _print_groups(console, facts)
     if not kept:
