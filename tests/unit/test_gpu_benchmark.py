@@ -60,10 +60,13 @@ def test_three_stages_on_the_cpu(tmp_path: Path) -> None:
 
 
 def test_a_stage_without_time_leaves_what_it_has(modules: dict[str, ModuleType], tmp_path: Path) -> None:
-    run, stage = modules["run"], modules["run"].Stage("training", (), 3600)  # takes minutes
-    deadline = time.monotonic() + 6
-    result = run.run_stage(stage, sys.executable, {}, "cpu", True, tmp_path, deadline)
-    assert result["state"] == "out of time"
+    run, stage = modules["run"], modules["run"].Stage("training", (), 3600)
+    row = {"what": "step", "value": 2.5, "unit": "s"}
+    never_ends = tmp_path / "python"  # called as `python stage.py training --device cpu --out FILE ...`
+    never_ends.write_text(f"#!/bin/sh\necho '{json.dumps({'rows': [row]})}' > \"$6\"\nsleep 600\n")
+    never_ends.chmod(0o755)
+    result = run.run_stage(stage, str(never_ends), {}, "cpu", True, tmp_path, time.monotonic() + 6)
+    assert (result["state"], result["rows"]) == ("out of time", [row])
     assert json.loads((tmp_path / "training.json").read_text())["reason"].startswith("ended after 6 s")
     assert run.run_stage(stage, sys.executable, {}, "cpu", True, tmp_path, time.monotonic())["state"] == "skipped"
 
