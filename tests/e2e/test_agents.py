@@ -41,6 +41,7 @@ def test_each_turn_is_cut_judged_by_what_the_tool_said_and_paid(main_ppo, task, 
 
     run = main_ppo(
         "prpo_laptop",
+        "trainer.total_training_steps=1",
         f"actor_rollout_ref.model.path={task / 'policy'}",
         f"data.train_files={task / 'train.parquet'}",
         f"data.val_files={task / 'val.parquet'}",
@@ -56,6 +57,7 @@ def test_each_turn_is_cut_judged_by_what_the_tool_said_and_paid(main_ppo, task, 
         f"reward.prm.model_path={task / 'policy'}",
     )
     assert "each response is cut and scored as it finishes" in run.log
+    assert len(run.metrics()) == 1
     for step, metrics in enumerate(run.metrics(), 1):
         rollouts = run.dump(step)
         assert len(rollouts) == 16 and any(one.interludes for one in rollouts)

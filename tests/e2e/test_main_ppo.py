@@ -75,6 +75,7 @@ def test_separate_async_updates_twice_between_weight_syncs(main_ppo, assets):
         "data.train_batch_size=4",
         "actor_rollout_ref.actor.ppo_mini_batch_size=2",
         "actor_rollout_ref.rollout.n=4",
+        "trainer.total_training_steps=1",
         "trainer.v1.trainer_mode=separate_async",
         "trainer.v1.separate_async.parameter_sync_step=2",
         "actor_rollout_ref.rollout.nnodes=1",
