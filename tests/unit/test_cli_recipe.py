@@ -172,7 +172,7 @@ class TestWhatDoctorRefuses:
         monkeypatch.chdir(ROOT)  # the laptop recipes name files of the checkout
         name, *overrides = words.split()
         with pytest.raises(CheckFailed) as refused:
-            config = wiring.composed(TrainingArguments(overrides, config_dir=str(RECIPES), config_name=name)).value
+            config, _ = wiring.composed(TrainingArguments(overrides, config_dir=str(RECIPES), config_name=name)).value
             wiring.names(config)
             wiring.settings(config)
         assert re.search(message, f"{refused.value} {refused.value.advice}")

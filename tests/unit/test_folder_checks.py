@@ -9,7 +9,7 @@ from verl_configs import grpo
 
 from verl_prpo.console.findings import CheckFailed, State
 from verl_prpo.console.folder_checks import folders, unwritable
-from verl_prpo.settings.training_config import TrainingArguments, hydra_folder
+from verl_prpo.settings.training_config import TrainingArguments, compose_with_folder
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,11 @@ def test_one_that_cannot_be_written_fails(overrides: list[str], key: str) -> Non
 
 
 def test_hydras_own_folder_is_tried() -> None:
-    asked = hydra_folder(TrainingArguments(("hydra.run.dir=/proc/outputs",)))
+    _, asked = compose_with_folder(TrainingArguments(("hydra.run.dir=/proc/outputs",)))
     assert asked == "/proc/outputs"
     with pytest.raises(CheckFailed, match=r"hydra\.run\.dir=/proc/outputs"):
         folders(grpo(), asked)
-    default = hydra_folder(TrainingArguments(()))
+    _, default = compose_with_folder(TrainingArguments(()))
     assert default is not None and default.startswith("outputs/")
 
 

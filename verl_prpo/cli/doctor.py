@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from verl_prpo.console.findings import Finding, Report, say, terminal, within
 from verl_prpo.doctor import installation
 from verl_prpo.settings.timeouts import END_GRACE, NETWORK_TIMEOUT
-from verl_prpo.settings.training_config import TrainingArguments, add_arguments, hydra_folder, training_arguments
+from verl_prpo.settings.training_config import TrainingArguments, add_arguments, training_arguments
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -114,9 +114,10 @@ def diagnose(
     from verl_prpo.settings.prpo import uses_prpo
     from verl_prpo.trainer.reward_model import shares_gpus
 
-    config = report.run("configuration", lambda: wiring.composed(arguments))
-    if config is None:
+    composed = report.run("configuration", lambda: wiring.composed(arguments))
+    if composed is None:
         return report.skip("all that follows", "there is no configuration to look at")
+    config, hydra_folder = composed
     report.run("keys", lambda: key_checks.keys(config))
     if report.run("names", lambda: wiring.names(config)) is None:
         report.skip("settings", "the names come first")
@@ -137,7 +138,7 @@ def diagnose(
         )
         report.run("scorer", lambda: within(NETWORK_TIMEOUT, "reading the problems", lambda: scorer(config)))
         report.run("policy", lambda: run_checks.policy(config))
-        report.run("folders", lambda: folder_checks.folders(config, hydra_folder(arguments)))
+        report.run("folders", lambda: folder_checks.folders(config, hydra_folder))
         if uses_prpo(config):
             report.run("texts", lambda: text_checks.texts(config, prm, dump))
         if prm is not None and prm.thinking == "hide":

@@ -14,7 +14,7 @@ from verl_prpo.prm.open_prm import with_model_path
 from verl_prpo.settings.outcome import uses_math_verifier
 from verl_prpo.settings.prm import SCORE_FUNCTION
 from verl_prpo.settings.prpo import ConfigError, engine_of, judge_of, needs_prm, prm_config, prpo_config, uses_prpo
-from verl_prpo.settings.training_config import SECTIONS, TrainingArguments, compose, config_folders
+from verl_prpo.settings.training_config import SECTIONS, TrainingArguments, compose_with_folder, config_folders
 from verl_prpo.trainer.checks.layouts import dividing, shown_sizes
 from verl_prpo.trainer.checks.verl_rules import verl_refusal
 from verl_prpo.trainer.schedule import schedule_of, segmenter_of
@@ -33,7 +33,7 @@ def names(config: DictConfig) -> Finding:
 
 
 def composed(arguments: TrainingArguments) -> Finding:
-    """The configuration, as `main_ppo` composes it.
+    """The configuration, as `main_ppo` composes it, and the folder that Hydra makes, None where it is not known yet.
 
     Raises:
         CheckFailed: in Hydra's words, with what usually fixes it.
@@ -42,7 +42,7 @@ def composed(arguments: TrainingArguments) -> Finding:
     if absent:
         raise CheckFailed(f"--config-name {arguments.config_name}: no such recipe", absent)
     try:
-        config = compose(arguments)
+        config, folder = compose_with_folder(arguments)
     except Exception as error:
         text = str(error).strip()
         advice = "the training command would stop with the same words"
@@ -57,7 +57,8 @@ def composed(arguments: TrainingArguments) -> Finding:
                 f"verl's YAML does not know these keys: write ++{own[0]}.KEY=VALUE"
             )
         raise CheckFailed(f"{type(error).__name__}: {text}", old_parts(arguments.overrides) or advice) from error
-    return Finding(f"{arguments.config_name or 'ppo_trainer'} with {len(arguments.overrides)} overrides", value=config)
+    found = f"{arguments.config_name or 'ppo_trainer'} with {len(arguments.overrides)} overrides"
+    return Finding(found, value=(config, folder))
 
 
 def settings(config: DictConfig) -> Finding:

@@ -51,18 +51,19 @@ def compose(arguments: TrainingArguments) -> DictConfig:
         Exception: of Hydra or OmegaConf, whatever the arguments or files deserve.
         NotADirectoryError: a `--config-dir` or `--config-path` that is no folder.
     """
+    return compose_with_folder(arguments)[0]
+
+
+def compose_with_folder(arguments: TrainingArguments) -> tuple[DictConfig, str | None]:
+    """As `compose`, with the folder that Hydra makes for the run, None where it is not known before the run starts."""
     config = _composed(arguments)
+    try:
+        folder = str(config.hydra.run.dir)
+    except Exception:  # an interpolation that Hydra fills in when it starts the job
+        folder = None
     with open_dict(config):
         del config["hydra"]
-    return config
-
-
-def hydra_folder(arguments: TrainingArguments) -> str | None:
-    """The folder that Hydra makes for the run, None where it is not known before the run starts."""
-    try:
-        return str(_composed(arguments).hydra.run.dir)
-    except Exception:  # an interpolation that Hydra fills in when it starts the job
-        return None
+    return config, folder
 
 
 def _composed(arguments: TrainingArguments) -> DictConfig:
