@@ -100,8 +100,7 @@ def _equal_choices(one: str, choice: Choice | None, two: str, true_choice: Choic
 def _equal_assignments(
     one: str, assigned: dict[str, str] | None, two: str, true_assigned: dict[str, str] | None
 ) -> bool | None:
-    """Compare values for the same unknowns, or such values with a tuple. The result is None where this decides nothing.
-    """
+    """Compare values for the same unknowns, or such values with a tuple. None means that this decides nothing."""
     if assigned is not None and true_assigned is not None:
         if assigned.keys() != true_assigned.keys():
             return None

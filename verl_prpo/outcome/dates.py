@@ -22,8 +22,7 @@ Clock = tuple[int, int, str | None]
 
 
 def read_date(text: str) -> Date | None:
-    """Read month, day, year and day of the week from a cleaned text. The last two are None where it does not say them.
-    """
+    """Read month, day, year and day of the week from a cleaned text. The last two are None where it lacks them."""
     plain = _plain(text)
     weekday = _WEEKDAY.match(plain)
     plain = plain[weekday.end() :] if weekday else plain

@@ -116,8 +116,7 @@ def is_approximate(text: str) -> bool:
 
 
 def read_statement(text: str) -> Statement:
-    """Read the label and the values of a text such as `x = \\frac{1}{3} \\approx 0.33`, without those that are empty.
-    """
+    """Read the label and the values of a text such as `x = \\frac{1}{3} \\approx 0.33`, without empty values."""
     sides = [side.strip() for part in _APPROXIMATELY.split(text) for side in top_level(part, "=")]
     sides = [side for side in sides if side]
     if len(sides) > 1 and is_label(sides[0]):

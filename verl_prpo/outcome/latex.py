@@ -247,8 +247,7 @@ def connective(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Return a cleaned text without spaces, but for those between digits, and without braces that make no difference.
-    """
+    """Drop the spaces of a cleaned text, but for those between digits, and braces that make no difference."""
     text = re.sub(r"([_^])\{(\w|\\[A-Za-z]+)\}", r"\1\2", text)
     return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
 
