@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the rows of a problem set to what verl reads from parquet, with an account of every row that is not kept."""
+"""Turn the rows of a problem set into what verl reads from parquet, with an account of every row that is not kept."""
 
 import json
 from collections import Counter
@@ -42,7 +42,7 @@ def prepare(
 
     Args:
         rows: of the source.
-        problem_set: that they are of.
+        problem_set: the set that they are of.
         left_out: `question_key` of problems that belong to a test set.
         drop_repeated: leave out questions that came before, too.
     """
@@ -70,7 +70,7 @@ def prepare(
 
 
 def verl_rows(problems: Sequence[Problem], problem_set: ProblemSet, template: str) -> list[dict[str, Any]]:
-    """Problems in verl's format: chat messages, data source, ground truth, index and split."""
+    """Return problems in verl's format: chat messages, data source, ground truth, index and split."""
     system, user, _ = TEMPLATES[template]
     rows: list[dict[str, Any]] = []
     for index, problem in enumerate(problems):
@@ -85,10 +85,11 @@ def verl_rows(problems: Sequence[Problem], problem_set: ProblemSet, template: st
 
 
 def read_source(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a local .jsonl or .parquet file.
+    """Read the rows of a local .jsonl or .parquet file.
 
     Raises:
-        DataError: there is no such file, or it is neither, or a line is no JSON object, or it is not encoded in UTF-8.
+        DataError: there is no such file, it is of another kind, a line is no JSON object, or it is not encoded in
+            UTF-8.
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
@@ -114,10 +115,12 @@ def read_source(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def questions_to_leave_out(rows: Iterable[Mapping[str, Any]]) -> set[str]:
-    """`question_key` of every row that has a question, with or without an answer, in its columns or in its extra_info.
+    """Return the `question_key` of every row that has a question in its columns or in its extra_info.
+
+    The row need not have an answer.
 
     Raises:
-        ValueError: no row has one.
+        ValueError: no row has a question.
     """
     found = set()
     for row in rows:
@@ -143,7 +146,7 @@ def _frame(path: Path) -> Any:
 
 
 def read_hub(splits: Sequence[HubSplit]) -> Iterator[dict[str, Any]]:
-    """Rows of splits on the Hugging Face hub, one after the other."""
+    """Read the rows of splits on the Hugging Face hub, one after the other."""
     from datasets import disable_progress_bars, load_dataset
     from huggingface_hub.utils import disable_progress_bars as disable_download_bars
 
@@ -154,10 +157,10 @@ def read_hub(splits: Sequence[HubSplit]) -> Iterator[dict[str, Any]]:
 
 
 def prepared_questions(path: Path) -> dict[str, str]:
-    """`question_key` of every problem of a file that `verl-prpo data` wrote, with its question.
+    """Return the `question_key` of every problem of a file that `verl-prpo data` wrote, with its question.
 
     Raises:
-        DataError: a file of other origin.
+        DataError: the file is of other origin.
     """
     frame = _frame(path)
     try:
