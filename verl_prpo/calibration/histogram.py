@@ -10,7 +10,7 @@ BINS = 40
 
 
 def obstacle(path: Path) -> str:
-    """Why no histogram can be drawn into a file, "" where one can; looked at before anything that takes long."""
+    """Say why no histogram can be drawn into a file, or "" where one can. Ask before anything that takes long."""
     from verl_prpo.console.folder_checks import unwritable
 
     try:
@@ -41,10 +41,10 @@ def draw(
     Args:
         path: the file.
         scores: `[n]`.
-        right: `[n]`, whether the outcome of each segment's response is right; None when unknown.
-        score_range: the axis.
+        right: `[n]`, whether the outcome of each segment's response is right, None when unknown.
+        score_range: range of the axis.
         prior: mean and standard deviation, drawn as lines.
-        title: of the figure.
+        title: title of the figure.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.

@@ -27,8 +27,8 @@ def print_calibration(
     Args:
         calibration: what was found.
         fitness: the verdict on it.
-        prm: that scored; None for scores recorded in the dump.
-        middle: of the score's range.
+        prm: the PRM that scored, None for scores recorded in the dump.
+        middle: middle of the score's range.
         found: all responses in the input.
         picture: file of the histogram, if there is one.
     """
