@@ -237,8 +237,8 @@ class RowReader:
 def _data_row(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a score function gets of a line.
 
-    The ground truth is ground_truth, or else `gts`, as verl's dump calls it. Data source and extra_info come along where
-    the line has them.
+    The ground truth is ground_truth, or else `gts`, as verl's dump calls it. Data source and extra_info come along
+    where the line has them.
     """
     truth = columns.get("gts") if columns.get("ground_truth") is None else columns["ground_truth"]
     return {
