@@ -129,7 +129,7 @@ def informedness(
         scores: `[n]`.
         right: `[n]`.
         groups: `[n]`, what steps of responses to the same prompt share.
-        threshold: in units of the score.
+        threshold: threshold in units of the score.
         seed: seed of the resampling.
 
     Returns:
@@ -152,7 +152,7 @@ def detection(scores: Sequence[float], right: Sequence[bool], threshold: float) 
     Args:
         scores: `[n]`.
         right: `[n]`, with at least one wrong.
-        threshold: in units of the score.
+        threshold: threshold in units of the score.
     """
     called = np.asarray(scores, dtype=float) < threshold
     wrong = ~np.asarray(right, dtype=bool)

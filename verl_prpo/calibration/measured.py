@@ -119,7 +119,7 @@ def calibrate(
 
     Args:
         responses: responses that were scored.
-        results: of each.
+        results: the PRM's result for each response.
         middle: middle of the score's range, the plain threshold for wrong steps.
         seed: seed of the bootstrap.
         windows: whether long responses were read in windows.

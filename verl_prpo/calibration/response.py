@@ -37,7 +37,7 @@ class Response:
         unfinished: whether the response was cut off within its last segment, which is not judged then.
         heard: what tools and others said in the middle of the response, by segment. The segments are then the policy's
             own words.
-        row: what a score function is given of the data: data_source, ground_truth and extra_info, as far as known.
+        row: what a score function gets of the data: data_source, ground_truth and extra_info, as far as known.
         truncated: whether the response was cut off by a length limit, as far as the input says it.
         data_source: data source of the prompt, as verl names it. It is empty where the input does not say it.
         hidden: which segments were hidden from the PRM in the run that wrote the dump. It is empty where the run hid

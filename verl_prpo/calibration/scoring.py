@@ -22,7 +22,7 @@ def chosen_settings(arguments: argparse.Namespace) -> "tuple[PrmConfig, PrpoConf
     """Return `reward.prm` and `algorithm.prpo` of a recipe and the overrides.
 
     Args:
-        arguments: with those of `training_config.add_arguments`, `overrides` and `prm`.
+        arguments: parsed arguments, with those of `training_config.add_arguments`, `overrides` and `prm`.
 
     Raises:
         ConfigError: the settings cannot work, or name no PRM.

@@ -71,7 +71,7 @@ def earned(responses: "Sequence[Response]", results: "Sequence[PrmResult]") -> l
 
     Args:
         responses: responses that were scored.
-        results: of each.
+        results: the PRM's result for each response.
     """
     sources: dict[str, list[tuple[Response, float | None]]] = {}
     for response, result in zip(responses, results, strict=True):

@@ -34,7 +34,7 @@ def unread_kinds(responses: Sequence[Response], results: Sequence[PrmResult], wi
 
     Args:
         responses: responses that were scored.
-        results: of each.
+        results: the PRM's result for each response.
         windows: whether long responses were read in windows.
     """
     found: Counter[str] = Counter()

@@ -23,7 +23,7 @@ class Prepared:
     """Problems that are kept, and why others are not.
 
     Attributes:
-        problems: in the order of the source.
+        problems: the kept problems in the order of the source.
         dropped: number of rows by reason.
         repeated: index of each kept problem whose question came before in the same source.
         left_out: `question_key` of the problems that were found and left out because a test set holds them.
@@ -41,7 +41,7 @@ def prepare(
     """Read rows, leaving out what has no answer and what `left_out` holds.
 
     Args:
-        rows: of the source.
+        rows: rows of the source.
         problem_set: the set that they are of.
         left_out: `question_key` of problems that belong to a test set.
         drop_repeated: leave out questions that came before, too.

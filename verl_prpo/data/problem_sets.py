@@ -21,7 +21,7 @@ class ProblemSet:
     """A named set.
 
     Attributes:
-        name: of the command line and of the file.
+        name: name of the set on the command line and in its file's name.
         split: "train" or "test".
         size: number of problems that the set is known to have.
         data_source: verl chooses its scorer by it, and logs validation under it (`val-core/<data_source>`).

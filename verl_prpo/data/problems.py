@@ -17,7 +17,7 @@ class Problem:
     """A problem with its reference solution.
 
     Attributes:
-        question: as the policy is asked, without instructions.
+        question: the question as the policy is asked it, without instructions.
         answer: the ground truth that the outcome scorer compares with.
         solution: a reference solution that ends in the answer, in the form the scorer reads, "" when there is none.
         extra: what else the set says about the problem (level, subject).

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find what the user means by MODEL, and make one Hugging Face folder of it that verl can load on any number of GPUs.
 
-A checkpoint of verl could also be loaded by `trainer.resume_from_path`. That needs the base model besides, and as many
+A checkpoint of verl could also be loaded by `trainer.resume_from_path`. That also needs the base model, and as many
 GPUs as the training had. So checkpoints go through `verl.model_merger`, which needs neither.
 """
 

@@ -53,7 +53,7 @@ class EvaluationSet:
 
     Attributes:
         name: name of the file, without its ending.
-        problems: in the file's order.
+        problems: the problems in the file's order.
         digest: hash of prompts, data sources and ground truths.
     """
 

@@ -26,7 +26,7 @@ def cast_votes(
     votes would scatter and the right answer would win too often.
 
     Args:
-        answers: as extracted, None for none.
+        answers: answer of each sample as extracted, None for none.
         correct: the verdicts, of the same length.
         same: decides whether two wrong answers are equal. The default is the verifier's `same_answer`.
 

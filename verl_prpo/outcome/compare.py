@@ -43,8 +43,8 @@ def equal(answer: str, truth: str) -> bool:
     It may take arbitrarily long, so run it where it can be killed.
 
     Args:
-        answer: what a response gives.
-        truth: what it is compared with. The comparison is not symmetric.
+        answer: the answer that a response gives.
+        truth: the ground truth that it is compared with. The comparison is not symmetric.
 
     Raises:
         Unread: they differ as texts, and a part that matters is in no known notation.

@@ -15,8 +15,8 @@ def applied(name: str, argument: Expr, base: Expr | None, power: Expr | None) ->
     """Apply a function to its argument.
 
     Args:
-        name: as in `FUNCTIONS`.
-        argument: what it applies to.
+        name: one of `FUNCTIONS`.
+        argument: the expression that the function applies to.
         base: the base of \\log.
         power: what stands between the name and the argument. A power of -1 makes the inverse of a trigonometric
             function. All other powers are left to the caller.

@@ -25,7 +25,7 @@ def length_penalty(length: int, threshold: int | None) -> float:
 
     Args:
         length: valid tokens of the response.
-        threshold: in tokens. None penalises no response.
+        threshold: length in tokens up to which there is no penalty. None penalises no response.
     """
     return length / threshold if threshold is not None and length > threshold else 0.0
 

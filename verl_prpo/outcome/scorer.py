@@ -47,8 +47,8 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
     """Judge one response. It raises nothing, and any thread may call it.
 
     Args:
-        data_source: of the row. verl chooses its scorer by it. Where it holds `gsm8k`, a response may answer behind
-            `####`.
+        data_source: data source of the row. verl chooses its scorer by it. Where it holds `gsm8k`, a response may
+            answer behind `####`.
         response: decoded, without special tokens.
         ground_truth: LaTeX or a number, or a list or array of just one. The verdict on any other type is "error".
         timeout: longest comparison in a worker, in seconds. The start of the worker does not count.
@@ -93,7 +93,7 @@ def same_answer(one: str, other: str, timeout: float = COMPARISON_TIMEOUT) -> bo
     It raises nothing, and any thread may call it.
 
     Args:
-        one, other: as extracted.
+        one, other: the answers as extracted.
         timeout: longest comparison in a worker, in seconds. Answers that take longer, or are not understood, are not
             the same.
     """

@@ -75,9 +75,10 @@ class VerdictReader:
         """Read the verdicts on a batch.
 
         Args:
-            rewards: of each response, before a KL penalty.
-            parts: of each response what else the reward manager returned (verl's `reward_extra_info`), {} for nothing.
-            data_sources: of each row, for mixtures whose rewards have different values. None means one for all.
+            rewards: reward of each response, before a KL penalty.
+            parts: for each response what else the reward manager returned (verl's `reward_extra_info`), {} for nothing.
+            data_sources: data source of each row, for mixtures whose rewards have different values. None means one for
+                all.
         """
         names = [""] * len(rewards) if data_sources is None else data_sources
         evidence = [

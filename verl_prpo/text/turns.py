@@ -128,7 +128,7 @@ class TurnReader:
 
     @functools.cached_property
     def _begins(self) -> dict[str, str]:
-        """For each role, what the template writes between the policy's content and that of a message of the role."""
+        """Return what the template writes between the policy's content and that of a message, by the message's role."""
         begins = {role: self._heads([role], call) for role, call in self._calls.items()}
         return {role: heads[0] for role, heads in begins.items() if heads is not None}
 
