@@ -220,7 +220,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["gsm8k", "--source", "missing.jsonl"], "missing.jsonl does not exist; name a .jsonl or .parquet file"),
+            (["gsm8k", "--source", "missing.jsonl"], "missing.jsonl does not exist. Name a .jsonl or .parquet file"),
             (["gsm8k", "--source", "missing.parquet"], "missing.parquet does not exist; name"),
             (["gsm8k", "--source", "."], ". is a folder; name"),
             (["math", "--source", "math.jsonl", "--without", "missing.jsonl"], "missing.jsonl does not exist"),

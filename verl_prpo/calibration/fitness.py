@@ -128,7 +128,7 @@ def _on_scores(found: "Calibration", nothing_cut: str | None, windows: bool) -> 
     if few is not None:
         yield _Finding(Verdict.DOUBT, few, True)
     if nothing_cut is not None:
-        yield _Finding(Verdict.DOUBT, f"{nothing_cut}; whole responses were scored, not steps", True)
+        yield _Finding(Verdict.DOUBT, f"{nothing_cut}. Whole responses were scored, not steps", True)
 
 
 def _on_agreement(found: "Calibration") -> Iterator[_Finding]:

@@ -52,7 +52,7 @@ class MessageBook:
 
         rows = [messages for row in read_source(path) if (messages := _messages(row.get(column))) is not None]
         if not rows:
-            raise ValueError(f"{path}: no row has chat messages in a column {column!r}; give verl's data file")
+            raise ValueError(f"{path}: no row has chat messages in a column {column!r}. Give verl's data file")
         return cls(rows)
 
     def find(self, prompt: str) -> list[Message]:

@@ -69,10 +69,10 @@ class PromptReader:
             (place, turns), prompts = self._doubtful[0], len(self._turns)
             unknown = sum(turns.template is None for _, turns in self._doubtful)
             what = "all of its text is taken for the user's words" if turns.template is None else "it may be misread"
-            others = f"; {unknown} of them without a template" if 0 < unknown < len(self._doubtful) else ""
+            others = f", {unknown} of them without a template" if 0 < unknown < len(self._doubtful) else ""
             said.append(
                 f"the chat turns of {len(self._doubtful)} of {prompts} prompts are uncertain{others}. The first is in "
-                f"{place}: {turns.doubt}, so {what}. {MESSAGES_FROM}; JSON lines can hold them"
+                f"{place}: {turns.doubt}, so {what}. {MESSAGES_FROM}. JSON lines can hold them"
             )
         if self._book is not None and not self._turns:
             said.append("--messages-from was not needed: the input has the chat messages of every response")
@@ -167,7 +167,7 @@ class RowReader:
         else:
             raise ValueError(
                 "a dumped response (output) without its prompt: it needs input, the prompt's text, or messages, its "
-                f"chat messages; its keys are {', '.join(columns)}"
+                f"chat messages. Its keys are {', '.join(columns)}"
             )
         return Response(
             messages,
@@ -184,7 +184,7 @@ class RowReader:
     def _own(self, row: Mapping[str, Any]) -> Response:
         messages = row.get("messages")
         if messages is None and row.get("prompt") is None:
-            raise ValueError(f"it has neither prompt, a text, nor messages, a chat; its keys are {', '.join(row)}")
+            raise ValueError(f"it has neither prompt, a text, nor messages, a chat. Its keys are {', '.join(row)}")
         if messages is not None:
             messages = _checked_messages(messages, "messages")
         elif isinstance(row["prompt"], list):
@@ -202,7 +202,7 @@ class RowReader:
         elif row.get("response") is not None:
             segments, cut_here = self._cut_text(_text(row["response"], "response")), True
         else:
-            raise ValueError(f"it has none of segments, steps and response; its keys are {', '.join(row)}")
+            raise ValueError(f"it has none of segments, steps and response. Its keys are {', '.join(row)}")
         labels = None if row.get("step_labels") is None else [_label(label) for label in row["step_labels"]]
         if labels is not None and len(labels) != len(segments):
             raise ValueError(f"{len(labels)} step_labels for {len(segments)} segments")

@@ -55,7 +55,7 @@ def shown_alone(responses: Sequence[Response]) -> tuple[list[Response], str]:
     if not left:
         raise InputError("reward.prm.thinking=hide: no response says anything outside its thoughts")
     lost = len(responses) - len(left)
-    dropped = f"; {lost} of {len(responses)} responses say nothing outside them and are left out" if lost else ""
+    dropped = f". {lost} of {len(responses)} responses say nothing outside them and are left out" if lost else ""
     return left, f"thoughts are hidden from the PRM (reward.prm.thinking=hide){dropped}"
 
 
@@ -98,7 +98,7 @@ def read_responses(
     """
     files = sorted(source.glob("*.jsonl"), key=_step) if source.is_dir() else [source]
     if not files:
-        raise InputError(f"{source} holds no .jsonl file; give the folder that trainer.rollout_data_dir names")
+        raise InputError(f"{source} holds no .jsonl file. Give the folder that trainer.rollout_data_dir names")
     reader = RowReader([delimiters] if isinstance(delimiters, str) else list(delimiters), messages_from)
     found = [response for file in files for response in reader.read(file)]
     worded = [response for response in found if response.segments]
@@ -150,6 +150,6 @@ def _notes(found: Sequence[Response], kept: Sequence[Response], without_record: 
     broken = sum(response.segments[-1].rstrip("\n").endswith(_CUT_OFF) for response in kept)
     if broken:
         said.append(
-            f"{broken} responses were cut off within a character (U+FFFD at the end); their last step is unfinished"
+            f"{broken} responses were cut off within a character (U+FFFD at the end), so their last step is unfinished"
         )
     return said

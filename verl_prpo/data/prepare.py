@@ -93,7 +93,7 @@ def read_source(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
-        raise DataError(f"{path} {found}; name a .jsonl or .parquet file (looked for from {Path.cwd()})")
+        raise DataError(f"{path} {found}. Name a .jsonl or .parquet file (looked for from {Path.cwd()})")
     if path.suffix == ".parquet":
         yield from _frame(path).to_dict(orient="records")
         return
@@ -106,7 +106,7 @@ def read_source(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 row = json.loads(line.decode("utf-8-sig"))
             except UnicodeDecodeError as error:
-                raise DataError(f"{path}, line {number}: not in UTF-8 ({error}); convert the file") from error
+                raise DataError(f"{path}, line {number}: not in UTF-8 ({error}). Convert the file") from error
             except json.JSONDecodeError as error:
                 raise DataError(f"{path}, line {number}: no JSON ({error})") from error
             if not isinstance(row, dict):
@@ -166,5 +166,5 @@ def prepared_questions(path: Path) -> dict[str, str]:
     try:
         questions = [str(about["question"]) for about in frame["extra_info"]]
     except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: no extra_info.question; prepare it with `verl-prpo data`") from error
+        raise DataError(f"{path}: no extra_info.question. Prepare it with `verl-prpo data`") from error
     return {question_key(question): question for question in questions}

@@ -64,7 +64,7 @@ def find_model(named: str) -> FoundModel:
     if folder.is_dir():
         return _in_folder(folder.resolve())
     if folder.exists():
-        raise EvaluationError(f"MODEL {named} is a file; give the folder of the model or checkpoint")
+        raise EvaluationError(f"MODEL {named} is a file. Give the folder of the model or checkpoint")
     if named.startswith((".", "/", "~")) or named.count("/") > 1:
         raise EvaluationError(f"MODEL {named}: no such folder")
     return FoundModel(named, None, f"{named} of the Hugging Face hub")
@@ -88,7 +88,7 @@ def _in_folder(folder: Path) -> FoundModel:
     here = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     what = "config.json but no weights" if (folder / "config.json").is_file() else "neither a model nor a checkpoint"
     raise EvaluationError(
-        f"MODEL {folder} has {what} (there: {here}); give a Hugging Face folder with config.json and weights, or one "
+        f"MODEL {folder} has {what} (there: {here}). Give a Hugging Face folder with config.json and weights, or one "
         "of verl's: the run's, global_step_N or global_step_N/actor"
     )
 
@@ -96,7 +96,7 @@ def _in_folder(folder: Path) -> FoundModel:
 def _actor(actor: Path) -> FoundModel:
     """Find the checkpoint of an actor: `huggingface` where verl was asked to save the model whole, else its shards."""
     if not actor.is_dir():
-        raise EvaluationError(f"MODEL {actor.parent}: no folder actor in it; is the checkpoint still being written?")
+        raise EvaluationError(f"MODEL {actor.parent}: no folder actor in it. Is the checkpoint still being written?")
     if files := _whole(actor / "huggingface"):
         return FoundModel(str(actor / "huggingface"), None, str(actor / "huggingface"), files)
     if (actor / "model").is_dir():
@@ -106,14 +106,14 @@ def _actor(actor: Path) -> FoundModel:
     if not shards or not settings.is_file():
         lacks = "fsdp_config.json" if shards else "model_world_size_N_rank_M.pt"
         raise EvaluationError(
-            f"MODEL {actor}: no {lacks} in it; a checkpoint of verl has it when actor.checkpoint.save_contents "
+            f"MODEL {actor}: no {lacks} in it. A checkpoint of verl has it when actor.checkpoint.save_contents "
             "includes model"
         )
     size = json.loads(settings.read_text())["world_size"]
     wanted = [actor / f"model_world_size_{size}_rank_{rank}.pt" for rank in range(size)]
     if missing := [shard.name for shard in wanted if shard not in shards]:
         raise EvaluationError(
-            f"MODEL {actor}: {len(missing)} of {size} shards are missing, such as {missing[0]}; copy the shards of all "
+            f"MODEL {actor}: {len(missing)} of {size} shards are missing, such as {missing[0]}. Copy the shards of all "
             "nodes into one folder"
         )
     return FoundModel(str(actor), "fsdp", f"FSDP checkpoint {actor}", (settings, *wanted))
@@ -179,7 +179,7 @@ def adapter_overrides(model: Path) -> list[str]:
         return []
     if not _named(model, _WEIGHTS):
         raise EvaluationError(
-            "the checkpoint holds a LoRA adapter without the weights it was trained on; train without "
+            "the checkpoint holds a LoRA adapter without the weights it was trained on. Train without "
             "actor_rollout_ref.actor.checkpoint.save_lora_only"
         )
     settings = json.loads((adapter / "adapter_config.json").read_text())

@@ -24,7 +24,7 @@ def read_dump(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """
     files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
     if not files:
-        raise RunFailed(f"verl's validation left no dump in {folder}; see {folder.parent / 'run.log'}")
+        raise RunFailed(f"verl's validation left no dump in {folder}. See {folder.parent / 'run.log'}")
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for file in files:
         with file.open(encoding="utf-8") as lines:

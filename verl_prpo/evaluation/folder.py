@@ -33,7 +33,7 @@ class EvaluationFolder:
             EvaluationError: the folder holds no evaluation.
         """
         if not (path / SETTINGS).is_file():
-            raise EvaluationError(f"{path} has no {SETTINGS}; give a folder that `verl-prpo eval ... --out` wrote")
+            raise EvaluationError(f"{path} has no {SETTINGS}. Give a folder that `verl-prpo eval ... --out` wrote")
         return cls(path)
 
     def settings(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class EvaluationFolder:
         try:
             return json.loads((self.path / SETTINGS).read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
-            raise EvaluationError(f"{self.path / SETTINGS} is no JSON ({error}); evaluate into a new folder") from error
+            raise EvaluationError(f"{self.path / SETTINGS} is no JSON ({error}). Evaluate into a new folder") from error
 
     def finished(self, name: str) -> bool:
         """Say whether a set has been evaluated."""
@@ -98,7 +98,7 @@ class EvaluationFolder:
                 found.setdefault(record["index"], record)
             except (ValueError, KeyError, TypeError) as error:
                 raise EvaluationError(
-                    f"{file}, line {number}: no record of a problem ({type(error).__name__}: {error}); without "
+                    f"{file}, line {number}: no record of a problem ({type(error).__name__}: {error}). Without "
                     "the file the set is evaluated again"
                 ) from error
         return found

@@ -78,7 +78,7 @@ def read_test_sets(files: Sequence[Path]) -> list[EvaluationSet]:
     """
     twice = [name for name, count in Counter(file.stem for file in files).items() if count > 1]
     if twice:
-        raise EvaluationError(f"--data: two files are called {twice[0]}, by which the results are named; rename one")
+        raise EvaluationError(f"--data: two files are called {twice[0]}, by which the results are named. Rename one")
     return [_read(file) for file in files]
 
 
@@ -86,7 +86,7 @@ def _read(file: Path) -> EvaluationSet:
     import pandas as pd
 
     if not file.is_file():
-        raise EvaluationError(f"--data {file}: no such file; `verl-prpo data NAME --out DIR` writes it")
+        raise EvaluationError(f"--data {file}: no such file. `verl-prpo data NAME --out DIR` writes it")
     try:
         rows = plain(pd.read_parquet(file).to_dict(orient="records"))
     except Exception as error:  # of whichever parquet engine pandas found
@@ -96,7 +96,7 @@ def _read(file: Path) -> EvaluationSet:
     missing = [column for column in COLUMNS if column not in rows[0]]
     if missing:
         raise EvaluationError(
-            f"--data {file}: no column {', '.join(missing)}; it has {', '.join(rows[0])}. "
+            f"--data {file}: no column {', '.join(missing)}. It has {', '.join(rows[0])}. "
             "`verl-prpo data` writes files as they are needed here"
         )
     problems = [_problem(f"--data {file}, row {number}", number, row) for number, row in enumerate(rows)]

@@ -55,13 +55,13 @@ def run_guarded(
                 seen = seen[-len(fatal) :] + written.read()
                 if fatal and fatal in seen:
                     time.sleep(FATAL_PAUSE)  # for the rest of the message
-                    raise RunFailed(f"{failing}; the end of {log}:\n{_tail(log)}")
+                    raise RunFailed(f"{failing}. The end of {log}:\n{_tail(log)}")
                 if time.monotonic() > end:
-                    raise RunFailed(f"{failing}: it did not end within {timeout:g} s; the end of {log}:\n{_tail(log)}")
+                    raise RunFailed(f"{failing}: it did not end within {timeout:g} s. The end of {log}:\n{_tail(log)}")
         finally:
             _end(process)
     if process.returncode != 0:
-        raise RunFailed(f"{failing}: it ended with status {process.returncode}; the end of {log}:\n{_tail(log)}")
+        raise RunFailed(f"{failing}: it ended with status {process.returncode}. The end of {log}:\n{_tail(log)}")
 
 
 @contextlib.contextmanager

@@ -50,7 +50,7 @@ def prompt_counter(
         ) from error
     if not tokenizer.chat_template:
         raise EvaluationError(
-            f"MODEL {model}: the tokenizer has no chat template, which verl needs; add one to the model's folder as "
+            f"MODEL {model}: the tokenizer has no chat template, which verl needs. Add one to the model's folder as "
             "chat_template.jinja"
         )
 
@@ -84,8 +84,8 @@ def check_lengths(jobs: Sequence[Job], max_tokens: int, context: int | None, ski
         listed = ", ".join(long[:_SHOWN]) + (f" and {len(long) - _SHOWN} more" if len(long) > _SHOWN else "")
         message = f"{len(long)} prompts leave no room for a response in the context of {context}: {listed}"
         if not skip:
-            raise EvaluationError(f"{message}; --skip-long-prompts counts them as wrong")
-        notices.append(f"{message}; they count as wrong")
+            raise EvaluationError(f"{message}. --skip-long-prompts counts them as wrong")
+        notices.append(f"{message}. They count as wrong")
     cut = sum(job.prompt_tokens + max_tokens > context for job in jobs) - len(long)
     if cut:
         notices.append(f"for {cut} prompts --max-tokens cannot be had: they share the context of {context} with it")

@@ -77,5 +77,5 @@ def sampling_of(
         if not fine:
             raise EvaluationError(f"--{option} {value:g} must {must}")
     if samples > 1 and temperature == 0:
-        raise EvaluationError(f"--samples {samples} --temperature 0: all samples would be the same; ask for one")
+        raise EvaluationError(f"--samples {samples} --temperature 0: all samples would be the same. Ask for one")
     return Sampling(samples, temperature, top_p, max_tokens, seed)

@@ -53,7 +53,7 @@ def _remarks(of_set: Mapping[str, Any]) -> list[str]:
         remarks.append(f"{of_set['too_long']} prompts were too long for the model and count as wrong")
     if of_set["undecided"]:
         remarks.append(
-            f"{of_set['undecided']} answers could not be compared and count as wrong; see methods in {SUMMARY}"
+            f"{of_set['undecided']} answers could not be compared and count as wrong. See methods in {SUMMARY}"
         )
     if of_set["sampling"]["samples"] > 1 and not any(metric.startswith("maj@") for metric in of_set["metrics"]):
         remarks.append("no maj@k, since the reward function gives no `pred` and responses no box")

@@ -100,7 +100,7 @@ def validate(
         if lacking:
             raise RunFailed(
                 f"{folder / 'dump'} does not hold {sampling.samples} responses to each problem: {len(lacking)} of "
-                f"{len(asked)} lack some, such as {', '.join(lacking[:_SHOWN])}; see {folder / 'run.log'}"
+                f"{len(asked)} lack some, such as {', '.join(lacking[:_SHOWN])}. See {folder / 'run.log'}"
             )
     records: dict[str, list[Record]] = {}
     for job in jobs:

@@ -147,7 +147,7 @@ def _truth_text(truth: object) -> str:
     number = isinstance(truth, (int, float, np.number)) and not isinstance(truth, bool) and truth == truth
     if not isinstance(truth, str) and not number:
         raise TypeError(
-            f"reward_model.ground_truth of the row is {truth!r:.80}, a {type(truth).__name__}; give text or a number"
+            f"reward_model.ground_truth of the row is {truth!r:.80}, a {type(truth).__name__}. Give text or a number"
         )
     return str(truth)
 
@@ -194,7 +194,7 @@ def _undecided(method: str, why: str, answer: str | None, truth: str) -> None:
         _next_line = time.monotonic() + _LINE_EVERY
         counts = dict(_counts)
     logger.warning(
-        "an answer counts as wrong because it could not be compared (%s): %.80r and the ground truth %.80r; so far "
+        "an answer counts as wrong because it could not be compared (%s): %.80r and the ground truth %.80r. So far "
         "%d timed out (reward.math_verifier.timeout), %d failed and %d were not understood in this process",
         why,
         answer,

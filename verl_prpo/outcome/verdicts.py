@@ -115,8 +115,8 @@ class VerdictReader:
                 )
         if self._lacking:
             said.append(
-                f"{self._lacking} responses come without the 'acc' that others of their data source have; their reward "
-                "decides instead"
+                f"{self._lacking} responses come without the 'acc' that others of their data source have, so their "
+                "reward decides instead"
             )
         return "; ".join(said)
 

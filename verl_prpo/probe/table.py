@@ -58,11 +58,14 @@ def print_probe(
     styles = {Verdict.OK: "green", Verdict.UNCLEAR: "yellow", Verdict.FLAG: "bold red"}
     console = terminal()
     print(f"PRM: {prm.family.name}, {prm.where}")
-    print(f"responses: {responses}; {probe.unscored} texts without scores")
+    print(f"responses: {responses}, and {probe.unscored} texts without scores")
     if probe.failure is not None:
         print(f"the first without: {probe.failure}")
     counted = "an estimate" if tokenizer is None else tokenizer
-    print(f"z = (score - {probe.prior.mean:.4g}) / {probe.prior.std:.4g}; steps are cut by text; tokens by {counted}")
+    print(
+        f"z = (score - {probe.prior.mean:.4g}) / {probe.prior.std:.4g}. "
+        f"Steps are cut by text, and tokens are counted by {counted}"
+    )
     trust = credit == "trust"
     if trust:
         print(TRUST)
