@@ -418,7 +418,7 @@ class TestInput:
         assert [response.segments for response in found] == [["a\n\n", "b\ufffd"], ["a"]]
         assert found.notes == [
             "3 of 5 responses hold no words (nothing but white space, tags or Markdown) and are left out",
-            "1 responses were cut off within a character (U+FFFD at the end); their last step is unfinished",
+            "1 responses were cut off within a character (U+FFFD at the end), so their last step is unfinished",
         ]
         rows = [dumped(("a", 0.2), score=1.0), {**dumped(("b", 0.3), score=1.0), "prpo": None}]
         (note,) = read_responses(jsonl(tmp_path / "1.jsonl", rows)).notes
@@ -467,7 +467,7 @@ class TestInput:
         [
             ("{", "line 1"),
             ("[]", "not a JSON object"),
-            ('{"response": "a"}', "neither prompt, a text, nor messages, a chat; its keys are response"),
+            ('{"response": "a"}', "neither prompt, a text, nor messages, a chat. Its keys are response"),
             ('{"output": "a", "score": 1}', "needs input, the prompt's text, or messages"),
             ('{"prompt": "?", "response": "a", "outcome": "yes"}', "outcome must be a number, not 'yes'"),
             ('{"prompt": "?"}', "none of segments, steps and response"),
@@ -543,7 +543,7 @@ class TestCommand:
         [
             ("/proc/x.png", "/proc/x.png: nothing can be written in /proc"),
             ("/dev/null/x.png", "/dev/null is a file"),
-            ("scores.docx", "no kind of picture that matplotlib writes; name a file such as scores.png"),
+            ("scores.docx", "no kind of picture that matplotlib writes. Name a file such as scores.png"),
             (".", "no kind of picture"),
         ],
     )

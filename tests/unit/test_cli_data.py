@@ -220,9 +220,9 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["gsm8k", "--source", "missing.jsonl"], "missing.jsonl does not exist; name a .jsonl or .parquet file"),
-            (["gsm8k", "--source", "missing.parquet"], "missing.parquet does not exist; name"),
-            (["gsm8k", "--source", "."], ". is a folder; name"),
+            (["gsm8k", "--source", "missing.jsonl"], "missing.jsonl does not exist. Name a .jsonl or .parquet file"),
+            (["gsm8k", "--source", "missing.parquet"], "missing.parquet does not exist. Name"),
+            (["gsm8k", "--source", "."], ". is a folder. Name"),
             (["math", "--source", "math.jsonl", "--without", "missing.jsonl"], "missing.jsonl does not exist"),
             (["gsm8k", "--source", "rows.csv"], "give a .jsonl or .parquet file"),
             (["gsm8k", "--source", "broken.jsonl"], "broken.jsonl, line 2: no JSON"),

@@ -171,7 +171,7 @@ class TestMerging:
     def test_a_merger_that_fails_shows_the_end_of_its_log(self, tmp_path: Path, policy: Path) -> None:
         actor = written(tmp_path / "run" / "global_step_7", {}, policy)
         (actor / "model_world_size_1_rank_0.pt").write_text("no weights")
-        with pytest.raises(RunFailed, match=r"(?s)cannot be merged: .* status 1; the end of .*Error"):
+        with pytest.raises(RunFailed, match=r"(?s)cannot be merged: .* status 1\. The end of .*Error"):
             merged_model(find_model(str(tmp_path / "run")), tmp_path / "merged")
         assert [path.suffix for path in (tmp_path / "merged").iterdir() if path.suffix != ".log"] == []
 

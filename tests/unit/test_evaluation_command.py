@@ -171,7 +171,7 @@ class TestRuns:
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path, data: Path, monkeypatch
     ) -> None:
         def fail(*_):
-            raise RunFailed("verl's validation failed; the end of its log")
+            raise RunFailed("verl's validation failed. The end of its log")
 
         monkeypatch.setattr(validation, "validate", fail)
         assert main(self.words(tmp_path, model, data)) == 1

@@ -63,7 +63,7 @@ class TestReading:
     @pytest.mark.parametrize(
         ("rows", "fault"),
         [
-            ([{"question": "?"}], "no column prompt, data_source, reward_model; it has question"),
+            ([{"question": "?"}], "no column prompt, data_source, reward_model. It has question"),
             ([row(1, prompt="What?")], "row 0: prompt must be chat messages"),
             ([row(1), row(2, reward_model={"style": "rule", "ground_truth": None})], "row 1: no reward_model.ground"),
         ],
@@ -133,13 +133,13 @@ class TestContext:
 
     def test_prompts_that_fill_the_context_are_named_and_refused(self) -> None:
         with pytest.raises(
-            EvaluationError, match=r"1 prompts .* context of 20: set/1 \(20 tokens\); --skip-long-prompts"
+            EvaluationError, match=r"1 prompts .* context of 20: set/1 \(20 tokens\)\. --skip-long-prompts"
         ):
             check_lengths(self.jobs(5, 20), 10, 20, skip=False)
 
     def test_or_count_as_wrong(self) -> None:
         (notice,) = check_lengths(self.jobs(5, 20), 10, 20, skip=True)
-        assert notice.endswith("they count as wrong")
+        assert notice.endswith("They count as wrong")
 
     def test_responses_that_cannot_be_as_long_as_asked_are_counted(self) -> None:
         assert check_lengths(self.jobs(5, 10), 10, 20, skip=False) == []

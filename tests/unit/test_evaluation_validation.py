@@ -235,7 +235,7 @@ class TestProcess:
 
     def test_what_fails_shows_the_end_of_its_log(self, tmp_path: Path) -> None:
         self.guarded(tmp_path, "import os; assert os.environ['OWN'] == '1'")
-        with pytest.raises(RunFailed, match=r"(?s)it failed: it ended with status 1; the end of .*KeyError: 3"):
+        with pytest.raises(RunFailed, match=r"(?s)it failed: it ended with status 1\. The end of .*KeyError: 3"):
             self.guarded(tmp_path, "{}[3]")
 
     @pytest.mark.parametrize("fatal", [b"", b"Error in _run_prompt"])
@@ -243,7 +243,7 @@ class TestProcess:
         child = "import subprocess, sys; p = subprocess.Popen(['sleep', '60'], start_new_session=True); print(p.pid)"
         program = f"{child}; print('Error in ' + '_run_prompt for uid=3'); import time; time.sleep(60)"
         began = time.monotonic()
-        with pytest.raises(RunFailed, match="it failed; the end of" if fatal else "it did not end within 3 s"):
+        with pytest.raises(RunFailed, match=r"it failed\. The end of" if fatal else "it did not end within 3 s"):
             self.guarded(tmp_path, program, 30 if fatal else 3, fatal)
         assert time.monotonic() - began < 25
         pid = int((tmp_path / "log").read_text().split()[0])

@@ -17,7 +17,7 @@ class Estimate:
 
     Attributes:
         value: the figure.
-        low, high: 95% bootstrap interval; None when there is too little to resample.
+        low, high: 95% bootstrap interval. Both are None when there is too little to resample.
     """
 
     value: float
@@ -32,12 +32,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Detection:
-    """Finding wrong steps by a score below a threshold.
+    """How well a score below a threshold finds wrong steps.
 
     Attributes:
         threshold: a step that scores below it is called wrong.
         recall: share of the wrong steps that are called wrong.
-        precision: share of the steps called wrong that are wrong; None when none is.
+        precision: share of the steps called wrong that are wrong, None when no step is called wrong.
         f1: harmonic mean of both, 0 when nothing is found.
     """
 
@@ -48,14 +48,14 @@ class Detection:
 
 
 def auroc(scores: Sequence[float] | Array, right: Sequence[bool] | Array) -> float | None:
-    """The area under the ROC curve, exactly, from ranks (Mann-Whitney's U over the number of pairs).
+    """Compute the area under the ROC curve, exactly, from ranks (Mann-Whitney's U over the number of pairs).
 
     Args:
         scores: float `[n]`.
         right: bool `[n]`.
 
     Returns:
-        From 0 to 1, 0.5 for no agreement; None when all are right or all wrong.
+        A number from 0 to 1, where 0.5 means no agreement. None when all are right or all are wrong.
     """
     labels = np.asarray(right, dtype=bool)
     positives, negatives = int(labels.sum()), int((~labels).sum())
@@ -68,13 +68,13 @@ def auroc(scores: Sequence[float] | Array, right: Sequence[bool] | Array) -> flo
 def auroc_with_interval(
     scores: Sequence[float], right: Sequence[bool], groups: Sequence[str], seed: int
 ) -> Estimate | None:
-    """`auroc` with a bootstrap interval that resamples whole groups, since responses to one prompt are alike.
+    """Compute `auroc` with a bootstrap interval that resamples whole groups, since responses to one prompt are alike.
 
     Args:
         scores: `[n]`.
         right: `[n]`.
         groups: `[n]`, what responses to the same prompt share.
-        seed: of the resampling.
+        seed: seed of the resampling.
     """
     values, labels = np.asarray(scores, dtype=float), np.asarray(right, dtype=bool)
     value, members = auroc(values, labels), _members(groups)
@@ -90,17 +90,19 @@ def auroc_with_interval(
 
 
 def auroc_within(scores: Sequence[float], right: Sequence[bool], groups: Sequence[str], seed: int) -> Estimate | None:
-    """The share of pairs of a right and a wrong response to the same prompt in which the right one scores higher, ties
-    counted half; with an interval that resamples whole groups.
+    """Compute the share of pairs of a right and a wrong response to the same prompt in which the right one scores
+    higher.
+
+    Ties count half. The interval resamples whole groups.
 
     Args:
         scores: `[n]`.
         right: `[n]`.
         groups: `[n]`, what responses to the same prompt share.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Returns:
-        None when no group has both kinds.
+        The share with its interval. None when no group has both kinds.
     """
     values, labels = np.asarray(scores, dtype=float), np.asarray(right, dtype=bool)
     won, pairs = [], []
@@ -119,7 +121,7 @@ def auroc_within(scores: Sequence[float], right: Sequence[bool], groups: Sequenc
 def informedness(
     scores: Sequence[float], right: Sequence[bool], groups: Sequence[str], threshold: float, seed: int
 ) -> Estimate | None:
-    """The share of wrong steps that score below a threshold, less the share of right ones that do (Youden's J).
+    """Compute the share of wrong steps that score below a threshold, less the share of right ones that do (Youden's J).
 
     At 1 the PRM flags all wrong steps and no right one. At 0 its flags say nothing.
 
@@ -127,11 +129,11 @@ def informedness(
         scores: `[n]`.
         right: `[n]`.
         groups: `[n]`, what steps of responses to the same prompt share.
-        threshold: in units of the score.
-        seed: of the resampling.
+        threshold: threshold in units of the score.
+        seed: seed of the resampling.
 
     Returns:
-        None when all steps are right or all wrong.
+        The difference of the shares with its interval. None when all steps are right or all are wrong.
     """
     flagged, good = np.asarray(scores, dtype=float) < threshold, np.asarray(right, dtype=bool)
     bad = ~good
@@ -145,12 +147,12 @@ def informedness(
 
 
 def detection(scores: Sequence[float], right: Sequence[bool], threshold: float) -> Detection:
-    """How well `score < threshold` finds the wrong steps.
+    """Measure how well `score < threshold` finds the wrong steps.
 
     Args:
         scores: `[n]`.
         right: `[n]`, with at least one wrong.
-        threshold: in units of the score.
+        threshold: threshold in units of the score.
     """
     called = np.asarray(scores, dtype=float) < threshold
     wrong = ~np.asarray(right, dtype=bool)
@@ -162,7 +164,7 @@ def detection(scores: Sequence[float], right: Sequence[bool], threshold: float) 
 
 
 def best_detection(scores: Sequence[float], right: Sequence[bool]) -> Detection:
-    """The detection of highest F1 among all thresholds half-way between neighbouring scores and above the last."""
+    """Return the detection of highest F1 among all thresholds half-way between two scores and above the last."""
     distinct = np.unique(np.asarray(scores, dtype=float))
     between = (distinct[1:] + distinct[:-1]) / 2
     thresholds = [*between.tolist(), float(np.nextafter(distinct[-1], np.inf))]
@@ -170,7 +172,7 @@ def best_detection(scores: Sequence[float], right: Sequence[bool]) -> Detection:
 
 
 def _members(groups: Sequence[str]) -> list[Array]:
-    """The rows of each group."""
+    """Return the rows of each group."""
     _, which = np.unique(np.asarray(groups), return_inverse=True)
     order = np.argsort(which, kind="stable")
     return np.split(order, np.cumsum(np.bincount(which))[:-1])

@@ -3,8 +3,8 @@
 """The verdict on a PRM: whether its scores on a policy's responses are fit to train on, with the reasons.
 
 Training compares responses to one prompt and the steps within them. So a PRM has to score right responses above wrong
-ones, within a prompt too, and to tell wrong steps from right ones where labels show which are which. What cannot be
-known is in doubt, and the worst of the findings decides.
+ones, within a prompt too. Where labels show which steps are wrong, it also has to separate wrong steps from right ones.
+What cannot be known is in doubt, and the worst of the findings decides.
 """
 
 from collections.abc import Iterator
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from verl_prpo.calibration.measured import Calibration
 
 LEAST_RESPONSES, LEAST_PROMPTS = 20, 5
-"""Below either nothing is said, and no prior is suggested."""
+"""The numbers of responses and prompts below which no verdict is given and no prior is suggested."""
 
 LEAST_OF_EACH = 10
-"""Right and wrong responses, or labelled steps, that a finding on them rests on."""
+"""The fewest right and the fewest wrong responses, or labelled steps, that a finding on them rests on."""
 
 LEAST_MIXED = 5
-"""Prompts with both right and wrong responses."""
+"""The fewest prompts with both right and wrong responses that a finding on them rests on."""
 
 USEFUL = 0.55
-"""AUROC below which a PRM is as good as none."""
+"""The AUROC below which a PRM is as good as none."""
 
 MOST_LOST = 0.05
-"""Share of responses without scores, or of segments, that a verdict stands."""
+"""The largest share of responses, or of segments, without scores at which a verdict still holds."""
 
 INFORMED, UNINFORMED = 0.85, 0.5
-"""Informedness from which on, and up to which, PRMs gained and lost in the study (docs/guide.md)."""
+"""The informedness from which on PRMs gained in the study (docs/guide.md), and the one up to which they lost."""
 
 
 class Verdict(str, Enum):
-    """What is said of a PRM, the best first."""
+    """The verdict on a PRM, the best first."""
 
     FIT = "fit"
     DOUBT = "in doubt"
@@ -61,7 +61,7 @@ class Fitness:
 
     Attributes:
         verdict: the worst of the findings.
-        reasons: of that verdict.
+        reasons: why it is that verdict.
         prior: whether the mean and std of the scores make a prior.
     """
 
@@ -78,7 +78,7 @@ class _Finding:
 
 
 def too_few(responses: int, prompts: int) -> str | None:
-    """Why so few responses are refused; None where there are enough."""
+    """Say why so few responses are refused. The result is None where there are enough."""
     if responses >= LEAST_RESPONSES and prompts >= LEAST_PROMPTS:
         return None
     return (
@@ -88,10 +88,10 @@ def too_few(responses: int, prompts: int) -> str | None:
 
 
 def fitness(found: "Calibration", nothing_cut: str | None = None, windows: bool = True) -> Fitness:
-    """The verdict on what was found.
+    """Give the verdict on what was found.
 
     Args:
-        found: on the scored responses.
+        found: what was found on the scored responses.
         nothing_cut: a sentence where no response has two segments.
         windows: whether the PRM can read long responses in windows.
     """
@@ -105,7 +105,7 @@ def fitness(found: "Calibration", nothing_cut: str | None = None, windows: bool 
 
 
 def _on_scores(found: "Calibration", nothing_cut: str | None, windows: bool) -> Iterator[_Finding]:
-    """What speaks against the scores before anything is asked about right and wrong."""
+    """Find what speaks against the scores, before right and wrong come in."""
     if not found.varied and nothing_cut is not None:
         reason = f"all scores are {found.mean:.4g}, of whole responses: what the PRM says of steps was not asked"
         yield _Finding(Verdict.DOUBT, reason, True)
@@ -128,11 +128,11 @@ def _on_scores(found: "Calibration", nothing_cut: str | None, windows: bool) -> 
     if few is not None:
         yield _Finding(Verdict.DOUBT, few, True)
     if nothing_cut is not None:
-        yield _Finding(Verdict.DOUBT, f"{nothing_cut}; whole responses were scored, not steps", True)
+        yield _Finding(Verdict.DOUBT, f"{nothing_cut}. Whole responses were scored, not steps", True)
 
 
 def _on_agreement(found: "Calibration") -> Iterator[_Finding]:
-    """What the scores make of right and wrong responses, and of steps with labels."""
+    """Find how the scores agree with right and wrong responses, and with labels of steps."""
     steps = found.steps
     labelled = steps is not None and min(steps.right, steps.wrong) >= LEAST_OF_EACH and steps.informed is not None
     if steps is not None and labelled:

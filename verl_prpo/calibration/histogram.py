@@ -10,22 +10,22 @@ BINS = 40
 
 
 def obstacle(path: Path) -> str:
-    """Why no histogram can be drawn into a file, "" where one can; looked at before anything that takes long."""
+    """Say why no histogram can be drawn into a file, or "" where one can. Ask before anything that takes long."""
     from verl_prpo.console.folder_checks import unwritable
 
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ModuleNotFoundError as error:
-        return f"{error}; pip install matplotlib"
+        return f"{error}. Run pip install matplotlib"
     kinds = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix.lower().removeprefix(".") not in kinds:
-        return f"{path} is no kind of picture that matplotlib writes; name a file such as scores.png"
+        return f"{path} is no kind of picture that matplotlib writes. Name a file such as scores.png"
     if path.is_dir():
-        return f"{path} is a folder; name a file"
+        return f"{path} is a folder. Name a file"
     if path.exists() and not os.access(path, os.W_OK):
-        return f"{path} may not be written; give another file"
+        return f"{path} may not be written. Give another file"
     fault = unwritable(path.parent)
-    return f"{path}: {fault}; give another file" if fault else ""
+    return f"{path}: {fault}. Give another file" if fault else ""
 
 
 def draw(
@@ -41,10 +41,10 @@ def draw(
     Args:
         path: the file.
         scores: `[n]`.
-        right: `[n]`, whether the outcome of each segment's response is right; None when unknown.
-        score_range: the axis.
+        right: `[n]`, whether the outcome of each segment's response is right, None when unknown.
+        score_range: range of the axis.
         prior: mean and standard deviation, drawn as lines.
-        title: of the figure.
+        title: title of the figure.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.

@@ -17,17 +17,17 @@ INTERVAL = (2.5, 97.5)
 def group_interval(
     statistic: Callable[..., Array | float], columns: Sequence[Array], seed: int, vectorized: bool = True
 ) -> tuple[float | None, float | None]:
-    """A 95% percentile bootstrap interval.
+    """Compute a 95% percentile bootstrap interval.
 
     Args:
-        statistic: of as many arrays as there are columns, in which each group of the resample has a place; with
-            `vectorized` of arrays `[resamples, groups]` and `axis=-1`. NaN where it has no value.
-        columns: each `[groups]`, what is known of each group; the same groups of all are drawn together.
-        seed: of the resampling.
+        statistic: a function of as many arrays as there are columns, in which each group of the resample has a place.
+            With `vectorized` it takes arrays `[resamples, groups]` and `axis=-1`. It gives NaN where it has no value.
+        columns: each `[groups]`, what is known of each group. The same groups of all columns are drawn together.
+        seed: seed of the resampling.
         vectorized: whether `statistic` takes all resamples at once.
 
     Returns:
-        Its ends; None for fewer than two groups, or where most resamples have no value.
+        The ends of the interval. Both are None for fewer than two groups, or where most resamples have no value.
     """
     if len(columns[0]) < 2:
         return None, None
@@ -48,11 +48,11 @@ def group_interval(
 
 
 def group_sums(values: Sequence[float] | Array, groups: Sequence[str]) -> Array:
-    """The sum of the values of each group, `[groups]` in the order of the sorted groups."""
+    """Return the sum of the values of each group, `[groups]` in the order of the sorted groups."""
     return np.bincount(np.unique(np.asarray(groups), return_inverse=True)[1], weights=np.asarray(values, dtype=float))
 
 
 def ratio_of_sums(numerators: Array, denominators: Array, axis: int = -1) -> Array:
-    """The sum of the numerators over that of the denominators; NaN where the latter is 0."""
+    """Divide the sum of the numerators by that of the denominators. The result is NaN where the latter is 0."""
     below = denominators.sum(axis)
     return np.divide(numerators.sum(axis), below, out=np.full_like(below, np.nan, dtype=float), where=below != 0)

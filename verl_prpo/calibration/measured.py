@@ -36,11 +36,11 @@ class Labelled:
 
     Attributes:
         right, wrong: number of steps.
-        area: under the ROC curve; None when all labels agree.
-        informed: share of wrong steps below the middle of the range, less that of right ones; None unless both kinds
-            are there.
-        at_middle: finding wrong steps at the middle of the range; None without wrong steps.
-        best: at the threshold of highest F1; None without wrong steps.
+        area: area under the ROC curve, None when all labels agree.
+        informed: share of wrong steps below the middle of the range, less that of right ones. It is None unless both
+            kinds are there.
+        at_middle: how wrong steps are found at the middle of the range, None without wrong steps.
+        best: how they are found at the threshold of highest F1, None without wrong steps.
     """
 
     right: int
@@ -57,21 +57,24 @@ class Calibration:
 
     Attributes:
         responses: number of responses that were scored.
-        prompts: that they answer.
+        prompts: number of prompts that they answer.
         segments: number of scores.
         failures: number of responses without scores, by kind.
         unread: segments without a score, but for unfinished ones.
         unfinished: last segments of recorded responses that training did not judge, for they were cut off.
-        quantiles: of the segment scores, by level.
-        mean, std: of the segment scores; std is 0 for a single one.
-        prior_mean, prior_std: the same, each segment weighted by its length in characters, for z is given to tokens.
-        outcomes_right, outcomes_wrong: scored responses that are known to be right or wrong.
-        mixed: prompts with both.
-        area_of_mean, area_of_min: how well the mean and the least score of a response tell right ones from wrong ones.
+        quantiles: quantiles of the segment scores, by level.
+        mean, std: mean and standard deviation of the segment scores. The latter is 0 for a single score.
+        prior_mean, prior_std: the same, with each segment weighted by its length in characters, for z is given to
+            tokens.
+        outcomes_right, outcomes_wrong: numbers of scored responses that are known to be right or wrong.
+        mixed: number of prompts with both.
+        area_of_mean, area_of_min: how well the mean and the least score of a response separate right ones from wrong
+            ones.
         area_within: how well the mean does so among responses to the same prompt.
-        steps: agreement with step labels; None without any.
+        steps: agreement with step labels, None without any.
         trust: for each data source the weight that `credit=trust` would give.
-        unread_kinds: why the unread segments have none, by `verl_prpo.calibration.unread`; none without any.
+        unread_kinds: why the unread segments have no score, counted by `verl_prpo.calibration.unread`. It is empty
+            where all were read.
     """
 
     responses: int
@@ -97,11 +100,11 @@ class Calibration:
 
     @property
     def varied(self) -> bool:
-        """Whether the scores differ at all."""
+        """True if the scores differ at all."""
         return self.prior_std > LEAST_STD
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the same as plain data."""
         return asdict(self)
 
 
@@ -115,10 +118,10 @@ def calibrate(
     """Compare scores with what is known of the responses.
 
     Args:
-        responses: that were scored.
-        results: of each.
-        middle: of the score's range, the plain threshold for wrong steps.
-        seed: of the bootstrap.
+        responses: responses that were scored.
+        results: the PRM's result for each response.
+        middle: middle of the score's range, the plain threshold for wrong steps.
+        seed: seed of the bootstrap.
         windows: whether long responses were read in windows.
 
     Raises:
@@ -167,12 +170,12 @@ def _read(result: PrmResult) -> list[float]:
 
 
 def _is_unfinished(response: Response, result: PrmResult) -> bool:
-    """Whether the last segment was not judged because the response was cut off within it."""
+    """Say whether the last segment was not judged because the response was cut off within it."""
     return response.unfinished and bool(result.scores) and (result.scores or [0.0])[-1] is None
 
 
 def _lengths(response: Response, result: PrmResult) -> list[int]:
-    """Characters of each segment that was read, at least 1."""
+    """Return the characters of each segment that was read, at least 1."""
     scored = zip(response.segments, result.scores or (), strict=False)
     return [max(len(text), 1) for text, score in scored if score is not None]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 KEY = 24
-"""Characters of a message by which it is looked up in a prompt."""
+"""The number of characters of a message by which it is looked up in a prompt."""
 
 Message = dict[str, str]
 
 
 class MessageBook:
-    """Which messages a prompt was rendered from.
+    """A book of data rows, in which the messages that a prompt was rendered from are found.
 
     A row fits a prompt that holds the texts of all its messages in their order. Of several rows the one with the most
     text is taken, since a question may be part of another one. What the template puts behind the last message must be
@@ -24,7 +24,7 @@ class MessageBook:
         """Take in rows.
 
         Args:
-            rows: the messages of each row; only rows whose last message has text can be found again.
+            rows: the messages of each row. Only rows whose last message has text can be found again.
         """
         self._by_key: dict[str, list[Sequence[Message]]] = {}
         self._short: list[Sequence[Message]] = []
@@ -39,11 +39,11 @@ class MessageBook:
 
     @classmethod
     def read(cls, path: Path, column: str = "prompt") -> "MessageBook":
-        """The book of a .parquet or .jsonl file of verl.
+        """Read the book of a .parquet or .jsonl file of verl.
 
         Args:
             path: the file, such as one of `data.train_files`.
-            column: that holds the messages.
+            column: the column that holds the messages.
 
         Raises:
             ValueError: the file cannot be read, or has no row with messages in that column.
@@ -52,11 +52,11 @@ class MessageBook:
 
         rows = [messages for row in read_source(path) if (messages := _messages(row.get(column))) is not None]
         if not rows:
-            raise ValueError(f"{path}: no row has chat messages in a column {column!r}; give verl's data file")
+            raise ValueError(f"{path}: no row has chat messages in a column {column!r}. Give verl's data file")
         return cls(rows)
 
     def find(self, prompt: str) -> list[Message]:
-        """The messages that a prompt was rendered from.
+        """Find the messages that a prompt was rendered from.
 
         Raises:
             ValueError: no row fits it, or several do.
@@ -82,7 +82,7 @@ class MessageBook:
 
 
 def _messages(value: Any) -> list[Message] | None:
-    """Chat messages with text as plain data; None for anything else."""
+    """Return chat messages with text as plain data, or None for anything else."""
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         return None
     messages = [message for message in value if isinstance(message, Mapping)]
@@ -93,7 +93,9 @@ def _messages(value: Any) -> list[Message] | None:
 
 
 def _end(row: Sequence[Message], prompt: str) -> int | None:
-    """Where the last message's text ends in a prompt that holds all texts in their order; None for another prompt."""
+    """Find where the last message's text ends in a prompt that holds all texts in their order, or None for another
+    prompt.
+    """
     at = 0
     for message in row:
         text = message["content"].strip()

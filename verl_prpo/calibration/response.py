@@ -14,7 +14,7 @@ from verl_prpo.text.thinking import CLOSE, OPEN, ends_in_thought, opens_thought,
 
 
 class InputError(ValueError):
-    """An input that cannot be used; the message names the file, the line and what is wrong."""
+    """An input that cannot be used. The message names the file, the line and what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,28 @@ class Response:
         messages: the prompt as chat messages.
         segments: texts with words, whose concatenation is the response.
         group: what responses to the same prompt share.
-        outcome: of the verifier, in its own units; None when unknown.
-        step_labels: per segment True (right), False (wrong) or None (unknown); None when no segment has one.
-        recorded: per segment the score that a dump already holds, None where there is none; None without a dump.
-        right: whether the response is right; None where nothing says it.
+        outcome: outcome of the verifier, in its own units, None when unknown.
+        step_labels: per segment True (right), False (wrong) or None (unknown). The whole is None when no segment has a
+            label.
+        recorded: per segment the score that a dump already holds, or None where there is none. The whole is None
+            without a dump.
+        right: whether the response is right, None where nothing says it.
         thinking: whether the prompt opens a thought, in which the response begins.
-        parts: what the reward manager said besides the outcome, such as `acc`.
+        parts: what the reward manager returned besides the outcome, such as `acc`.
         cut_here: whether the delimiters made the segments.
         unfinished: whether the response was cut off within its last segment, which is not judged then.
-        heard: what tools and others said in the middle of the response, by segment; the segments are then the policy's
+        heard: what tools and others said in the middle of the response, by segment. The segments are then the policy's
             own words.
-        row: what a score function is given of the data: data_source, ground_truth and extra_info, as far as known.
-        truncated: whether it was cut off by a length limit, as far as the input says it.
-        data_source: of the prompt, as verl names it; empty where the input does not say it.
-        hidden: which segments the run that a dump is of hid from its PRM; none at all where it hid nothing.
-        thoughts: half-open spans of characters of the segments that are thoughts, where a dump says which these are, or
-            what stands between the policy's turns; None where its words alone are known.
-        thoughts_known: whether a dump says which these are, so that no tag has to be found.
-        overlong: whether the run's PRM could not read it whole, as far as a dump says it.
-        windows: in how many windows the run's PRM read it, likewise.
+        row: what a score function gets of the data: data_source, ground_truth and extra_info, as far as known.
+        truncated: whether the response was cut off by a length limit, as far as the input says it.
+        data_source: data source of the prompt, as verl names it. It is empty where the input does not say it.
+        hidden: which segments were hidden from the PRM in the run that wrote the dump. It is empty where the run hid
+            nothing.
+        thoughts: half-open spans of characters of the segments that are thoughts. They are known where a dump says
+            which these are, or what stands between the policy's turns. None where its words alone are known.
+        thoughts_known: whether a dump says which spans are thoughts, so that no tag has to be found.
+        overlong: whether the run's PRM could not read the response whole, as far as a dump says it.
+        windows: in how many windows the run's PRM read the response, as far as a dump says it.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -69,8 +72,11 @@ class Response:
 
 
 def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:
-    """A text cut after each run of delimiters; a piece without words (white space, `<think>` or `---` alone)
-    joins the one beside it, as everywhere a PRM is asked."""
+    """Cut a text after each run of delimiters.
+
+    A piece without words (white space, `<think>` or `---` alone) joins the one beside it, as it does in all dialogues
+    with a PRM.
+    """
     marks = sorted(filter(None, [delimiters] if isinstance(delimiters, str) else delimiters), key=len, reverse=True)
     if not marks or not text:
         return [text] if text else []
@@ -80,7 +86,7 @@ def cut(text: str, delimiters: str | Sequence[str]) -> list[str]:
 
 
 def nothing_cut(responses: Sequence[Response], delimiters: str | Sequence[str]) -> str | None:
-    """A sentence where no response has two segments; None where one has."""
+    """Return a sentence where no response has two segments, or None where one has."""
     if any(len(response.segments) > 1 for response in responses):
         return None
     if not any(response.cut_here for response in responses):
@@ -96,7 +102,7 @@ def nothing_cut(responses: Sequence[Response], delimiters: str | Sequence[str]) 
 
 
 def with_words(response: Response) -> Response:
-    """The response with each segment without words joined to the step that a PRM sees it in."""
+    """Join each segment without words to the step in which a PRM sees it, and return the response that results."""
     shown = shown_steps(response.segments, heard=response.heard)
     worded = [_spoken(response.segments, shown.places, step) for step in range(len(shown.steps))]
     labels, recorded = response.step_labels, response.recorded
@@ -111,7 +117,10 @@ def with_words(response: Response) -> Response:
 
 
 def as_recorded(response: Response) -> Response | None:
-    """The response as the PRM of its run read it, without what was hidden from it; None where nothing is left."""
+    """Return the response as the PRM of its run read it, without what was hidden from the PRM.
+
+    The result is None where nothing is left.
+    """
     kept = [i for i, hidden in enumerate(response.hidden) if not hidden]
     if not response.hidden or len(kept) == len(response.hidden):
         return response
@@ -119,7 +128,7 @@ def as_recorded(response: Response) -> Response | None:
 
 
 def without_thoughts(response: Response) -> Response | None:
-    """The response as a PRM reads it with `reward.prm.thinking=hide`; None where nothing with words is left."""
+    """Return the response as a PRM reads it with `reward.prm.thinking=hide`, or None where no words are left."""
     spans = thoughts_of(response)
     kept: list[int] = []
     texts: list[str] = []
@@ -138,7 +147,7 @@ def without_thoughts(response: Response) -> Response | None:
 
 
 def _left(response: Response, kept: Sequence[int], texts: Sequence[str], heard: Sequence[Heard]) -> Response | None:
-    """A response of which these segments are left, with these texts; None where none is."""
+    """Return a response of which these segments are left, with these texts, or None where none is left."""
     if not kept:
         return None
     labels, recorded = response.step_labels, response.recorded
@@ -156,8 +165,10 @@ def _left(response: Response, kept: Sequence[int], texts: Sequence[str], heard: 
 
 
 def thoughts_of(response: Response) -> Sequence[tuple[int, int]]:
-    """The thoughts of a response, as half-open spans of characters of its segments: as the dump says, else as its tags
-    show them. A message heard in between closes none."""
+    """Return the thoughts of a response, as half-open spans of characters of its segments.
+
+    They are as the dump says, or else as the response's tags show them. A message heard in between closes none.
+    """
     if response.thoughts is not None:
         return response.thoughts
     text = "".join(response.segments)
@@ -172,7 +183,7 @@ def thoughts_of(response: Response) -> Sequence[tuple[int, int]]:
 
 
 def _outside(spans: Sequence[tuple[int, int]], segment: str, at: int) -> str:
-    """What a text that begins at a character of the response says outside these spans of it."""
+    """Return what a text that begins at a character of the response says outside these spans of the response."""
     shown, end = "", 0
     for begin, behind in spans:
         shown += segment[end : max(end, begin - at)]
@@ -181,18 +192,24 @@ def _outside(spans: Sequence[tuple[int, int]], segment: str, at: int) -> str:
 
 
 def begins_in_thought(prompt: str, response: str, messages: Sequence[Mapping[str, Any]] = ()) -> bool:
-    """Whether a response begins inside a thought: the prompt says so, or a closing tag that nothing opened.
+    """Say whether a response begins inside a thought.
+
+    The prompt shows it, or a closing tag that nothing opened.
 
     Args:
-        prompt: its text.
-        response: its text.
-        messages: of the prompt, where they are known and not read from its text.
+        prompt: text of the prompt.
+        response: text of the response.
+        messages: messages of the prompt, where they are known and not read from its text.
     """
     before, closing, _ = response.partition(CLOSE)
     return opens_thought(prompt, messages) or (bool(closing) and OPEN not in before)
 
 
 def _spoken(segments: Sequence[str], places: Sequence[int | None], step: int) -> int:
-    """The segment that brings the words of a step. A tag that lies across segments may leave none that does alone."""
+    """Return the segment that brings the words of a step.
+
+    Where a tag lies across segments, there may be no segment that has words alone. The step's first segment counts
+    then.
+    """
     within = [i for i, place in enumerate(places) if place == step]
     return next((i for i in within if has_words(segments[i])), within[0])

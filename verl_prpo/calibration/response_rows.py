@@ -19,7 +19,7 @@ MESSAGES_FROM = "--messages-from FILE.parquet takes the messages from the traini
 
 
 class PromptReader:
-    """The chat messages of prompts that a dump holds as text; remembers what is uncertain about them."""
+    """Reads the chat messages of prompts that a dump holds as text, and remembers what is uncertain about them."""
 
     def __init__(self, messages_from: Path | None):
         """Read the data file, if there is one.
@@ -41,14 +41,14 @@ class PromptReader:
                 raise InputError(f"--messages-from {messages_from}: {error}") from error
 
     def messages(self, prompt: str, place: str) -> Sequence[Mapping[str, Any]]:
-        """The turns of a prompt's text.
+        """Return the turns of a prompt's text.
 
         Args:
             prompt: rendered by a chat template, with or without its special tokens.
-            place: where it stands, for `notes`.
+            place: where the prompt stands, for `notes`.
 
         Raises:
-            ValueError: the data file does not have it.
+            ValueError: the data file does not have the prompt.
         """
         if prompt not in self._turns:
             if self._book is None:
@@ -63,16 +63,16 @@ class PromptReader:
         return self._turns[prompt].messages
 
     def notes(self) -> list[str]:
-        """What to say of the prompts that were read."""
+        """Return the notes that people have to read about the prompts that were read."""
         said = []
         if self._doubtful:
             (place, turns), prompts = self._doubtful[0], len(self._turns)
             unknown = sum(turns.template is None for _, turns in self._doubtful)
             what = "all of its text is taken for the user's words" if turns.template is None else "it may be misread"
-            others = f"; {unknown} of them without a template" if 0 < unknown < len(self._doubtful) else ""
+            others = f", {unknown} of them without a template" if 0 < unknown < len(self._doubtful) else ""
             said.append(
                 f"the chat turns of {len(self._doubtful)} of {prompts} prompts are uncertain{others}. The first is in "
-                f"{place}: {turns.doubt}, so {what}. {MESSAGES_FROM}; JSON lines can hold them"
+                f"{place}: {turns.doubt}, so {what}. {MESSAGES_FROM}. JSON lines can hold them"
             )
         if self._book is not None and not self._turns:
             said.append("--messages-from was not needed: the input has the chat messages of every response")
@@ -80,7 +80,7 @@ class PromptReader:
 
 
 class RowReader:
-    """Reads files of one input and remembers what is to be said about them."""
+    """Reads files of one input and remembers the notes that people have to read about them."""
 
     def __init__(self, delimiters: Sequence[str], messages_from: Path | None):
         """Read the data file, if there is one.
@@ -98,10 +98,10 @@ class RowReader:
         self._cut = 0
 
     def read(self, file: Path) -> Iterator[Response]:
-        """The responses of a file, those without words too.
+        """Read the responses of a file, those without words too.
 
         Raises:
-            InputError: the file cannot be read, or a line that cannot be used.
+            InputError: the file cannot be read, or a line cannot be used.
         """
         try:
             for row in read_rows(file):
@@ -115,7 +115,7 @@ class RowReader:
             raise InputError(str(error)) from error
 
     def notes(self) -> list[str]:
-        """What to say of prompts and delimiters."""
+        """Return the notes on prompts and delimiters."""
         said = self._prompts.notes()
         absent = [mark for mark in self._delimiters if mark and not self._seen[mark]]
         if self._cut and absent and len(absent) < len(self._delimiters):
@@ -167,7 +167,7 @@ class RowReader:
         else:
             raise ValueError(
                 "a dumped response (output) without its prompt: it needs input, the prompt's text, or messages, its "
-                f"chat messages; its keys are {', '.join(columns)}"
+                f"chat messages. Its keys are {', '.join(columns)}"
             )
         return Response(
             messages,
@@ -184,7 +184,7 @@ class RowReader:
     def _own(self, row: Mapping[str, Any]) -> Response:
         messages = row.get("messages")
         if messages is None and row.get("prompt") is None:
-            raise ValueError(f"it has neither prompt, a text, nor messages, a chat; its keys are {', '.join(row)}")
+            raise ValueError(f"it has neither prompt, a text, nor messages, a chat. Its keys are {', '.join(row)}")
         if messages is not None:
             messages = _checked_messages(messages, "messages")
         elif isinstance(row["prompt"], list):
@@ -202,7 +202,7 @@ class RowReader:
         elif row.get("response") is not None:
             segments, cut_here = self._cut_text(_text(row["response"], "response")), True
         else:
-            raise ValueError(f"it has none of segments, steps and response; its keys are {', '.join(row)}")
+            raise ValueError(f"it has none of segments, steps and response. Its keys are {', '.join(row)}")
         labels = None if row.get("step_labels") is None else [_label(label) for label in row["step_labels"]]
         if labels is not None and len(labels) != len(segments):
             raise ValueError(f"{len(labels)} step_labels for {len(segments)} segments")
@@ -235,8 +235,11 @@ class RowReader:
 
 
 def _data_row(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """What a score function is given of a line: `gts`, as verl's dump calls it, or ground_truth, and what else a line
-    of one's own may hold."""
+    """Return what a score function gets of a line.
+
+    The ground truth is ground_truth, or else `gts`, as verl's dump calls it. Data source and extra_info come along
+    where the line has them.
+    """
     truth = columns.get("gts") if columns.get("ground_truth") is None else columns["ground_truth"]
     return {
         "data_source": columns.get("data_source"),
@@ -287,7 +290,7 @@ def _checked_messages(value: Any, name: str) -> list[dict[str, Any]]:
 
 
 def _label(label: Any) -> bool | None:
-    """True for 1, true and "+"; False for 0, -1, false and "-"; None for null."""
+    """Read a label: True for 1, true and "+", False for 0, -1, false and "-", None for null."""
     if label is None:
         return None
     if label in (1, "+"):

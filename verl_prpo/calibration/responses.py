@@ -44,25 +44,28 @@ class Responses(list[Response]):
 
 
 def shown_alone(responses: Sequence[Response]) -> tuple[list[Response], str]:
-    """The responses as a PRM reads them with `reward.prm.thinking=hide`, those of which something is left, and a
-    sentence that says so.
+    """Return the responses as a PRM reads them with `reward.prm.thinking=hide`, and a sentence that says so.
+
+    Responses of which nothing is left are dropped.
 
     Raises:
-        InputError: nothing is left of any.
+        InputError: nothing is left of any response.
     """
     left = [shown for shown in map(without_thoughts, responses) if shown is not None]
     if not left:
         raise InputError("reward.prm.thinking=hide: no response says anything outside its thoughts")
     lost = len(responses) - len(left)
-    dropped = f"; {lost} of {len(responses)} responses say nothing outside them and are left out" if lost else ""
+    dropped = f". {lost} of {len(responses)} responses say nothing outside them and are left out" if lost else ""
     return left, f"thoughts are hidden from the PRM (reward.prm.thinking=hide){dropped}"
 
 
 def recorded_alone(responses: Sequence[Response]) -> tuple[list[Response], str | None]:
-    """The responses as the PRM of their run read them, and a sentence on what it did not, if there is something.
+    """Return the responses as the PRM of their run read them.
+
+    A sentence about what the PRM did not read comes with them, or None if it read everything.
 
     Raises:
-        InputError: it read nothing of any.
+        InputError: the PRM read nothing of any response.
     """
     left = [read for read in map(as_recorded, responses) if read is not None]
     if responses and not left:
@@ -79,23 +82,23 @@ def read_responses(
     outcome_threshold: float | None = None,
     messages_from: Path | None = None,
 ) -> Responses:
-    """All responses with words of a file, or of the `.jsonl` files of a folder.
+    """Read all responses with words of a file, or of the `.jsonl` files of a folder.
 
-    Where some responses of a dump carry a record (`algorithm.prpo.dump_responses`), those without one are left out:
+    Where some responses of a dump carry a record (`algorithm.prpo.dump_responses`), those without one are left out, for
     nobody knows how they were cut.
 
     Args:
         source: a file or folder.
         delimiters: any of them ends a segment of responses that come without segments.
-        outcome_threshold: least outcome that is right; None for what `verl_prpo.outcome.verdicts` says of the input.
+        outcome_threshold: least outcome that is right. With None `verl_prpo.outcome.verdicts` decides.
         messages_from: a data file of verl that holds the messages of a dump's prompts.
 
     Raises:
-        InputError: nothing there, or a line that cannot be used.
+        InputError: there are no responses, or a line cannot be used.
     """
     files = sorted(source.glob("*.jsonl"), key=_step) if source.is_dir() else [source]
     if not files:
-        raise InputError(f"{source} holds no .jsonl file; give the folder that trainer.rollout_data_dir names")
+        raise InputError(f"{source} holds no .jsonl file. Give the folder that trainer.rollout_data_dir names")
     reader = RowReader([delimiters] if isinstance(delimiters, str) else list(delimiters), messages_from)
     found = [response for file in files for response in reader.read(file)]
     worded = [response for response in found if response.segments]
@@ -113,7 +116,7 @@ def _step(file: Path) -> tuple[int, str]:
 
 
 def _judged(responses: Sequence[Response], threshold: float | None) -> tuple[list[Response], str]:
-    """The responses with their verdicts, and what decides them."""
+    """Return the responses with their verdicts, and what decides the verdicts."""
     if threshold is not None:
         right = [None if r.outcome is None or math.isnan(r.outcome) else r.outcome >= threshold for r in responses]
         said = f"a response is right where its outcome is at least {threshold:g} (--outcome-threshold)"
@@ -131,7 +134,7 @@ def _judged(responses: Sequence[Response], threshold: float | None) -> tuple[lis
 
 
 def _notes(found: Sequence[Response], kept: Sequence[Response], without_record: int) -> list[str]:
-    """What to say of responses that are left out or damaged."""
+    """Return notes on responses that are left out or damaged."""
     said = []
     wordless = sum(not response.segments for response in found)
     if wordless:
@@ -147,6 +150,6 @@ def _notes(found: Sequence[Response], kept: Sequence[Response], without_record: 
     broken = sum(response.segments[-1].rstrip("\n").endswith(_CUT_OFF) for response in kept)
     if broken:
         said.append(
-            f"{broken} responses were cut off within a character (U+FFFD at the end); their last step is unfinished"
+            f"{broken} responses were cut off within a character (U+FFFD at the end), so their last step is unfinished"
         )
     return said

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scores for a command: the PRM that its arguments choose, opened, and asked for many responses under a bar."""
+"""Scores for a command: open the PRM that its arguments choose, and score many responses under a progress bar."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig, PrpoConfig
 
 CHUNK = 32
-"""Responses asked for at once."""
+"""The number of responses that are asked for at once."""
 
 
 def chosen_settings(arguments: argparse.Namespace) -> "tuple[PrmConfig, PrpoConfig]":
-    """`reward.prm` and `algorithm.prpo` of a recipe and the overrides.
+    """Return `reward.prm` and `algorithm.prpo` of a recipe and the overrides.
 
     Args:
-        arguments: with those of `training_config.add_arguments`, `overrides` and `prm`.
+        arguments: parsed arguments, with those of `training_config.add_arguments`, `overrides` and `prm`.
 
     Raises:
-        ConfigError: settings that cannot work, or no PRM.
+        ConfigError: the settings cannot work, or name no PRM.
     """
     from verl_prpo.prm.open_prm import with_model_path
     from verl_prpo.settings.prpo import ConfigError, judge_of, prm_config, prpo_config
@@ -46,14 +46,14 @@ def chosen_settings(arguments: argparse.Namespace) -> "tuple[PrmConfig, PrpoConf
 
 
 def open_prm(settings: "PrmConfig", device: str | None) -> "OpenPrm":
-    """The PRM, here or at its servers, or the score function.
+    """Open the PRM, here or at its servers, or the score function.
 
     Args:
         settings: `reward.prm`.
-        device: as torch names it, for a PRM in process; cuda where there is one when None.
+        device: as torch names it, for a PRM in process. None means cuda where there is a GPU.
 
     Raises:
-        PrmError: it cannot be used as configured.
+        PrmError: the PRM cannot be used as configured.
     """
     import torch
     from transformers.utils import logging
@@ -85,14 +85,15 @@ def score_all(
     heard: Sequence[Sequence["Heard"]] | None = None,
     rows: Sequence[Mapping[str, Any]] | None = None,
 ) -> list["PrmResult"]:
-    """One result per dialogue, in their order. The PRM is closed in the end.
+    """Return one result per dialogue, in their order. The PRM is closed in the end.
 
     Args:
         prm: an open one.
         dialogues: messages of the prompt, and the segments of the response.
-        unfinished: which responses were cut off within their last segment, which is not judged then; none when None.
-        heard: what tools and others said in the middle of each response; nothing when None.
-        rows: of the data, for a score function; nothing is known of them when None.
+        unfinished: which responses were cut off within their last segment, which is not judged then. None means that no
+            response was.
+        heard: what tools and others said in the middle of each response. None means that they said nothing.
+        rows: rows of the data, for a score function. None means that nothing is known of them.
     """
     from verl_prpo.console.progress import progress
     from verl_prpo.prm.results import PrmRequest
@@ -119,7 +120,7 @@ def score_all(
 
 
 def failure_seen(results: Sequence["PrmResult"]) -> str:
-    """Why there are no scores, by the first failure among the results."""
+    """Say why there are no scores, by the first failure among the results."""
     failed = next((result for result in results if result.failure is not None), None)
     if failed is None or failed.failure is None:
         return "all responses were empty, or longer than the PRM's context"

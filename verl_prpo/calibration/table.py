@@ -27,8 +27,8 @@ def print_calibration(
     Args:
         calibration: what was found.
         fitness: the verdict on it.
-        prm: that scored; None for scores recorded in the dump.
-        middle: of the score's range.
+        prm: the PRM that scored, None for scores recorded in the dump.
+        middle: middle of the score's range.
         found: all responses in the input.
         picture: file of the histogram, if there is one.
     """
@@ -51,7 +51,7 @@ def print_calibration(
     for reason in fitness.reasons:
         console.print(Text(f"- {reason}"), soft_wrap=True)
     if fitness.verdict is Verdict.FIT:
-        print("Next: --probe finds what it pays a policy for drifting; step_labels, how many wrong steps it finds.")
+        print("Next: --probe finds what it pays a policy for drifting. step_labels show how many wrong steps it finds.")
     unseen = len(found) - calibration.responses - sum(calibration.failures.values())
     for one in calibration.trust:
         more = f". --limit can score {unseen} more responses of the input" if one.more_groups and unseen > 0 else ""

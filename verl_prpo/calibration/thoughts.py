@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the thoughts of a dump can be found, so that a command hides what training hides.
+"""Find out whether the thoughts of a dump can be found, so that a command hides what training hides.
 
 verl's dump is text without special tokens. Where a policy's tags of thoughts are special tokens, this text does not
 show where a thought begins and ends. The record of a run with PRPO does (`thoughts`).
@@ -21,10 +21,10 @@ _REMEDY = (
 
 
 def unseen_thoughts(responses: Sequence[Response], tokenizer: Any = None) -> str | None:
-    """Give a warning where `reward.prm.thinking=hide` hides nothing; None where it hides something.
+    """Give a warning where `reward.prm.thinking=hide` hides nothing, or None where it hides something.
 
     Args:
-        responses: to be shown without their thoughts.
+        responses: responses that are to be shown without their thoughts.
         tokenizer: the policy's Hugging Face tokenizer, where it is given.
 
     Raises:
@@ -41,11 +41,11 @@ def unseen_thoughts(responses: Sequence[Response], tokenizer: Any = None) -> str
 
 
 def nothing_hidden(found: int, by_text: int, recorded: bool, tokenizer: Any = None) -> str | None:
-    """Give the same from counts.
+    """Give the same warning from counts.
 
     Args:
-        found: responses whose text shows a thought, among those of which the text alone says it.
-        by_text: all of these.
+        found: number of responses whose text shows a thought, among the responses of which only the text can show one.
+        by_text: number of all responses of which only the text can show a thought.
         recorded: whether a record names a thought, in the other responses.
         tokenizer: as of `unseen_thoughts`.
 

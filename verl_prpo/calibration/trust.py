@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from verl_prpo.prm.results import PrmResult
 
 LEAST_GROUPS = int(STANDARD_ERRORS**2) + 1
-"""Mixed groups with which a PRM can earn a weight at all: of G groups rho is at most sqrt(G) standard errors."""
+"""The number of mixed groups with which a PRM can earn a weight at all.
+
+Of G groups rho is at most sqrt(G) standard errors.
+"""
 
 NORMAL = 1.96
-"""Standard errors on either side of rho in its interval. They do not take off what groups have in common, so the
-interval is rather too wide than too narrow."""
+"""The standard errors on either side of rho in its interval.
+
+They do not take off what groups have in common, so the interval is rather too wide than too narrow.
+"""
 
 
 @dataclass(frozen=True)
@@ -29,15 +34,16 @@ class Earned:
     """What `process_weight=auto` would give a PRM on the responses of one data source.
 
     Attributes:
-        data_source: its name; empty where the input names none.
+        data_source: name of the data source, empty where the input names none.
         weight: w, in [0, 1].
-        correlation: rho, of mean score and outcome inside mixed groups; None where there is nothing to go by.
-        standard_error: of rho, with groups as the units; None likewise.
-        low, high: rho less and plus `NORMAL` standard errors, within [0, 1]: what w nears as evidence grows; None
-            likewise.
-        mixed_groups: prompts with right and with wrong scored responses.
-        more_groups: how many more of them w needs to leave 0; None where it has, and where more would not do.
-        reason: why w is 0; empty where it is not.
+        correlation: rho, of mean score and outcome inside mixed groups. It is None where nothing can be measured.
+        standard_error: standard error of rho, with groups as the units. It is None where rho is.
+        low, high: rho less and plus `NORMAL` standard errors, within [0, 1]. w nears a value between them as evidence
+            grows. Both are None where rho is.
+        mixed_groups: number of prompts with right and with wrong scored responses.
+        more_groups: how many more mixed groups w needs to leave 0. It is None where w has left 0, and where more groups
+            would not do.
+        reason: why w is 0, empty where it is not.
     """
 
     data_source: str
@@ -61,11 +67,11 @@ class Earned:
 
 
 def earned(responses: "Sequence[Response]", results: "Sequence[PrmResult]") -> list[Earned]:
-    """The weight on each data source, in the order in which they come.
+    """Return the weight on each data source, in the order in which the sources come.
 
     Args:
-        responses: that were scored.
-        results: of each.
+        responses: responses that were scored.
+        results: the PRM's result for each response.
     """
     sources: dict[str, list[tuple[Response, float | None]]] = {}
     for response, result in zip(responses, results, strict=True):
@@ -74,8 +80,10 @@ def earned(responses: "Sequence[Response]", results: "Sequence[PrmResult]") -> l
 
 
 def _mean(response: "Response", result: "PrmResult") -> float | None:
-    """The mean score over what was read of a response; a segment counts by its characters, as it does by its tokens in
-    training."""
+    """Return the mean score over what was read of a response.
+
+    A segment counts by its characters, as it does by its tokens in training.
+    """
     known = [
         (score, max(len(text), 1))
         for text, score in zip(response.segments, result.scores or (), strict=False)
@@ -104,7 +112,7 @@ def _of_source(source: str, members: "Sequence[tuple[Response, float | None]]") 
 
 
 def _nothing(scored: "Sequence[Response]", groups: int) -> str:
-    """Why nothing can be measured."""
+    """Say why nothing can be measured."""
     if not scored:
         return "no response has a score"
     known = [response for response in scored if response.right is not None]
@@ -133,7 +141,7 @@ def _nothing(scored: "Sequence[Response]", groups: int) -> str:
 
 
 def _too_little(groups: int, rho: float, error: float) -> tuple[int | None, str]:
-    """How many more mixed groups would give a weight, and the reason that there is none."""
+    """Return how many more mixed groups would give a weight, and the reason why there is none."""
     seen = f"rho is {rho:.2f} [{rho - NORMAL * error:.2f}, {rho + NORMAL * error:.2f}] over {groups} mixed groups"
     lacking = max(0, LEAST_GROUPS - groups)
     if groups > 1 and rho + NORMAL * error < 0:

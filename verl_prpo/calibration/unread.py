@@ -23,18 +23,18 @@ HELPS = {
     "choose a PRM with a longer context",
     ABSTAINED: "See what the function finds in them",
 }
-"""What helps against each."""
+"""The setting or the choice that helps against each kind."""
 
 LONGER = "Choose a judge with a longer context"
-"""The same for what lies past the context of a judge that cannot read in windows."""
+"""The choice that helps where a segment lies past the context of a judge that cannot read in windows."""
 
 
 def unread_kinds(responses: Sequence[Response], results: Sequence[PrmResult], windows: bool) -> dict[str, int]:
     """Count the segments without a score, but for an unfinished last one, which no PRM is to judge.
 
     Args:
-        responses: that were scored.
-        results: of each.
+        responses: responses that were scored.
+        results: the PRM's result for each response.
         windows: whether long responses were read in windows.
     """
     found: Counter[str] = Counter()

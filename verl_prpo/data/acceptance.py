@@ -9,7 +9,7 @@ from verl_prpo.data.problems import Problem
 from verl_prpo.data.templates import answer_in_form
 
 Row = tuple[str, str, str]
-"""Data source, response, ground truth."""
+"""The data source, the response and the ground truth."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Acceptance:
 
     Attributes:
         scorer: "verl" or "math_verifier".
-        total: number of responses.
+        total: number of the responses.
         rejected: index of the problem, ground truth, and what the scorer read (None where it does not say).
     """
 
@@ -28,7 +28,7 @@ class Acceptance:
 
     @property
     def share(self) -> float:
-        """Share of the responses that score as correct; 1 when there are none."""
+        """Share of the responses that score as correct, 1 when there are none."""
         return 1.0 - len(self.rejected) / self.total if self.total else 1.0
 
 
@@ -58,7 +58,7 @@ def _judged(at: Sequence[int], rows: Sequence[Row]) -> list[Acceptance]:
 
 
 def _by_verl(rows: Sequence[Row]) -> list[tuple[bool, str | None]]:
-    """By the function that verl's reward managers call. It gives a number, or a dict that holds one as "score"."""
+    """Score by the function that verl's reward managers call. It gives a number, or a dict with one as "score"."""
     from verl.utils.reward_score import default_compute_score
 
     verdicts: list[tuple[bool, str | None]] = []

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the rows of a problem set to what verl reads from parquet, with an account of every row that is not kept."""
+"""Turn the rows of a problem set into what verl reads from parquet, with an account of every row that is not kept."""
 
 import json
 from collections import Counter
@@ -23,7 +23,7 @@ class Prepared:
     """Problems that are kept, and why others are not.
 
     Attributes:
-        problems: in the order of the source.
+        problems: the kept problems in the order of the source.
         dropped: number of rows by reason.
         repeated: index of each kept problem whose question came before in the same source.
         left_out: `question_key` of the problems that were found and left out because a test set holds them.
@@ -41,8 +41,8 @@ def prepare(
     """Read rows, leaving out what has no answer and what `left_out` holds.
 
     Args:
-        rows: of the source.
-        problem_set: that they are of.
+        rows: rows of the source.
+        problem_set: the set that they are of.
         left_out: `question_key` of problems that belong to a test set.
         drop_repeated: leave out questions that came before, too.
     """
@@ -70,7 +70,7 @@ def prepare(
 
 
 def verl_rows(problems: Sequence[Problem], problem_set: ProblemSet, template: str) -> list[dict[str, Any]]:
-    """Problems in verl's format: chat messages, data source, ground truth, index and split."""
+    """Return problems in verl's format: chat messages, data source, ground truth, index and split."""
     system, user, _ = TEMPLATES[template]
     rows: list[dict[str, Any]] = []
     for index, problem in enumerate(problems):
@@ -85,14 +85,15 @@ def verl_rows(problems: Sequence[Problem], problem_set: ProblemSet, template: st
 
 
 def read_source(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a local .jsonl or .parquet file.
+    """Read the rows of a local .jsonl or .parquet file.
 
     Raises:
-        DataError: there is no such file, or it is neither, or a line is no JSON object, or it is not encoded in UTF-8.
+        DataError: there is no such file, it is of another kind, a line is no JSON object, or it is not encoded in
+            UTF-8.
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
-        raise DataError(f"{path} {found}; name a .jsonl or .parquet file (looked for from {Path.cwd()})")
+        raise DataError(f"{path} {found}. Name a .jsonl or .parquet file (looked for from {Path.cwd()})")
     if path.suffix == ".parquet":
         yield from _frame(path).to_dict(orient="records")
         return
@@ -105,7 +106,7 @@ def read_source(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 row = json.loads(line.decode("utf-8-sig"))
             except UnicodeDecodeError as error:
-                raise DataError(f"{path}, line {number}: not in UTF-8 ({error}); convert the file") from error
+                raise DataError(f"{path}, line {number}: not in UTF-8 ({error}). Convert the file") from error
             except json.JSONDecodeError as error:
                 raise DataError(f"{path}, line {number}: no JSON ({error})") from error
             if not isinstance(row, dict):
@@ -114,10 +115,12 @@ def read_source(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def questions_to_leave_out(rows: Iterable[Mapping[str, Any]]) -> set[str]:
-    """`question_key` of every row that has a question, with or without an answer, in its columns or in its extra_info.
+    """Return the `question_key` of every row that has a question in its columns or in its extra_info.
+
+    The row need not have an answer.
 
     Raises:
-        ValueError: no row has one.
+        ValueError: no row has a question.
     """
     found = set()
     for row in rows:
@@ -143,7 +146,7 @@ def _frame(path: Path) -> Any:
 
 
 def read_hub(splits: Sequence[HubSplit]) -> Iterator[dict[str, Any]]:
-    """Rows of splits on the Hugging Face hub, one after the other."""
+    """Read the rows of splits on the Hugging Face hub, one after the other."""
     from datasets import disable_progress_bars, load_dataset
     from huggingface_hub.utils import disable_progress_bars as disable_download_bars
 
@@ -154,14 +157,14 @@ def read_hub(splits: Sequence[HubSplit]) -> Iterator[dict[str, Any]]:
 
 
 def prepared_questions(path: Path) -> dict[str, str]:
-    """`question_key` of every problem of a file that `verl-prpo data` wrote, with its question.
+    """Return the `question_key` of every problem of a file that `verl-prpo data` wrote, with its question.
 
     Raises:
-        DataError: a file of other origin.
+        DataError: the file is of other origin.
     """
     frame = _frame(path)
     try:
         questions = [str(about["question"]) for about in frame["extra_info"]]
     except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: no extra_info.question; prepare it with `verl-prpo data`") from error
+        raise DataError(f"{path}: no extra_info.question. Prepare it with `verl-prpo data`") from error
     return {question_key(question): question for question in questions}

@@ -21,13 +21,13 @@ class ProblemSet:
     """A named set.
 
     Attributes:
-        name: of the command line and of the file.
+        name: name of the set on the command line and in its file's name.
         split: "train" or "test".
         size: number of problems that the set is known to have.
-        data_source: by which verl chooses its scorer, and under which it logs validation (`val-core/<data_source>`).
-        template: name of the default one.
+        data_source: verl chooses its scorer by it, and logs validation under it (`val-core/<data_source>`).
+        template: name of the default prompt template.
         hub: where it is downloaded from.
-        read: a row to a problem.
+        read: turns a row into a problem.
         without: name of the test set whose problems are left out of it.
     """
 

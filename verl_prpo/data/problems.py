@@ -17,10 +17,10 @@ class Problem:
     """A problem with its reference solution.
 
     Attributes:
-        question: as the policy is asked, without instructions.
+        question: the question as the policy is asked it, without instructions.
         answer: the ground truth that the outcome scorer compares with.
-        solution: a reference solution that ends in the answer, in the form the scorer reads; "" when there is none.
-        extra: what else the set knows of it (level, subject).
+        solution: a reference solution that ends in the answer, in the form the scorer reads, "" when there is none.
+        extra: what else the set says about the problem (level, subject).
     """
 
     question: str
@@ -33,7 +33,9 @@ Reader = Callable[[Mapping[str, Any]], Problem]
 
 
 def read_math(row: Mapping[str, Any]) -> Problem:
-    """A row of MATH (arXiv 2103.03874) or MATH500: the answer is in a column of its own, or in the solution's last box.
+    """Read a row of MATH (arXiv 2103.03874) or MATH500.
+
+    The answer is in a column of its own, or in the solution's last box.
 
     Raises:
         ValueError: no question, or no answer.
@@ -50,7 +52,7 @@ def read_math(row: Mapping[str, Any]) -> Problem:
 
 
 def read_gsm8k(row: Mapping[str, Any]) -> Problem:
-    """A row of GSM8K (arXiv 2110.14168): the answer is the number after `####`, without thousands separators.
+    """Read a row of GSM8K (arXiv 2110.14168). The answer is the number after `####`, without thousands separators.
 
     Raises:
         ValueError: no question, or no answer.
@@ -66,9 +68,9 @@ def read_gsm8k(row: Mapping[str, Any]) -> Problem:
 
 
 def read_competition(row: Mapping[str, Any]) -> Problem:
-    """A row of AIME or AMC, whose answers are integers: 27, 27.0 and "027" are all 27.
+    """Read a row of AIME or AMC, whose answers are integers: 27, 27.0 and "027" are all 27.
 
-    Solutions are left out: where they come, they are several, with remarks, and do not end in the answer.
+    Solutions are left out. Where a row has any, they are several, with remarks, and do not end in the answer.
 
     Raises:
         ValueError: no question, or no answer.
@@ -84,10 +86,11 @@ def read_competition(row: Mapping[str, Any]) -> Problem:
 
 
 def column(row: Mapping[str, Any], *names: str) -> Any:
-    """The first of the named columns that holds something, whatever the case of its name; None when none does.
+    """Return the first of the named columns that holds something, whatever the case of its name, or None when none
+    does.
 
     Raises:
-        ValueError: it holds a list, an object or bytes.
+        ValueError: the column holds a list, an object or bytes.
     """
     cells = {str(name).lower(): value for name, value in row.items()}
     for name in names:
@@ -100,10 +103,10 @@ def column(row: Mapping[str, Any], *names: str) -> Any:
 
 
 def last_boxed(text: str) -> str:
-    """What the last box of a text holds, read as the outcome scorer reads it.
+    """Return what the last box of a text holds, read as the outcome scorer reads it.
 
     Raises:
-        ValueError: there is none, or it is empty or never closed.
+        ValueError: there is no box, or it is empty or never closed.
     """
     answer = final_answer("", text)
     if answer is not None:
@@ -115,7 +118,7 @@ def last_boxed(text: str) -> str:
 
 
 def question_key(question: str) -> str:
-    """What two wordings of one question have in common: letters, digits and signs, without case and white space."""
+    """Return what two wordings of a question share: letters, digits and signs, without case and white space."""
     return re.sub(r"\s+", "", question).casefold()
 
 
@@ -125,10 +128,10 @@ def _level(level: Any) -> int | None:
 
 
 def read_question(row: Mapping[str, Any]) -> str:
-    """The question of a row of any set.
+    """Return the question of a row of any set.
 
     Raises:
-        ValueError: none, or one that no file can hold.
+        ValueError: the row has no question, or one that no file can hold.
     """
     question = column(row, "problem", "question")
     if not isinstance(question, str):

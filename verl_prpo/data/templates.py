@@ -37,11 +37,15 @@ TEMPLATES = {
     ),
     "hashes": Template("", '{question} Let\'s think step by step and output the final answer after "####".', HASHES),
 }
-"""By name. paper and paper_once are the instructions in the preparation scripts of the paper's authors (SchumiDing/
-srpocode: for MATH; for AIME and AMC), boxed and hashes those of verl's scripts for MATH and GSM8K, qwen_math the system
-prompt of the Qwen2.5-Math models, instruct the same sentence in the user message, as Qwen3's model cards recommend."""
+"""The templates by name.
+
+paper and paper_once are the instructions in the preparation scripts of the paper's authors (SchumiDing/srpocode).
+paper comes from the script for MATH, paper_once from the scripts for AIME and AMC. boxed and hashes are the
+instructions of verl's scripts for MATH and GSM8K. qwen_math is the system prompt of the Qwen2.5-Math models. instruct
+has the same sentence in the user message, as Qwen3's model cards recommend.
+"""
 
 
 def answer_in_form(template: str, answer: str) -> str:
-    """The answer as a response to this template should give it."""
+    """Write the answer as a response to this template should give it."""
     return TEMPLATES[template].form.format(answer=answer)

@@ -4,7 +4,7 @@
 
 
 class EvaluationError(Exception):
-    """Something that stops an evaluation. The message says what was found, where, and what fixes it."""
+    """Something that stops an evaluation. Its message says what was found, where, and what fixes it."""
 
 
 class RunFailed(EvaluationError):

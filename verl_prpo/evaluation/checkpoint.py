@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the user means by MODEL, and one Hugging Face folder of it that verl can load on any number of GPUs.
+"""Find what the user means by MODEL, and make one Hugging Face folder of it that verl can load on any number of GPUs.
 
-A checkpoint of verl could also be loaded by `trainer.resume_from_path`. That needs the base model besides, and as many
+A checkpoint of verl could also be loaded by `trainer.resume_from_path`. That also needs the base model, and as many
 GPUs as the training had. So checkpoints go through `verl.model_merger`, which needs neither.
 """
 
@@ -33,8 +33,8 @@ class FoundModel:
     Attributes:
         where: a folder, or a name on the Hugging Face hub.
         backend: "fsdp" or "megatron" for shards that must be merged first, None for a Hugging Face model.
-        said: what was chosen, for people.
-        files: the weights and settings, by whose sizes and times a change shows; none for a hub name.
+        said: what was chosen, in words for people.
+        files: the weights and settings, by whose sizes and times a change shows. It is empty for a hub name.
     """
 
     where: str
@@ -43,7 +43,9 @@ class FoundModel:
     files: tuple[Path, ...] = ()
 
     def identity(self) -> dict[str, object]:
-        """What two evaluations of the same model share: the place, and each file's name, size and time of change."""
+        """Return what two evaluations of the same model share: the place, and each file's name, size and time of
+        change.
+        """
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in self.files]
         return {"where": self.where, "files": [list(stat) for stat in stats]}
 
@@ -56,13 +58,13 @@ def find_model(named: str) -> FoundModel:
             taken), global_step_N, or the actor's within it.
 
     Raises:
-        EvaluationError: a folder without a complete model; says what is missing.
+        EvaluationError: the folder has no complete model. The message says what is missing.
     """
     folder = Path(named).expanduser()
     if folder.is_dir():
         return _in_folder(folder.resolve())
     if folder.exists():
-        raise EvaluationError(f"MODEL {named} is a file; give the folder of the model or checkpoint")
+        raise EvaluationError(f"MODEL {named} is a file. Give the folder of the model or checkpoint")
     if named.startswith((".", "/", "~")) or named.count("/") > 1:
         raise EvaluationError(f"MODEL {named}: no such folder")
     return FoundModel(named, None, f"{named} of the Hugging Face hub")
@@ -86,15 +88,15 @@ def _in_folder(folder: Path) -> FoundModel:
     here = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     what = "config.json but no weights" if (folder / "config.json").is_file() else "neither a model nor a checkpoint"
     raise EvaluationError(
-        f"MODEL {folder} has {what} (there: {here}); give a Hugging Face folder with config.json and weights, or one "
+        f"MODEL {folder} has {what} (there: {here}). Give a Hugging Face folder with config.json and weights, or one "
         "of verl's: the run's, global_step_N or global_step_N/actor"
     )
 
 
 def _actor(actor: Path) -> FoundModel:
-    """The checkpoint of an actor: `huggingface` where verl was asked to save it whole, else its shards."""
+    """Find the checkpoint of an actor: `huggingface` where verl was asked to save the model whole, else its shards."""
     if not actor.is_dir():
-        raise EvaluationError(f"MODEL {actor.parent}: no folder actor in it; is the checkpoint still being written?")
+        raise EvaluationError(f"MODEL {actor.parent}: no folder actor in it. Is the checkpoint still being written?")
     if files := _whole(actor / "huggingface"):
         return FoundModel(str(actor / "huggingface"), None, str(actor / "huggingface"), files)
     if (actor / "model").is_dir():
@@ -104,14 +106,14 @@ def _actor(actor: Path) -> FoundModel:
     if not shards or not settings.is_file():
         lacks = "fsdp_config.json" if shards else "model_world_size_N_rank_M.pt"
         raise EvaluationError(
-            f"MODEL {actor}: no {lacks} in it; a checkpoint of verl has it when actor.checkpoint.save_contents "
+            f"MODEL {actor}: no {lacks} in it. A checkpoint of verl has it when actor.checkpoint.save_contents "
             "includes model"
         )
     size = json.loads(settings.read_text())["world_size"]
     wanted = [actor / f"model_world_size_{size}_rank_{rank}.pt" for rank in range(size)]
     if missing := [shard.name for shard in wanted if shard not in shards]:
         raise EvaluationError(
-            f"MODEL {actor}: {len(missing)} of {size} shards are missing, such as {missing[0]}; copy the shards of all "
+            f"MODEL {actor}: {len(missing)} of {size} shards are missing, such as {missing[0]}. Copy the shards of all "
             "nodes into one folder"
         )
     return FoundModel(str(actor), "fsdp", f"FSDP checkpoint {actor}", (settings, *wanted))
@@ -122,27 +124,28 @@ def _named(folder: Path, pattern: re.Pattern[str]) -> tuple[Path, ...]:
 
 
 def _whole(folder: Path) -> tuple[Path, ...]:
-    """Settings and weights of a Hugging Face folder; nothing where one of them is missing."""
+    """Return the settings and weights of a Hugging Face folder, or nothing where one of them is missing."""
     weights = _named(folder, _WEIGHTS) if (folder / "config.json").is_file() else ()
     return (*_named(folder, _SETTINGS), *weights) if weights else ()
 
 
 def merged_model(found: FoundModel, cache: Path, trust_remote_code: bool = False) -> tuple[Path, bool]:
-    """The Hugging Face model of a checkpoint, merged by verl unless it is in the cache.
+    """Return the Hugging Face model of a checkpoint, merged by verl unless it is in the cache.
 
     verl's merger rounds the weights to bfloat16. It leaves a LoRA adapter in `lora_adapter/` beside the weights that it
     was trained on, see `adapter_overrides`.
 
     Args:
         found: a checkpoint with a backend.
-        cache: folder of merged models. Each has one of its own, named for the checkpoint and its files.
+        cache: folder of merged models. Each model has a folder of its own in it, named for the checkpoint and its
+            files.
         trust_remote_code: whether the model's own code may run.
 
     Returns:
-        Its folder, and whether it was there already.
+        The model's folder, and whether it was there already.
 
     Raises:
-        RunFailed: the merger fails, or hangs; with the end of its log.
+        RunFailed: the merger fails or hangs. The message shows the end of its log.
     """
     digest = hashlib.sha256(json.dumps(found.identity()).encode()).hexdigest()[:10]
     source = Path(found.where)
@@ -166,17 +169,17 @@ def merged_model(found: FoundModel, cache: Path, trust_remote_code: bool = False
 
 
 def adapter_overrides(model: Path) -> list[str]:
-    """verl's settings for a LoRA adapter that its merger left beside the weights; none where there is none.
+    """Return verl's settings for a LoRA adapter that its merger left beside the weights. The list is empty without one.
 
     Raises:
-        EvaluationError: an adapter without the weights it was trained on, or of unknown scale.
+        EvaluationError: the adapter lacks the weights it was trained on, or its scale is unknown.
     """
     adapter = model / "lora_adapter"
     if not adapter.is_dir():
         return []
     if not _named(model, _WEIGHTS):
         raise EvaluationError(
-            "the checkpoint holds a LoRA adapter without the weights it was trained on; train without "
+            "the checkpoint holds a LoRA adapter without the weights it was trained on. Train without "
             "actor_rollout_ref.actor.checkpoint.save_lora_only"
         )
     settings = json.loads((adapter / "adapter_config.json").read_text())

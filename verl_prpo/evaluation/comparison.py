@@ -18,7 +18,8 @@ _BEARING = {key: key for key in ("samples", "temperature", "top_p", "max_tokens"
     "overrides": "overrides",
     "digest": "prompts",
 }
-"""Settings that bear on the figures, with their names for people; not seeds and the choice of problems."""
+"""Settings that bear on the figures, with their names for people. Seeds and the choice of problems are not among them.
+"""
 
 
 def compare(a: EvaluationFolder, b: EvaluationFolder, seed: int = 0) -> list[dict[str, Any]]:
@@ -32,8 +33,8 @@ def compare(a: EvaluationFolder, b: EvaluationFolder, seed: int = 0) -> list[dic
         in both, else "sign flip". settings, how the two were evaluated differently.
 
     Raises:
-        EvaluationError: no set in common, no problem in common, or problems of one name with other ground truths or
-            questions.
+        EvaluationError: the two have no set or no problem in common, or problems of one name have other ground truths
+            or questions.
     """
     sets_a, sets_b = a.settings()["sets"], b.settings()["sets"]
     names = [name for name in sets_a if name in sets_b]

@@ -10,21 +10,21 @@ from typing import Any
 from verl_prpo.evaluation import RunFailed
 
 RIGHT_FROM = 0.5
-"""Least `acc`, else `score`, that counts as right."""
+"""The least `acc`, or else the least `score`, that counts as right."""
 
 TOO_LONG = "prompt_too_long"
 """The finish reason and the method of a problem whose prompt leaves no room for a response."""
 
 
 def read_dump(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The samples of each problem in a `trainer.validation_data_dir`.
+    """Read the samples of each problem in a `trainer.validation_data_dir`.
 
     Raises:
-        RunFailed: there is no dump, or it has lines that are none of an evaluation.
+        RunFailed: there is no dump, or it has lines that do not come from an evaluation.
     """
     files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
     if not files:
-        raise RunFailed(f"verl's validation left no dump in {folder}; see {folder.parent / 'run.log'}")
+        raise RunFailed(f"verl's validation left no dump in {folder}. See {folder.parent / 'run.log'}")
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for file in files:
         with file.open(encoding="utf-8") as lines:
@@ -53,6 +53,6 @@ def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unanswered(samples: int) -> list[dict[str, Any]]:
-    """The samples of a problem whose prompt is too long: no response, hence wrong."""
+    """Return the samples of a problem whose prompt is too long. They have no response, and so they are wrong."""
     none = {"text": "", "tokens": 0, "answer": None, "correct": False}
     return [{**none, "finish_reason": TOO_LONG, "method": TOO_LONG}] * samples

@@ -15,7 +15,7 @@ SETTINGS = "evaluation.json"
 SUMMARY = "summary.json"
 
 Record = dict[str, Any]
-"""A finished problem: index, question, ground_truth, data_source, level, subject, prompt_tokens and samples.
+"""A finished problem, with index, question, ground_truth, data_source, level, subject, prompt_tokens and samples.
 Each sample has text, tokens, finish_reason, answer, correct and method."""
 
 
@@ -27,35 +27,35 @@ class EvaluationFolder:
 
     @classmethod
     def open(cls, path: Path) -> "EvaluationFolder":
-        """An evaluation that is to be read.
+        """Open an evaluation that is to be read.
 
         Raises:
-            EvaluationError: the folder is none.
+            EvaluationError: the folder holds no evaluation.
         """
         if not (path / SETTINGS).is_file():
-            raise EvaluationError(f"{path} has no {SETTINGS}; give a folder that `verl-prpo eval ... --out` wrote")
+            raise EvaluationError(f"{path} has no {SETTINGS}. Give a folder that `verl-prpo eval ... --out` wrote")
         return cls(path)
 
     def settings(self) -> dict[str, Any]:
-        """Model, versions, and by set its settings and how many of its problems were asked for."""
+        """Return model, versions, and for each set its settings and how many of its problems were asked for."""
         try:
             return json.loads((self.path / SETTINGS).read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
-            raise EvaluationError(f"{self.path / SETTINGS} is no JSON ({error}); evaluate into a new folder") from error
+            raise EvaluationError(f"{self.path / SETTINGS} is no JSON ({error}). Evaluate into a new folder") from error
 
     def finished(self, name: str) -> bool:
-        """Whether a set has been evaluated."""
+        """Say whether a set has been evaluated."""
         return (self.path / f"{name}.jsonl").is_file()
 
     def refuse_others(self, model: dict[str, Any], sets: dict[str, dict[str, Any]]) -> None:
         """Refuse to mix an evaluation of other settings with the results that are there.
 
         Args:
-            model: its identity.
-            sets: the settings of each by name.
+            model: the model's identity.
+            sets: the settings of each set by name.
 
         Raises:
-            EvaluationError: names each difference.
+            EvaluationError: the settings differ. The message names each difference.
         """
         there = self._finished_settings()
         before = there.get("model", model)
@@ -79,16 +79,16 @@ class EvaluationFolder:
         self._write(SETTINGS, _json({"model": model, "sets": {**known, **sets}, "versions": versions}))
 
     def _finished_settings(self) -> dict[str, Any]:
-        """The settings of what is there, without sets that have no results."""
+        """Return the settings of the results that are there, without sets that have none."""
         there = self.settings() if (self.path / SETTINGS).is_file() else {}
         sets = {name: settings for name, settings in there.get("sets", {}).items() if self.finished(name)}
         return {**there, "sets": sets} if sets else {}
 
     def records(self, name: str) -> dict[int, Record]:
-        """Finished problems of a set by index.
+        """Read the finished problems of a set by index.
 
         Raises:
-            EvaluationError: a damaged line.
+            EvaluationError: a line is damaged.
         """
         file = self.path / f"{name}.jsonl"
         found: dict[int, Record] = {}
@@ -98,29 +98,29 @@ class EvaluationFolder:
                 found.setdefault(record["index"], record)
             except (ValueError, KeyError, TypeError) as error:
                 raise EvaluationError(
-                    f"{file}, line {number}: no record of a problem ({type(error).__name__}: {error}); without "
+                    f"{file}, line {number}: no record of a problem ({type(error).__name__}: {error}). Without "
                     "the file the set is evaluated again"
                 ) from error
         return found
 
     def write_records(self, name: str, records: Sequence[Record]) -> None:
-        """Write the problems of a set, which is finished then."""
+        """Write the problems of a set. The set is finished then."""
         self._write(f"{name}.jsonl", "".join(json.dumps(r, ensure_ascii=False, default=str) + "\n" for r in records))
 
     def write_summary(self, summary: dict[str, Any]) -> Path:
-        """Write `summary.json`; returns its path."""
+        """Write `summary.json` and return its path."""
         self._write(SUMMARY, _json(summary))
         return self.path / SUMMARY
 
     def _write(self, name: str, text: str) -> None:
-        """Write all or nothing."""
+        """Write all of a file or nothing of it."""
         unfinished = self.path / f"{name}.unfinished"
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(self.path / name)
 
 
 def flat(settings: dict[str, Any]) -> dict[str, Any]:
-    """A set's settings with those of its sampling among them."""
+    """Return the settings of a set with those of its sampling among them."""
     return {**{key: value for key, value in settings.items() if key != "sampling"}, **settings.get("sampling", {})}
 
 

@@ -1,9 +1,10 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The reward manager of an evaluation's run: another manager's verdicts, and which problem each row is of.
+"""The reward manager of an evaluation's run: it gives another manager's verdicts, and says which problem each row is
+of.
 
 verl's dump of a validation names neither the problem of a row nor the length of its response. Whatever a reward manager
-puts into `reward_extra_info` is in the dump, so this one adds them there.
+puts into `reward_extra_info` is in the dump, so this manager adds both there.
 """
 
 import json
@@ -42,8 +43,8 @@ class EvaluationRewardManager(RewardManagerBase):
         """Score one response.
 
         Returns:
-            What the inner manager gives. In reward_extra_info besides: problem, tokens of the response, truncated
-            (1.0 or 0.0) and, where the inner manager gives none, pred: the final answer, "" for none.
+            What the inner manager gives. To reward_extra_info it adds problem, tokens of the response and truncated
+            (1.0 or 0.0). Where the inner manager gives no pred, it adds pred, the final answer, "" for none.
         """
         data = data[-1:]  # of a session with several outputs verl judges the last one
         kept = json.loads(str(data.non_tensor_batch[COLUMN][0]))

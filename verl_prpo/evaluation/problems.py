@@ -21,11 +21,11 @@ class EvaluationProblem:
     """One row.
 
     Attributes:
-        index: what names it within its set: extra_info.index, or the row's number where that is not unique.
-        data_source: by which its answer is scored.
+        index: names the problem within its set. It is extra_info.index, or the row's number where that is not unique.
+        data_source: decides how its answer is scored.
         messages: chat messages with role and content.
         ground_truth: the right answer.
-        extra_info: all of it.
+        extra_info: all of the row's extra_info.
     """
 
     index: int
@@ -35,7 +35,7 @@ class EvaluationProblem:
     extra_info: dict[str, Any]
 
     def about(self) -> dict[str, Any]:
-        """What a record keeps of it. The question is extra_info.question, or the last message."""
+        """Return what a record keeps of the problem. The question is extra_info.question, or the last message."""
         level, subject = (self.extra_info.get(name) for name in ("level", "subject"))
         return {
             "index": self.index,
@@ -52,9 +52,9 @@ class EvaluationSet:
     """The problems of a file.
 
     Attributes:
-        name: the file's, without its ending.
-        problems: in the file's order.
-        digest: of prompts, data sources and ground truths.
+        name: name of the file, without its ending.
+        problems: the problems in the file's order.
+        digest: hash of prompts, data sources and ground truths.
     """
 
     name: str
@@ -62,7 +62,7 @@ class EvaluationSet:
     digest: str
 
     def draw(self, limit: int | None, seed: int) -> list[EvaluationProblem]:
-        """So many problems at random, in the file's order; a larger limit adds to those of a smaller one."""
+        """Draw so many problems at random, in the file's order. A larger limit adds to those of a smaller one."""
         if limit is None or limit >= len(self.problems):
             return list(self.problems)
         order = list(range(len(self.problems)))
@@ -74,11 +74,11 @@ def read_test_sets(files: Sequence[Path]) -> list[EvaluationSet]:
     """Read parquet files.
 
     Raises:
-        EvaluationError: a file that is none, lacks columns, has no rows, or the name of another.
+        EvaluationError: a file is missing or no parquet file, lacks columns, has no rows, or has the name of another.
     """
     twice = [name for name, count in Counter(file.stem for file in files).items() if count > 1]
     if twice:
-        raise EvaluationError(f"--data: two files are called {twice[0]}, by which the results are named; rename one")
+        raise EvaluationError(f"--data: two files are called {twice[0]}, by which the results are named. Rename one")
     return [_read(file) for file in files]
 
 
@@ -86,7 +86,7 @@ def _read(file: Path) -> EvaluationSet:
     import pandas as pd
 
     if not file.is_file():
-        raise EvaluationError(f"--data {file}: no such file; `verl-prpo data NAME --out DIR` writes it")
+        raise EvaluationError(f"--data {file}: no such file. `verl-prpo data NAME --out DIR` writes it")
     try:
         rows = plain(pd.read_parquet(file).to_dict(orient="records"))
     except Exception as error:  # of whichever parquet engine pandas found
@@ -96,7 +96,7 @@ def _read(file: Path) -> EvaluationSet:
     missing = [column for column in COLUMNS if column not in rows[0]]
     if missing:
         raise EvaluationError(
-            f"--data {file}: no column {', '.join(missing)}; it has {', '.join(rows[0])}. "
+            f"--data {file}: no column {', '.join(missing)}. It has {', '.join(rows[0])}. "
             "`verl-prpo data` writes files as they are needed here"
         )
     problems = [_problem(f"--data {file}, row {number}", number, row) for number, row in enumerate(rows)]
@@ -124,7 +124,10 @@ def _is_message(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Numpy's arrays and numbers, as parquet gives them, as lists and numbers of Python; NaN, a missing value, None."""
+    """Turn numpy's arrays and numbers, as parquet gives them, into lists and numbers of Python.
+
+    NaN, which parquet gives for a missing value, becomes None.
+    """
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, dict):

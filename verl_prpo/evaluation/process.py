@@ -23,18 +23,18 @@ TAIL_LINES = 40
 def run_guarded(
     command: Sequence[str], log: Path, timeout: float, failing: str, fatal: bytes = b"", env: Mapping[str, str] = {}
 ) -> None:
-    """Run a command to its end; with it end all processes that it started, also when Ctrl-C or SIGTERM comes.
+    """Run a command to its end. All processes that it started end with it, also when Ctrl-C or SIGTERM comes.
 
     Args:
         command: program and arguments.
-        log: gets its output.
+        log: file that gets its output.
         timeout: most seconds that it may take.
-        failing: begins the message of a failure.
-        fatal: a text in the log after which waiting is in vain; empty for none.
-        env: added to the environment.
+        failing: the words that begin the message of a failure.
+        fatal: a text in the log after which waiting is in vain, empty for none.
+        env: variables that are added to the environment.
 
     Raises:
-        RunFailed: it ends with another status than 0, takes longer than `timeout`, or its log says `fatal`.
+        RunFailed: the command ends with another status than 0, takes longer than `timeout`, or its log says `fatal`.
     """
     end = time.monotonic() + timeout
     with log.open("wb") as output, log.open("rb") as written, _ended_in_order():
@@ -55,13 +55,13 @@ def run_guarded(
                 seen = seen[-len(fatal) :] + written.read()
                 if fatal and fatal in seen:
                     time.sleep(FATAL_PAUSE)  # for the rest of the message
-                    raise RunFailed(f"{failing}; the end of {log}:\n{_tail(log)}")
+                    raise RunFailed(f"{failing}. The end of {log}:\n{_tail(log)}")
                 if time.monotonic() > end:
-                    raise RunFailed(f"{failing}: it did not end within {timeout:g} s; the end of {log}:\n{_tail(log)}")
+                    raise RunFailed(f"{failing}: it did not end within {timeout:g} s. The end of {log}:\n{_tail(log)}")
         finally:
             _end(process)
     if process.returncode != 0:
-        raise RunFailed(f"{failing}: it ended with status {process.returncode}; the end of {log}:\n{_tail(log)}")
+        raise RunFailed(f"{failing}: it ended with status {process.returncode}. The end of {log}:\n{_tail(log)}")
 
 
 @contextlib.contextmanager
@@ -82,7 +82,7 @@ def _tail(log: Path) -> str:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process that still runs, and all that it started: Ray and vLLM outlive a driver that is killed."""
+    """End a process that still runs, and all that it started. Ray and vLLM outlive a driver that is killed."""
     if process.poll() is not None:
         return
     top = psutil.Process(process.pid)

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long the prompts of an evaluation are, and whether they leave room for a response."""
+"""The lengths of the prompts of an evaluation, and whether they leave room for a response."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,17 +23,18 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Unique among all sets."""
+        """The name of the problem, unique among all sets."""
         return f"{self.set_name}/{self.problem.index}"
 
 
 def prompt_counter(
     model: str, template_arguments: dict[str, Any], trust_remote_code: bool
 ) -> tuple[Callable[[EvaluationProblem], int], int | None, str | None]:
-    """What counts the tokens of a problem's prompt, the model's own context, and its revision on the hub.
+    """Return a function that counts the tokens of a problem's prompt, the model's own context, and its revision on the
+    hub.
 
     Raises:
-        EvaluationError: tokenizer or configuration cannot be loaded, or there is no chat template.
+        EvaluationError: the tokenizer or the configuration cannot be loaded, or there is no chat template.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -49,7 +50,7 @@ def prompt_counter(
         ) from error
     if not tokenizer.chat_template:
         raise EvaluationError(
-            f"MODEL {model}: the tokenizer has no chat template, which verl needs; add one to the model's folder as "
+            f"MODEL {model}: the tokenizer has no chat template, which verl needs. Add one to the model's folder as "
             "chat_template.jinja"
         )
 
@@ -64,16 +65,16 @@ def prompt_counter(
 
 
 def check_lengths(jobs: Sequence[Job], max_tokens: int, context: int | None, skip: bool) -> list[str]:
-    """How prompts and responses fit the context, for people to know.
+    """Check that prompts and responses fit the context, and return what people have to know about it.
 
     Args:
-        jobs: all.
-        max_tokens: of a response.
-        context: most tokens of prompt and response; None for no limit.
+        jobs: all problems of the evaluation.
+        max_tokens: most tokens of a response.
+        context: most tokens of prompt and response, None for no limit.
         skip: whether prompts that leave no room may count as wrong.
 
     Raises:
-        EvaluationError: prompts that leave no room for a response, unless they may be skipped.
+        EvaluationError: prompts leave no room for a response, and may not be skipped.
     """
     if context is None:
         return []
@@ -83,8 +84,8 @@ def check_lengths(jobs: Sequence[Job], max_tokens: int, context: int | None, ski
         listed = ", ".join(long[:_SHOWN]) + (f" and {len(long) - _SHOWN} more" if len(long) > _SHOWN else "")
         message = f"{len(long)} prompts leave no room for a response in the context of {context}: {listed}"
         if not skip:
-            raise EvaluationError(f"{message}; --skip-long-prompts counts them as wrong")
-        notices.append(f"{message}; they count as wrong")
+            raise EvaluationError(f"{message}. --skip-long-prompts counts them as wrong")
+        notices.append(f"{message}. They count as wrong")
     cut = sum(job.prompt_tokens + max_tokens > context for job in jobs) - len(long)
     if cut:
         notices.append(f"for {cut} prompts --max-tokens cannot be had: they share the context of {context} with it")

@@ -15,7 +15,7 @@ SMALL_SET = re.compile(r"(?<![a-z])(aime|amc)(?![a-z])")
 SMALL_SET_SAMPLES, TEMPERATURE, TOP_P = 32, 0.7, 0.9
 
 MAX_TOKENS = 2048
-"""The paper's limit of a response in training; it names no other for evaluation."""
+"""The paper's limit of a response in training. The paper names no other limit for evaluation."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Sampling:
     """How responses are drawn.
 
     Attributes:
-        samples: of each problem.
-        temperature: 0 is greedy decoding.
-        top_p: in (0, 1].
-        max_tokens: after which a response is cut.
-        seed: of vLLM's engine.
+        samples: number of responses to each problem.
+        temperature: sampling temperature. 0 is greedy decoding.
+        top_p: share of the probability that is sampled from, in (0, 1].
+        max_tokens: most tokens of a response, after which it is cut off.
+        seed: seed of vLLM's engine.
     """
 
     samples: int
@@ -37,7 +37,7 @@ class Sampling:
     seed: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields."""
+        """Return the fields."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -52,13 +52,13 @@ def sampling_of(
     max_tokens: int = MAX_TOKENS,
     seed: int = 0,
 ) -> Sampling:
-    """The protocol for a set: AIME and AMC 32 samples at temperature 0.7 and top-p 0.9, all else greedily.
+    """Return the protocol for a set: AIME and AMC 32 samples at temperature 0.7 and top-p 0.9, all else greedily.
 
-    More than one sample of another set is drawn with the same temperature and top-p. What is not None comes from the
-    user.
+    Where the user asks for more than one sample of another set, they are drawn with the same temperature and top-p. An
+    argument that is not None comes from the user and takes the place of the protocol's value.
 
     Raises:
-        EvaluationError: settings that make no sense.
+        EvaluationError: the settings make no sense.
     """
     names = (test_set.name, *{problem.data_source.rsplit("/", 1)[-1] for problem in test_set.problems})
     small = any(SMALL_SET.search(re.sub(r"[\d_]+", " ", name.lower())) for name in names)
@@ -77,5 +77,5 @@ def sampling_of(
         if not fine:
             raise EvaluationError(f"--{option} {value:g} must {must}")
     if samples > 1 and temperature == 0:
-        raise EvaluationError(f"--samples {samples} --temperature 0: all samples would be the same; ask for one")
+        raise EvaluationError(f"--samples {samples} --temperature 0: all samples would be the same. Ask for one")
     return Sampling(samples, temperature, top_p, max_tokens, seed)

@@ -3,7 +3,7 @@
 """What an evaluation reports: pure functions of verdicts, with intervals over problems.
 
 Intervals are percentile bootstrap intervals (Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13) over
-problems: they say how far the figure would move with other problems of the kind, not with other samples alone. Where
+problems. They say how far the figure would move with other problems of the kind, not with other samples alone. Where
 every problem has the same value the interval has no width.
 """
 
@@ -17,18 +17,20 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 RESAMPLES = 10_000
-"""Of a bootstrap, and of a permutation test that cannot be exact."""
+"""The number of resamples of a bootstrap, and of random flips in a permutation test that cannot be exact."""
 
 _AT_ONCE = 4_000_000
-"""Numbers drawn at once."""
+"""The most numbers that are drawn at once."""
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
-    """Probability that one of k samples is right, 1 - C(n - c, k) / C(n, k): unbiased (arXiv 2107.03374, equation 1).
+    """Return the probability that one of k samples is right, 1 - C(n - c, k) / C(n, k).
+
+    The estimate is unbiased (arXiv 2107.03374, equation 1).
 
     Args:
-        samples: n, drawn for the problem.
-        correct: c, the right ones among them.
+        samples: n, the number of samples drawn for the problem.
+        correct: c, the number of right ones among them.
         k: at least 1 and at most n.
 
     Returns:
@@ -43,15 +45,17 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
 
 
 def majority(votes: Sequence[Hashable | None], correct: Sequence[bool]) -> float:
-    """Whether the most frequent answer is right; of several, the expectation of drawing one of them evenly.
+    """Return 1 where the most frequent answer is right, 0 where it is wrong.
+
+    Where several answers are the most frequent, return the expectation of drawing one of them evenly.
 
     Args:
-        votes: one a sample; equal for answers that count as the same, None for a sample that gives none and so does
-            not vote.
+        votes: one for each sample. Votes are equal for answers that count as the same. A sample without an answer has
+            None and does not vote.
         correct: the verdicts, of the same length.
 
     Returns:
-        In [0, 1]; 0 where no sample votes.
+        A number in [0, 1]. It is 0 where no sample votes.
     """
     counts = Counter(vote for vote in votes if vote is not None)
     if not counts:
@@ -62,16 +66,16 @@ def majority(votes: Sequence[Hashable | None], correct: Sequence[bool]) -> float
 
 
 def bootstrap_intervals(values: Floats, seed: int, resamples: int = RESAMPLES, level: float = 0.95) -> Floats:
-    """Percentile bootstrap intervals of means over problems; all rows share their resamples.
+    """Compute percentile bootstrap intervals of means over problems. All rows share their resamples.
 
     Args:
         values: [figures, problems].
-        seed: of the resamples. The same seed gives the same intervals.
-        resamples: how many.
+        seed: seed of the resamples. The same seed gives the same intervals.
+        resamples: number of resamples.
         level: share of the resamples within the interval.
 
     Returns:
-        [figures, 2], lower and upper bound; NaN for fewer than two problems.
+        [figures, 2], the lower and the upper bound. Both are NaN for fewer than two problems.
     """
     from scipy.stats import bootstrap
 
@@ -93,14 +97,15 @@ def bootstrap_intervals(values: Floats, seed: int, resamples: int = RESAMPLES, l
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:
-    """Exact two-sided McNemar test of two runs with one verdict a problem each.
+    """Compute the exact two-sided McNemar test of two runs with one verdict a problem each.
 
     Args:
         only_a: problems that only the first solved.
         only_b: problems that only the second solved.
 
     Returns:
-        The probability of a split at least as uneven when each such problem falls to either side evenly; 1 for none.
+        The probability of a split at least as uneven when each such problem falls to either side evenly. It is 1 where
+        there is no such problem.
     """
     from scipy.stats import binomtest
 
@@ -108,16 +113,16 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
 
 
 def sign_flip_p(differences: Floats, seed: int, resamples: int = RESAMPLES) -> float:
-    """Two-sided paired permutation test: the sign of each problem's difference flipped.
+    """Compute the two-sided paired permutation test, which flips the sign of each problem's difference.
 
     Args:
         differences: [problems].
-        seed: of the random flips, where there are too many patterns for all of them.
-        resamples: random flips then; with no more patterns than that (13 problems) the test is exact.
+        seed: seed of the random flips, which are drawn where there are too many patterns to try all of them.
+        resamples: number of random flips. With no more patterns than that (13 problems) the test is exact.
 
     Returns:
-        Twice the share of sign patterns whose sum is at least as far from 0, on the same side, as the one seen. That
-        one counts among random ones, so this is never 0. 1 where all differences are 0.
+        Twice the share of sign patterns whose sum is at least as far from 0, on the same side, as the pattern seen.
+        That pattern counts among the random ones, so the result is never 0. It is 1 where all differences are 0.
     """
     from scipy.stats import permutation_test
 

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the kept records to the figures of `summary.json`."""
+"""The figures of `summary.json`, computed from the kept records."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ LEVEL = 0.95
 
 
 def summarize(folder: EvaluationFolder, seed: int = 0) -> dict[str, Any]:
-    """The figures of every finished set of a folder.
+    """Compute the figures of every finished set of a folder.
 
     Args:
-        folder: with results.
-        seed: of the bootstrap.
+        folder: an evaluation with results.
+        seed: seed of the bootstrap.
 
     Returns:
         As `summary.json` has it: model, versions, bootstrap, and by set its settings, counts, `metrics` (name to value
@@ -61,7 +61,7 @@ def _of_records(records: Sequence[Record], k: int, seed: int) -> dict[str, Any]:
 
 
 def _figures(records: Sequence[Record], k: int) -> dict[str, list[float]]:
-    """Each metric's value of every problem; no maj@k where a right sample's answer is unknown."""
+    """Return each metric's value of every problem. There is no maj@k where a right sample's answer is unknown."""
     right = [[bool(sample["correct"]) for sample in record["samples"]] for record in records]
     figures = {f"mean@{k}": [sum(verdicts) / k for verdicts in right]}
     if k > 1:
@@ -87,7 +87,7 @@ def _means(figures: dict[str, list[float]], rows: Sequence[int], seed: int) -> d
 
 
 def pass_ks(samples: int) -> list[int]:
-    """The k of pass@k that are reported: powers of 2 from 2 on, and all samples."""
+    """Return the k of pass@k that are reported: powers of 2 from 2 on, and all samples."""
     return sorted({2**i for i in range(1, samples.bit_length()) if 2**i < samples} | {samples})
 
 

@@ -12,11 +12,11 @@ _WORDS = ("set", "decoding", "level", "subject", "test")
 """Columns that hold words."""
 
 _NAMED = 5
-"""Unpaired problems that are named."""
+"""The most unpaired problems that are named."""
 
 
 def print_summary(summary: Mapping[str, Any], console: Any) -> None:
-    """A row for each set, pass@k for sets with several samples, then levels, subjects and remarks."""
+    """Print a row for each set, pass@k for sets with several samples, then levels, subjects and remarks."""
     rows = []
     for name, of_set in summary["sets"].items():
         sampling, found, total = Sampling(**of_set["sampling"]), of_set["problems"], of_set["total"]
@@ -53,7 +53,7 @@ def _remarks(of_set: Mapping[str, Any]) -> list[str]:
         remarks.append(f"{of_set['too_long']} prompts were too long for the model and count as wrong")
     if of_set["undecided"]:
         remarks.append(
-            f"{of_set['undecided']} answers could not be compared and count as wrong; see methods in {SUMMARY}"
+            f"{of_set['undecided']} answers could not be compared and count as wrong. See methods in {SUMMARY}"
         )
     if of_set["sampling"]["samples"] > 1 and not any(metric.startswith("maj@") for metric in of_set["metrics"]):
         remarks.append("no maj@k, since the reward function gives no `pred` and responses no box")
@@ -61,7 +61,7 @@ def _remarks(of_set: Mapping[str, Any]) -> list[str]:
 
 
 def print_comparison(results: Sequence[Mapping[str, Any]], a: str, b: str, console: Any) -> None:
-    """A row for each set that both have, and what bears on it."""
+    """Print a row for each set that both have, and what bears on it."""
     rows = [
         [
             found["name"],
@@ -110,7 +110,7 @@ def _figure(metrics: Mapping[str, Any], name: str) -> str:
 
 
 def _below(interval: Sequence[float] | None, sign: str = "") -> str:
-    """An interval on a line of its own; nothing for None."""
+    """Format an interval on a line of its own, or as nothing for None."""
     return "" if interval is None else "\n[{:{s}.1f}, {:{s}.1f}]".format(*(100 * bound for bound in interval), s=sign)
 
 

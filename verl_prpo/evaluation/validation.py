@@ -20,7 +20,7 @@ from verl_prpo.evaluation.prompts import Job
 from verl_prpo.evaluation.sampling import Sampling
 
 FATAL = b"Error in _run_prompt"
-"""What verl logs of a response that it could not generate or score. Its validation goes on without it."""
+"""The text that verl logs of a response that it could not generate or score. Its validation goes on without it."""
 
 MANAGER_KEY = "reward.reward_manager.name"
 FUNCTION_KEY = "reward.custom_reward_function.path"
@@ -36,7 +36,7 @@ OWNED = {
     "actor_rollout_ref.rollout.val_kwargs.temperature": "--temperature",
     "actor_rollout_ref.rollout.val_kwargs.top_p": "--top-p",
 }
-"""Keys of verl that the command sets, and by which argument."""
+"""Keys of verl that the command sets, with the argument that sets each."""
 
 SPEED_ONLY = re.compile(
     r"trainer\.(n_gpus_per_node|nnodes|logger|device)|ray_kwargs\..*|transfer_queue\..*|reward\.num_workers|"
@@ -44,18 +44,18 @@ SPEED_ONLY = re.compile(
     r"max_num_seqs|max_num_batched_tokens|enforce_eager|enable_chunked_prefill|enable_prefix_caching|agent\..*|"
     r"checkpoint_engine\..*))"
 )
-"""Keys that bear on speed and memory alone: a finished evaluation is the same with other values of them."""
+"""Keys that bear on speed and memory alone. A finished evaluation is the same with other values of them."""
 
 _SHOWN = 5
 
 
 def key_of(override: str) -> str:
-    """The key that an override sets."""
+    """Return the key that an override sets."""
     return override.partition("=")[0].lstrip("+~")
 
 
 def value_of(overrides: Sequence[str], key: str) -> str | None:
-    """What the last override of a key says, None for none."""
+    """Return what the last override of a key says, None for none."""
     return next((word.partition("=")[2] for word in reversed(overrides) if key_of(word) == key), None)
 
 
@@ -71,13 +71,13 @@ def validate(
     """Let verl answer and score problems.
 
     Args:
-        jobs: problems that are drawn alike.
-        sampling: how.
+        jobs: problems whose responses are drawn alike.
+        sampling: how they are drawn.
         model: folder or hub name.
-        context: most tokens of prompt and response; None where the model names no limit.
-        overrides: of the user.
-        folder: of this run: its problems, log and dump. An earlier one's are replaced.
-        timeout: most seconds.
+        context: most tokens of prompt and response, None where the model names no limit.
+        overrides: the user's overrides.
+        folder: holds the problems, the log and the dump of this run. Those of an earlier run are replaced.
+        timeout: most seconds that the run may take.
 
     Returns:
         The records of each set, in the order of the jobs.
@@ -100,7 +100,7 @@ def validate(
         if lacking:
             raise RunFailed(
                 f"{folder / 'dump'} does not hold {sampling.samples} responses to each problem: {len(lacking)} of "
-                f"{len(asked)} lack some, such as {', '.join(lacking[:_SHOWN])}; see {folder / 'run.log'}"
+                f"{len(asked)} lack some, such as {', '.join(lacking[:_SHOWN])}. See {folder / 'run.log'}"
             )
     records: dict[str, list[Record]] = {}
     for job in jobs:
@@ -113,7 +113,7 @@ def validate(
 def run_settings(
     jobs: Sequence[Job], sampling: Sampling, model: str, context: int | None, overrides: Sequence[str], folder: Path
 ) -> list[str]:
-    """The overrides of the run. The user's come last.
+    """Return the overrides of the run. The user's come last.
 
     Nothing is trained. So batch sizes only have to pass verl's checks, and the actor, from which vLLM gets its weights,
     needs no flash attention. The arguments are those of `validate`.
@@ -163,7 +163,10 @@ def run_settings(
 
 
 def platform_settings() -> list[str]:
-    """On a CPU what docs/cpu.md asks for, as in recipes/grpo_laptop.yaml; on GPUs the actor makes room for vLLM."""
+    """Return the settings for this platform.
+
+    On a CPU they are what docs/cpu.md asks for, as in recipes/grpo_laptop.yaml. On GPUs the actor makes room for vLLM.
+    """
     actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
     if not is_requested():
         return [f"{actor}.fsdp_config.param_offload=True"]
@@ -184,12 +187,14 @@ def platform_settings() -> list[str]:
 
 
 def _quoted(value: object) -> str:
-    """A text that Hydra takes as it is."""
+    """Quote a text so that Hydra takes it as it is."""
     return "'" + str(value).replace("'", r"\'") + "'"
 
 
 def _write_problems(jobs: Sequence[Job], file: Path) -> None:
-    """verl's columns, and what a reward function sees as JSON: the files of several sets have no common types."""
+    """Write verl's columns, and as JSON what a reward function sees, since the files of several sets have no common
+    types.
+    """
     import pandas as pd
 
     from verl_prpo.evaluation.manager import COLUMN

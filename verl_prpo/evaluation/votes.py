@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which answers of a problem's samples count as the same in a majority vote; verl's own `maj@k` compares texts."""
+"""Which answers of a problem's samples count as the same in a majority vote. verl's own `maj@k` compares texts."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,10 +9,10 @@ from functools import partial
 from verl_prpo.settings.timeouts import VOTE_TIMEOUT
 
 RIGHT = "right"
-"""The vote of every right answer: all of them equal the ground truth."""
+"""The vote of every right answer, since all of them equal the ground truth."""
 
 MOST_COMPARISONS = 200
-"""Of wrong answers of one problem; what is left then votes by its text."""
+"""The most comparisons of wrong answers of one problem. Each answer that is left then votes by its text."""
 
 Equality = Callable[[str, str], bool]
 
@@ -20,15 +20,15 @@ Equality = Callable[[str, str], bool]
 def cast_votes(
     answers: Sequence[str | None], correct: Sequence[bool], same: Equality | None = None
 ) -> list[str | None] | None:
-    """The vote of each sample.
+    """Return the vote of each sample.
 
     Equal answers vote as one, whatever their form and whether they are right or wrong. If only right ones did, wrong
     votes would scatter and the right answer would win too often.
 
     Args:
-        answers: as extracted; None for none.
+        answers: answer of each sample as extracted, None for none.
         correct: the verdicts, of the same length.
-        same: whether two wrong answers are equal; by default the verifier's `same_answer`.
+        same: decides whether two wrong answers are equal. The default is the verifier's `same_answer`.
 
     Returns:
         One vote per response, which is None for a response without answer. The whole result is None where a right
@@ -42,7 +42,7 @@ def cast_votes(
 
 
 def _names(answers: Sequence[str], same: Equality | None) -> dict[str, str]:
-    """For each answer the most frequent spelling among those that equal it."""
+    """Return for each answer the most frequent spelling among those that equal it."""
     if same is None:
         from verl_prpo.outcome.scorer import same_answer
 

@@ -13,9 +13,9 @@ _SYSTEM = re.compile(
 
 
 def read_assignments(text: str) -> dict[str, str] | None:
-    """The value of each unknown, in the order of a cleaned text; None unless there are two unknowns or more.
+    """Return the value of each unknown, in the order of a cleaned text, or None unless there are two unknowns or more.
 
-    Each must be named once: x=3, x=-2 are two solutions for one unknown.
+    Each unknown must be named once, since x=3, x=-2 are two solutions for one unknown.
     """
     system = _SYSTEM.fullmatch(text)
     if system is not None:
@@ -40,7 +40,10 @@ def _distinct(pairs: list[tuple[str, str]]) -> dict[str, str] | None:
 
 
 def as_tuple(values: dict[str, str]) -> list[str]:
-    """The values in the order of a tuple: by the alphabet where all unknowns are single letters, else as written."""
+    """Return the values in the order of a tuple.
+
+    The order is that of the alphabet where all unknowns are single letters, else the order as written.
+    """
     names = list(values)
     if all(re.fullmatch(r"[A-Za-z]", name) for name in names):
         names.sort()

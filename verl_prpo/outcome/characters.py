@@ -101,5 +101,5 @@ _RAISED_AND_LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻₀₁₂₃�
 
 
 def plain(text: str) -> str:
-    """Superscripts and subscripts as ordinary digits."""
+    """Write superscripts and subscripts as ordinary digits."""
     return text.translate(_RAISED_AND_LOWERED)

@@ -34,7 +34,10 @@ class Choice(NamedTuple):
 
 
 def read_choice(text: str) -> Choice | None:
-    """The choice that a cleaned text names; None where it is no choice, or just a letter, which may be a variable."""
+    """Read the choice that a cleaned text names.
+
+    The result is None where the text is no choice, or just a letter, which may be a variable.
+    """
     found = _LETTER.fullmatch(text)
     if found is not None:
         return Choice(found[1].upper(), None)
@@ -46,6 +49,6 @@ def read_choice(text: str) -> Choice | None:
 
 
 def lone_letter(text: str) -> str | None:
-    """The letter where a cleaned text is nothing else; None otherwise."""
+    """Return the letter where a cleaned text is nothing else, None otherwise."""
     found = _ALONE.fullmatch(text)
     return found[1].upper() if found is not None else None

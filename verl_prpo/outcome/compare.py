@@ -24,11 +24,11 @@ from verl_prpo.outcome.units import Unit, without_unit
 from verl_prpo.outcome.words import is_word, letters
 
 LONGEST = 1000
-"""Most characters of an answer that is compared at all."""
+"""The most characters that an answer may have to be compared at all."""
 
 _MOST_SIDES = 6
 _DEEPEST = 40
-"""Brackets within brackets. A deeper text is no answer."""
+"""The most brackets within brackets. A deeper text is no answer."""
 
 
 _LETTER = re.compile(r"(?<![A-Za-z\\])[a-df-hj-zA-Z](?![A-Za-z])")
@@ -38,18 +38,18 @@ _SCIENTIFIC = re.compile(r"(?P<number>-?\d+)[eE](?P<power>[-+]\d{1,3})")
 
 
 def equal(answer: str, truth: str) -> bool:
-    """Whether two LaTeX texts stand for the same answer.
+    """Decide whether two LaTeX texts stand for the same answer.
 
-    May take arbitrarily long: run it where it can be killed.
+    It may take arbitrarily long, so run it where it can be killed.
 
     Args:
-        answer: what a response gives.
-        truth: what it is compared with. The comparison is not symmetric.
+        answer: the answer that a response gives.
+        truth: the ground truth that it is compared with. The comparison is not symmetric.
 
     Raises:
         Unread: they differ as texts, and a part that matters is in no known notation.
         ValueError: the answer is nested too deep or has too many parts.
-        RecursionError, MemoryError: likewise, as SymPy finds out.
+        RecursionError, MemoryError: SymPy finds that the answer is nested too deep or too large.
     """
     one, two = clean(answer), clean(truth)
     if _depth(one) > _DEEPEST:
@@ -62,7 +62,9 @@ def equal(answer: str, truth: str) -> bool:
 
 
 def _equal_answers(one: str, two: str) -> bool:
-    """Of two cleaned texts: choices first, then dates, words and quantities, assignments, and the form for the rest."""
+    """Compare two cleaned texts: choices first, then dates, words and quantities, assignments, and the form for the
+    rest.
+    """
     choice, true_choice = read_choice(one), read_choice(two)
     if choice is not None or true_choice is not None:
         return _equal_choices(one, choice, two, true_choice)
@@ -84,7 +86,7 @@ def _equal_answers(one: str, two: str) -> bool:
 
 
 def _equal_choices(one: str, choice: Choice | None, two: str, true_choice: Choice | None) -> bool:
-    """By their letters where both have one, and by their values where both have those."""
+    """Compare choices by their letters where both have one, and by their values where both have those."""
     letter, true_letter = (c.letter if c else lone_letter(text) for c, text in ((choice, one), (true_choice, two)))
     value = choice.value if choice else None if letter else one
     true_value = true_choice.value if true_choice else None if true_letter else two
@@ -98,7 +100,7 @@ def _equal_choices(one: str, choice: Choice | None, two: str, true_choice: Choic
 def _equal_assignments(
     one: str, assigned: dict[str, str] | None, two: str, true_assigned: dict[str, str] | None
 ) -> bool | None:
-    """Of values for the same unknowns, or of such and a tuple; None where this decides nothing."""
+    """Compare values for the same unknowns, or such values with a tuple. None means that this decides nothing."""
     if assigned is not None and true_assigned is not None:
         if assigned.keys() != true_assigned.keys():
             return None
@@ -123,7 +125,7 @@ def _depth(text: str) -> int:
 
 
 def _shape(text: str, other: str) -> Shape:
-    """The form of a text; a label such as `x =` or `x \\in` before it is left out where the other text has none."""
+    """Read the form of a text. A label such as `x =` or `x \\in` is left out where the other text has none."""
     rest = without_label(text)
     if rest != text and without_label(other) == other and "=" not in rest and "=" not in other:
         text = rest
@@ -131,7 +133,7 @@ def _shape(text: str, other: str) -> Shape:
 
 
 def _equal_shapes(answer: Shape, truth: Shape, outermost: bool = False) -> bool:
-    """Whether two forms are equal; only the outermost set of one value is the value as well."""
+    """Decide whether two forms are equal. Only the outermost set of one value counts as the value as well."""
     if answer.kind != truth.kind:
         answer, truth = joined(answer), joined(truth)
     if SET in (answer.kind, truth.kind):
@@ -155,20 +157,24 @@ def _equal_shapes(answer: Shape, truth: Shape, outermost: bool = False) -> bool:
 
 
 def _connective_matters(answer: Shape, truth: Shape) -> bool:
-    """Whether `and` and `or` differ: of inequalities, and where both are given also of words; not of solutions."""
+    """Say whether it matters that one list is joined by `and` and the other by `or`.
+
+    It matters for inequalities, and for words where both lists have such a word between their parts. It does not matter
+    for solutions.
+    """
     words = answer.connective and truth.connective and any(is_word(part.text) for part in truth.parts)
     return bool(words) or any(is_relation(part) or part.kind == UNEQUAL for part in truth.parts)
 
 
 def _order_matters(answer: Shape, truth: Shape) -> bool:
-    """Whether a list is of words, or of labelled values that the answer gives without their labels."""
+    """Say whether a list is of words, or of labelled values that the answer gives without their labels."""
     words = all(len(letters(part.text) or "") > 1 and is_word(part.text) for part in truth.parts)
     labels = sum("=" in part.text for part in truth.parts) > sum("=" in part.text for part in answer.parts)
     return bool(truth.parts) and (words or labels) and not _one_label(truth)
 
 
 def _one_label(truth: Shape) -> bool:
-    """Whether all parts are solutions for one unknown, such as x=2 or x=3."""
+    """Say whether all parts are solutions for one unknown, such as x=2 or x=3."""
     labels = {squeezed(part.text.partition("=")[0]) for part in truth.parts if "=" in part.text}
     return len(labels) == 1 and len(truth.parts) > 1 and all("=" in part.text for part in truth.parts)
 
@@ -210,7 +216,7 @@ def _equal_in_any_order(one: tuple[Shape, ...], two: tuple[Shape, ...]) -> bool:
 
 
 def _equal_inequalities(answer: Shape, truth: Shape) -> bool:
-    """Of two sides: equal sides, or the same difference of sides, such as x - 2 < 0 and x < 2."""
+    """Compare two inequalities: equal sides, or the same difference of sides, such as x - 2 < 0 and x < 2."""
     unread = None
     try:
         if _equal_in_order(answer.parts, truth.parts):
@@ -228,7 +234,7 @@ def _equal_inequalities(answer: Shape, truth: Shape) -> bool:
 
 
 def equal_values(answer: str, truth: str) -> bool:
-    """Whether two texts without outer form stand for one value."""
+    """Decide whether two texts without outer form stand for one value."""
     if squeezed(answer) == squeezed(truth):
         return True
     if is_word(answer) or is_word(truth):
@@ -279,13 +285,15 @@ def _equal_unitless(answer: str, truth: str) -> bool:
 
 
 def _power_of_ten(text: str) -> str:
-    """5 \\cdot 10^{-3} for 5e-3; other texts as they are."""
+    """Write 5e-3 as 5 \\cdot 10^{-3}, and leave other texts as they are."""
     found = _SCIENTIFIC.fullmatch(text)
     return text if found is None else rf"{found['number']} \cdot 10^{{{int(found['power'])}}}"
 
 
 def _algebraic(text: str, number: Number | None) -> str:
-    """A number in one spelling for algebra, such as a mixed one or a repeating decimal; other texts as they are."""
+    """Write a number in one spelling for algebra, such as a mixed one or a repeating decimal. Other texts stay as they
+    are.
+    """
     if number is None or number.percent:
         return text
     value = abs(number.value)
@@ -294,7 +302,7 @@ def _algebraic(text: str, number: Number | None) -> str:
 
 
 def _equal_statements(answer: str, truth: str) -> bool:
-    """Where one of the texts approximates: `x = \\frac{2}{3} \\approx 0.67` is 2/3, and is 0.67."""
+    """Compare texts of which one approximates: `x = \\frac{2}{3} \\approx 0.67` is 2/3, and is 0.67."""
     one, two = read_statement(answer), read_statement(truth)
     if one.label is not None and two.label is not None and not _same_label(one.label, two.label):
         return False
@@ -318,7 +326,7 @@ def _same_label(one: str, two: str) -> bool:
 
 
 def _agree(statement: Statement) -> bool:
-    """Whether every later value is the first one, rounded to as many digits as it gives."""
+    """Say whether every later value is the first one, rounded to as many digits as it gives."""
     from verl_prpo.outcome.symbolic import value_of
 
     if len(statement.values) == 1:
@@ -337,8 +345,11 @@ def _agree(statement: Statement) -> bool:
 
 
 def _equal_equations(answer: str, truth: str) -> bool:
-    """Where the answer or the truth has an equals sign: equations, or values behind a label or at the end of a chain,
-    of which all sides must then be the same value (0.56 = 56%)."""
+    """Compare texts of which at least one has an equals sign.
+
+    They are equations, or values behind a label or at the end of a chain. All sides of a chain must be the same value
+    (0.56 = 56%).
+    """
     sides, true_sides = ([side.strip() for side in top_level(text, "=")] for text in (answer, truth))
     if not all(sides) or not all(true_sides) or max(len(sides), len(true_sides)) > _MOST_SIDES:
         return False

@@ -22,7 +22,7 @@ Clock = tuple[int, int, str | None]
 
 
 def read_date(text: str) -> Date | None:
-    """Month, day, year and day of the week of a cleaned text; None for the last two where it does not say them."""
+    """Read month, day, year and day of the week from a cleaned text. The last two are None where it lacks them."""
     plain = _plain(text)
     weekday = _WEEKDAY.match(plain)
     plain = plain[weekday.end() :] if weekday else plain
@@ -34,7 +34,7 @@ def read_date(text: str) -> Date | None:
 
 
 def read_clock(text: str) -> Clock | None:
-    """Hour, minute, and "a" or "p" of a cleaned text; None for the last where it says neither a.m. nor p.m."""
+    """Read hour, minute, and "a" or "p" from a cleaned text. The last is None where it says neither a.m. nor p.m."""
     found = _CLOCK.fullmatch(_plain(text))
     if found is None or (found["minute"] is None and found["half"] is None):
         return None
@@ -43,7 +43,7 @@ def read_clock(text: str) -> Clock | None:
 
 
 def same_time(one: Clock, two: Clock) -> bool:
-    """Whether two times of day are the same; a.m. and p.m. may be left out."""
+    """Say whether two times of day are the same. Either may leave out a.m. or p.m."""
     return one[:2] == two[:2] and (one[2] == two[2] or None in (one[2], two[2]))
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The final answer of a response: what the last box holds, for GSM8K also what follows the last `####`."""
+"""The final answer of a response: what the last box holds, and for GSM8K also what follows the last `####`."""
 
 import re
 from collections import deque
@@ -10,16 +10,16 @@ from verl_prpo.text.thinking import after_thoughts
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
 _HASHES = re.compile(r"#{4,}[^\n]*")
 _LINES = 20
-"""Lines with `####` that are looked at, from the end."""
+"""The most lines with `####` that are looked at, counted from the end."""
 _HASHES_PART = re.compile(r"#{4,}((?:(?!####).)*)", re.DOTALL)
 
 
 def final_answer(data_source: str, response: str) -> str | None:
-    """The answer that a response gives in the end; None where it gives none in the asked form.
+    """Find the answer that a response gives in the end, or None where it gives none in the form that was asked for.
 
-    Thoughts are not read, see `verl_prpo.text.thinking.after_thoughts`. Where a row of
-    GSM8K holds a box and a `####` line, the later one counts. Of several `####` on a line the last one counts, as in
-    verl's scorer; one with nothing behind it closes a heading of Markdown and is no answer.
+    Thoughts are not read, see `verl_prpo.text.thinking.after_thoughts`. Where the response to a row of GSM8K holds a
+    box and a `####` line, the later one counts. Of several `####` on a line the last one counts, as in verl's scorer. A
+    `####` with nothing behind it closes a heading of Markdown and is no answer.
     """
     text = after_thoughts(response)
     box = _last(_BOX, text)
@@ -32,7 +32,10 @@ def final_answer(data_source: str, response: str) -> str | None:
 
 
 def _behind_hashes(text: str) -> tuple[int, str] | None:
-    """Where the last `####` stands, and what follows it on its line; the one before it where nothing does."""
+    """Find where the last `####` stands, and what follows it on its line.
+
+    Where nothing follows it, the one before it counts.
+    """
     parts = [
         (line.start() + part.start(), part[1])
         for line in deque(_HASHES.finditer(text), maxlen=_LINES)
@@ -47,7 +50,10 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 
 def _boxed(rest: str) -> str | None:
-    """What a box holds, given the text behind its command; braces balance, `\\{` and `\\}` are no braces of TeX."""
+    """Return what a box holds, given the text behind its command.
+
+    The braces must balance. `\\{` and `\\}` are no braces of TeX and do not count.
+    """
     rest = rest.lstrip()
     if not rest.startswith("{"):
         return re.split(r"[$\n]|\\\]|\\\)", rest, maxsplit=1)[0].strip().rstrip(".").strip()  # \boxed 5$
@@ -60,5 +66,5 @@ def _boxed(rest: str) -> str | None:
 
 
 def _ended(line: str) -> str:
-    """A `####` line without its full stop and the asterisks of Markdown's bold type."""
+    """Return a `####` line without its full stop and without the asterisks of Markdown's bold type."""
     return line.strip(" \t\r*").rstrip(".").strip(" \t\r*")

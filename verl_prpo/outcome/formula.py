@@ -30,7 +30,7 @@ _FLOORS = {r"\lfloor": (r"\rfloor", sympy.floor), r"\lceil": (r"\rceil", sympy.c
 SLASH, ARGUMENT, LOGARITHM, FUNCTION, OPERATOR = "slash", "argument", "logarithm", "function", "operator"
 MATRICES, VECTOR_PRODUCT, GROUP = "matrices", "vectors", "group"
 DIVIDED = "divided"
-"""No doubt: a capital letter stands in a denominator, as no matrix does."""
+"""A note, not a doubt: a capital letter stands in a denominator, where no matrix can stand."""
 _TIMES, _OVER = {r"\cdot", r"\times", "*"}, {"/", r"\div"}
 _TEN = Integer(10)
 _LARGEST_FACTORIAL = 2000
@@ -41,7 +41,7 @@ class Reading(NamedTuple):
 
     Attributes:
         value: the expression.
-        doubts: what people read in two ways, such as `SLASH`; see `read_formula`.
+        doubts: what people read in two ways, such as `SLASH` (see `read_formula`).
         notes: what decides about a doubt, `DIVIDED` or nothing.
     """
 
@@ -57,9 +57,9 @@ def read_formula(text: str, second: frozenset[str] = frozenset()) -> Reading:
         text: cleaned, without outer form and unit.
         second: doubts in which to take the other reading. Then 1/2x is 1/(2x) instead of x/2 (`SLASH`), \\sin x(y) is
             sin(xy) instead of y sin(x) (`ARGUMENT`), \\log has base 10 instead of e (`LOGARITHM`), P(x) is a function
-            instead of a product (`FUNCTION`), \\Delta x a symbol of its own (`OPERATOR`); and factors keep their
-            order: capital letters (`MATRICES`), vectors and what a \\times joins (`VECTOR_PRODUCT`), or all letters,
-            where one and its inverse stand around another (`GROUP`).
+            instead of a product (`FUNCTION`), and \\Delta x is a symbol of its own (`OPERATOR`). Three doubts are about
+            factors that keep their order: capital letters (`MATRICES`), vectors and what a \\times joins
+            (`VECTOR_PRODUCT`), or all letters, where one and its inverse stand around another (`GROUP`).
 
     Raises:
         Unread: a token that is not known, or a grammar that is not.
@@ -93,7 +93,7 @@ class _Parser(Tokens):
         return doubt in self._second
 
     def sum(self) -> Expr:
-        """Read up to what belongs to no sum."""
+        """Read a sum, up to the first token that belongs to no sum."""
         value = self._signed_product()
         while self.token in ("+", "-"):
             minus = self.take() == "-"
@@ -128,7 +128,7 @@ class _Parser(Tokens):
                 return value
 
     def _times(self, one: Expr, two: Expr, sign: str = "") -> Expr:
-        """A product, and the doubt about what kind of product it is."""
+        """Return the product of two factors, and note the doubt about what kind of product it is."""
         if sign == r"\times" and any(
             factor.has(sympy.I) and other.free_symbols for factor, other in ((one, two), (two, one))
         ):  # i and j
@@ -219,7 +219,7 @@ class _Parser(Tokens):
         return exponent
 
     def _argument(self, many_digits: bool = False) -> Expr:
-        """What a command applies to: a group in braces or one token."""
+        """Read what a command applies to: a group in braces or one token."""
         token = self.token
         if token == "{":
             return self._group("{", "}")
@@ -286,7 +286,7 @@ class _Parser(Tokens):
         return number
 
     def _symbol(self, token: str) -> Expr:
-        """A letter with its accent, index and primes; a constant; or a function of what follows in parentheses."""
+        """Read a letter with its accent, index and primes, a constant, or a function of what follows in parentheses."""
         name = token
         bold = token == r"\bold"
         if token in ACCENTS:
@@ -319,7 +319,7 @@ class _Parser(Tokens):
         return constants.get(name, Symbol(name, commutative=commutes))
 
     def _vector(self, name: str, value: Expr) -> Expr:
-        """A letter in bold type: the letter, or a vector of its own. A bold i is no number at all."""
+        """Return a letter in bold type as the letter, or as a vector of its own. A bold i is no number at all."""
         self._bold.add(name)
         if name == "i":
             self.doubts.add(VECTOR_PRODUCT)
@@ -330,7 +330,7 @@ class _Parser(Tokens):
         return token.isalpha() or token in GREEK or token in ACCENTS
 
     def _before_one_letter(self, name: str) -> bool:
-        """Whether just one letter or number in parentheses follows, as in p(x)."""
+        """Say whether just one letter or number in parentheses follows, as in p(x)."""
         inside = self.peek() or ""
         return (
             self.token == "("
@@ -352,7 +352,7 @@ class _Parser(Tokens):
                 return squeezed("".join(self.tokens[begin : self.at - 1]))
 
     def _arguments(self) -> str:
-        """The arguments of an unknown function, in one spelling."""
+        """Read the arguments of an unknown function, in one spelling."""
         self.expect("(")
         self._closers.append(")")
         found = [self.sum()]
@@ -381,14 +381,14 @@ class _Parser(Tokens):
         return value if power is None or power == -1 else value**power
 
     def _base(self) -> Expr:
-        """The base of a logarithm; of \\log_23 the 2, of \\log_10 3 the 10."""
+        """Read the base of a logarithm. In \\log_23 it is 2, in \\log_10 3 it is 10."""
         token = self.token
         if token is not None and token.isdigit() and len(token) > 1 and not (self.peek() or "").strip("({\\").isalnum():
             self.tokens[self.at : self.at + 1] = [token[0], token[1:]]
         return self._argument(many_digits=True)
 
     def _function_argument(self) -> Expr:
-        """What a function applies to: a group, or the factors up to the next sign, function or parenthesis."""
+        """Read what a function applies to: a group, or the factors up to the next sign, function or parenthesis."""
         if self.token in ("(", "[", "{"):
             value = self._atom()
             if self.token in ("^", "!") and self._other(ARGUMENT):

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The functions that a formula may name, as SymPy's."""
+"""The functions that a formula may name, as functions of SymPy."""
 
 import sympy
 from sympy import Expr, Integer
@@ -12,14 +12,14 @@ _SYMPY = {f"arc{name}": inverse for name, inverse in _INVERSES.items()}
 
 
 def applied(name: str, argument: Expr, base: Expr | None, power: Expr | None) -> Expr:
-    """A function of its argument.
+    """Apply a function to its argument.
 
     Args:
-        name: as in `FUNCTIONS`.
-        argument: what it applies to.
-        base: of \\log.
-        power: what stands between the name and the argument; -1 makes the inverse of a trigonometric function, and all
-            others are left to the caller.
+        name: one of `FUNCTIONS`.
+        argument: the expression that the function applies to.
+        base: the base of \\log.
+        power: what stands between the name and the argument. A power of -1 makes the inverse of a trigonometric
+            function. All other powers are left to the caller.
 
     Raises:
         Unread: the power -1 of a function for which nobody knows whether it means the inverse.
@@ -36,7 +36,7 @@ def applied(name: str, argument: Expr, base: Expr | None, power: Expr | None) ->
 
 
 def root(value: Expr, index: Expr) -> Expr:
-    """The real root of a negative number if its index is odd, else the principal one."""
+    """Return the real root of a negative number if its index is odd, else the principal root."""
     if index.is_Integer and index % 2 == 1 and value.is_number and value.is_negative:
         return -((-value) ** (1 / index))
     return value ** (1 / index)

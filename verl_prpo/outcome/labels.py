@@ -33,7 +33,7 @@ _LETTERS = (
 _INSIDE = r"(?:\((?P<inside>.+)\)|\[(?P<inside2>.+)\])"
 _APPLIED = re.compile(rf"(?P<name>{_LETTERS})(?:_\{{\w+\}}|_\w)?'*(?:\^\s*\{{\s*-1\s*\}})?\s*{_INSIDE}'*")
 _NO_FUNCTIONS = set("abcdeijklmnxz")
-"""Letters that are rarely names of functions: x(3) is 3x."""
+"""Letters that are rarely names of functions, so that x(3) is 3x."""
 _REGION = re.compile(r"\\#\s*[A-Z]|\\\|[^|=]+\\\||\[\s*[A-Z]{2,}\s*\]|\\(?:deg|dim|det|ker)(?![A-Za-z])\s*[A-Za-z]")
 _CALCULATION = re.compile(
     r"\\(?:lim|sum|int|iint|oint|prod|limsup|liminf)(?![A-Za-z]).*|\\(?:max|min|sup|inf)\s*_.*", re.DOTALL
@@ -46,8 +46,8 @@ class Statement(NamedTuple):
     """A value and its approximations.
 
     Attributes:
-        label: what names it, or None.
-        values: at least one.
+        label: what names the value, or None.
+        values: the value and its approximations, at least one.
     """
 
     label: str | None
@@ -55,7 +55,7 @@ class Statement(NamedTuple):
 
 
 def without_label(text: str) -> str:
-    """A cleaned text without a label such as `x =` or `x \\in` before it."""
+    """Return a cleaned text without a label such as `x =` or `x \\in` before it."""
     found = _BEFORE.fullmatch(text)
     if found is None or not _is_balanced(found["label"]) or not is_label(found["label"]):
         return text
@@ -67,7 +67,7 @@ def _is_balanced(text: str) -> bool:
 
 
 def is_label(text: str) -> bool:
-    """Whether a text only names something: x, AB, f(x), (x, y), but not 2x, x + y, or e."""
+    """Say whether a text only names something: x, AB, f(x), (x, y), but not 2x, x + y, or e."""
     text = text.strip()
     if _DERIVATIVE.fullmatch(text) or _REGION.fullmatch(text) or _CALCULATION.fullmatch(text) or _is_applied(text):
         return True
@@ -81,7 +81,7 @@ def is_label(text: str) -> bool:
 
 
 def _is_applied(text: str) -> bool:
-    """Whether a text is a function of something, as in f(5), P(X = 2) or E[X]."""
+    """Say whether a text is a function of something, as in f(5), P(X = 2) or E[X]."""
     found = _APPLIED.fullmatch(text)
     if found is None or _NOT_NAMES.search(found["name"]):
         return False
@@ -95,11 +95,11 @@ def _is_applied(text: str) -> bool:
 
 
 def names_quantity(text: str) -> bool | None:
-    """Whether the left side of an equation asks for one quantity of several unknowns, as x + y, AB + BC or a/b.
+    """Say whether the left side of an equation asks for one quantity of several unknowns, as x + y, AB + BC or a/b do.
 
     Returns:
-        None where it holds numbers as well, such as 2x + 3y, so that it may be an equation of its own. False where it
-        has one unknown, as 2x and x + 1 have.
+        None where the side holds numbers as well, such as 2x + 3y, so that it may be part of an equation of its own.
+        False where it has one unknown, as 2x and x + 1 have.
     """
     text = _FRACTION.sub(r"(\1)/(\2)", text)
     terms = [term.strip(" ()") for term in re.split(r"[-+*/]|\\cdot(?![a-z])|\\times(?![a-z])", _POWER.sub("", text))]
@@ -111,12 +111,12 @@ def names_quantity(text: str) -> bool | None:
 
 
 def is_approximate(text: str) -> bool:
-    """Whether a cleaned text holds the sign of an approximation."""
+    """Say whether a cleaned text holds the sign of an approximation."""
     return _APPROXIMATELY.search(text) is not None
 
 
 def read_statement(text: str) -> Statement:
-    """A label and values of a text such as `x = \\frac{1}{3} \\approx 0.33`, without those that are empty."""
+    """Read the label and the values of a text such as `x = \\frac{1}{3} \\approx 0.33`, without empty values."""
     sides = [side.strip() for part in _APPROXIMATELY.split(text) for side in top_level(part, "=")]
     sides = [side for side in sides if side]
     if len(sides) > 1 and is_label(sides[0]):

@@ -10,7 +10,7 @@ from verl_prpo.outcome.characters import COMMANDS, FULL_WIDTH, SUBSCRIPT, SUPERS
 FUNCTIONS = (
     "arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sin cos tan cot sec csc ln log lg exp".split()
 )
-"""Names of functions that an answer may write without their backslash; longer ones first."""
+"""Names of functions that an answer may write without their backslash, longer ones first."""
 
 
 class Unread(ValueError):
@@ -135,7 +135,7 @@ _FIRST = [
     )
 ]
 _INLINE = re.compile(r"(?<![\\$])\$(?![\s$])([^$]*[^\s$,;+\-*/=\\])\$(?![\d$])")
-"""A formula within a text; $5 and $6 are sums of money."""
+"""A formula within a text. In a text such as `$5 and $6` the signs are sums of money."""
 _NESTED = r"(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})"
 _BRACED_OVER = re.compile(rf"(?<!\\)\{{({_NESTED}*?)\\over(?![A-Za-z])((?:(?!\\over(?![A-Za-z])){_NESTED})*)\}}")
 _BARE_OVER = re.compile(rf"({_NESTED}+?)\\over(?![A-Za-z])({_NESTED}+)")
@@ -161,7 +161,7 @@ _OR_OR_AND = re.compile(r"\\text\{[\s,]*(and|or)[\s,]*\}|(?<![A-Za-z\\{])(and|or
 
 
 def clean(text: str) -> str:
-    """The text with one spelling of fractions, roots, brackets, relations, text commands and spaces."""
+    """Return the text with one spelling of fractions, roots, brackets, relations, text commands and spaces."""
     text = text.translate(FULL_WIDTH)
     text = SUPERSCRIPT.sub(lambda found: "^{" + plain(found.group()) + "}", text)
     text = SUBSCRIPT.sub(lambda found: "_{" + plain(found.group()) + "}", text)
@@ -184,7 +184,7 @@ def clean(text: str) -> str:
 
 
 def _over(text: str) -> str:
-    """The text with \\frac for \\over, the innermost braces first."""
+    """Write \\frac for \\over, the innermost braces first."""
     while (found := _BRACED_OVER.search(text)) is not None:
         text = f"{text[: found.start()]}\\frac{{{found[1].strip()}}}{{{found[2].strip()}}}{text[found.end() :]}"
     if text.count(r"\over") == 1 and (found := _BARE_OVER.fullmatch(text)) is not None:
@@ -193,7 +193,7 @@ def _over(text: str) -> str:
 
 
 def outside_text(text: str, change: Callable[[str], str]) -> str:
-    """The text with a change made everywhere but within `\\text{}`."""
+    """Make a change everywhere in a text but within `\\text{}`."""
     pieces = re.split(r"(\\text\{[^{}]*\})", text)
     return "".join(piece if at % 2 else change(piece) for at, piece in enumerate(pieces))
 
@@ -205,7 +205,7 @@ def _rewritten(text: str) -> str:
 
 
 def _undressed(text: str) -> str:
-    """The text without what only surrounds it: formula signs, Markdown, an equals sign before it."""
+    """Return the text without what only surrounds it: formula signs, Markdown, an equals sign before it."""
     for _ in range(6):
         text = text.strip()
         found = next((match for dressing in _DRESSINGS if (match := dressing.fullmatch(text))), None)
@@ -216,13 +216,13 @@ def _undressed(text: str) -> str:
 
 
 def _ended(text: str) -> str:
-    """The text without punctuation, line breaks and lone backslashes at its end."""
+    """Return the text without punctuation, line breaks and lone backslashes at its end."""
     text = text.strip()
     return text if text.endswith(r"\ldots") else text.rstrip(".,;: \\").strip()
 
 
 def _unbraced(text: str) -> str:
-    """The text without braces around all of it, as in `\\boxed{{5}}`."""
+    """Return the text without braces around all of it, as in `\\boxed{{5}}`."""
     while text.startswith("{") and text.endswith("}") and not re.search(r"\\(?:choose|over|atop)(?![A-Za-z])", text):
         depth = 0
         for brace in re.finditer(r"\\.|[{}]", text, flags=re.DOTALL):
@@ -236,28 +236,28 @@ def _unbraced(text: str) -> str:
 
 
 def commas(text: str) -> str:
-    """Cleaned text with `and` and `or` between answers as commas."""
+    """Write `and` and `or` between the answers of a cleaned text as commas."""
     return _AND.sub(", ", text)
 
 
 def connective(text: str) -> str:
-    """What joins the parts of a cleaned text: "and", "or", or "" where it is neither or both."""
+    """Return what joins the parts of a cleaned text: "and", "or", or "" where it is neither or both."""
     found = {next(filter(None, match.groups())) for match in _OR_OR_AND.finditer(text)}
     return found.pop() if len(found) == 1 else ""
 
 
 def squeezed(text: str) -> str:
-    """Cleaned text without spaces, but for those between digits, and without braces that make no difference."""
+    """Drop the spaces of a cleaned text, but for those between digits, and braces that make no difference."""
     text = re.sub(r"([_^])\{(\w|\\[A-Za-z]+)\}", r"\1\2", text)
     return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
 
 
 def top_level(text: str, separators: str) -> list[str]:
-    """Parts of a text between separators that stand in no brackets.
+    """Split a text at the separators that stand in no brackets.
 
     Args:
         text: cleaned.
-        separators: single characters.
+        separators: single characters, each of which separates.
     """
     parts, depth, begin = [], 0, 0
     for at, character in enumerate(text):

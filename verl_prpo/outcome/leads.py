@@ -28,7 +28,7 @@ _CHANGES = re.compile(
 
 
 def without_lead(text: str) -> str:
-    """A cleaned text without such words before its value; `approximately` becomes the sign for it."""
+    """Return a cleaned text without such words before its value. `approximately` becomes the sign for it."""
     for _ in range(2):
         found = _TEXT.fullmatch(text) or _WORDS.fullmatch(text)
         if found is None:

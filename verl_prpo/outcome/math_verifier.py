@@ -3,8 +3,8 @@
 """The reward manager `math_verifier`: this package's scorer on the responses of verl's naive manager, with the paper's
 length penalty.
 
-A manager sees the prompt of a row, a plain reward function does not. So this one knows when the chat template opened a
-thought at the end of the prompt, and does not take an answer inside that thought for the final one.
+A manager sees the prompt of a row, and a plain reward function does not. So this manager knows when the chat template
+opened a thought at the end of the prompt, and does not take an answer inside that thought for the final one.
 """
 
 from typing import Any
@@ -21,11 +21,11 @@ from verl_prpo.text.thinking import decode_with_tags, with_opening
 
 
 def length_penalty(length: int, threshold: int | None) -> float:
-    """What is subtracted from a reward (arXiv 2601.07182): 0 up to the threshold, then length/threshold.
+    """Return what is subtracted from a reward (arXiv 2601.07182): 0 up to the threshold, then length/threshold.
 
     Args:
         length: valid tokens of the response.
-        threshold: in tokens; None penalises none.
+        threshold: length in tokens up to which there is no penalty. None penalises no response.
     """
     return length / threshold if threshold is not None and length > threshold else 0.0
 
@@ -35,7 +35,7 @@ class MathVerifierRewardManager(RewardManagerBase):
     """Rewards `correct` or `wrong` of `reward.math_verifier`, less the length penalty.
 
     Raises:
-        RuntimeError: when it is made on a node where formulas cannot be compared.
+        RuntimeError: the manager is made on a node where formulas cannot be compared.
     """
 
     def __init__(self, config: DictConfig, tokenizer: Any, compute_score: Any = None, **reward_kwargs: Any):
@@ -48,7 +48,7 @@ class MathVerifierRewardManager(RewardManagerBase):
 
         Returns:
             reward_score, and in reward_extra_info acc, pred, method and undecided of `compute_score`, outcome (the
-            reward before the penalty) and length_penalty; the same keys and types for every response.
+            reward before the penalty) and length_penalty. Keys and types are the same for every response.
         """
         row = data[-1]  # of a session with several outputs verl judges the last one
         length = int(row.batch["attention_mask"][-row.batch["responses"].shape[-1] :].sum())

@@ -12,7 +12,7 @@ _ONES = (
 SMALL = {word: value for value, word in enumerate(_ONES)} | {
     word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
 }
-"""Words for 0 to 19 and for the tens."""
+"""The words for 0 to 19 and for the tens."""
 _LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 _PARTS = {
     name: value
@@ -26,9 +26,9 @@ _NO_UNIT = re.compile(r"\b(?:to|the|in|out|by|into|over|under|point|power|times|
 
 
 def in_digits(text: str) -> str:
-    """A cleaned text with digits for a number in words that it begins with; other texts as they are.
+    """Write a number in words at the beginning of a cleaned text in digits. Other texts stay as they are.
 
-    Words behind the number stay: they are its unit, or they make it another number.
+    Words behind the number stay, for they are its unit, or they make it another number.
     """
     if re.search(r"\d", text) or len(text) > 80:
         return text
@@ -59,7 +59,7 @@ def _number(words: list[str]) -> Fraction | None:
 
 
 def _whole(words: list[str]) -> int | None:
-    """A whole number below a trillion, such as two thousand and five."""
+    """Read a whole number below a trillion, such as two thousand and five."""
     total, group, last = 0, 0, 0
     if not words or words[0] in ("and", "hundred", *_LARGE) or words[-1] == "and":
         return None

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plain numbers, compared exactly: a decimal is what it says, so 0.333 is not 1/3."""
+"""Plain numbers, compared exactly: a decimal is just what it says, so 0.333 is not 1/3."""
 
 import re
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Number:
     """A number as written.
 
     Attributes:
-        value: exact; of a percentage the number before the sign.
+        value: the exact number. For a percentage it is the number before the sign.
         percent: whether a percent sign follows.
     """
 
@@ -29,7 +29,11 @@ class Number:
     percent: bool = False
 
     def equals(self, other: "Number") -> bool:
-        """Whether both are the same; where only one has a percent sign it counts as 1/100 or as a unit."""
+        """Say whether both numbers are the same.
+
+        Where only one has a percent sign, they are the same if that sign is either left out like a unit or taken as
+        1/100.
+        """
         if self.value == other.value:
             return True
         if self.percent == other.percent:
@@ -39,7 +43,7 @@ class Number:
 
 
 def read_number(text: str) -> Number | None:
-    """An integer, decimal, fraction or mixed number with or without sign, thousands separators and percent sign.
+    """Read an integer, decimal, fraction or mixed number with or without sign, thousands separators and percent sign.
 
     Args:
         text: cleaned, without units.
@@ -53,7 +57,7 @@ def read_number(text: str) -> Number | None:
 
 
 def read_based(text: str) -> tuple[str, str] | None:
-    """Digits and base of a number with a base, such as 2516_8."""
+    """Read the digits and the base of a number with a base, such as 2516_8."""
     found = _BASED.fullmatch(re.sub(r"\\text\{([^{}]*)\}", r"\1", text).strip())
     if found is None:
         return None

@@ -21,7 +21,7 @@ from verl_prpo.outcome.latex import Unread
 from verl_prpo.settings.timeouts import WORKER_END_TIMEOUT, WORKER_QUEUE, WORKER_START_TIMEOUT
 
 _TASKS_PER_WORKER = 5000
-"""Then it is replaced: SymPy's caches grow."""
+"""The number of comparisons after which a worker is replaced, since SymPy's caches grow."""
 
 _CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from verl_prpo.outcome.worker import main; main()"
 
@@ -35,7 +35,7 @@ class WorkerFailed(Exception):
 
 
 class _Worker:
-    """One process; used by one thread at a time."""
+    """One process. Only one thread uses it at a time."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -117,15 +117,15 @@ class WorkerPool:
         self._slots = threading.BoundedSemaphore(size)
 
     def equal(self, answer: str, truth: str, timeout: float) -> bool:
-        """Whether an answer equals the ground truth, see `verl_prpo.outcome.compare.equal`.
+        """Decide whether an answer equals the ground truth, see `verl_prpo.outcome.compare.equal`.
 
         Args:
             timeout: longest comparison, in seconds. Waiting for a worker does not count.
 
         Raises:
-            TimedOut: it took longer. The worker is gone.
+            TimedOut: the comparison took longer, and its worker was killed.
             Unread: the answer or the ground truth is in no known notation.
-            WorkerFailed: no worker could be started, or two died of this answer, or it raised an error.
+            WorkerFailed: no worker could be started, two died of this answer, or the comparison raised an error.
         """
         if not self._slots.acquire(timeout=WORKER_START_TIMEOUT + WORKER_QUEUE * timeout):
             raise WorkerFailed(f"all {self.size} workers stayed busy")
@@ -156,7 +156,7 @@ class WorkerPool:
             self._slots.release()
 
     def pids(self) -> list[int]:
-        """Process ids of the workers that are alive."""
+        """Return the process ids of the workers that are alive."""
         with self._lock:
             return [worker.pid for worker in self._all]
 
@@ -168,7 +168,9 @@ class WorkerPool:
             worker.kill()
 
     def _take(self) -> _Worker:
-        """An idle worker that is alive, or a new one once it is ready: its start counts for no time limit."""
+        """Return an idle worker that is alive, or a new one once it is ready, so that its start counts for no time
+        limit.
+        """
         while True:
             with self._lock:
                 idle = self._idle.pop() if self._idle else None
@@ -203,7 +205,7 @@ _pools_lock = threading.Lock()
 
 
 def shared_pool() -> WorkerPool:
-    """The pool of this process, with as many workers as it has CPUs, 4 at most."""
+    """Return the pool of this process, which has as many workers as the process has CPUs, but 4 at most."""
     with _pools_lock:
         pid = os.getpid()  # a forked child must not talk to its parent's workers
         if pid not in _pools:

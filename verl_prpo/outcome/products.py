@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Products whose order or sign matters: of matrices, of vectors, of elements of a group.
 
-Most letters stand for numbers, and ab is ba. Of capital letters, of letters in bold type and of those with an arrow
-nobody can say so. Such a formula is read twice, once with numbers and once with what is here, and is undecided where
-the two readings disagree.
+Most letters stand for numbers, and ab is ba. Nobody can say so of capital letters, of letters in bold type or of those
+with an arrow. A formula that holds such letters is read twice, once with numbers and once with the products of this
+module. It is undecided where the two readings disagree.
 """
 
 import re
@@ -19,22 +19,22 @@ _CAPITAL = re.compile(r"(?:\\(?:overline|bar|tilde|widehat|dot|mathcal)\{)?\\?[A
 
 
 def is_capital(name: str) -> bool:
-    """Whether the name of a symbol is a capital letter, Latin or Greek, which may stand for a matrix."""
+    """Say whether the name of a symbol is a capital letter, Latin or Greek, which may stand for a matrix."""
     return _CAPITAL.match(name) is not None
 
 
 def is_vector(name: str) -> bool:
-    """Whether the name of a symbol is marked as a vector."""
+    """Say whether the name of a symbol is marked as a vector."""
     return name.startswith(VECTORS)
 
 
 def scalar(value: Expr) -> Expr:
-    """The value with numbers for all symbols whose order matters, as in the angle of \\sin A."""
+    """Return the value with numbers for all symbols whose order matters, as in the angle of \\sin A."""
     return value.xreplace({s: Symbol(s.name) for s in value.free_symbols if not s.is_commutative})
 
 
 def dot(one: Expr, two: Expr) -> Expr:
-    """The scalar product: bilinear, and the same in both orders."""
+    """Return the scalar product, which is bilinear, and the same in both orders."""
     left, right = _terms(one), _terms(two)
     if left is None or right is None:
         return Symbol("dot({}, {})".format(*sorted((_text(one), _text(two)))))
@@ -44,7 +44,10 @@ def dot(one: Expr, two: Expr) -> Expr:
 
 
 def cross(one: Expr, two: Expr) -> Expr:
-    """The vector product: bilinear, and negative in the other order; of what is no vector only the same as written."""
+    """Return the vector product, which is bilinear, and negative in the other order.
+
+    The product of values that are no vectors equals only a product that is written the same.
+    """
     left, right = _terms(one), _terms(two)
     if left is None or right is None:
         return Symbol(f"cross({_text(one)}, {_text(two)})", commutative=False)
@@ -58,8 +61,10 @@ def cross(one: Expr, two: Expr) -> Expr:
 
 
 def may_be_cross(one: Expr, two: Expr) -> bool:
-    """Whether a cross between two values may be that of vectors or sets: both have letters, of more than one kind, and
-    are linear in them, as r^2 is not."""
+    """Say whether a cross between two values may be that of vectors or sets.
+
+    It may be where both have letters, of more than one kind, and are linear in them, as r^2 is not.
+    """
     symbols = one.free_symbols | two.free_symbols
     return bool(one.free_symbols and two.free_symbols) and len(symbols) > 1 and _linear(one) and _linear(two)
 
@@ -73,12 +78,12 @@ def _linear(value: Expr) -> bool:
 
 
 def same_in_order(one: Expr, two: Expr) -> bool:
-    """Whether two values are equal where factors keep their order."""
+    """Say whether two values are equal where factors keep their order."""
     return sympy.expand(_without_inverses(one) - _without_inverses(two)) == 0
 
 
 def _without_inverses(value: Expr) -> Expr:
-    """The value with B^{-1}A^{-1} for (AB)^{-1}."""
+    """Write B^{-1}A^{-1} for (AB)^{-1} in a value."""
     return value.replace(
         lambda e: e.is_Pow and e.exp == -1 and e.base.is_Mul,
         lambda e: Mul(*[factor**-1 for factor in reversed(e.base.args)]),
@@ -86,7 +91,7 @@ def _without_inverses(value: Expr) -> Expr:
 
 
 def _terms(value: Expr) -> list[tuple[Expr, Symbol]] | None:
-    """A sum of vectors as coefficients and vectors; None if it is none."""
+    """Return a sum of vectors as coefficients and vectors, or None if the value is no such sum."""
     found = []
     for term in sympy.Add.make_args(sympy.expand(value)):
         numbers, ordered = term.args_cnc()

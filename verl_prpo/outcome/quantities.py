@@ -15,10 +15,10 @@ _MOST_PARTS = 4
 
 
 def in_one_unit(text: str) -> str:
-    """A cleaned text with the first of its units alone; other texts as they are.
+    """Convert a cleaned text of several units to the first of its units. Other texts stay as they are.
 
-    The units must be known, of one dimension and smaller from part to part, and no later number may fill the unit
-    before it. 8 hours and 90 minutes stays as it is.
+    The units must be known, of one dimension and smaller from part to part. No later number may fill the unit before
+    it, so 8 hours and 90 minutes stays as it is.
     """
     if len(text) > 120 or len(re.findall(r"\d[A-Za-z\s{}\\]", text)) < 2:
         return text

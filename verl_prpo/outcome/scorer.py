@@ -32,10 +32,10 @@ class Verdict:
     Attributes:
         correct: whether its final answer equals the ground truth.
         answer: the final answer as extracted, or None where the response gives none in the asked form.
-        method: what decided: "verl" (verl's scorer says yes), "number" (exact arithmetic), "compared" (part by part,
-            by `verl_prpo.outcome.compare`); and of a response that counts as wrong: "no_answer", "too_long" (an answer
-            of more than 1000 characters); "unread" (the answer or the ground truth is in a notation that is not
-            understood), "timeout", "error".
+        method: what decided: "verl" (verl's scorer says yes), "number" (exact arithmetic) or "compared" (part by part,
+            by `verl_prpo.outcome.compare`). Other methods belong to a response that counts as wrong: "no_answer",
+            "too_long" (an answer of more than 1000 characters), "unread" (the answer or the ground truth is in a
+            notation that is not understood), "timeout" and "error".
     """
 
     correct: bool
@@ -44,13 +44,14 @@ class Verdict:
 
 
 def score_answer(data_source: str, response: str, ground_truth: str, timeout: float = COMPARISON_TIMEOUT) -> Verdict:
-    """Judge one response. Raises nothing; from any thread.
+    """Judge one response. It raises nothing, and any thread may call it.
 
     Args:
-        data_source: of the row, by which verl chooses its scorer; one with `gsm8k` in it may answer behind `####`.
+        data_source: data source of the row. verl chooses its scorer by it. Where it holds `gsm8k`, a response may
+            answer behind `####`.
         response: decoded, without special tokens.
-        ground_truth: LaTeX or a number, or a list or array of just one; the verdict on any other type is "error".
-        timeout: longest comparison in a worker, in seconds; the start of the worker does not count.
+        ground_truth: LaTeX or a number, or a list or array of just one. The verdict on any other type is "error".
+        timeout: longest comparison in a worker, in seconds. The start of the worker does not count.
 
     Example:
         >>> from verl_prpo import score_answer
@@ -87,11 +88,14 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
 
 
 def same_answer(one: str, other: str, timeout: float = COMPARISON_TIMEOUT) -> bool:
-    """Whether two answers are the same, each as the other's ground truth. Raises nothing; from any thread.
+    """Decide whether two answers are the same, each as the other's ground truth.
+
+    It raises nothing, and any thread may call it.
 
     Args:
-        one, other: as extracted.
-        timeout: longest comparison in a worker, in seconds; what takes longer or is not understood is not the same.
+        one, other: the answers as extracted.
+        timeout: longest comparison in a worker, in seconds. Answers that take longer, or are not understood, are not
+            the same.
     """
     if one.split() == other.split():
         return True
@@ -107,7 +111,9 @@ def same_answer(one: str, other: str, timeout: float = COMPARISON_TIMEOUT) -> bo
 
 
 def require_working() -> None:
-    """Compare one pair of formulas, as a run begins: a machine on which none can be compared would count all as wrong.
+    """Compare one pair of formulas as a run begins.
+
+    A machine on which no formulas can be compared would count all responses as wrong.
 
     Raises:
         RuntimeError: the workers do not start here, or do not answer.
@@ -127,7 +133,7 @@ def require_working() -> None:
 
 
 def _truth_text(truth: object) -> str:
-    """The ground truth as text, whatever a parquet file held.
+    """Return the ground truth as text, whatever a parquet file held.
 
     Raises:
         TypeError: it is neither text nor a number, such as a missing cell or several answers.
@@ -141,7 +147,7 @@ def _truth_text(truth: object) -> str:
     number = isinstance(truth, (int, float, np.number)) and not isinstance(truth, bool) and truth == truth
     if not isinstance(truth, str) and not number:
         raise TypeError(
-            f"reward_model.ground_truth of the row is {truth!r:.80}, a {type(truth).__name__}; give text or a number"
+            f"reward_model.ground_truth of the row is {truth!r:.80}, a {type(truth).__name__}. Give text or a number"
         )
     return str(truth)
 
@@ -162,7 +168,7 @@ _SURE = re.compile(
 
 
 def _verl_accepts(data_source: str, answer: str, truth: str) -> bool:
-    """Whether verl's scorer for this source accepts the answer, and its yes can be trusted."""
+    """Say whether verl's scorer for this source accepts the answer, and its yes can be trusted."""
     from verl.utils.reward_score.math_reward import is_equiv
 
     if answer.split() == truth.split():
@@ -179,7 +185,7 @@ _LINE_EVERY = 60.0
 
 
 def _undecided(method: str, why: str, answer: str | None, truth: str) -> None:
-    """Count an answer that could not be compared, and say so at most once a minute."""
+    """Count an answer that could not be compared, and log it at most once a minute."""
     global _next_line
     with _counts_lock:
         _counts[method] += 1
@@ -188,7 +194,7 @@ def _undecided(method: str, why: str, answer: str | None, truth: str) -> None:
         _next_line = time.monotonic() + _LINE_EVERY
         counts = dict(_counts)
     logger.warning(
-        "an answer counts as wrong because it could not be compared (%s): %.80r and the ground truth %.80r; so far "
+        "an answer counts as wrong because it could not be compared (%s): %.80r and the ground truth %.80r. So far "
         "%d timed out (reward.math_verifier.timeout), %d failed and %d were not understood in this process",
         why,
         answer,

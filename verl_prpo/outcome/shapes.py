@@ -55,10 +55,10 @@ class Shape:
     """A form and its parts.
 
     Attributes:
-        kind: of the form; equal kinds can be compared.
-        parts: shapes within it; none for a value.
-        text: of a value, cleaned.
-        connective: of a list, "and" or "or" where one of them joins its parts.
+        kind: name of the form. Forms of equal kinds can be compared.
+        parts: shapes within it. A value has none.
+        text: the cleaned text of a value.
+        connective: "and" or "or" where one of them joins the parts of a list.
     """
 
     kind: str
@@ -68,12 +68,15 @@ class Shape:
 
 
 def is_relation(shape: Shape) -> bool:
-    """Whether a form is an inequality."""
+    """Say whether a form is an inequality."""
     return bool(_RELATIONS.match(shape.kind))
 
 
 def joined(shape: Shape) -> Shape:
-    """Two inequalities that `and` joins at a common side, as -1 < x and x < 4, as a chain; other forms as they are."""
+    """Join two inequalities that `and` joins at a common side into a chain, as -1 < x and x < 4.
+
+    Other forms stay as they are.
+    """
     if shape.kind != SET or shape.connective != "and" or len(shape.parts) != 2:
         return shape
     for one, two in (shape.parts, shape.parts[::-1]):
@@ -87,10 +90,10 @@ def _same_text(one: Shape, two: Shape) -> bool:
 
 
 def read_shape(text: str, depth: int = 0) -> Shape:
-    """The form of a cleaned text.
+    """Read the form of a cleaned text.
 
     Raises:
-        ValueError: nested too deep or of too many parts.
+        ValueError: the text is nested too deep or has too many parts.
     """
     if depth > _DEEPEST:
         raise ValueError("an answer nested too deep")
@@ -109,7 +112,7 @@ def _parts(kind: str, texts: list[str], depth: int) -> Shape:
 
 
 def _named_set(text: str, depth: int) -> Shape | None:
-    """The empty set and the real numbers, whatever they are called."""
+    """Read the empty set and the real numbers, whatever they are called."""
     if _EMPTY.fullmatch(text):
         return Shape(SET)
     if _REALS.fullmatch(text):
@@ -171,7 +174,7 @@ def _bracketed(text: str, depth: int) -> Shape | None:
 
 
 def _balanced(inner: str) -> bool:
-    """Whether no bracket of a text closes one that it does not open."""
+    """Say whether the brackets of a text balance, and none closes one that the text does not open."""
     depth = 0
     for character in inner:
         depth += (character in "([{") - (character in ")]}")
@@ -181,7 +184,7 @@ def _balanced(inner: str) -> bool:
 
 
 def _unequal(text: str, depth: int) -> Shape | None:
-    """What a value is not: x \\neq 5, and x \\neq 2, 3 as a list of such."""
+    """Read what a value is not: x \\neq 5, and x \\neq 2, 3 as a list of such."""
     sides = [side.strip() for side in re.split(r"\\neq(?![A-Za-z])", text)]
     if len(sides) == 1 or not all(sides) or re.search(r"[=<>]|\\(?:le|ge|in|cup)(?![A-Za-z])|:|\|", text):
         return None
@@ -215,7 +218,7 @@ def _either_sign(text: str, depth: int) -> Shape | None:
 
 
 def _chain(text: str, depth: int) -> Shape | None:
-    """An inequality, from its smaller to its larger side."""
+    """Read an inequality, from its smaller to its larger side."""
     pieces = _RELATIONS.split(text)
     sides, relations = pieces[::2], pieces[1::2]
     if not relations or not all(side.strip() for side in sides):

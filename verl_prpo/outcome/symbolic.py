@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values and equations that need algebra: read strictly, then compared at 60 digits, with variables at several points.
 
-Everything here may run for ever or eat all memory; `verl_prpo.outcome.worker` runs it under limits.
+Everything here may run for ever or use up all memory. So `verl_prpo.outcome.worker` runs it under limits.
 """
 
 from collections.abc import Callable
@@ -21,18 +21,18 @@ _MOST_DIGITS = 300
 _NEAR = 1e-40
 """Relative difference below which two values are the same."""
 _NOTHING = 1e-80
-"""Absolute difference below which they are; what is left where terms cancel."""
+"""Absolute difference below which two values are the same. It is what is left where terms cancel."""
 _POINTS = ((7, 5), (-11, 7), (23, 9), (-3, 17), (29, 4), (-53, 10), (1, 31), (41, 13))
-"""Where variables are compared: fractions at which functions do nothing special."""
+"""The points at which variables are compared: fractions at which functions do nothing special."""
 _FEWEST = 3
 _ORDERED = frozenset({MATRICES, GROUP})
-"""Doubts about the order of factors: what is different in any order needs no second look."""
+"""Doubts about the order of factors. Texts that are different in any order need no second look."""
 
 Sides = tuple[str, str]
 
 
 def same_value(answer: str, truth: str) -> bool:
-    """Whether two cleaned values, of which not both are plain numbers, are equal.
+    """Decide whether two cleaned values, of which not both are plain numbers, are equal.
 
     Raises:
         Unread: one of them is not understood, or is understood in two ways that do not agree.
@@ -41,12 +41,12 @@ def same_value(answer: str, truth: str) -> bool:
 
 
 def same_equation(answer: Sides, truth: Sides) -> bool:
-    """Whether two equations, as their sides, differ by a constant factor only."""
+    """Decide whether two equations, given as their sides, differ by a constant factor only."""
     return _in_all_readings(lambda second: _factor(second, answer, truth) is not None, (*answer, *truth))
 
 
 def same_difference(answer: Sides, truth: Sides) -> bool:
-    """Whether two inequalities, as their smaller and larger sides, differ by a positive factor only."""
+    """Decide whether two inequalities, given as their smaller and larger sides, differ by a positive factor only."""
 
     def same(second: frozenset[str]) -> bool:
         factor = _factor(second, answer, truth)
@@ -56,7 +56,7 @@ def same_difference(answer: Sides, truth: Sides) -> bool:
 
 
 def value_of(text: str) -> Fraction:
-    """A cleaned value as a number to 60 digits.
+    """Return a cleaned value as a number to 60 digits.
 
     Raises:
         Unread: it is not understood, or has variables, or is not real and finite.
@@ -80,7 +80,7 @@ def _in_all_readings(same: Callable[[frozenset[str]], bool], texts: tuple[str, .
 
 
 def _no_doubts(readings: list[Reading]) -> frozenset[str]:
-    """Doubts that the texts themselves settle: letters that stand in denominators of all texts are numbers."""
+    """Return the doubts that the texts themselves settle. Letters in the denominators of all texts are numbers."""
     doubtful = [reading for reading in readings if MATRICES in reading.doubts]
     return frozenset({MATRICES}) if all(DIVIDED in reading.notes for reading in doubtful) else frozenset()
 
@@ -100,9 +100,10 @@ def _same(one: Expr, two: Expr) -> bool:
 
 
 def _differ_after_all(one: Expr, two: Expr) -> bool:
-    """Whether values that are near differ by what is small beside them, as 2^{4181} + e and 2^{4181} do.
+    """Say whether values that are near differ by what is small beside them, as 2^{4181} + e and 2^{4181} do.
 
-    SymPy evaluates the difference with as many digits as it takes, and marks what has none that count by precision 1.
+    SymPy evaluates the difference with as many digits as it takes. It gives precision 1 to a result of which no digit
+    counts.
     """
     difference = one - two
     symbols = sorted(difference.free_symbols, key=str)
@@ -113,7 +114,7 @@ def _differ_after_all(one: Expr, two: Expr) -> bool:
 
 
 def _factor(second: frozenset[str], answer: Sides, truth: Sides) -> Any:
-    """The constant by which the differences of the sides differ; None if they do otherwise."""
+    """Return the constant factor between the differences of the sides, or None where there is no such factor."""
     left, right, true_left, true_right = _read(second, *answer, *truth)
     one, two = left - right, true_left - true_right
     if not (one.is_commutative and two.is_commutative):
@@ -127,7 +128,7 @@ def _factor(second: frozenset[str], answer: Sides, truth: Sides) -> Any:
 
 
 def _factor_in_order(one: Expr, two: Expr) -> Expr | None:
-    """As `_factor`, where factors keep their order."""
+    """Find the constant factor as `_factor` does, where factors keep their order."""
     numbers = _values((scalar(one), scalar(two)))
     quotients = [a / b for a, b in numbers if b]
     factor = next((Rational(Fraction(str(q)).limit_denominator(10**6)) for q in quotients if q.is_real), None)
@@ -143,7 +144,7 @@ def _near(a: Any, b: Any) -> bool:
 
 
 def _values(expressions: tuple[Expr, Expr]) -> list[tuple[Any, Any]]:
-    """The values of two expressions; at several points if they have variables.
+    """Return the values of two expressions, at several points if they have variables.
 
     Raises:
         Unread: they have no values.
@@ -162,7 +163,7 @@ def _values(expressions: tuple[Expr, Expr]) -> list[tuple[Any, Any]]:
 
 
 def _points(symbols: list[Any]) -> list[dict[Any, Expr]]:
-    """Values of the variables, different ones for each."""
+    """Return points at which to evaluate. Each variable has another value in each point."""
     points = []
     for shift in range(len(_POINTS)):
         point = {}

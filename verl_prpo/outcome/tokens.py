@@ -30,20 +30,20 @@ GREEK = set(
 """Commands that stand for a symbol of their own."""
 
 MAYBE_FUNCTIONS = GREEK - set(r"\alpha \beta \gamma \delta \epsilon \theta \lambda \kappa \rho \omega".split())
-"""Those that often name a function, so that parentheses behind them may hold its argument."""
+"""Symbols that often name a function, so that parentheses behind them may hold its argument."""
 
 ACCENTS = set(r"\vec \overrightarrow \bold \hat \bar \overline \tilde \widehat \dot \ddot \mathbb \mathcal".split())
-"""Commands that make another symbol of a letter; `\\bold` is what `latex.clean` makes of all bold types."""
+"""Commands that make another symbol of a letter. `latex.clean` writes all bold types as `\\bold`."""
 
 MAYBE_OPERATORS = set(r"\Delta \delta \Sigma \Pi \triangle \angle \mathbb \mathcal".split())
-"""Those that may make one symbol with the letter behind them, as in \\Delta x and \\mathbb{E}X."""
+"""Commands that may make one symbol with the letter behind them, as in \\Delta x and \\mathbb{E}X."""
 
 _INVERSE = re.compile(r"(?<!\S)(\\?[A-Za-z]+) \^ (?:\{ )?- 1(?: \})?")
 _ENDS_TERM = re.compile(r"[+=,;<>]|(?<!\^ )(?<!\^ \{ )- ")
 
 
 def tokens_of(text: str) -> list[str]:
-    """Numbers, commands, letters and signs of a cleaned text, without thousands separators.
+    """Return the numbers, commands, letters and signs of a cleaned text, without thousands separators.
 
     Raises:
         Unread: it holds a derivative, or a word that would be read as a product of letters.
@@ -59,7 +59,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def has_conjugate(tokens: list[str]) -> bool:
-    """Whether a letter and its inverse stand around another letter within one term, as in p^{-1}ap and apa^{-1}."""
+    """Say whether a letter and its inverse stand around another letter within one term, as in p^{-1}ap and apa^{-1}."""
     text = " ".join(tokens)
     for term in _ENDS_TERM.split(text):
         for inverse in _INVERSE.finditer(term):
@@ -79,19 +79,19 @@ class Tokens:
 
     @property
     def token(self) -> str | None:
-        """The next one; None at the end."""
+        """The next token, or None at the end."""
         return self.tokens[self.at] if self.at < len(self.tokens) else None
 
     def peek(self, ahead: int = 1) -> str | None:
-        """One behind the next; None at the end."""
+        """Return a token behind the next one without reading it, or None at the end."""
         at = self.at + ahead
         return self.tokens[at] if at < len(self.tokens) else None
 
     def take(self) -> str:
-        """The next one, which is then read.
+        """Return the next token, which then counts as read.
 
         Raises:
-            Unread: there is none.
+            Unread: there is no next token.
         """
         token = self.token
         if token is None:
@@ -100,10 +100,10 @@ class Tokens:
         return token
 
     def expect(self, token: str) -> None:
-        """Take one that must come next.
+        """Take one token that must come next.
 
         Raises:
-            Unread: another one does.
+            Unread: another token comes next.
         """
         if self.take() != token:
             raise Unread(f"no {token} where one belongs")

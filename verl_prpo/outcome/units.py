@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Units beside a number: an answer may leave them out or convert them, but not name another one than the ground truth.
+"""Units beside a number: an answer may leave a unit out or convert it, but not name another one than the ground truth.
 
 Words that change the number (thousand, or more, halves) and single letters that name no unit (i, x) are no units.
 """
@@ -91,7 +91,7 @@ _NO_UNIT = re.compile(
 )
 _RIGHT_ANGLED = re.compile(r"\bright (?=(?:isosceles )?(?:triangle|angle|trapezoid|prism|cone|cylinder)s?\b)", re.I)
 _NO_UNIT_ALONE = re.compile(r"(?:more|under|over|up|down|left|only|extra|each)(?:\s+\w{1,2})?")
-"""Words that may stand beside a unit (3 more days) and are none themselves."""
+"""Words that may stand beside a unit (3 more days) and are no units themselves."""
 _NO_SYMBOL = ("M", "B", "MM")
 """Letters that stand for a million or a billion, not for a unit."""
 _POWER = r"\s*(?:\^\s*(?:\{\s*([23])\s*\}|([23])))?"
@@ -124,7 +124,7 @@ class Unit:
 
     Attributes:
         dimensions: dimension and power of each part, such as length 1 and time -1. An unknown word is a dimension.
-        factor: by which a number in this unit is multiplied for the base units of its dimensions.
+        factor: a number in this unit times the factor is the number in the base units of its dimensions.
         known: whether every part is known.
     """
 
@@ -134,7 +134,7 @@ class Unit:
 
 
 def without_unit(text: str) -> tuple[str, Unit | None]:
-    """A text without the unit at its end (or the sign of a currency before it), and the unit.
+    """Split off the unit at the end of a text, or the sign of a currency before it, and return the rest and the unit.
 
     Args:
         text: cleaned.
@@ -177,7 +177,7 @@ def without_unit(text: str) -> tuple[str, Unit | None]:
 
 
 def _spelled(words: str) -> bool:
-    """Whether letters behind a number are words and no product such as abc."""
+    """Say whether letters behind a number are words and no product such as abc."""
     first = words.split()[0]
     return (
         re.fullmatch(r"[a-z]{3,}(?: [a-z]+)*", words) is not None
@@ -200,12 +200,12 @@ def _power(found: re.Match[str]) -> int:
 
 
 def _both(one: Unit, two: Unit) -> Unit:
-    """Two units of one number, such as those of \\$5 million: no known one."""
+    """Combine two units of one number, such as those of \\$5 million. The result is no known unit."""
     return Unit(one.dimensions | two.dimensions, one.factor * two.factor, False)
 
 
 def unit_of(text: str, power: int = 1, bottom_power: int = 1) -> Unit:
-    """The unit that words name. An unknown word is a dimension of its own."""
+    """Return the unit that words name. An unknown word is a dimension of its own."""
     words = re.sub(r"\s+", " ", text.strip().strip(".").lower())
     words = " ".join(_SPELLED_OUT.get(word, word) for word in words.split())
     top, *bottoms = re.split(r"\s*/\s*|\s+per\s+|\s+an?\s+(?=hour|minute|second|day)", words)
@@ -221,7 +221,7 @@ def unit_of(text: str, power: int = 1, bottom_power: int = 1) -> Unit:
 
 
 def _part(text: str, power: int) -> tuple[list[tuple[str, Fraction, bool]], int]:
-    """Dimension, factor and whether it is known of a part without `per`, and its power."""
+    """Return the parts of a unit without `per` (dimension, factor, whether it is known), and its power."""
     words = [word for word in (word.strip(".,") for word in text.split()) if word not in ("the", "of", "")]
     for at in (0, -1):
         if len(words) > 1 and words[at] in _POWER_WORDS:

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a response is right: the one meaning that groups, metrics, alarms, reports and calibration share.
 
-A reward manager says it best in `acc`. Without one the outcome before penalties says it, then the reward, as long as
-there are two values of it: the higher one is right. Everything else (a graded reward, a reward that a penalty spreads)
-says nothing about right and wrong, and nothing is guessed from it.
+The `acc` of a reward manager says it best. Without it the outcome before penalties says it, then the reward, as long as
+it takes just two values, of which the higher one is right. Everything else (a graded reward, a reward that a penalty
+spreads) says nothing about right and wrong, and nothing is guessed from it.
 """
 
 import math
@@ -16,13 +16,16 @@ SOURCES = ("acc", "outcome", "score")
 """Keys of verl's `reward_extra_info` that hold the outcome before penalties and KL, the best one first."""
 
 REWARD = "reward"
-"""The source where a row has none of those: the reward itself, with whatever was added to it."""
+"""The source where a row has none of those. It is the reward itself, with whatever was added to it."""
 
 FAILED = "failed"
-"""The source of a row whose reward could not be computed: it has no verdict."""
+"""The source of a row whose reward could not be computed. Such a row has no verdict."""
 
 _RIGHT = {(0.0,): None, (1.0,): 1.0, (-1.0,): None, (0.0, 1.0): 1.0, (-1.0, 1.0): 1.0}
-"""What is right among values that everybody uses, even when only one of them has been seen; None: none of them is."""
+"""The value that is right among values that everybody uses, even when only one of them has been seen.
+
+It is None where none of the values is right.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,17 @@ class Verdicts:
     """The verdicts on the responses of one batch or dump.
 
     Attributes:
-        right: for each response True, False, or None where nothing says it.
-        evidence: for each response the source and the value that it was decided by.
+        right: for each response True, False, or None where nothing says which.
+        evidence: for each response the source and the value that decided about it.
     """
 
     right: list[bool | None]
     evidence: list[tuple[str, float]]
 
     def agree(self, index: Sequence[Hashable]) -> list[bool]:
-        """For each response whether its whole group has one verdict, as a group of one always does.
+        """Say for each response whether its whole group has one verdict, as a group of one always does.
 
-        Responses whose verdict is unknown agree where they have the same evidence, for then it is the same verdict
+        Responses whose verdict is unknown agree where they have the same evidence, for then their verdict is the same,
         whatever it is.
 
         Args:
@@ -69,12 +72,13 @@ class VerdictReader:
         parts: Sequence[Mapping[str, Any]],
         data_sources: Sequence[str] | None = None,
     ) -> Verdicts:
-        """The verdicts on a batch.
+        """Read the verdicts on a batch.
 
         Args:
-            rewards: of each response, before a KL penalty.
-            parts: of each response what the reward manager said besides (verl's `reward_extra_info`), {} for nothing.
-            data_sources: of each row, for mixtures whose rewards have different values; one for all when None.
+            rewards: reward of each response, before a KL penalty.
+            parts: for each response what else the reward manager returned (verl's `reward_extra_info`), {} for nothing.
+            data_sources: data source of each row, for mixtures whose rewards have different values. None means one for
+                all.
         """
         names = [""] * len(rewards) if data_sources is None else data_sources
         evidence = [
@@ -90,7 +94,7 @@ class VerdictReader:
         return Verdicts([_verdict(value, *right[source]) for source, value in evidence], evidence)
 
     def explain(self) -> str:
-        """One sentence for people: what decides which responses are right, or why nothing does."""
+        """Say in one sentence for people what decides which responses are right, or why nothing does."""
         said = []
         for source, seen in sorted(self._seen.items()):
             if source.startswith(FAILED):
@@ -111,20 +115,20 @@ class VerdictReader:
                 )
         if self._lacking:
             said.append(
-                f"{self._lacking} responses come without the 'acc' that others of their data source have; their reward "
-                "decides instead"
+                f"{self._lacking} responses come without the 'acc' that others of their data source have, so their "
+                "reward decides instead"
             )
         return "; ".join(said)
 
     @property
     def rule(self) -> tuple[Any, ...]:
-        """What decides at present. It changes when a new value of a reward changes what is right."""
+        """The rule that decides at present. It changes when a new value of a reward changes what is right."""
         rules = {source: _right_value(seen) for source, seen in self._seen.items()}
         return (tuple(sorted(rules.items())), self._lacking > 0)
 
     @property
     def certain(self) -> bool:
-        """Whether every verdict so far could be read."""
+        """True if every verdict so far could be read."""
         return all(_right_value(seen)[0] for seen in self._seen.values())
 
 
@@ -144,7 +148,7 @@ def _evidence(reward: float, said: Mapping[str, Any], data_source: str) -> tuple
 
 
 def _lacking(evidence: Sequence[tuple[str, float]]) -> int:
-    """Responses without `acc` among others of their data source that have it."""
+    """Count the responses without `acc` whose data source has others with it."""
     kinds = [e[0].partition(" ") for e in evidence]
     with_acc = {data_source for kind, _, data_source in kinds if kind == "acc"}
     return sum(kind not in ("acc", FAILED) and data_source in with_acc for kind, _, data_source in kinds)
@@ -157,7 +161,7 @@ def _name(source: str) -> str:
 
 
 def _right_value(seen: set[float]) -> tuple[bool, float | None]:
-    """Whether the values seen tell right from wrong, and which of them is right (None: none of them)."""
+    """Return whether the values seen separate right from wrong, and which of them is right (None: none of them)."""
     values = tuple(sorted(seen))
     if values in _RIGHT:
         return True, _RIGHT[values]

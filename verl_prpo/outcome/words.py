@@ -11,7 +11,7 @@ _WORDS = re.compile(r"[A-Za-z][A-Za-z0-9 ,.'/&-]*")
 
 
 def is_word(text: str) -> bool:
-    """Whether a cleaned answer is surely text and not a product such as xy."""
+    """Say whether a cleaned answer is surely text and not a product such as xy."""
     if letters(text) is None:
         return False
     text = text.strip()
@@ -23,7 +23,7 @@ def is_word(text: str) -> bool:
 
 
 def letters(text: str) -> str | None:
-    """A text answer in lower case without spaces, brackets and text commands; None if it is no text."""
+    """Return a text answer in lower case without spaces, brackets and text commands, or None if it is no text."""
     bare = _TEXT.sub(r"\1", text).strip().strip("()").strip(" .,")
     if not _WORDS.fullmatch(bare) or (re.search(r"[\d/]", bare) and r"\text" not in text):
         return None

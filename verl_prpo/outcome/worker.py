@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process that compares answers: reads JSON lines, answers each with one, and is killed when it takes too long.
 
-A process of its own, not one of `multiprocessing`: nothing of the trainer is forked or imported anew, and it can be
-killed without harm in whatever it does.
+It is a process of its own, not one of `multiprocessing`. So nothing of the trainer is forked or imported anew, and the
+process can be killed without harm in whatever it does.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 from verl_prpo.settings.timeouts import WORKER_GRACE
 
 MEMORY = 4 * 2**30
-"""Most address space of a worker, in bytes; more is a MemoryError, and the answer counts as wrong."""
+"""The most address space of a worker, in bytes. More is a MemoryError, and the answer counts as wrong."""
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers and final answers in the text of a step: found, changed, replaced."""
+"""Numbers and final answers in the text of a step: how they are found, changed and replaced."""
 
 import random
 import re
@@ -9,14 +9,16 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
 _NUMBER = re.compile(rf"(?<![\w.])(?<!\d,){_DIGITS}")
 _RESULT = re.compile(rf"=\s*[\\$\s({{\[-]*({_DIGITS})")
 _LABEL = re.compile(r"\A\W*(?:[Ss]tep\s*)?\(?\d+\s*[.:)]")
-"""A step's own number, such as `Step 2:` or `3.`; to change it makes no step wrong."""
+"""A step's own number, such as `Step 2:` or `3.`. To change it makes no step wrong."""
 
 _BOX = "\\boxed{"
 
 
 def with_wrong_number(step: str, rng: random.Random) -> str | None:
-    """The step with one digit of one number changed: of a result if there is one (behind an equals sign), else of the
-    last number; None without a number other than the step's label.
+    """Change one digit of one number of a step.
+
+    The number is a result if there is one (behind an equals sign), else the last number. The outcome is None for a step
+    without a number other than its label.
 
     Args:
         step: text of a step.
@@ -37,14 +39,17 @@ def with_wrong_number(step: str, rng: random.Random) -> str | None:
 
 
 def last_number(text: str) -> str | None:
-    """The last number of a text, None without one."""
+    """Return the last number of a text, None without one."""
     found = _NUMBER.findall(text)
     return found[-1] if found else None
 
 
 def with_answer(step: str, answer: str) -> str | None:
-    """The step with another final answer in the place of its own: the content of its last `\\boxed{}`, else its last
-    number; None when it has neither."""
+    """Put another final answer in the place of a step's own.
+
+    The step's own is the content of its last `\\boxed{}`, else its last number. The outcome is None when it has
+    neither.
+    """
     span = _boxed_span(step)
     if span is None:
         numbers = [match.span() for match in _NUMBER.finditer(step)]
@@ -55,7 +60,7 @@ def with_answer(step: str, answer: str) -> str | None:
 
 
 def _boxed_span(text: str) -> tuple[int, int] | None:
-    """Where the content of the last box lies, nested braces and all; None without a closed box."""
+    """Find where the content of the last box lies, nested braces and all. The result is None without a closed box."""
     at = text.rfind(_BOX)
     if at < 0:
         return None

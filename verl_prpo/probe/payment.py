@@ -12,7 +12,7 @@ _TOKENS = re.compile(r"[^\W\d_]+|\d|[^\w\s]|_|\n+")
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens a text has: its words, digits, other marks and runs of newlines."""
+    """Estimate how many tokens a text has: its words, digits, other marks and runs of newlines."""
     return sum(1 for _ in _TOKENS.finditer(text))
 
 
@@ -22,8 +22,8 @@ class Judged:
 
     Attributes:
         segments: texts whose concatenation is the response.
-        scores: of each segment, in the PRM's units; None for one past its context.
-        z: process advantage of each segment's tokens; 0 for one without a score, as in training.
+        scores: score of each segment, in the PRM's units. A segment past the PRM's context has None.
+        z: process advantage of each segment's tokens. It is 0 for a segment without a score, as in training.
     """
 
     segments: Sequence[str]
@@ -34,7 +34,7 @@ class Judged:
     def of(
         cls, segments: Sequence[str], scores: Sequence[float | None], prior_mean: float, prior_std: float
     ) -> "Judged":
-        """With z = (score - prior_mean) / prior_std."""
+        """Judge a response with z = (score - prior_mean) / prior_std."""
         z = [0.0 if score is None else (score - prior_mean) / prior_std for score in scores]
         return cls(segments, scores, z)
 
@@ -44,10 +44,10 @@ class Pay:
     """What a response is paid.
 
     Attributes:
-        at_change: z of the segment where it parts from its counterpart.
-        mean: z, mean over the response's tokens.
-        total: z, sum over the response's tokens.
-        score: mean over segments of the PRM's score; None when none has one.
+        at_change: z of the segment where the response parts from its counterpart.
+        mean: mean of z over the response's tokens.
+        total: sum of z over the response's tokens.
+        score: mean over segments of the PRM's score, None when no segment has one.
         segment: index of the segment of `at_change`.
     """
 
@@ -59,16 +59,16 @@ class Pay:
 
 
 def pay_of_both(original: Judged, perturbed: Judged, tokens: TokenCount) -> tuple[Pay, Pay]:
-    """The pay of a response and of its perturbed counterpart.
+    """Compute the pay of a response and of its perturbed counterpart.
 
-    They part at the first character in which they differ. The original is paid there for the segment that holds this
-    character, the perturbed one for the segment where new text begins, white space passed over. The token that ends a
-    response belongs to its last segment and stands for what comes after its last character.
+    They part at the first character in which they differ. There the original is paid for the segment that holds this
+    character. The perturbed one is paid for the segment where new text begins, with white space passed over. The token
+    that ends a response belongs to its last segment and stands for what comes after its last character.
 
     Args:
         original: the response.
         perturbed: its counterpart.
-        tokens: number of tokens of a text.
+        tokens: counts the tokens of a text.
     """
     one, other = ("".join(judged.segments) for judged in (original, perturbed))
     differing = (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
@@ -78,7 +78,7 @@ def pay_of_both(original: Judged, perturbed: Judged, tokens: TokenCount) -> tupl
 
 
 def _pay(judged: Judged, at: int, tokens: TokenCount) -> Pay:
-    """What a response is paid, when it parts from its counterpart at a character."""
+    """Compute what a response is paid that parts from its counterpart at a character."""
     segment, end = 0, len(judged.segments[0])
     while at >= end and segment < len(judged.segments) - 1:
         segment += 1

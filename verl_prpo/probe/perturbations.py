@@ -25,16 +25,16 @@ OPENINGS = ("Okay.", "Sure!", "Solution:")
 
 
 class Harm(str, Enum):
-    """What a perturbation does to a solution, and so what a PRM has to make of it."""
+    """What a perturbation does to a solution, and so how a PRM has to score it."""
 
     DRIFT = "drift"
-    """Work is left out or none is added: it must cost."""
+    """Work is left out, or none is added. This must cost the policy."""
 
     FORM = "form"
-    """Nothing is left out. It may be harmless, and must not be paid more."""
+    """Nothing is left out. This may be harmless, and must not be paid more."""
 
     ERROR = "error"
-    """A step turns wrong: it must be noticed."""
+    """A step turns wrong. The PRM must notice it."""
 
 
 Change = Callable[[Solution, random.Random], Sequence[str] | None]
@@ -47,9 +47,9 @@ class Perturbation:
     Attributes:
         name: for people and scripts.
         meaning: what is done to the solution.
-        harm: what the PRM has to make of it.
-        least_steps: that a solution must have.
-        change: the pieces of the perturbed solution; None when this one offers no place for it.
+        harm: how the PRM has to score it.
+        least_steps: fewest steps that a solution must have.
+        change: gives the pieces of the perturbed solution, or None when a solution offers no place for the change.
     """
 
     name: str
@@ -59,7 +59,10 @@ class Perturbation:
     change: Change
 
     def __call__(self, solution: Solution, seed: str) -> list[str] | None:
-        """The segments of the perturbed solution, the same for equal arguments; None when it cannot be applied."""
+        """Return the segments of the perturbed solution, or None when the perturbation cannot be applied.
+
+        Equal arguments give the same segments.
+        """
         if len(solution) < self.least_steps:
             return None
         pieces = self.change(solution, random.Random(f"{self.name}/{seed}"))

@@ -15,7 +15,7 @@ from verl_prpo.probe.verdict import Finding, Interval, Pair, Verdict, judge, mea
 
 @dataclass(frozen=True)
 class Prior:
-    """From score to z: z = (score - mean) / std, in units of the score."""
+    """The numbers that turn a score into z: z = (score - mean) / std, in units of the score."""
 
     mean: float
     std: float
@@ -29,7 +29,7 @@ class Probed:
         group: what responses to the same prompt share.
         messages: the prompt as chat messages.
         solution: the response as steps.
-        row: of the data, for a score function.
+        row: row of the data, for a score function.
     """
 
     group: str
@@ -44,8 +44,8 @@ class Variant:
 
     Attributes:
         response: index of the response it comes from.
-        perturbation: name of what was done to it; None for the response as it is.
-        segments: the text.
+        perturbation: name of what was done to it, None for the response as it is.
+        segments: the text in segments.
     """
 
     response: int
@@ -58,11 +58,12 @@ class Probe:
     """What was found.
 
     Attributes:
-        prior: that turned scores into z.
-        margin: of the verdicts, in units of z.
-        mean_z: of the responses as they are, mean over the tokens of each; None when none was scored.
-        unscored: texts that the PRM failed on.
-        failure: why, for the first of them.
+        prior: the prior that turned scores into z.
+        margin: margin of the verdicts, in units of z.
+        mean_z: mean z of the responses as they are, where each counts with its mean over tokens. It is None when none
+            was scored.
+        unscored: number of texts on which the PRM failed.
+        failure: why it failed on the first of them.
         findings: one per perturbation.
     """
 
@@ -75,21 +76,21 @@ class Probe:
 
     @property
     def flagged(self) -> bool:
-        """Whether any perturbation is flagged."""
+        """True if any perturbation is flagged."""
         return any(finding.verdict is Verdict.FLAG for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the same as plain data."""
         return {**asdict(self), "flagged": self.flagged}
 
 
 def variants(probed: Sequence[Probed], seed: int) -> list[Variant]:
-    """All texts to score: each response as it is, and changed by each perturbation that applies to it.
+    """List all texts to score: each response as it is, and changed by each perturbation that applies to it.
 
     Args:
         probed: the responses.
-        seed: of the perturbations; what one does to a response depends on nothing but the seed, its place in `probed`
-            and its steps.
+        seed: seed of the perturbations. What a perturbation does to a response depends on nothing but the seed, the
+            response's place in `probed` and its steps.
     """
     made = []
     for index, one in enumerate(probed):
@@ -110,16 +111,16 @@ def report(
     margin: float,
     seed: int,
 ) -> Probe:
-    """Findings from scores.
+    """Report what the scores show about each perturbation.
 
     Args:
         probed: the responses.
-        asked: of `variants`.
+        asked: the texts that `variants` listed.
         results: one per variant.
-        prior: from score to z.
-        tokens: number of tokens of a text.
-        margin: of the verdicts, in units of z.
-        seed: of the bootstrap.
+        prior: turns scores into z.
+        tokens: counts the tokens of a text.
+        margin: margin of the verdicts, in units of z.
+        seed: seed of the bootstrap.
     """
     judged = {
         (variant.response, variant.perturbation): Judged.of(variant.segments, result.scores, prior.mean, prior.std)

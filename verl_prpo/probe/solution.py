@@ -15,10 +15,10 @@ _CLOSING = re.compile(rf"\s*{re.escape(CLOSE)}\s*")
 
 
 class Piece(str):
-    """A step's text, closed as if a step followed, which knows whether it stands in a thought.
+    """A step's text, closed as if a step followed. It records whether it stands in a thought.
 
     Attributes:
-        thought: whether it comes before the end of the thought that the response begins with.
+        thought: whether the step comes before the end of the thought that the response begins with.
     """
 
     thought: bool
@@ -38,11 +38,11 @@ class Solution:
 
     Attributes:
         segments: texts whose concatenation is the response, each with words.
-        pieces: the same without the tags around the first thought, the last one of the thought and the last one of all
-            closed by `separator` as if a step followed.
+        pieces: the same without the tags around the first thought. The last piece of the thought and the last piece of
+            all are closed by `separator`, as if a step followed.
         separator: white space between steps.
-        opening: what opens the thought in the response itself; "" where the prompt does, or there is no thought.
-        closing: what ends the thought, with the white space around it; "" where nothing does.
+        opening: what opens the thought in the response itself. It is "" where the prompt opens it, or there is none.
+        closing: what ends the thought, with the white space around it. It is "" where nothing ends it.
     """
 
     segments: tuple[str, ...]
@@ -53,11 +53,11 @@ class Solution:
 
     @classmethod
     def of(cls, segments: Sequence[str], delimiter: str, thinking: bool = False) -> "Solution":
-        """Steps from segments.
+        """Make a solution from segments.
 
         Args:
-            segments: texts whose concatenation is the response; one without words joins the one beside it.
-            delimiter: separates steps where the segments do not show what does.
+            segments: texts whose concatenation is the response. A segment without words joins the one beside it.
+            delimiter: separates steps where the segments do not show what separates them.
             thinking: whether the prompt opens a thought, in which the response begins.
         """
         joined = shown_steps(segments).steps
@@ -82,8 +82,10 @@ class Solution:
         return len(self.pieces)
 
     def joined(self, pieces: Sequence[str]) -> list[str]:
-        """Segments from pieces, with the tags where the pieces leave the thought. A text that is no `Piece` stands
-        where the one before it does."""
+        """Make segments from pieces, with the tags where the pieces leave the thought.
+
+        A text that is no `Piece` stands where the one before it does.
+        """
         texts: list[str] = []
         to_close = self.closing
         for piece in pieces:
@@ -104,7 +106,10 @@ def _closed(texts: Sequence[str], separator: str) -> list[str]:
 
 
 def _around_closing(texts: Sequence[str]) -> tuple[list[str], str, list[str]]:
-    """The steps of a thought, what ends it, and the steps behind it; without an end all are of the thought."""
+    """Split texts into the steps of a thought, what ends it, and the steps behind it.
+
+    Where nothing ends the thought, all steps are of the thought.
+    """
     for at, text in enumerate(texts):
         found = _CLOSING.search(text)
         if found is not None:

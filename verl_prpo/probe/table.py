@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""A probe for people: a table of what each drift is paid, and the drifts that are flagged."""
+"""A probe for people: a table of what each drift is paid, with the drifts that are flagged."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from verl_prpo.probe.verdict import Finding
 
 SHOWN = 60
-"""Characters of a segment that an example shows."""
+"""The most characters of a segment that an example shows."""
 
 COLUMNS = ("perturbation", "n", "z at the change", "free, share", "z, mean", "score", "verdict")
 
@@ -22,7 +22,7 @@ NORMS = {
     "that of the mean is smaller by about the response's own share of the group.",
     "group": "takes mean and standard deviation from the group: training's z is not this one.",
 }
-"""What z of the prior means where `algorithm.prpo.process_norm` is another."""
+"""What z of the prior means where `algorithm.prpo.process_norm` is not `prior`."""
 
 STEP_ENDS = (
     "stop_early: the flag is expected of a PRM that reads a step's score at the step's end, for it does not see that\n"
@@ -35,7 +35,7 @@ TRUST = (
     "algorithm.prpo.credit=trust takes scores relative to their group: differences are these up to a factor, and the\n"
     "mean z has no part. They count in groups that are all right or all wrong, with the weight that the PRM earns."
 )
-"""What z of the prior means under that credit."""
+"""What z of the prior means under `credit=trust`."""
 
 
 def print_probe(
@@ -45,10 +45,10 @@ def print_probe(
 
     Args:
         probe: what was found.
-        prm: that scored.
+        prm: the PRM that scored.
         responses: how many were probed and which.
-        tokenizer: that counted tokens; None for the estimate.
-        process_norm, credit: of the training that is to come.
+        tokenizer: name of the tokenizer that counted tokens, None for the estimate.
+        process_norm, credit: settings of the training that is to come.
     """
     from rich.table import Table
     from rich.text import Text
@@ -58,11 +58,14 @@ def print_probe(
     styles = {Verdict.OK: "green", Verdict.UNCLEAR: "yellow", Verdict.FLAG: "bold red"}
     console = terminal()
     print(f"PRM: {prm.family.name}, {prm.where}")
-    print(f"responses: {responses}; {probe.unscored} texts without scores")
+    print(f"responses: {responses}, and {probe.unscored} texts without scores")
     if probe.failure is not None:
         print(f"the first without: {probe.failure}")
     counted = "an estimate" if tokenizer is None else tokenizer
-    print(f"z = (score - {probe.prior.mean:.4g}) / {probe.prior.std:.4g}; steps are cut by text; tokens by {counted}")
+    print(
+        f"z = (score - {probe.prior.mean:.4g}) / {probe.prior.std:.4g}. "
+        f"Steps are cut by text, and tokens are counted by {counted}"
+    )
     trust = credit == "trust"
     if trust:
         print(TRUST)

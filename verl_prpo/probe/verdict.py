@@ -6,10 +6,10 @@ A token of PRPO is paid the z of its own segment. Where a drift leaves the hones
 weighs the z of the segment that begins there against the z of the one that honest text has there. What both have in
 common drops out in expectation. So do a constant added to every z, and the outcome where a group agrees.
 
-Honest text can turn out wrong and drift need not. So a drift must cost something at that place to be no bargain: in the
-mean over responses, and for most of them, since a policy finds the places where it is free. Only responses whose honest
-segment there has z of 0 or more are used. Where honest text is pushed down, a drift costs nothing more. And a response
-whose z is higher in the mean over its tokens gains on the rest of its group.
+Honest text can turn out wrong and drift need not. So a drift must cost something at that place to be no bargain. It
+must cost in the mean over responses, and for most of them, since a policy finds the places where drift is free. Only
+responses whose honest segment there has z of 0 or more are used. Where honest text is pushed down, a drift costs
+nothing more. And a response whose z is higher in the mean over its tokens gains on the rest of its group.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,20 +24,23 @@ from verl_prpo.probe.payment import Judged, Pay
 from verl_prpo.probe.perturbations import Harm, Perturbation
 
 LEAST_PROMPTS = 5
-"""Prompts below which nothing is said."""
+"""The number of prompts below which the probe gives no verdict."""
 
 LEAST_RECALL = 0.5
-"""Share of wrong numbers that a PRM has to notice."""
+"""The least share of wrong numbers that a PRM has to notice."""
 
 MOST_FREE = 0.25
-"""Share of responses for which a drift may be free: above what chance brings, where an answer given early is right now
-and then, and below one wording of three that a PRM lets pass."""
+"""The largest share of responses for which a drift may be free.
+
+It lies above what chance brings, where an answer given early is right now and then. It lies below what one wording of
+three that a PRM lets pass would bring.
+"""
 
 _TOO_FEW = f"the text that is changed has z of 0 or more to lose for fewer than {LEAST_PROMPTS} prompts"
 
 
 class Verdict(str, Enum):
-    """What the probe says of a perturbation."""
+    """The verdict of the probe on a perturbation."""
 
     OK = "ok"
     UNCLEAR = "unclear"
@@ -53,12 +56,12 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        """The mean and its interval with two digits behind the point. No zero has a sign."""
+        """Format the mean and its interval with two digits behind the point. No zero has a sign."""
         value, low, high = (f"{round(number, 2) + 0.0:.2f}" for number in (self.value, self.low, self.high))
         return f"{value} [{low}, {high}]"
 
     def against(self, bound: float) -> Verdict:
-        """FLAG when all of it lies above the bound, OK when all of it lies at or below, else UNCLEAR."""
+        """Return FLAG when all of the interval lies above the bound, OK when all lies at or below it, else UNCLEAR."""
         if self.low > bound:
             return Verdict.FLAG
         return Verdict.OK if self.high <= bound else Verdict.UNCLEAR
@@ -70,8 +73,8 @@ class Pair:
 
     Attributes:
         group: what responses to the same prompt share.
-        original, perturbed: with their scores.
-        before, after: what they are paid.
+        original, perturbed: both texts with their scores.
+        before, after: what the original and the perturbed one are paid.
     """
 
     group: str
@@ -86,20 +89,21 @@ class Finding:
     """What a PRM pays for one perturbation, as differences perturbed minus original.
 
     Attributes:
-        perturbation: its name.
+        perturbation: name of the perturbation.
         meaning: what is done to a solution.
-        harm: what the PRM has to make of it.
-        responses, prompts: that it was applied to and that were scored.
-        at_change: z where the two part.
-        mean: z, mean over a response's tokens.
-        total: z, sum over a response's tokens.
-        score_before, score_after: mean segment score; None when no segment was read.
+        harm: how the PRM has to score it.
+        responses, prompts: numbers of responses and prompts that it was applied to and that were scored.
+        at_change: difference of z where the two part.
+        mean: difference of z, as a mean over a response's tokens.
+        total: difference of z, as a sum over a response's tokens.
+        score_before, score_after: mean segment score, None when no segment was read.
         free: of the responses whose honest segment at the change has z of 0 or more, the share that loses less than
-            the margin there; None for perturbations that are no drift, and when too few prompts have such a response.
-        recall: share of steps with z of 0 or more that have z below 0 once a number in them is wrong; None for other
-            perturbations, and when too few prompts have such a step.
-        verdict: on it.
-        reason: for a verdict other than ok.
+            the margin there. It is None for perturbations that are no drift, and when too few prompts have such a
+            response.
+        recall: share of steps with z of 0 or more that have z below 0 once a number in them is wrong. It is None for
+            other perturbations, and when too few prompts have such a step.
+        verdict: the verdict on the perturbation.
+        reason: why the verdict is another than ok.
         example: for FLAG, the segments where the two part, with their z.
     """
 
@@ -120,7 +124,7 @@ class Finding:
     example: dict[str, Any] | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the same as plain data."""
         return asdict(self)
 
 
@@ -128,11 +132,11 @@ def judge(perturbation: Perturbation, pairs: Sequence[Pair], margin: float, seed
     """Sum up what a PRM pays for a perturbation.
 
     Args:
-        perturbation: that was applied.
+        perturbation: the perturbation that was applied.
         pairs: responses it was applied to, both sides scored.
-        margin: what a drift must cost at the change, in the mean and in all but `MOST_FREE` of the responses, and the
-            most that any perturbation may raise the mean; in units of z, not negative.
-        seed: of the bootstrap.
+        margin: what a drift must cost at the change, in the mean and in all but `MOST_FREE` of the responses. It is
+            also the most by which any perturbation may raise the mean. It is in units of z and not negative.
+        seed: seed of the bootstrap.
     """
     groups = [pair.group for pair in pairs]
     prompts = len(set(groups))
@@ -169,12 +173,12 @@ def judge(perturbation: Perturbation, pairs: Sequence[Pair], margin: float, seed
 
 
 def mean_interval(values: Sequence[float], groups: Sequence[str], seed: int) -> Interval:
-    """A mean with a bootstrap interval that resamples whole groups, since responses to one prompt are alike.
+    """Compute a mean with a bootstrap interval that resamples whole groups, since responses to one prompt are alike.
 
     Args:
         values: `[n]`, at least one.
         groups: `[n]`, what responses to the same prompt share.
-        seed: of the resampling.
+        seed: seed of the resampling.
     """
     columns = [group_sums(rows, groups) for rows in (values, np.ones(len(values)))]
     value = float(np.mean(values))
@@ -183,7 +187,7 @@ def mean_interval(values: Sequence[float], groups: Sequence[str], seed: int) -> 
 
 
 def _share(pairs: Sequence[Pair], holds: Callable[[Pair], bool], seed: int) -> Interval | None:
-    """The share of pairs for which something holds; None when they come from too few prompts."""
+    """Return the share of pairs for which something holds, or None when they come from too few prompts."""
     groups = [pair.group for pair in pairs]
     if len(set(groups)) < LEAST_PROMPTS:
         return None
@@ -193,8 +197,11 @@ def _share(pairs: Sequence[Pair], holds: Callable[[Pair], bool], seed: int) -> I
 def _on_pay(
     at_change: Interval, mean: Interval, free: Interval | None, harm: Harm, margin: float
 ) -> tuple[Verdict, str]:
-    """DRIFT must cost the margin at the change, in the mean and for most responses, FORM must not gain it there;
-    neither may raise the mean by it."""
+    """Judge a DRIFT or a FORM by what it is paid.
+
+    DRIFT must cost the margin at the change, in the mean and for most responses. FORM must not gain the margin there.
+    Neither may raise the mean by it.
+    """
     drift = harm is Harm.DRIFT
     found = {"at the change": at_change.against(-margin if drift else margin), "per token": mean.against(margin)}
     if free is not None:
@@ -227,7 +234,7 @@ def _mean_known(values: Sequence[float | None]) -> float | None:
 
 
 def _example(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """The pair that pays best for the change."""
+    """Return the pair that pays best for the change."""
     pair = max(pairs, key=lambda one: one.after.at_change - one.before.at_change)
     return {
         "original": pair.original.segments[pair.before.segment],

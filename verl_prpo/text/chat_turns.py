@@ -4,7 +4,7 @@
 
 Some templates mark turns with ordinary text (`<｜User｜>`, `[INST]`), which stays. Others use special tokens, and only
 the names of the roles are left: on lines of their own (ChatML, Gemma), or behind the text before them (Llama 3). Such a
-name can also be a line of somebody's text, so a reading says whether it is the only one.
+name can also be a line of somebody's text. So the result says whether it is the only possible reading.
 """
 
 import re
@@ -21,7 +21,7 @@ _KINDS = {
 }  # fmt: skip
 _ROLE = "|".join(_KINDS)
 _ALTERNATING = re.compile(r"s?(?:ua(?:t+a)*)*u(?:a(?:t+a)*t+)?")
-"""Kinds of the turns that a policy may be asked to answer."""
+"""The orders of turns that a policy may be asked to answer."""
 
 _BEGUN = r"<think>(?:(?!</?think>|\[/?INST\]).)*(?:</think>\s*)?"
 _NOTHING_OR_THOUGHT = re.compile(rf"\s*(?:{_BEGUN})?", re.DOTALL)
@@ -33,9 +33,9 @@ class Turns:
     """A prompt as chat messages.
 
     Attributes:
-        messages: the turns before the answer; without a template all of the prompt as the user's.
-        template: the kind of template that was recognised; None for none.
-        doubt: why this may be the wrong reading; empty where it is the only one.
+        messages: the turns before the answer. Without a template all of the prompt is the user's turn.
+        template: the kind of template that was recognised, None for none.
+        doubt: why this may be the wrong reading, empty where it is the only one.
     """
 
     messages: list[Message]
@@ -48,8 +48,8 @@ class _Style:
     """How a kind of template marks a turn.
 
     Attributes:
-        name: for people.
-        header: matches what opens a turn; group `role` is the role's name.
+        name: name for people.
+        header: matches what opens a turn. Its group `role` is the role's name.
         ends: ordinary text that may close a turn, to be taken off.
         visible: whether the marks are no text that people write.
         clean: what a template does to contents, so that a header and what follows it can be kept apart.
@@ -95,7 +95,7 @@ _SYSTEM = re.compile(r"\s*<<SYS>>\s*(.*?)\s*<</SYS>>\s*", re.DOTALL)
 
 
 def find_turns(prompt: str) -> Turns:
-    """The turns of a prompt, in the reading that is the likeliest.
+    """Find the turns of a prompt, in the reading that is the likeliest.
 
     Args:
         prompt: rendered by a chat template, with or without its special tokens.
@@ -112,7 +112,7 @@ def find_turns(prompt: str) -> Turns:
 
 
 def _read(text: str, style: _Style) -> Turns | None:
-    """The turns under one style; None where the text is not of it."""
+    """Read the turns under one style. The result is None where the text is not of it."""
     headers = list(style.header.finditer(text))
     first = text[: headers[0].start()] if headers else ""
     if not headers:
@@ -149,7 +149,7 @@ def _read(text: str, style: _Style) -> Turns | None:
 
 
 def _frame(headers: list[re.Match[str]]) -> list[re.Match[str]]:
-    """The headers of a system prompt and one user's turn. All later ones are part of what the user says."""
+    """Return the headers of a system prompt and one user's turn. All later ones are part of what the user says."""
     return headers[: 2 if _kind(headers[0]) == "s" else 1]
 
 
@@ -162,12 +162,12 @@ def _messages(text: str, headers: list[re.Match[str]], end: int, style: _Style) 
 
 
 def _ends_like_llama(text: str, last: re.Match[str]) -> bool:
-    """Whether the answer's header follows the text before it at once, as it does where contents are stripped."""
+    """Say whether the answer's header follows the text before it at once, as it does where contents are stripped."""
     return _kind(last) == "a" and last.start() > 0 and text[last.start() - 1] != "\n" and text.split("\n")[1] == ""
 
 
 def _instructions(text: str) -> Turns | None:
-    """The turns of Llama 2 and of Mistral's first templates; None where the text is not of them."""
+    """Read the turns of Llama 2 and of Mistral's first templates. The result is None where the text is not of them."""
     body = _THOUGHT_AT_END.sub("", text)
     at = 0
     messages: list[Message] = []

@@ -1,7 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the token ids of a response to text, by token and by segment. Text is all that crosses from the policy's
-tokenizer to the PRM's."""
+"""From the token ids of a response to text, by token and by segment.
+
+Text is all that crosses from the policy's tokenizer to the PRM's.
+"""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -11,24 +13,24 @@ from typing import Any
 from verl_prpo.text.thinking import ends_in_thought, resumes_in_thought, special_tags, thought_spans
 
 _LONGEST_CHARACTER = 4
-"""Tokens over which the bytes of one UTF-8 character can be spread."""
+"""The most tokens over which the bytes of one UTF-8 character can be spread."""
 
 
 def segment_texts(tokenizer: Any, response_ids: Sequence[int], bounds: Sequence[tuple[int, int]]) -> list[str]:
-    """The text of each segment. Together they are the decoded response, character for character.
+    """Return the text of each segment. Together they are the decoded response, character for character.
 
     A character whose bytes lie on both sides of a cut goes whole to the segment that holds its last byte.
 
     Args:
         tokenizer: the policy's Hugging Face tokenizer.
         response_ids: token ids of one response, without padding.
-        bounds: half-open token spans that tile the response, in order; none at all for a response without segments.
+        bounds: half-open token spans that tile the response, in order. It is empty for a response without segments.
 
     Returns:
-        One string per span; "" where a span has no text, such as one of special tokens alone.
+        One string per span. It is "" where a span has no text, such as one of special tokens alone.
 
     Raises:
-        ValueError: spans that leave a gap, overlap, or do not cover the response.
+        ValueError: the spans leave a gap, overlap, or do not cover the response.
     """
     if not bounds:
         return []
@@ -38,15 +40,16 @@ def segment_texts(tokenizer: Any, response_ids: Sequence[int], bounds: Sequence[
 
 
 def token_texts(tokenizer: Any, response_ids: Sequence[int]) -> list[str]:
-    """The text that each token adds to the response; "" for special tokens and for all but the last token of a
-    character whose bytes are spread over several.
+    """Return the text that each token adds to the response.
+
+    It is "" for special tokens, and for all but the last token of a character whose bytes are spread over several.
 
     Args:
         tokenizer: the policy's Hugging Face tokenizer.
         response_ids: token ids of one response, without padding.
 
     Returns:
-        As many strings as tokens; together they are the response, decoded without special tokens.
+        As many strings as tokens. Together they are the response, decoded without special tokens.
     """
     ids = list(response_ids)
     if not ids:
@@ -66,14 +69,15 @@ def thought_tokens(
     own: Sequence[bool] | None = None,
     texts: Sequence[str] | None = None,
 ) -> list[bool]:
-    """Which tokens of a response are of a thought, tags included; see `thoughts_of_texts`. Tags that are special tokens
-    count, although no decoded text shows them.
+    """Say which tokens of a response are of a thought, tags included, as `thoughts_of_texts` does from texts.
+
+    Tags that are special tokens count, although no decoded text shows them.
 
     Args:
         tokenizer: the policy's Hugging Face tokenizer.
         response_ids: token ids of one response, without padding.
         inside: whether the response begins inside a thought, because the prompt opens one.
-        own: which tokens are the policy's own; None where all are.
+        own: which tokens are the policy's own. None means that all are.
         texts: what `token_texts` gives, where it is known already.
     """
     tags = special_tags(tokenizer)
@@ -84,7 +88,7 @@ def thought_tokens(
 
 
 def thoughts_of_texts(texts: Sequence[str], inside: bool, own: Sequence[bool] | None = None) -> list[bool]:
-    """Which tokens of a response are of a thought, tags included. A token that lies on its edge is.
+    """Say which tokens of a response are of a thought, tags included. A token that lies on its edge is.
 
     What tools and others say is of no thought. Their words neither open nor close one, but for the head of the policy's
     next turn, which is read as a prompt is.
@@ -92,7 +96,7 @@ def thoughts_of_texts(texts: Sequence[str], inside: bool, own: Sequence[bool] | 
     Args:
         texts: the text that each token adds, tags included.
         inside: whether the response begins inside a thought, because the prompt opens one.
-        own: which tokens are the policy's own; None where all are.
+        own: which tokens are the policy's own. None means that all are.
     """
     found: list[bool] = []
     for mine, stretch in groupby(range(len(texts)), key=lambda token: own is None or own[token]):
@@ -103,12 +107,14 @@ def thoughts_of_texts(texts: Sequence[str], inside: bool, own: Sequence[bool] | 
 
 
 def shown_texts(texts: Sequence[str], hidden: Sequence[bool]) -> list[str]:
-    """The texts of tokens, "" for hidden ones: those end no segment and give none its words."""
+    """Return the texts of tokens, with "" for hidden ones. Hidden tokens end no segment and give none its words."""
     return ["" if is_hidden else text for text, is_hidden in zip(texts, hidden, strict=False)]
 
 
 def thought_texts(texts: Sequence[str], inside: bool) -> list[bool]:
-    """Which texts, that together are a response with its tags, are of a thought; see `thought_tokens`."""
+    """Say which texts, that together are a response with its tags, are of a thought, as `thought_tokens` does for
+    tokens.
+    """
     whole = "".join(texts)
     spans = thought_spans(whole, inside)
     spans = [(begin, end + (end == len(whole))) for begin, end in spans]  # with the token that ends the response
@@ -123,7 +129,7 @@ def thought_texts(texts: Sequence[str], inside: bool) -> list[bool]:
 
 
 def _decoded_alone(tokenizer: Any, ids: list[int]) -> list[str]:
-    """Each token decoded by itself, or with the ones before it that hold the first bytes of its character."""
+    """Decode each token by itself, or with the ones before it that hold the first bytes of its character."""
     distinct = list(dict.fromkeys(ids))
     decoded = tokenizer.batch_decode([[token] for token in distinct], skip_special_tokens=True)
     alone = dict(zip(distinct, decoded, strict=True))
@@ -143,8 +149,11 @@ def _decoded_alone(tokenizer: Any, ids: list[int]) -> list[str]:
 
 
 def _decoded_in_windows(tokenizer: Any, ids: list[int], width: int = 32) -> list[str]:
-    """For tokens that read differently within a text, and for bytes that are no UTF-8: what each adds to the few before
-    it. With a width of the whole response this is exact for any decoder, at the square of its length."""
+    """Decode tokens as what each adds to the few before it.
+
+    This serves tokens that read differently within a text, and bytes that are no UTF-8. With a width of the whole
+    response it is exact for any decoder, at the square of the response's length.
+    """
     texts: list[str] = []
     for begin in range(0, len(ids), width):
         end = min(begin + width, len(ids))

@@ -35,15 +35,15 @@ _HEADER = re.compile(
     r"|(?P<instructions>\[/?INST\])",
     re.MULTILINE,
 )
-"""What opens a turn of a prompt, also where its special tokens are gone."""
+"""What opens a turn of a prompt. It matches also where the prompt's special tokens are gone."""
 _ANSWERS = ("assistant", "model", "[/inst]")
 
 
 def tag_spans(text: str) -> list[tuple[int, int, bool]]:
-    """The tags around thoughts and answers in a text.
+    """Find the tags around thoughts and answers in a text.
 
     Returns:
-        Begin and end of each, in order, and whether it opens something.
+        Begin and end of each tag, in order, and whether it opens something.
     """
     thoughts = [(m.start(), m.end(), not _closes(m)) for m in _THOUGHT_TAG.finditer(text)]
     others = [(m.start(), m.end(), not (m["other"] or "end_of" in m[0].lower())) for m in _OTHER_TAG.finditer(text)]
@@ -51,20 +51,20 @@ def tag_spans(text: str) -> list[tuple[int, int, bool]]:
 
 
 def thought_tags(text: str) -> list[tuple[str, bool]]:
-    """The tags around thoughts in a text, in order, and whether each opens one."""
+    """Return the tags around thoughts in a text, in order, and whether each opens one."""
     return [(tag.group(), not _closes(tag)) for tag in _THOUGHT_TAG.finditer(text)]
 
 
 def without_tags(text: str) -> str:
-    """A text without the tags that mark thoughts and answers, such as `<think>` and `</answer>`."""
+    """Return a text without the tags that mark thoughts and answers, such as `<think>` and `</answer>`."""
     return _OTHER_TAG.sub("", _THOUGHT_TAG.sub("", text))
 
 
 def opens_thought(prompt: str, messages: Sequence[Mapping[str, Any]] = ()) -> bool:
-    """Whether a prompt ends inside a thought, so that the response begins in it.
+    """Say whether a prompt ends inside a thought, so that the response begins in it.
 
     The prompt may end with the opening tag, or with the first words of the thought behind it. With such words the tag
-    must belong to the generation prompt: it stands behind the last message, or behind the header of the answer. A
+    must belong to the generation prompt, which stands behind the last message, or behind the header of the answer. A
     message that only mentions a tag opens no thought.
 
     Args:
@@ -76,11 +76,12 @@ def opens_thought(prompt: str, messages: Sequence[Mapping[str, Any]] = ()) -> bo
 
 
 def with_opening(prompt: str, response: str, messages: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The response as a reader without the prompt should see it: behind the tag with which the prompt opens a thought.
+    """Return the response as a reader without the prompt should see it: behind the tag with which the prompt opens a
+    thought.
 
     Args:
         prompt: as for `opens_thought`.
-        response: decoded.
+        response: the decoded response.
         messages: as for `opens_thought`.
     """
     tag = _opening(prompt, messages)
@@ -88,7 +89,7 @@ def with_opening(prompt: str, response: str, messages: Sequence[Mapping[str, Any
 
 
 def closing_tag(prompt: str, messages: Sequence[Mapping[str, Any]] = ()) -> str | None:
-    """The tag that ends the thought that a prompt opens; None where it opens none.
+    """Return the tag that ends the thought that a prompt opens, or None where it opens none.
 
     Args:
         prompt: as for `opens_thought`.
@@ -104,10 +105,10 @@ def closing_tag(prompt: str, messages: Sequence[Mapping[str, Any]] = ()) -> str 
 
 
 def after_thoughts(text: str) -> str:
-    """What a response says after its last thought, up to one that it begins and does not end.
+    """Return what a response says after its last thought, up to a thought that it begins and does not end.
 
-    A closing tag ends whatever came before it. An opening tag begins a thought where it begins a line; in the middle of
-    one it is only mentioned.
+    A closing tag ends whatever came before it. An opening tag begins a thought where it begins a line. In the middle of
+    a line it is only mentioned.
     """
     begin, end = 0, len(text)
     for tag in _THOUGHT_TAG.finditer(text):
@@ -119,9 +120,9 @@ def after_thoughts(text: str) -> str:
 
 
 def thought_spans(text: str, inside: bool = False) -> list[tuple[int, int]]:
-    """The thoughts of a response, tags included, as half-open spans of characters in order.
+    """Return the thoughts of a response, tags included, as half-open spans of characters in order.
 
-    Tags count as in `after_thoughts`: what these spans leave over behind the last one is what that function returns.
+    Tags count as in `after_thoughts`. What these spans leave over behind the last one is what that function returns.
 
     Args:
         text: a response, with its tags.
@@ -132,17 +133,18 @@ def thought_spans(text: str, inside: bool = False) -> list[tuple[int, int]]:
 
 
 def ends_in_thought(text: str, inside: bool = False) -> bool:
-    """Whether a response ends inside a thought that it has not closed; arguments as of `thought_spans`."""
+    """Say whether a response ends inside a thought that it has not closed, with arguments as of `thought_spans`."""
     return _thoughts(text, inside)[1] is not None
 
 
 def resumes_in_thought(said: str, inside: bool) -> bool:
-    """Whether the policy goes on inside a thought after others have spoken.
+    """Say whether the policy goes on inside a thought after others have spoken.
 
     Args:
         said: all that stands between two stretches of the policy's own words, with its tags. A chat template may open
             a thought at its end, as at the end of a prompt.
-        inside: whether the policy was inside a thought when they began. It still is where no new turn of it begins.
+        inside: whether the policy was inside a thought when they began. It still is inside where no new turn of it
+            begins.
     """
     headers = list(_HEADER.finditer(said))
     begins_turn = bool(headers) and _answers(headers[-1])
@@ -150,7 +152,8 @@ def resumes_in_thought(said: str, inside: bool) -> bool:
 
 
 def thoughts_among(said: Sequence[tuple[str, bool]], inside: bool = False) -> list[tuple[int, int]]:
-    """The thoughts of a response in which others speak, as half-open spans of characters of the policy's own words.
+    """Return the thoughts of a response in which others speak, as half-open spans of characters of the policy's own
+    words.
 
     Args:
         said: texts in order, and whether each is the policy's own.
@@ -167,7 +170,7 @@ def thoughts_among(said: Sequence[tuple[str, bool]], inside: bool = False) -> li
 
 
 def _thoughts(text: str, inside: bool) -> tuple[list[tuple[int, int]], int | None]:
-    """The closed thoughts of a response, and where one begins that it has not closed."""
+    """Return the closed thoughts of a response, and where one begins that it has not closed."""
     spans: list[tuple[int, int]] = []
     begin, reach = (0 if inside else None), 0
     for tag in _THOUGHT_TAG.finditer(text):
@@ -194,8 +197,10 @@ def decode_with_tags(tokenizer: Any, ids: Sequence[int]) -> str:
 
 
 def special_tags(tokenizer: Any) -> dict[int, str]:
-    """The tags around thoughts and answers that a tokenizer has as special tokens, which decoding drops: their texts by
-    token id."""
+    """Return the tags around thoughts and answers that a tokenizer has as special tokens: their texts by token id.
+
+    Decoding without special tokens drops them.
+    """
     return {
         token: added.content
         for token, added in tokenizer.added_tokens_decoder.items()
@@ -204,7 +209,7 @@ def special_tags(tokenizer: Any) -> dict[int, str]:
 
 
 def special_thought_tags(tokenizer: Any) -> list[str]:
-    """Those of `special_tags` that are around thoughts, in the order of their ids."""
+    """Return those of `special_tags` that are around thoughts, in the order of their ids."""
     return [tag for _, tag in sorted(special_tags(tokenizer).items()) if _THOUGHT_TAG.fullmatch(tag)]
 
 
@@ -213,12 +218,12 @@ def _closes(tag: re.Match[str]) -> bool:
 
 
 def _answers(header: re.Match[str]) -> bool:
-    """Whether a header opens a turn of the policy."""
+    """Say whether a header opens a turn of the policy."""
     return str(header[header.lastgroup or 0]).lower() in _ANSWERS
 
 
 def _opening(prompt: str, messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """The tag with which a prompt opens the thought that it ends in."""
+    """Return the tag with which a prompt opens the thought that it ends in, or None where it ends in no thought."""
     tags = list(_THOUGHT_TAG.finditer(prompt))
     if not tags or _closes(tags[-1]):
         return None
@@ -239,7 +244,8 @@ def _opening(prompt: str, messages: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def _in_messages(prompt: str, tag: re.Match[str], messages: Sequence[Mapping[str, Any]]) -> bool | None:
-    """Whether a tag of a prompt is part of a message or stands before the last one; None where that is unknown.
+    """Say whether a tag of a prompt is part of a message or stands before the last one. None means that this is
+    unknown.
 
     White space is not compared, because templates and tokenizers change it.
     """
@@ -256,7 +262,7 @@ def _in_messages(prompt: str, tag: re.Match[str], messages: Sequence[Mapping[str
 
 
 def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Texts of messages without the answers at the end, which a prompt may begin."""
+    """Yield the texts of messages without the answers at the end, which a prompt may begin."""
     last = len(messages)
     while last and messages[last - 1].get("role") == "assistant":
         last -= 1

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Read what was said between two turns of a policy back from its tokens, in the roles of the policy's chat template.
+"""Read what was said between two turns of a policy from its tokens, in the roles of the policy's chat template.
 
 An agent loop appends a tool's answer as the template writes it: the end of the policy's turn, the head of the tool's,
 its words, and the head of the policy's next turn. How a template writes these is learnt from the template itself, by
@@ -18,10 +18,10 @@ from verl_prpo.text.thinking import without_tags
 
 POLICY = "assistant"
 ROLES = ("tool", "user", "system", "developer", "function", "observation", "environment", "ipython")
-"""Of those who may speak between two turns of the policy."""
+"""The roles of those who may speak between two turns of the policy."""
 
 _WINDOW = 96
-"""Tokens behind the end of a turn in which the head of the next one is looked for."""
+"""The number of tokens behind the end of a turn in which the head of the next one is looked for."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,10 @@ class Stretch:
     """What a stretch of foreign tokens says.
 
     Attributes:
-        messages: role and text of each message in it; none where it says nothing, such as the end of a turn alone.
-        recognised: whether all of it is as the chat template writes it. Where it is not, its plain text is the message
-            of a tool.
+        messages: role and text of each message in it. There is none where the stretch says nothing, such as the end of
+            a turn alone.
+        recognised: whether all of the stretch is as the chat template writes it. Where it is not, its plain text is the
+            message of a tool.
     """
 
     messages: list[tuple[str, str]] = field(default_factory=list)
@@ -42,9 +43,11 @@ class TurnReader:
     """Reads the messages of foreign tokens by a tokenizer's chat template. One thread at a time may use it."""
 
     def __init__(self, tokenizer: Any, template_kwargs: Mapping[str, Any] | None = None):
-        """Args:
-        tokenizer: the policy's Hugging Face tokenizer.
-        template_kwargs: of its chat template (`data.apply_chat_template_kwargs`).
+        """Make a reader of the turns that a tokenizer's chat template writes.
+
+        Args:
+            tokenizer: the policy's Hugging Face tokenizer.
+            template_kwargs: arguments of its chat template (`data.apply_chat_template_kwargs`).
         """
         self._tokenizer = tokenizer
         self._kwargs = dict(template_kwargs or {})
@@ -52,7 +55,7 @@ class TurnReader:
         self._special = re.compile("|".join(map(re.escape, special))) if special else None
 
     def read(self, ids: Sequence[int]) -> Stretch:
-        """The messages of a stretch of foreign tokens.
+        """Read the messages of a stretch of foreign tokens.
 
         Args:
             ids: token ids of all of it, from the policy's last own token to its next.
@@ -64,15 +67,16 @@ class TurnReader:
         return Stretch([("tool", plain)], recognised=False) if messages is None else Stretch(messages)
 
     def foreign_turn(self, ids: Sequence[int], end_ids: frozenset[int]) -> tuple[int, str] | None:
-        """Where tokens that pass for the policy's own hold the turn of somebody else, as no sampling can give them: the
-        policy ended its turn there, and the head of another follows.
+        """Find where tokens that pass for the policy's own hold the turn of somebody else.
+
+        No sampling gives such tokens: the policy ended its turn there, and the head of another turn follows.
 
         Args:
             ids: token ids of a stretch under mask 1.
             end_ids: tokens at which the rollout ends the policy's turn.
 
         Returns:
-            Position of the end of the policy's turn, and who speaks then; None where nobody does.
+            Position of the end of the policy's turn, and the role that speaks then. None where nobody else speaks.
         """
         for at, token in enumerate(ids[:-1]):
             if token in end_ids:
@@ -85,7 +89,7 @@ class TurnReader:
         return None
 
     def _parsed(self, text: str) -> list[tuple[str, str]] | None:
-        """Role and text of each message; None for a text that does not begin as the template begins a turn."""
+        """Return role and text of each message, or None for a text that begins as no turn of the template does."""
         begun = [(self._overlap(self._begins.get(role, ""), text), role) for role in ROLES]
         length, role = max(begun, key=lambda found: found[0])  # the first of equals
         if not length:
@@ -108,14 +112,14 @@ class TurnReader:
         return [(role, content) for role, content in said if content.strip()]
 
     def _overlap(self, head: str, text: str) -> int:
-        """How much of a text is the end of a head: the policy may have said the beginning of it itself."""
+        """Return how much of a text is the end of a head, for the policy may have said the head's beginning itself."""
         for begin in range(len(head)):
             if text.startswith(head[begin:]):
                 return len(head) - begin if head[begin:].strip() else 0
         return 0
 
     def _cut_short(self, role: str, text: str) -> int:
-        """Length of the beginning of a head at the end of a text that was cut off within it."""
+        """Return the length of the beginning of a head at the end of a text that was cut off within the head."""
         heads = [head for head, _ in self._between[role]]
         longest = max(map(len, heads), default=0)
         return next(
@@ -124,14 +128,18 @@ class TurnReader:
 
     @functools.cached_property
     def _begins(self) -> dict[str, str]:
-        """What the template writes between the content of the policy's turn and that of a message, by its role."""
+        """Return what the template writes between the policy's content and that of a message, by the message's role."""
         begins = {role: self._heads([role], call) for role, call in self._calls.items()}
         return {role: heads[0] for role, heads in begins.items() if heads is not None}
 
     @functools.cached_property
     def _between(self) -> dict[str, list[tuple[str, str]]]:
-        """What it writes behind the content of a message before that of another, and whose that is, by the first's
-        role. The policy's own is the head under which it goes on."""
+        """Return what the template writes between the content of a message and that of the next, with the next one's
+        role.
+
+        The result is by the role of the first message. The policy's own entry is the head under which the policy goes
+        on.
+        """
         found: dict[str, list[tuple[str, str]]] = {POLICY: [(head, role) for role, head in self._begins.items()]}
         for role, call in self._calls.items():
             found[role] = []
@@ -146,14 +154,17 @@ class TurnReader:
 
     @functools.cached_property
     def _calls(self) -> dict[str, bool]:
-        """The roles that the template can write, and whether it wants a tool to be called before."""
+        """Return the roles that the template can write, and whether it wants a tool to be called before."""
         tried = [(role, call) for call in (True, False) for role in ROLES if self._heads([role], call) is not None]
         known = dict(tried)  # without a call where that works too
         return {role: known[role] for role in ROLES if role in known}
 
     def _heads(self, roles: Sequence[str], called: bool, add_generation_prompt: bool = False) -> list[str] | None:
-        """What stands before the content of each of some messages that follow an answer of the policy, and behind the
-        last one; None where the template refuses them or does not write each once."""
+        """Return what the template writes before the content of each of some messages, and behind the last one.
+
+        The messages follow an answer of the policy. The result is None where the template refuses them or does not
+        write each once.
+        """
         marks = [uuid.uuid4().hex for _ in range(len(roles) + 2)]
         call = {"id": "abcdefghi", "type": "function", "function": {"name": "f", "arguments": {}}}
         asked: list[dict[str, Any]] = [
