@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The settings of the reward manager `math_verifier`, and what of verl's configuration they cannot go with."""
+"""The settings of the reward manager `math_verifier`, and the parts of verl's configuration that exclude it."""
 
 from collections.abc import Mapping
 
@@ -33,7 +33,7 @@ class MathVerifierConfig:
 
 
 def math_verifier_config(reward: DictConfig | dict | None) -> MathVerifierConfig:
-    """The typed `reward.math_verifier` of verl's `reward` section.
+    """Read `reward.math_verifier` from verl's `reward` section, with its types and ranges checked.
 
     Raises:
         ConfigError: an unknown key, a value of the wrong type or out of range.
@@ -45,7 +45,7 @@ def math_verifier_config(reward: DictConfig | dict | None) -> MathVerifierConfig
 
 
 def uses_math_verifier(config: DictConfig) -> bool:
-    """Whether a verl configuration names this manager, for itself or as the one that `prm` wraps."""
+    """Return whether a verl configuration names this manager, for itself or as the one that `prm` wraps."""
     reward = config.get("reward") or {}
     prm = reward.get("prm")
     managers = (reward.get("reward_manager"), prm.get("outcome_reward_manager") if isinstance(prm, Mapping) else None)
@@ -80,7 +80,7 @@ def check_math_verifier(config: DictConfig) -> None:
 
 
 def unread_settings(config: DictConfig) -> list[str]:
-    """A line for the user whose `reward.math_verifier` is not read, because another manager gives the rewards."""
+    """Return a line for the user if `reward.math_verifier` is set but not read, because another manager is used."""
     if uses_math_verifier(config) or (config.get("reward") or {}).get(MANAGER) is None:
         return []
     name = config.reward.reward_manager.name
