@@ -18,7 +18,7 @@ _TRAIN = "python -m verl.trainer.main_ppo --config-dir {} --config-name {}"
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Make the parser of the command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -55,7 +55,7 @@ class RecipeError(ValueError):
 
 
 def installed_folder() -> Path:
-    """The folder of this package's recipes, in a checkout or an installed package.
+    """Return the folder of this package's recipes, in a checkout or an installed package.
 
     Raises:
         RecipeError: the package was installed without them.
@@ -67,7 +67,10 @@ def installed_folder() -> Path:
 
 
 def summary(text: str) -> str:
-    """What a recipe is, in a line: how the first paragraph of its header begins that is no launch command."""
+    """Say in a line what a recipe is.
+
+    The line is the beginning of the header's first paragraph that is neither the license nor a launch command.
+    """
     header = re.match(r"(?:#.*\n)*", text)
     for paragraph in re.split(r"^#\s*$", header[0] if header else "", flags=re.MULTILINE):
         if "SPDX-License-Identifier" not in paragraph and "-m verl.trainer.main_ppo" not in paragraph:
@@ -77,12 +80,13 @@ def summary(text: str) -> str:
 
 
 def copied(text: str, file: Path) -> str:
-    """The text of a recipe for another file: its launch command and its `trainer.experiment_name`, under which
-    checkpoints are kept, are those of the file.
+    """Rewrite the text of a recipe for another file.
+
+    Its launch command and its `trainer.experiment_name`, under which checkpoints are kept, become those of the file.
 
     Args:
-        text: of the recipe.
-        file: that the copy will be.
+        text: the text of the recipe.
+        file: the file that it is written to.
 
     Raises:
         RecipeError: the recipe has no `trainer.experiment_name`, so the copy would resume checkpoints of another run.
@@ -138,7 +142,7 @@ def _text(folder: Path, name: str) -> str:
 
 
 def _refuse_what_was(arguments: argparse.Namespace, folder: Path, name: str) -> None:
-    """Say what took the place of `--short` and of overrides."""
+    """Refuse `--short` and overrides, and say what took their place."""
     if arguments.short:
         raise RecipeError(
             f"--short is no option any more: `verl-prpo recipe {name}` prints the recipe's own file, which is short. "
