@@ -6,7 +6,7 @@ Usage, with vLLM's own arguments::
 
     VERL_PLATFORM=cpu python -m verl_prpo.cpu.serve serve MODEL --dtype float32 --enforce-eager
 
-vllm/entrypoints/cli/main.py looks up the distribution `vllm` before it reads its arguments; this command answers that
+vllm/entrypoints/cli/main.py looks up the distribution `vllm` before it reads its arguments. This command answers that
 look-up and hands over. On a machine with `vllm` installed, use `vllm`.
 """
 
