@@ -5,7 +5,7 @@
     python verl_prpo/viewer/report/katex/fetch.py
 
 The version and the package's integrity hash stand below. The files are those of the package, unchanged: the script, the
-style sheet, the fonts as woff2, and the licence (MIT). A new version is a new pair of both, and a look at the page.
+style sheet, the fonts as woff2, and the licence (MIT). For a new version, change version and hash and look at the page.
 """
 
 import base64
@@ -20,7 +20,7 @@ from verl_prpo.settings.timeouts import DOWNLOAD_TIMEOUT
 
 VERSION = "0.19.1"
 INTEGRITY = "sha512-jG8uKntjSEcm2EpQOh0XturpPuuC9r3Sq5HLHdsFdWZT27E672SF19QEi+of0/YeOy15lDgRhKvr5614uRrEfA=="
-"""As `npm view katex@VERSION dist.integrity` prints it."""
+"""The hash that `npm view katex@VERSION dist.integrity` prints."""
 
 HERE = Path(__file__).parent
 PLAIN = {
@@ -32,7 +32,7 @@ FONTS = "package/dist/fonts/"
 
 
 def main() -> int:
-    """Replace the files beside this script; returns the exit status."""
+    """Replace the files beside this script, and return the exit status."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             ["npm", "pack", f"katex@{VERSION}", "--silent"], cwd=folder, check=True, timeout=DOWNLOAD_TIMEOUT
