@@ -129,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
             if hid is not None:
                 say(f"note: {hid}")
         if settings is None and all(response.recorded is None for response in responses):
-            raise InputError("--recorded: no response has a `prpo` record with scores; give a PRM instead")
+            raise InputError("--recorded: no response has a `prpo` record with scores. Give a PRM instead")
         few = too_few(len(responses), len({response.group for response in responses}))
         if few is not None:
             more = "raise --limit" if len(found) > arguments.limit else "give more"
@@ -216,6 +216,6 @@ def _picture(
         prior = (calibration.mean, calibration.std)
         draw_histogram(file, scores, [right for _, right in drawn], (min(edges), max(edges)), prior, title)
     except (OSError, ValueError) as error:  # of a disk that is full by now, or of scores that are no numbers
-        say(f"no histogram: {error}; give another file with --histogram")
+        say(f"no histogram: {error}. Give another file with --histogram")
         return None
     return str(file)

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         metrics = metrics_of(arms, arguments.metric)
         drawn = [metric for metric in metrics if any(metric.read(run) for arm in arms for run in arm.runs)]
         if not drawn:
-            raise LogError("the logs have none of the metrics that are compared; name what they have with --metric")
+            raise LogError("the logs have none of the metrics that are compared. Name what they have with --metric")
         table = make_table(arms, metrics)
         written: list[Path] = []
         if arguments.out is not None:

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         with writable_folder(arguments.out):  # first, for the hub may take minutes
             return _prepare(arguments)
     except FolderError as error:
-        say(f"{error}; give another folder with --out")
+        say(f"{error}. Give another folder with --out")
         return 2
 
 
@@ -109,8 +109,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
         return 2
     if arguments.source is None and len(problems) != problem_set.size:
         say(
-            f"{problem_set.name} should have {problem_set.size} problems and has {len(problems)} from the hub; "
-            "unless the rows dropped above explain it, the data set on the hub has changed"
+            f"{problem_set.name} should have {problem_set.size} problems and has {len(problems)} from the hub. "
+            "Unless the rows dropped above explain it, the data set on the hub has changed"
         )
     if arguments.source is not None and len(problems) != problem_set.size:
         print(f"  the published set has {problem_set.size} problems, this source gave {len(problems)}")
@@ -118,7 +118,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     try:
         _write(verl_rows(problems, problem_set, template), file)
     except (OSError, ValueError) as error:  # ValueError: of pyarrow, or text that UTF-8 cannot hold
-        say(f"{file} cannot be written: {type(error).__name__}: {error}; give another folder with --out")
+        say(f"{file} cannot be written: {type(error).__name__}: {error}. Give another folder with --out")
         return 2
     print(f"  written: {file}")
     return 0
@@ -149,7 +149,7 @@ def _scorers_accept(problem_set: ProblemSet, problems: list[Problem], template: 
         say(f"--template {template} asks for a form that no scorer reads for {problem_set.name}; {', '.join(fitting)}")
         return False
     if verl.share < ENOUGH <= own.share:
-        print("    verl's own scorer is not enough for this template; reward.reward_manager.name=math_verifier is")
+        print("    verl's own scorer is not enough for this template. Set reward.reward_manager.name=math_verifier")
     return True
 
 

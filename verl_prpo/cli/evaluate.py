@@ -65,7 +65,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
 class _Replaced(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         option = self.option_strings[0]
-        parser.error(f"{option} is a setting of verl now; write behind the arguments {REPLACED[option]}")
+        parser.error(f"{option} is a setting of verl now. Write behind the arguments {REPLACED[option]}")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -165,7 +165,7 @@ def _checked(arguments: argparse.Namespace) -> "DictConfig":
             raise EvaluationError(f"--{option} {value:g} must be at least 1")
     for word in arguments.overrides:
         if not _OVERRIDE.fullmatch(word):
-            raise EvaluationError(f"{word} is no setting of verl; write KEY=VALUE, and files behind --data")
+            raise EvaluationError(f"{word} is no setting of verl. Write KEY=VALUE, and files behind --data")
         if key_of(word) in OWNED:
             raise EvaluationError(f"{word}: {OWNED[key_of(word)]} sets this")
     try:
@@ -197,7 +197,7 @@ def _settings(
         for name, problem in unread[:1]:
             raise EvaluationError(
                 f"problem {problem.index} of {name}: its ground truth is neither text nor a number but "
-                f"{problem.ground_truth!r}; score it with a reward.custom_reward_function.path of your own"
+                f"{problem.ground_truth!r}. Score it with a reward.custom_reward_function.path of your own"
             )
     return {
         test_set.name: {

@@ -62,7 +62,7 @@ def installed_folder() -> Path:
     """
     spec = importlib.util.find_spec("verl_prpo.recipes")
     if spec is None or not spec.submodule_search_locations:
-        raise RecipeError("this installation has no recipes; pip install verl-prpo anew")
+        raise RecipeError("this installation has no recipes. Run pip install verl-prpo anew")
     return Path(next(iter(spec.submodule_search_locations))).resolve()
 
 
@@ -159,14 +159,14 @@ def _refuse_what_was(arguments: argparse.Namespace, folder: Path, name: str) -> 
 
 def _copy(text: str, file: Path) -> int:
     if file.suffix != ".yaml":
-        raise RecipeError(f"--copy {file}: Hydra looks for .yaml; write --copy {file}.yaml")
+        raise RecipeError(f"--copy {file}: Hydra looks for .yaml. Write --copy {file}.yaml")
     text = copied(text, file)
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
     except FileExistsError:
-        raise RecipeError(f"{file} is already there; choose another name") from None
+        raise RecipeError(f"{file} is already there. Choose another name") from None
     launch = next((line for line in text.splitlines() if "-m verl.trainer.main_ppo" in line), "")
     print(f"written: {file}" + (f"\ntrain with: {launch.removeprefix('#').strip()}" if launch else ""))
     return 0

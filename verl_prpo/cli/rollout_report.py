@@ -146,7 +146,7 @@ def _problem(arguments: argparse.Namespace) -> str | None:
     if not arguments.terminal:
         used = [f"--{name}" for name in ("filter", "grpo", "plain") if getattr(arguments, name)]
         if used:
-            return f"{' and '.join(used)} needs --terminal; the page has buttons for it"
+            return f"{' and '.join(used)} needs --terminal. The page has buttons for it"
         if arguments.output is not None and arguments.output.suffix.lower() not in (".html", ".htm"):
             return f"--output {arguments.output} must end in .html, so that it never takes the place of a dump"
     return None
@@ -176,7 +176,7 @@ def _write(arguments: argparse.Namespace, dump: "Dump") -> int:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        say(f"{visible(str(output))} cannot be written: {error.strerror}; give another place with --output")
+        say(f"{visible(str(output))} cannot be written: {error.strerror}. Give another place with --output")
         return 2
     shown = f"{page.shown} responses" if page.shown == page.read else f"{page.shown} of {page.read} responses"
     size = f"{len(content) / 1e6:.2f} MB"

@@ -22,7 +22,7 @@ def main() -> None:
         SystemExit: when `VERL_PLATFORM=cpu` is not set.
     """
     if not is_requested():
-        raise SystemExit("verl_prpo.cpu.serve runs vLLM on a CPU; set VERL_PLATFORM=cpu, or use the command `vllm`.")
+        raise SystemExit("verl_prpo.cpu.serve runs vLLM on a CPU. Set VERL_PLATFORM=cpu, or use the command `vllm`.")
     environment.set_defaults()
     distribution.install()
     from vllm.entrypoints.cli.main import main as vllm_main

@@ -118,7 +118,7 @@ class LocalSocketCheckpointEngine(CheckpointEngine):
             return await asyncio.wait_for(action, self._timeout_s)
         except asyncio.TimeoutError as error:
             raise TimeoutError(
-                f"{what} took more than {self._timeout_s:g} s; see the other side's log, or raise "
+                f"{what} took more than {self._timeout_s:g} s. See the other side's log, or raise "
                 f"actor_rollout_ref.rollout.checkpoint_engine.engine_kwargs.{BACKEND}.timeout_s"
             ) from error
 

@@ -115,11 +115,11 @@ def old_parts(overrides: Sequence[str]) -> str:
     for override in overrides:
         group, _, option = override.partition("=")
         if group == "method" and option == "grpo":
-            return f"{override}: recipes have no parts any more; write algorithm.adv_estimator=grpo"
+            return f"{override}: recipes have no parts any more. Write algorithm.adv_estimator=grpo"
         if group == "method":
-            return f"{override}: recipes have no parts any more; write ++algorithm.prpo.credit={option}"
+            return f"{override}: recipes have no parts any more. Write ++algorithm.prpo.credit={option}"
         if group == "policy":
-            return f"{override}: recipes have no parts any more; write actor_rollout_ref.model.path=MODEL"
+            return f"{override}: recipes have no parts any more. Write actor_rollout_ref.model.path=MODEL"
     return ""
 
 

@@ -48,7 +48,7 @@ def unknown_names(config: DictConfig, files: bool = True) -> list[UnknownName]:
 def nearest_of(key: str, value: Any, known: Sequence[str]) -> UnknownName:
     """Report a name that is not among the known ones, with the nearest of them."""
     if value is None:
-        return UnknownName(f"{key} is not set; verl knows {', '.join(known)}", f"set {key} to one of them")
+        return UnknownName(f"{key} is not set. verl knows {', '.join(known)}", f"set {key} to one of them")
     near = difflib.get_close_matches(str(value), known, n=2, cutoff=0.7)
     near = near or difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
     advice = f"did you mean {' or '.join(f'{key}={name}' for name in near)}?" if near else f"set {key} to one of them"

@@ -68,13 +68,13 @@ def check_math_verifier(config: DictConfig) -> None:
     if custom:
         raise ConfigError(
             f"reward.custom_reward_function.path={custom} and reward.reward_manager.name={MANAGER} would both decide "
-            "which answers are right; leave the first unset, or set reward.reward_manager.name=naive"
+            "which answers are right. Leave the first unset, or set reward.reward_manager.name=naive"
         )
     by_prpo = config.algorithm.get("adv_estimator") == "prpo"
     is_prm = by_prpo and (config.reward.get("prm") or {}).get("engine") == "reward_model"
     if (config.reward.get("reward_model") or {}).get("enable") and not is_prm:
         raise ConfigError(
-            f"reward.reward_model.enable=True makes verl bypass reward.reward_manager.name={MANAGER}; set "
+            f"reward.reward_model.enable=True makes verl bypass reward.reward_manager.name={MANAGER}. Set "
             "reward.reward_model.enable=False"
         )
 
@@ -84,4 +84,4 @@ def unread_settings(config: DictConfig) -> list[str]:
     if uses_math_verifier(config) or (config.get("reward") or {}).get(MANAGER) is None:
         return []
     name = config.reward.reward_manager.name
-    return [f"{_SECTION} is not read with reward.reward_manager.name={name}; set reward.reward_manager.name={MANAGER}"]
+    return [f"{_SECTION} is not read with reward.reward_manager.name={name}. Set reward.reward_manager.name={MANAGER}"]

@@ -272,11 +272,11 @@ def tokens_per_forward(prm: PrmConfig, device_type: str) -> int:
 def _check_score_function(config: PrmConfig) -> None:
     function, key = config.score_function, "reward.prm.score_function"
     if function.path is None and function != ScoreFunction():
-        raise ConfigError(f"{key} needs path (a Python file) besides what is set; set ++{key}.path=FILE.py")
+        raise ConfigError(f"{key} needs path (a Python file) besides what is set. Set ++{key}.path=FILE.py")
     if function.path is None:
         return
     if not function.path or not function.name:
-        raise ConfigError(f"{key} needs both path (a Python file) and name (the function in it); set ++{key}.name=NAME")
+        raise ConfigError(f"{key} needs both path (a Python file) and name (the function in it). Set ++{key}.name=NAME")
     others = {
         "model_path": config.model_path,
         "family": config.family,
@@ -297,11 +297,11 @@ def _check_servers(config: PrmConfig) -> None:
     urls = config.server.urls
     if config.engine == "server" and not urls:
         raise ConfigError(
-            "reward.prm.engine=server needs servers; set "
+            "reward.prm.engine=server needs servers. Set "
             "++reward.prm.server.urls='[http://prm-0:8000]' with the addresses of yours"
         )
     if urls and engine_of(config) != "server":
-        raise ConfigError(f"reward.prm.server.urls is not read with reward.prm.engine={config.engine}; unset one")
+        raise ConfigError(f"reward.prm.server.urls is not read with reward.prm.engine={config.engine}. Unset one")
     for url in urls:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"reward.prm.server.urls: {url} must begin with http:// or https://")

@@ -112,7 +112,7 @@ def _trainer_folder() -> Path:
     """Find verl's folder `trainer` without importing verl."""
     spec = importlib.util.find_spec("verl")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("verl is not installed here; pip install 'verl>=0.9.1,<=0.10.0.dev0'")
+        raise ModuleNotFoundError("verl is not installed here. Run pip install 'verl>=0.9.1,<=0.10.0.dev0'")
     return Path(spec.origin).parent / "trainer"
 
 

@@ -162,7 +162,7 @@ def _message(section: str, cls: Any, fault: ErrorDetails, replaced: Mapping[str,
     if fault["type"] == "list_type" and isinstance(value, str):
         shown = value if value.isprintable() else value.encode("unicode_escape").decode()
         inner = shown.strip().removeprefix("[").removesuffix("]")
-        return f"{key}={shown} must be a list; write ++{key}='[{inner}]'"
+        return f"{key}={shown} must be a list. Write ++{key}='[{inner}]'"
     if is_dataclass(kind):
         return f"{key} must be {words(kind)}, got {value!r}"
     return f"{key}={value} must be {words(kind)}"

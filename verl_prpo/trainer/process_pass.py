@@ -119,7 +119,7 @@ def launch(
         streamed: scores by rollout that are there already. Those are not sent.
     """
     if not workers:
-        raise PrmError("there is no reward-loop worker to score responses; set reward.num_workers to 1 or more")
+        raise PrmError("there is no reward-loop worker to score responses. Set reward.num_workers to 1 or more")
     streamed = streamed or {}
     positions = [i for i in range(len(rollouts)) if i not in streamed and bool(segment_starts[i].any())]
     positions.sort(key=lambda i: -len(rollouts.response_ids[i]))
@@ -185,7 +185,7 @@ def _answers(pending: PendingScores, timeout: float, began: float) -> list[list[
         ) from error
     except ray.exceptions.RayActorError as error:
         raise PrmError(
-            "a reward-loop worker died while process scores were due; did its node run out of memory? Fewer of them "
+            "a reward-loop worker died while process scores were due. Did its node run out of memory? Fewer of them "
             f"(reward.num_workers) need less: {error}"
         ) from error
 

@@ -61,7 +61,7 @@ def check_reward_model(config: DictConfig, prm: PrmConfig) -> None:
         )
     if not settings.model_path:
         raise ConfigError(
-            f"reward.prm.engine=reward_model needs the process reward model to launch; set {_KEY}.model_path"
+            f"reward.prm.engine=reward_model needs the process reward model to launch. Set {_KEY}.model_path"
         )
     if prm.model_path and prm.model_path != settings.model_path:
         raise ConfigError(

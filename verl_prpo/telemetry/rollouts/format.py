@@ -99,7 +99,7 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
     if record.get("format") != FORMAT:
         found = record.get("format", 1)
         raise ValueError(
-            f"its record has format {found}, and this version of verl-prpo reads format {FORMAT}; read it with the "
+            f"its record has format {found}, and this version of verl-prpo reads format {FORMAT}. Read it with the "
             "version that wrote it, or dump the run's steps anew"
         )
     response = str(record.get("response", row["output"]))

@@ -115,19 +115,19 @@ def step_files(source: Path, steps: Sequence[int] | None = None) -> list[Path]:
     try:
         if not source.is_dir():
             if not source.is_file():
-                raise RolloutError(f"{source} is not there; give the folder that trainer.rollout_data_dir names")
+                raise RolloutError(f"{source} is not there. Give the folder that trainer.rollout_data_dir names")
             return [source]
         found = {int(f.stem): f for f in sorted(source.iterdir()) if f.suffix == ".jsonl" and f.stem.isdecimal()}
     except OSError as error:
         raise RolloutError(f"{source} cannot be read: {error.strerror}") from error
     if not found:
         raise RolloutError(
-            f"{source} holds no step's dump, such as 1.jsonl; give the folder that trainer.rollout_data_dir names"
+            f"{source} holds no step's dump, such as 1.jsonl. Give the folder that trainer.rollout_data_dir names"
         )
     absent = [step for step in steps or () if step not in found]
     if absent:
         raise RolloutError(
-            f"{source} holds no step {absent[0]}; it has {len(found)}, from {min(found)} to {max(found)}"
+            f"{source} holds no step {absent[0]}. It has {len(found)}, from {min(found)} to {max(found)}"
         )
     return [found[step] for step in sorted(found if steps is None else set(steps))]
 

@@ -37,7 +37,7 @@ def require_gpus(config: DictConfig) -> None:
     raise PrmError(
         f"the PRM cannot be placed: Ray has {sum(nodes):g} {resource} ({shown_nodes(nodes)})"
         + (f", of which {taken}" if taken else "")
-        + f"; reward.prm asks for {prm.gpus:g} more ({prm.product}). "
+        + f". reward.prm asks for {prm.gpus:g} more ({prm.product}). "
         + (f"Any of these fits:\n{ways}" if ways else "Add GPUs, or lower trainer.n_gpus_per_node.")
     )
 

@@ -302,7 +302,7 @@ def require(part: str, whole: str = "") -> None:
         listed = "; ".join(f"{fault} (why it is needed: {taken.why})" for fault, taken in gone)
         raise VerlLacks(
             f"{where} lacks what the {part} of verl-prpo takes of it: {listed}. Install a verl that verl-prpo was "
-            "tested with, or a verl-prpo made for this one; docs/verl.md lists what is taken"
+            "tested with, or a verl-prpo made for this one. docs/verl.md lists what is taken"
         )
 
 

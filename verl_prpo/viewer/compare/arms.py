@@ -51,7 +51,7 @@ def read_arms(arguments: Sequence[str]) -> list[Arm]:
     folded: dict[str, str] = {}
     for name in arms:
         if folded.setdefault(name.casefold(), name) != name:
-            raise LogError(f"the labels {folded[name.casefold()]} and {name} differ in case only; write one of them")
+            raise LogError(f"the labels {folded[name.casefold()]} and {name} differ in case only. Write one of them")
     _refuse_equal_runs([run for arm in arms.values() for run in arm.runs])
     return list(arms.values())
 

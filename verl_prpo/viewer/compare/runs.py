@@ -70,7 +70,7 @@ def read_run(path: Path) -> RunLog:
                 continue
         if len(logs) > 1:
             names = ", ".join(log.path.name for log in logs)
-            raise LogError(f"the folder {path} holds the logs of several runs; name one of them: {names}")
+            raise LogError(f"the folder {path} holds the logs of several runs. Name one of them: {names}")
         if not logs:
             raise LogError(f"the folder {path} holds {_other_log(path)}. {HOW_TO_LOG}")
         return logs[0]

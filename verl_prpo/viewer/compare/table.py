@@ -159,7 +159,7 @@ def _lengths(arms: Sequence[Arm]) -> list[str]:
         return []
     shortest = ", ".join(name for name, end in ends.items() if end == first)
     return [
-        f"runs of different length: {shortest} ends at step {first}, {', '.join(longer)}; only steps that all have "
+        f"runs of different length: {shortest} ends at step {first}, {', '.join(longer)}. Only steps that all have "
         "are compared, and an arm's curve ends with its shortest run"
     ]
 

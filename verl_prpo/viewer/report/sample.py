@@ -55,13 +55,13 @@ def wanted_steps(source: Path, asked: Sequence[int] | None) -> list[int] | None:
         raise ReportError(str(error)) from error
     if files == [source]:
         if asked:
-            raise ReportError(f"--steps picks from a folder, and {source} is a file; leave it out, or give the folder")
+            raise ReportError(f"--steps picks from a folder, and {source} is a file. Leave it out, or give the folder")
         return None
     there = [int(file.stem) for file in files]
     missing = sorted(set(asked or ()) - set(there))
     if missing:
         have = ", ".join(map(str, there)) if len(there) <= 6 else f"{len(there)} steps from {there[0]} to {there[-1]}"
-        raise ReportError(f"{source} holds no step {', '.join(map(str, missing))}; it holds {have}")
+        raise ReportError(f"{source} holds no step {', '.join(map(str, missing))}. It holds {have}")
     return sorted(set(asked)) if asked else there[-1:]
 
 
@@ -125,7 +125,7 @@ def survey(
 
 def _nothing(where: str, skipped: int) -> str:
     if not skipped:
-        return f"{where} has no complete line: it is empty or still being written; give another step"
+        return f"{where} has no complete line: it is empty or still being written. Give another step"
     return (
         f"none of the {skipped} rows of {where} has a PRPO record. If they are of a GRPO run, --prm MODEL scores them "
         "with a process reward model and shows what PRPO would pay. If they are of a PRPO run, it needs "
@@ -152,7 +152,7 @@ def pick(source: Path, steps: Sequence[int] | None, indexes: Iterable[int]) -> I
     except RolloutError as error:
         raise ReportError(str(error)) from error
     if wanted:
-        raise ReportError(f"{source} lost responses while it was read, as when its run starts anew; try again")
+        raise ReportError(f"{source} lost responses while it was read, as when its run starts anew. Try again")
 
 
 def draw(facts: Sequence[Facts], limit: int, seed: int) -> list[list[Facts]]:

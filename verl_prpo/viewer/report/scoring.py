@@ -182,7 +182,7 @@ def _read(arguments: argparse.Namespace) -> tuple[list["Plain"], bool]:
                     found.append(one)
                 except KeyError as error:
                     raise ReportError(
-                        f"{row.file}, line {row.line}: {error} is missing; a dump of trainer.rollout_data_dir has "
+                        f"{row.file}, line {row.line}: {error} is missing. A dump of trainer.rollout_data_dir has "
                         "input, output and score in each line"
                     ) from error
                 except (ValueError, TypeError) as error:

@@ -40,7 +40,7 @@ def main() -> int:
         packed = (Path(folder) / f"katex-{VERSION}.tgz").read_bytes()
         found = "sha512-" + base64.b64encode(hashlib.sha512(packed).digest()).decode()
         if found != INTEGRITY:
-            print(f"katex {VERSION} has integrity {found}, expected {INTEGRITY}; nothing was changed", file=sys.stderr)
+            print(f"katex {VERSION} has integrity {found}, expected {INTEGRITY}. Nothing was changed", file=sys.stderr)
             return 1
         with tarfile.open(Path(folder) / f"katex-{VERSION}.tgz") as package:
             for name in package.getnames():
