@@ -156,7 +156,7 @@ class TestWhatDoctorRefuses:
             ("prpo_laptop algorithm.prpo.max_ancors=3", "did you mean algorithm.prpo.max_anchors"),
             ("prpo_laptop algorithm.prpo.max_anchors=3", r"write \+\+algorithm.prpo"),
             ("grpo_laptop reward.prm.model_path=a/b", r"write \+\+reward.prm"),
-            ("prpo_laptop method=pure", r"write \+\+algorithm.prpo.credit=pure"),
+            ("prpo_laptop method=pure", r"Write \+\+algorithm.prpo.credit=pure"),
             ("prpo_laptop policy=qwen3_4b", "Write actor_rollout_ref.model.path=MODEL"),
             ("prpo_laptop ++algorithm.prpo.max_ancors=3", "did you mean algorithm.prpo.max_anchors"),
             ("prpo_laptop ++algorithm.prpo.max_anchors=-1", "max_anchors=-1 must be a whole number of at least 0"),
