@@ -250,7 +250,7 @@ class TestCommand:
     def test_an_out_that_is_no_folder_is_said(self, tmp_path: Path, capsys: Any) -> None:
         source = jsonl(tmp_path / "math.jsonl", [math(1)])
         assert main(["data", "math", "--source", str(source), "--out", str(source)]) == 2
-        assert "give another folder with --out" in capsys.readouterr().err
+        assert "Give another folder with --out" in capsys.readouterr().err
 
 
 class TestWithout:

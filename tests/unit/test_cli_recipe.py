@@ -122,7 +122,7 @@ class TestTheCopy:
         ("method/pure", "is no file any more: each recipe holds all of its settings"),
         ("--config-dir no/such", "--config-dir no/such is not a folder"),
         ("--copy mine.yaml", "name the recipe"),
-        ("prpo_laptop --copy mine", "write --copy mine.yaml"),
+        ("prpo_laptop --copy mine", "Write --copy mine.yaml"),
     ],
 )
 def test_what_is_refused_says_what_to_write(verl_prpo: Any, words: str, message: str) -> None:
@@ -156,8 +156,8 @@ class TestWhatDoctorRefuses:
             ("prpo_laptop algorithm.prpo.max_ancors=3", "did you mean algorithm.prpo.max_anchors"),
             ("prpo_laptop algorithm.prpo.max_anchors=3", r"write \+\+algorithm.prpo"),
             ("grpo_laptop reward.prm.model_path=a/b", r"write \+\+reward.prm"),
-            ("prpo_laptop method=pure", r"write \+\+algorithm.prpo.credit=pure"),
-            ("prpo_laptop policy=qwen3_4b", "write actor_rollout_ref.model.path=MODEL"),
+            ("prpo_laptop method=pure", r"Write \+\+algorithm.prpo.credit=pure"),
+            ("prpo_laptop policy=qwen3_4b", "Write actor_rollout_ref.model.path=MODEL"),
             ("prpo_laptop ++algorithm.prpo.max_ancors=3", "did you mean algorithm.prpo.max_anchors"),
             ("prpo_laptop ++algorithm.prpo.max_anchors=-1", "max_anchors=-1 must be a whole number of at least 0"),
             ("prpo_laptop reward.prm=3", "reward.prm must be a section"),

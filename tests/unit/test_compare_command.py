@@ -225,7 +225,7 @@ class TestMistakes:
     def test_a_log_without_a_metric_to_compare(self, tmp_path: Path, capsys: Any) -> None:
         (tmp_path / "run.jsonl").write_text('{"step": 1, "data": {"actor/lr": 1e-6}}\n')
         assert main(["compare", str(tmp_path / "run.jsonl"), "-o", str(tmp_path / "out")]) == 2
-        assert "name what they have with --metric" in capsys.readouterr().err
+        assert "Name what they have with --metric" in capsys.readouterr().err
 
 
 HOSTILE = "_<script>throw 'run'</script>$x_{$"

@@ -158,7 +158,7 @@ class TestWhatIsNoLog:
     def test_a_folder_without_logs_and_one_of_several_runs(self, logged: Any) -> None:
         jsonl = logged(ROWS)
         (jsonl.parent / "other.jsonl").write_text(jsonl.read_text())
-        with pytest.raises(LogError, match=r"logs of several runs; name one of them: metrics.jsonl, other.jsonl"):
+        with pytest.raises(LogError, match=r"logs of several runs. Name one of them: metrics.jsonl, other.jsonl"):
             read_run(jsonl.parent)
         empty = jsonl.parent / "empty"
         empty.mkdir()

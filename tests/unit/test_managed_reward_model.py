@@ -68,7 +68,7 @@ class TestSettings:
             ("reward.reward_model.enable=False", r"Set reward\.reward_model\.enable=True"),
             (
                 "reward.reward_model.model_path=null",
-                r"needs the process reward model to launch; set reward\.reward_model\.model_path",
+                r"needs the process reward model to launch. Set reward\.reward_model\.model_path",
             ),
             ("reward.prm.model_path=another/prm", r"another/prm is not the model.*some/prm\. Leave the first unset"),
             (f"{ROLLOUT}.name=sglang", r"Set reward\.reward_model\.rollout\.name=vllm"),

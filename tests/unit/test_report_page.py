@@ -361,7 +361,7 @@ class TestRefusals:
         [
             (["nowhere"], "nowhere is not there"),
             (["empty"], "holds no step's dump"),
-            (["run", "--steps", "7"], "holds no step 7; it holds 1"),
+            (["run", "--steps", "7"], "holds no step 7. It holds 1"),
             (["run/1.jsonl", "--steps", "1"], "is a file"),
             (["run", "-o", "run/1.jsonl"], "must end in .html"),
             (["run", "-o", "run/1.jsonl/page.html"], "cannot be written"),

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""`verl-prpo calibrate`: whether a PRM is fit to train on by your responses, and the prior that suits them."""
+"""`verl-prpo calibrate`: whether a PRM is fit to train on, judged by your responses, and the prior that suits them."""
 
 import argparse
 import contextlib
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 SUMMARY = "judge a PRM by your responses and suggest its prior"
 
 LIMIT = 256
-"""Responses scored."""
+"""Most responses scored by default."""
 
 WIDE = 12
-"""Prior standard deviations from which on a family's range is no axis for a histogram."""
+"""A range of scores that is this many prior standard deviations wide, or wider, is no axis for a histogram."""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Make the parser of the command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
         description="Scores a sample of responses with a PRM and says whether it is fit to train on. INPUT is a folder "
@@ -129,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
             if hid is not None:
                 say(f"note: {hid}")
         if settings is None and all(response.recorded is None for response in responses):
-            raise InputError("--recorded: no response has a `prpo` record with scores; give a PRM instead")
+            raise InputError("--recorded: no response has a `prpo` record with scores. Give a PRM instead")
         few = too_few(len(responses), len({response.group for response in responses}))
         if few is not None:
             more = "raise --limit" if len(found) > arguments.limit else "give more"
@@ -172,7 +172,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def draw(found: Sequence["Response"], limit: int, seed: int) -> list["Response"]:
-    """So many responses drawn at random, whole prompts as far as they fit: only within one are responses compared."""
+    """Draw at most so many responses at random.
+
+    All responses to a prompt are drawn together as far as they fit, since responses are compared only within a prompt.
+    """
     groups: dict[str, list[Response]] = {}
     for response in found:
         groups.setdefault(response.group, []).append(response)
@@ -197,7 +200,7 @@ def _picture(
     results: Sequence["PrmResult"],
     axis: tuple[float, float] | None,
 ) -> str | None:
-    """Draw the histogram; its path, or None where that failed though nothing had stood against it."""
+    """Draw the histogram and return its path, or None where that failed though the file could be written before."""
     from verl_prpo.calibration.histogram import draw as draw_histogram
 
     drawn = [
@@ -213,6 +216,6 @@ def _picture(
         prior = (calibration.mean, calibration.std)
         draw_histogram(file, scores, [right for _, right in drawn], (min(edges), max(edges)), prior, title)
     except (OSError, ValueError) as error:  # of a disk that is full by now, or of scores that are no numbers
-        say(f"no histogram: {error}; give another file with --histogram")
+        say(f"no histogram: {error}. Give another file with --histogram")
         return None
     return str(file)

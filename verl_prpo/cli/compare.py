@@ -15,7 +15,7 @@ SUMMARY = "compare training runs: curves, differences and their intervals"
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Make the parser of the command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
         description="Prints each run's difference to the first, from what verl's `file` logger wrote, and with -o DIR "
@@ -36,7 +36,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command, print the table and the paths."""
+    """Run the command and print the table and the paths."""
     from verl_prpo.viewer.compare.arms import read_arms, with_baseline
     from verl_prpo.viewer.compare.curves import metrics_of
     from verl_prpo.viewer.compare.page import described, save_page
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         metrics = metrics_of(arms, arguments.metric)
         drawn = [metric for metric in metrics if any(metric.read(run) for arm in arms for run in arm.runs)]
         if not drawn:
-            raise LogError("the logs have none of the metrics that are compared; name what they have with --metric")
+            raise LogError("the logs have none of the metrics that are compared. Name what they have with --metric")
         table = make_table(arms, metrics)
         written: list[Path] = []
         if arguments.out is not None:
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def print_table(table: "Table") -> None:
-    """The differences, then what to know about them."""
+    """Print the differences, then what to know about them."""
     from rich.table import Table as Grid
     from rich.text import Text
 

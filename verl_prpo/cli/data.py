@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 SUMMARY = "prepare problems for training and validation"
 
 SHOWN = 10
-"""Most questions listed that two sets share."""
+"""Most questions listed of those that two sets share."""
 LISTED = 100
-"""Most answers listed that a scorer does not accept."""
+"""Most answers listed of those that a scorer does not accept."""
 TRIED = 200
-"""Number of problems by whose answers a template is tried."""
+"""Most problems whose answers a template is tried with."""
 ENOUGH = 0.99
-"""Share that a scorer should accept."""
+"""Share of right responses that a scorer should accept."""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Make the parser of the command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
         description="Writes DIR/NAME.parquet in verl's format and says what was kept, what was not and why, and what "
@@ -61,12 +61,12 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command and print its account."""
+    """Run the command and print what was kept, what was not and why."""
     try:
         with writable_folder(arguments.out):  # first, for the hub may take minutes
             return _prepare(arguments)
     except FolderError as error:
-        say(f"{error}; give another folder with --out")
+        say(f"{error}. Give another folder with --out")
         return 2
 
 
@@ -109,8 +109,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
         return 2
     if arguments.source is None and len(problems) != problem_set.size:
         say(
-            f"{problem_set.name} should have {problem_set.size} problems and has {len(problems)} from the hub; "
-            "unless the rows dropped above explain it, the data set on the hub has changed"
+            f"{problem_set.name} should have {problem_set.size} problems and has {len(problems)} from the hub. "
+            "Unless the rows dropped above explain it, the data set on the hub has changed"
         )
     if arguments.source is not None and len(problems) != problem_set.size:
         print(f"  the published set has {problem_set.size} problems, this source gave {len(problems)}")
@@ -118,14 +118,18 @@ def _prepare(arguments: argparse.Namespace) -> int:
     try:
         _write(verl_rows(problems, problem_set, template), file)
     except (OSError, ValueError) as error:  # ValueError: of pyarrow, or text that UTF-8 cannot hold
-        say(f"{file} cannot be written: {type(error).__name__}: {error}; give another folder with --out")
+        say(f"{file} cannot be written: {type(error).__name__}: {error}. Give another folder with --out")
         return 2
     print(f"  written: {file}")
     return 0
 
 
 def _scorers_accept(problem_set: ProblemSet, problems: list[Problem], template: str) -> bool:
-    """Print what each scorer makes of right responses; False when none reads the form that the template asks for."""
+    """Print what share of right responses each scorer accepts.
+
+    Returns:
+        False when no scorer reads the form of answer that the template asks for.
+    """
     from verl_prpo.data.acceptance import of_answers, of_solutions
 
     print(f"  of the right responses, as data_source {problem_set.data_source}, the outcome scorers accept:")
@@ -145,7 +149,7 @@ def _scorers_accept(problem_set: ProblemSet, problems: list[Problem], template: 
         say(f"--template {template} asks for a form that no scorer reads for {problem_set.name}; {', '.join(fitting)}")
         return False
     if verl.share < ENOUGH <= own.share:
-        print("    verl's own scorer is not enough for this template; reward.reward_manager.name=math_verifier is")
+        print("    verl's own scorer is not enough for this template. Set reward.reward_manager.name=math_verifier")
     return True
 
 
@@ -177,7 +181,10 @@ def _rows(source: Path | None, problem_set: ProblemSet) -> Iterable[Mapping[str,
 
 
 def _left_out(arguments: argparse.Namespace, problem_set: ProblemSet) -> set[str]:
-    """Questions that must not be in the set: of `--without`, and from the hub those of the test set it excludes."""
+    """Return the questions that must not be in the set.
+
+    These are the questions of `--without`, and for a set from the hub those of the test set that it excludes.
+    """
     from verl_prpo.data.prepare import DataError, questions_to_leave_out, read_source
 
     test = SETS[problem_set.without] if problem_set.without else None
@@ -195,7 +202,7 @@ def _left_out(arguments: argparse.Namespace, problem_set: ProblemSet) -> set[str
 
 
 def _overlaps(folder: Path, problem_set: ProblemSet, problems: Iterable[Any]) -> dict[str, list[str]]:
-    """For each set of the other split that was prepared in `folder`, the questions that are in both."""
+    """List by file the questions that are also in a set of the other split that was prepared in `folder`."""
     from verl_prpo.data.prepare import prepared_questions
     from verl_prpo.data.problems import question_key
 
@@ -209,7 +216,7 @@ def _overlaps(folder: Path, problem_set: ProblemSet, problems: Iterable[Any]) ->
 
 
 def _advice(arguments: argparse.Namespace, problem_set: ProblemSet, overlapping: list[str]) -> str:
-    """What to do about problems that are in sets of both splits: it is the training set that has to do without."""
+    """Advise what to do about problems that are in sets of both splits. They have to leave the training set."""
     if problem_set.split == "train":
         return "leave these out with --without FILE, the test set's"
     training = " and ".join(overlapping)

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""`verl-prpo doctor`: what a training command would meet, before any GPU is spent on it. Starts no Ray."""
+"""`verl-prpo doctor`: what a training command would meet, before any GPU is spent on it. It starts no Ray."""
 
 import argparse
 import contextlib
@@ -27,7 +27,7 @@ SUMMARY = "look a training command over before it spends a GPU"
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Make the parser of the command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
         description="Takes the arguments of `python -m verl.trainer.main_ppo` and says what would fail. Exit status: "
@@ -100,7 +100,7 @@ def diagnose(
         arguments: of the training command.
         example: for the PRM to score.
         load: whether to load the PRM here, whatever its size.
-        target: GPUs to count on; those of Ray or of this machine when None.
+        target: GPUs to count on. None stands for those of Ray or of this machine.
         dump: responses in which the delimiters are counted, if any.
     """
     for package in installation.PACKAGES:
@@ -153,7 +153,7 @@ def diagnose(
 
 
 def _prm_of(config: "DictConfig") -> "PrmConfig | None":
-    """The PRM that training would ask, None where it asks none."""
+    """Return the settings of the PRM that training would ask, None where it asks none."""
     from verl_prpo.prm.open_prm import with_model_path
     from verl_prpo.settings.prpo import needs_prm, prm_config, prpo_config, uses_prpo
 

@@ -27,13 +27,13 @@ REPLACED = {
     "--chat-template-kwargs": "++data.apply_chat_template_kwargs.KEY=VALUE, such as enable_thinking=False",
     "--trust-remote-code": "actor_rollout_ref.model.trust_remote_code=True",
 }
-"""Options of earlier versions, and the setting of verl that does it now."""
+"""Options of earlier versions, each with what takes its place now."""
 
 _OVERRIDE = re.compile(r"(\+{0,2}|~)[A-Za-z_][\w./@-]*=.*|~[\w./@-]+", re.DOTALL)
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Make the parser of the command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
         description="Evaluates MODEL by a validation run of verl on files that `verl-prpo data` wrote, and prints "
@@ -65,7 +65,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
 class _Replaced(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         option = self.option_strings[0]
-        parser.error(f"{option} is a setting of verl now; write behind the arguments {REPLACED[option]}")
+        parser.error(f"{option} is a setting of verl now. Write behind the arguments {REPLACED[option]}")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -150,7 +150,7 @@ def _evaluate(arguments: argparse.Namespace, files: list[Path], folder: "Evaluat
 
 
 def _checked(arguments: argparse.Namespace) -> "DictConfig":
-    """verl's configuration with the user's overrides.
+    """Check the arguments and compose verl's configuration with the user's overrides.
 
     Raises:
         EvaluationError: arguments that make no sense, or overrides that verl would refuse.
@@ -165,7 +165,7 @@ def _checked(arguments: argparse.Namespace) -> "DictConfig":
             raise EvaluationError(f"--{option} {value:g} must be at least 1")
     for word in arguments.overrides:
         if not _OVERRIDE.fullmatch(word):
-            raise EvaluationError(f"{word} is no setting of verl; write KEY=VALUE, and files behind --data")
+            raise EvaluationError(f"{word} is no setting of verl. Write KEY=VALUE, and files behind --data")
         if key_of(word) in OWNED:
             raise EvaluationError(f"{word}: {OWNED[key_of(word)]} sets this")
     try:
@@ -182,7 +182,7 @@ def _checked(arguments: argparse.Namespace) -> "DictConfig":
 def _settings(
     arguments: argparse.Namespace, sets: "list[EvaluationSet]", sampling: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """What must be the same when a folder is added to, by set."""
+    """Collect for each set what must be the same when its folder is added to."""
     import hashlib
 
     from verl_prpo.evaluation import EvaluationError
@@ -197,7 +197,7 @@ def _settings(
         for name, problem in unread[:1]:
             raise EvaluationError(
                 f"problem {problem.index} of {name}: its ground truth is neither text nor a number but "
-                f"{problem.ground_truth!r}; score it with a reward.custom_reward_function.path of your own"
+                f"{problem.ground_truth!r}. Score it with a reward.custom_reward_function.path of your own"
             )
     return {
         test_set.name: {

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command, or print help where there is none.
 
     Args:
-        argv: the arguments, without the program's name; those of the process when None.
+        argv: the arguments, without the program's name. None stands for those of the process.
 
     Returns:
         The exit status: 0 all right, 1 something fails, 2 arguments or files that cannot be used. Others are a
@@ -60,7 +60,10 @@ _PLATFORM = "verl.plugin.platform.platform_manager"
 
 
 def _not_on_accelerators(record: logging.LogRecord) -> bool:
-    """Whether to show a record: no command needs an accelerator, and doctor says by itself what is not there."""
+    """Return whether to show a record of the log. Records on missing accelerators are hidden.
+
+    No command needs an accelerator, and the doctor reports by itself what is not there.
+    """
     return not str(record.msg).startswith(("No supported accelerator detected", "Platform '%s' (%s) is registered but"))
 
 

@@ -25,7 +25,7 @@ PROBED = 64
 """Responses probed. Each is scored once as it is and once per perturbation."""
 
 MARGIN = 0.25
-"""Of a verdict, in units of z."""
+"""Margin of a verdict, in units of z."""
 
 
 def run_probe(arguments: argparse.Namespace, found: "Responses") -> int:
@@ -76,15 +76,15 @@ def run_probe(arguments: argparse.Namespace, found: "Responses") -> int:
 
 
 def shown_responses(responses: "Sequence[Response]", tokenizer: str | None, notes: list[str]) -> "list[Response]":
-    """The responses as a PRM reads them with `reward.prm.thinking=hide`. What is to be said of them is printed.
+    """Return the responses as a PRM reads them with `reward.prm.thinking=hide`. Notes on them are printed.
 
     Args:
         responses: as read.
         tokenizer: the policy's, where `--tokenizer` names it.
-        notes: of the input; a warning is added.
+        notes: the notes on the input, to which a warning is added.
 
     Raises:
-        InputError: thoughts that nobody can find, or nothing beside them.
+        InputError: thoughts cannot be found, or nothing stands beside them.
         ConfigError: the tokenizer cannot be loaded.
     """
     from verl_prpo.calibration.responses import shown_alone
@@ -101,8 +101,10 @@ def shown_responses(responses: "Sequence[Response]", tokenizer: str | None, note
 
 
 def _chosen(found: "Responses", arguments: argparse.Namespace) -> tuple[list["Response"], str]:
-    """The responses to probe, and which they are: right ones where enough are known, since leaving a wrong step out may
-    be an improvement."""
+    """Return the responses to probe, and a phrase that says which they are.
+
+    Right ones are chosen where enough are known, since leaving a step out of a wrong one may be an improvement.
+    """
     from verl_prpo.probe.verdict import LEAST_PROMPTS
 
     right = [response for response in found if response.right]
@@ -126,7 +128,7 @@ def _tokens(tokenizer: str | None) -> "TokenCount":
 
 
 def _solutions(responses: "Sequence[Response]", arguments: argparse.Namespace) -> list["Probed"]:
-    """The responses as steps. An `InputError` where they can decide nothing."""
+    """Cut the responses into steps. Raise an `InputError` where no verdict can come from them."""
     from verl_prpo.calibration.responses import InputError, Response, cut, nothing_cut
     from verl_prpo.probe.report import Probed
     from verl_prpo.probe.solution import Solution

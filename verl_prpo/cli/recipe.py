@@ -18,7 +18,7 @@ _TRAIN = "python -m verl.trainer.main_ppo --config-dir {} --config-name {}"
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Make the parser of the command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -55,19 +55,22 @@ class RecipeError(ValueError):
 
 
 def installed_folder() -> Path:
-    """The folder of this package's recipes, in a checkout or an installed package.
+    """Return the folder of this package's recipes, in a checkout or an installed package.
 
     Raises:
         RecipeError: the package was installed without them.
     """
     spec = importlib.util.find_spec("verl_prpo.recipes")
     if spec is None or not spec.submodule_search_locations:
-        raise RecipeError("this installation has no recipes; pip install verl-prpo anew")
+        raise RecipeError("this installation has no recipes. Run pip install verl-prpo anew")
     return Path(next(iter(spec.submodule_search_locations))).resolve()
 
 
 def summary(text: str) -> str:
-    """What a recipe is, in a line: how the first paragraph of its header begins that is no launch command."""
+    """Say in a line what a recipe is.
+
+    The line is the beginning of the header's first paragraph that is neither the license nor a launch command.
+    """
     header = re.match(r"(?:#.*\n)*", text)
     for paragraph in re.split(r"^#\s*$", header[0] if header else "", flags=re.MULTILINE):
         if "SPDX-License-Identifier" not in paragraph and "-m verl.trainer.main_ppo" not in paragraph:
@@ -77,12 +80,13 @@ def summary(text: str) -> str:
 
 
 def copied(text: str, file: Path) -> str:
-    """The text of a recipe for another file: its launch command and its `trainer.experiment_name`, under which
-    checkpoints are kept, are those of the file.
+    """Rewrite the text of a recipe for another file.
+
+    Its launch command and its `trainer.experiment_name`, under which checkpoints are kept, become those of the file.
 
     Args:
-        text: of the recipe.
-        file: that the copy will be.
+        text: the text of the recipe.
+        file: the file that it is written to.
 
     Raises:
         RecipeError: the recipe has no `trainer.experiment_name`, so the copy would resume checkpoints of another run.
@@ -138,7 +142,7 @@ def _text(folder: Path, name: str) -> str:
 
 
 def _refuse_what_was(arguments: argparse.Namespace, folder: Path, name: str) -> None:
-    """Say what took the place of `--short` and of overrides."""
+    """Refuse `--short` and overrides, and say what took their place."""
     if arguments.short:
         raise RecipeError(
             f"--short is no option any more: `verl-prpo recipe {name}` prints the recipe's own file, which is short. "
@@ -155,14 +159,14 @@ def _refuse_what_was(arguments: argparse.Namespace, folder: Path, name: str) -> 
 
 def _copy(text: str, file: Path) -> int:
     if file.suffix != ".yaml":
-        raise RecipeError(f"--copy {file}: Hydra looks for .yaml; write --copy {file}.yaml")
+        raise RecipeError(f"--copy {file}: Hydra looks for .yaml. Write --copy {file}.yaml")
     text = copied(text, file)
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
     except FileExistsError:
-        raise RecipeError(f"{file} is already there; choose another name") from None
+        raise RecipeError(f"{file} is already there. Choose another name") from None
     launch = next((line for line in text.splitlines() if "-m verl.trainer.main_ppo" in line), "")
     print(f"written: {file}" + (f"\ntrain with: {launch.removeprefix('#').strip()}" if launch else ""))
     return 0

@@ -23,14 +23,14 @@ SUMMARY = "show rollouts: segments, PRM scores and token advantages"
 
 PAGE_LIMIT, TERMINAL_LIMIT = 200, 4
 SCORED_LIMIT = 64
-"""Responses scored by a PRM of --prm."""
+"""Most responses scored by a PRM of --prm, by default."""
 
 CURVE_STEPS = 12
-"""Steps of a folder that the curves have points for."""
+"""Most steps of a folder that the curves have points for, by default."""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Make the parser of the command's arguments."""
     made = argparse.ArgumentParser(
         prog=prog,
         description="Shows the responses of a rollout dump: what was cut where, what the PRM and the verifier said, "
@@ -112,12 +112,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _scores(arguments: argparse.Namespace) -> bool:
-    """Whether a PRM is to score the dump."""
+    """Return whether a PRM is to score the dump."""
     return bool(arguments.prm or arguments.overrides or arguments.config_name)
 
 
 def _recorded(arguments: argparse.Namespace) -> "Dump":
-    """The dump of a run with PRPO, read twice so that it need not fit into memory."""
+    """Read the dump of a run with PRPO. It is read twice, so that it need not fit into memory."""
     from verl_prpo.viewer.report.sample import Dump, curve_steps, pick, survey, wanted_steps
 
     source: Path = arguments.dump
@@ -146,7 +146,7 @@ def _problem(arguments: argparse.Namespace) -> str | None:
     if not arguments.terminal:
         used = [f"--{name}" for name in ("filter", "grpo", "plain") if getattr(arguments, name)]
         if used:
-            return f"{' and '.join(used)} needs --terminal; the page has buttons for it"
+            return f"{' and '.join(used)} needs --terminal. The page has buttons for it"
         if arguments.output is not None and arguments.output.suffix.lower() not in (".html", ".htm"):
             return f"--output {arguments.output} must end in .html, so that it never takes the place of a dump"
     return None
@@ -176,7 +176,7 @@ def _write(arguments: argparse.Namespace, dump: "Dump") -> int:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        say(f"{visible(str(output))} cannot be written: {error.strerror}; give another place with --output")
+        say(f"{visible(str(output))} cannot be written: {error.strerror}. Give another place with --output")
         return 2
     shown = f"{page.shown} responses" if page.shown == page.read else f"{page.shown} of {page.read} responses"
     size = f"{len(content) / 1e6:.2f} MB"

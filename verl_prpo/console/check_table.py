@@ -10,14 +10,14 @@ from verl_prpo.console.findings import Check, Report, State, terminal
 STYLES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "bold red", State.SKIPPED: "dim"}
 NAME_WIDTH, STATE_WIDTH = 16, 8
 LINES = "   "
-"""How a line begins that is to be pasted: it is never broken."""
+"""A line that begins like this is to be pasted, so it is never broken."""
 
 
 class CheckTable:
     """Prints the checks of a report as they end.
 
     Args:
-        console: of rich; the standard output when None.
+        console: a console of rich. None stands for the standard output.
     """
 
     def __init__(self, console: Any = None) -> None:

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean a or b?" with the names that are near, else all of them in parentheses."""
+    """Ask "did you mean a or b?" with the names that are near, else list all of them in parentheses.
+
+    The result is the end of a sentence, so it begins with what separates it from what stands before.
+    """
     names = list(known)
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.6) or difflib.get_close_matches(
         name, names, n=1, cutoff=0.5
@@ -17,10 +20,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def one_of(what: str, known: Iterable[str]) -> Callable[[str], str]:
-    """A type for argparse: a name among the known ones.
+    """Make a type for argparse that accepts the known names alone.
 
     Args:
-        what: they are names of, for the message.
+        what: the kind of thing that has these names, for the message.
         known: the names.
     """
     names = list(known)

@@ -31,11 +31,11 @@ class Finding:
     """What one check found.
 
     Attributes:
-        found: for people; may have several lines.
+        found: what was found, for people. It may have several lines.
         state: how it ended.
         advice: what to do about it, if anything.
         details: the same for scripts.
-        value: what later checks build on; not shown.
+        value: what later checks build on. It is not shown.
     """
 
     found: str
@@ -69,10 +69,10 @@ class Watcher(Protocol):
     """Shows checks while they run."""
 
     def begins(self, name: str) -> None:
-        """A check begins."""
+        """Take note that a check begins."""
 
     def ends(self, check: Check) -> None:
-        """A check has ended."""
+        """Take note that a check has ended."""
 
 
 class Report:
@@ -88,7 +88,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether any check failed."""
+        """True if any check failed."""
         return any(check.state is State.FAILED for check in self.checks)
 
     def run(self, name: str, action: Callable[[], Finding]) -> Any:
@@ -118,13 +118,13 @@ class Report:
             self._watcher.ends(check)
 
     def verdict(self) -> str:
-        """The outcome in one line."""
+        """State the outcome in one line."""
         count = {state: sum(check.state is state for check in self.checks) for state in State}
         parts = [f"{count[state]} {state.value}" for state in State if count[state]]
         return f"{'something would fail' if self.failed else 'nothing found that would fail'} ({', '.join(parts)})"
 
     def as_json(self) -> str:
-        """The checks as one JSON object: `{"ok": bool, "checks": [...]}`."""
+        """Write the checks as one JSON object: `{"ok": bool, "checks": [...]}`."""
         checks = [asdict(check) for check in self.checks]
         return json.dumps({"ok": not self.failed, "checks": checks}, ensure_ascii=False, indent=2, default=str)
 
@@ -139,8 +139,10 @@ def _reason(error: Exception) -> str:
 
 
 def terminal(file: Any = None) -> Any:
-    """A console of rich on a stream, the standard output when None. A pipe or file gets `PIPE_WIDTH` columns unless
-    COLUMNS says otherwise."""
+    """Make a console of rich on a stream, or on the standard output when it is None.
+
+    A pipe or file gets `PIPE_WIDTH` columns unless the environment variable COLUMNS is set.
+    """
     from rich.console import Console
 
     console = Console(highlight=False, file=file)
@@ -152,10 +154,10 @@ def terminal(file: Any = None) -> Any:
 
 
 def within(seconds: float, what: str, action: Callable[[], Value]) -> Value:
-    """The result of an action that may wait for the network or a disk, for at most so long.
+    """Return the result of an action that may wait for the network or a disk, for at most so many seconds.
 
     Raises:
-        CheckFailed: it takes longer. It is left to itself then.
+        CheckFailed: the action takes longer. It goes on in its thread, and nobody waits for it.
         Exception: whatever the action raises.
     """
     outcome: list[Value] = []
@@ -178,5 +180,5 @@ def within(seconds: float, what: str, action: Callable[[], Value]) -> Value:
 
 
 def say(line: str) -> None:
-    """A word on the progress, where it disturbs no output."""
+    """Print a line on the progress to stderr, where it disturbs no output."""
     print(line, file=sys.stderr, flush=True)

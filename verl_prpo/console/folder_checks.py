@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the folders that a run writes can be written. Nothing is left in them."""
+"""A check of whether the folders that a run writes can be written. It leaves nothing in them."""
 
 import os
 import tempfile
@@ -44,7 +44,10 @@ def folders(config: DictConfig, of_hydra: str | None) -> Finding:
 
 
 def unwritable(path: Path) -> str:
-    """Why a folder cannot be made or written, "" when it can: by making and removing one in the nearest that exists."""
+    """Say why a folder cannot be made or written, or return "" when it can.
+
+    The test makes and removes a folder in the nearest one that exists.
+    """
     nearest = path if path.is_absolute() else Path.cwd() / path
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent

@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 class FolderError(OSError):
-    """A folder that cannot be written; the message names it and says why."""
+    """A folder that cannot be written. The message names it and says why."""
 
 
 @contextlib.contextmanager
 def writable_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and see that files can be written in it; take away what was made if nothing is in it in the end.
+    """Make a folder and check that files can be written in it. In the end, remove what was made if it is empty.
 
     Args:
-        folder: may be there already.
+        folder: the folder. It may exist already.
 
     Raises:
         FolderError: it cannot be made, or no file can be written in it.

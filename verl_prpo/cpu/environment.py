@@ -3,8 +3,8 @@
 """Environment variables the CPU platform sets where the user has not.
 
 They are defaults: a variable that is already set wins. The driver sets them before `ray.init` starts a local cluster,
-so Ray's workers and vLLM's processes inherit them; on a cluster that is already up, set `VERL_PLATFORM=cpu` where the
-cluster is started and each worker sets the rest for itself and its children.
+so Ray's workers and vLLM's processes inherit them. On a cluster that is already up, set `VERL_PLATFORM=cpu` where the
+cluster is started. Each worker then sets the rest for itself and its children.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 """vLLM Linear layers that keep their weights, so that the trainer can send new ones.
 
 vllm/model_executor/layers/utils.py (dispatch_cpu_unquantized_gemm) packs each Linear weight for oneDNN after the first
-load and replaces `layer.weight` by an empty tensor; for embeddings it keeps the weight but computes with the packed
+load and replaces `layer.weight` by an empty tensor. For embeddings it keeps the weight but computes with the packed
 copy. A second load then fails on Linear layers and goes unnoticed on tied output embeddings. The replacement computes
 with `torch.nn.functional.linear` on the layer's own weight, vLLM's own fallback where oneDNN is missing.
 """

@@ -72,7 +72,7 @@ class CpuPlatform(PlatformBase):
         return "gloo"
 
     def visible_devices_envvar(self) -> str:
-        """Return the variable Ray sets for its "GPU" resource; nothing on a CPU reads it."""
+        """Return the variable Ray sets for its "GPU" resource. Nothing on a CPU reads it."""
         return "CUDA_VISIBLE_DEVICES"
 
     def ray_resource_name(self) -> str:

@@ -6,7 +6,7 @@ Usage, with vLLM's own arguments::
 
     VERL_PLATFORM=cpu python -m verl_prpo.cpu.serve serve MODEL --dtype float32 --enforce-eager
 
-vllm/entrypoints/cli/main.py looks up the distribution `vllm` before it reads its arguments; this command answers that
+vllm/entrypoints/cli/main.py looks up the distribution `vllm` before it reads its arguments. This command answers that
 look-up and hands over. On a machine with `vllm` installed, use `vllm`.
 """
 
@@ -22,7 +22,7 @@ def main() -> None:
         SystemExit: when `VERL_PLATFORM=cpu` is not set.
     """
     if not is_requested():
-        raise SystemExit("verl_prpo.cpu.serve runs vLLM on a CPU; set VERL_PLATFORM=cpu, or use the command `vllm`.")
+        raise SystemExit("verl_prpo.cpu.serve runs vLLM on a CPU. Set VERL_PLATFORM=cpu, or use the command `vllm`.")
     environment.set_defaults()
     distribution.install()
     from vllm.entrypoints.cli.main import main as vllm_main

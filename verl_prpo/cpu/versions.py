@@ -24,7 +24,7 @@ def release_matches(package: str, installed: str, series: Sequence[tuple[int, in
         workaround: what is left out when the series differs, for the message.
 
     Returns:
-        True if major and minor agree with one of them; otherwise False, after a warning that names both versions.
+        True if major and minor agree with one of them. Otherwise False, after a warning that names both versions.
     """
     match = re.match(r"(\d+)\.(\d+)", installed)
     if match and (int(match[1]), int(match[2])) in series:

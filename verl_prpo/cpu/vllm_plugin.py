@@ -8,7 +8,7 @@ from verl_prpo.cpu import is_requested
 
 
 def register() -> None:
-    """Keep vLLM's weights loadable more than once; without `VERL_PLATFORM=cpu` do nothing.
+    """Keep vLLM's weights loadable more than once. Without `VERL_PLATFORM=cpu` do nothing.
 
     vLLM calls this in its front end, its engine core and its workers, possibly several times in one process.
     """

@@ -36,7 +36,7 @@ class LocalSocketCheckpointEngine(CheckpointEngine):
     """Sends every weight of the first trainer rank to every rollout worker, one message per weight.
 
     Args:
-        bucket_size: accepted because verl passes it; messages are as large as the weights.
+        bucket_size: accepted because verl passes it. Messages are as large as the weights.
         is_master: whether this is the first trainer rank, the sender.
         timeout_s: longest wait for a single weight, in seconds.
     """
@@ -59,7 +59,7 @@ class LocalSocketCheckpointEngine(CheckpointEngine):
     def build_topology(
         cls, actor_wg_world_size: int, rollout_world_size: int, metadata: list[str]
     ) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-        """Give the first trainer rank the rollout workers' addresses, and nobody else any."""
+        """Give the rollout workers' addresses to the first trainer rank, and to nobody else."""
         receivers = metadata[actor_wg_world_size:]
         return (
             {"addresses": [receivers, *([] for _ in range(actor_wg_world_size - 1))]},
@@ -81,7 +81,7 @@ class LocalSocketCheckpointEngine(CheckpointEngine):
         self._inbox, self._outboxes = None, []
 
     async def send_weights(self, weights: WeightStream, global_steps: int | None = None) -> None:
-        """Send each weight to every receiver; ranks without receivers only take part in gathering the weights.
+        """Send each weight to every receiver. Ranks without receivers only take part in gathering the weights.
 
         Raises:
             TimeoutError: when a receiver takes nothing for `timeout_s` seconds.
@@ -118,7 +118,7 @@ class LocalSocketCheckpointEngine(CheckpointEngine):
             return await asyncio.wait_for(action, self._timeout_s)
         except asyncio.TimeoutError as error:
             raise TimeoutError(
-                f"{what} took more than {self._timeout_s:g} s; see the other side's log, or raise "
+                f"{what} took more than {self._timeout_s:g} s. See the other side's log, or raise "
                 f"actor_rollout_ref.rollout.checkpoint_engine.engine_kwargs.{BACKEND}.timeout_s"
             ) from error
 

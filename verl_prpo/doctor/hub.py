@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the hub can be reached: asked once, and never again when it cannot."""
+"""A check of whether the hub can be reached. It is asked once, and never again when it cannot be reached."""
 
 import contextlib
 import logging
@@ -35,12 +35,12 @@ def quiet_hub() -> Iterator[None]:
 
 
 def is_hub_name(path: Any) -> bool:
-    """Whether a model is named as on the hub, rather than as a folder."""
+    """Return whether a path is the name of a model on the hub, and not a folder."""
     return isinstance(path, str) and not path.startswith(("/", ".", "~", "hdfs://")) and path.count("/") <= 1
 
 
 def names_of(config: DictConfig, prm: PrmConfig | None) -> list[str]:
-    """The models of a run that are named as on the hub and that doctor opens."""
+    """List the models of a run that are names on the hub and that the doctor opens."""
     if prm is None:
         return []
     named = [prm.family_options.get("reference_model_path"), config.actor_rollout_ref.model.path]
@@ -51,10 +51,10 @@ def names_of(config: DictConfig, prm: PrmConfig | None) -> list[str]:
 
 
 def hub(names: Sequence[str]) -> Finding:
-    """Ask the hub for a sign of life; when none comes, everything after this reads its cache alone.
+    """Ask the hub for a sign of life. When none comes, everything after this reads the hub's cache alone.
 
     Args:
-        names: of the hub that the command uses.
+        names: the names on the hub that the command uses.
     """
     from huggingface_hub import constants
 

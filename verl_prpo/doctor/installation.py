@@ -1,7 +1,7 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the plugin is at work in this environment's verl, and whether the packages beside it are of the versions that
-verl-prpo and verl name in their own metadata."""
+"""Checks of whether the plugin is at work in this environment's verl, and whether the packages beside it have the
+versions that verl-prpo and verl name in their own metadata."""
 
 import importlib
 import os
@@ -64,7 +64,7 @@ def plugin() -> Finding:
 
 
 def version(package: str) -> Finding:
-    """The installed version of a package against the ranges in the metadata of verl-prpo and verl."""
+    """Compare the installed version of a package with the ranges in the metadata of verl-prpo and verl."""
     distribution, installed = _installed(package)
     if installed is None:
         return Finding(
@@ -88,7 +88,7 @@ def _modes(trainers: object) -> list[str]:
 
 
 def _installed(package: str) -> tuple[str, str | None]:
-    """Name and version of the distribution that provides a package; vLLM's CPU build has a name of its own."""
+    """Return name and version of the distribution that provides a package. vLLM's CPU build has a name of its own."""
     for distribution in (package, f"{package}-cpu"):
         try:
             return distribution, metadata.version(distribution)
@@ -98,7 +98,7 @@ def _installed(package: str) -> tuple[str, str | None]:
 
 
 def _ranges(package: str) -> Iterator[tuple[str, str, bool]]:
-    """Who asks for which versions, and whether the installed one is among them."""
+    """List which distribution asks for which versions, and whether the installed one is among them."""
     on_cpu = os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu"
     _, installed = _installed(package)
     assert installed is not None
@@ -119,7 +119,7 @@ def _ranges(package: str) -> Iterator[tuple[str, str, bool]]:
 
 
 def _requirement(owner: str, package: str, extra: str = "") -> Requirement | None:
-    """What a distribution's metadata asks of a package, itself or under an extra."""
+    """Find what a distribution's metadata requires of a package, by itself or under an extra."""
     try:
         listed = metadata.requires(owner) or []
     except metadata.PackageNotFoundError:

@@ -39,15 +39,16 @@ HANDED_ON = (
 """Sections that verl gives to another library as a whole, and so reads none of their keys itself."""
 
 _ASKED = re.compile(r"""(?:get\(\s*|\[)["'](\w+)["']""")
-"""Where source reads a key that verl's YAML does not declare."""
+"""A place where source reads a key that verl's YAML does not declare."""
 
 _NAMED = re.compile(r"""(?:\.|["'])([A-Za-z_]\w*)""")
-"""Where source can be reading a key at all: as an attribute or as a text."""
+"""A place where source may read a key at all: as an attribute or as a text."""
 
 
 def keys(config: DictConfig) -> Finding:
-    """Keys of a composed configuration that have no effect: those of older verl, those that verl does not know, and
-    those that it declares and reads nowhere.
+    """Find the keys of a composed configuration that have no effect.
+
+    These are keys of older verl, keys that verl does not know, and keys that it declares and reads nowhere.
 
     Raises:
         CheckFailed: a key of older verl that was to decide what is rewarded.
@@ -82,12 +83,15 @@ def keys(config: DictConfig) -> Finding:
 
 @functools.cache
 def declared_keys(engine: str) -> dict[str, Any]:
-    """verl's own configuration for a `model_engine`, as nested dictionaries."""
+    """Return verl's own configuration for a `model_engine`, as nested dictionaries."""
     return _plain(compose(TrainingArguments((f"model_engine={engine}",))))
 
 
 def mistyped_overrides(overrides: Sequence[str]) -> str:
-    """Which keys that verl declares the overrides without a + may have meant; "" when all are known."""
+    """Suggest keys that verl declares for overrides without a + that name no such key.
+
+    The result is "" when all are known.
+    """
     engines = [o.partition("=")[2] for o in overrides if o.startswith("model_engine=")]
     names = list(_names(declared_keys(engines[-1] if engines else "dp"), ""))
     said = []
@@ -101,26 +105,26 @@ def mistyped_overrides(overrides: Sequence[str]) -> str:
 
 
 def old_overrides(overrides: Sequence[str]) -> str:
-    """What took the place of keys of older verl among the overrides; "" when there are none."""
+    """Say what took the place of keys of older verl among the overrides, or return "" when there are none."""
     old = [f"++{o.lstrip('+')}" for o in overrides if "=" in o and o.lstrip("+").partition(".")[0] in OLD_SECTIONS]
     return "; ".join(map(str, ignored_keys(compose(TrainingArguments(tuple(old)))))) if old else ""
 
 
 def old_parts(overrides: Sequence[str]) -> str:
-    """What took the place of the parts that recipes were composed of; "" when the overrides name none."""
+    """Say what took the place of the parts that recipes were composed of, or return "" when the overrides name none."""
     for override in overrides:
         group, _, option = override.partition("=")
         if group == "method" and option == "grpo":
-            return f"{override}: recipes have no parts any more; write algorithm.adv_estimator=grpo"
+            return f"{override}: recipes have no parts any more. Write algorithm.adv_estimator=grpo"
         if group == "method":
-            return f"{override}: recipes have no parts any more; write ++algorithm.prpo.credit={option}"
+            return f"{override}: recipes have no parts any more. Write ++algorithm.prpo.credit={option}"
         if group == "policy":
-            return f"{override}: recipes have no parts any more; write actor_rollout_ref.model.path=MODEL"
+            return f"{override}: recipes have no parts any more. Write actor_rollout_ref.model.path=MODEL"
     return ""
 
 
 def mistyped_recipe(arguments: TrainingArguments) -> str:
-    """What there is in place of a `--config-name` that is in none of the folders; "" when it is in one."""
+    """Suggest a remedy for a `--config-name` that is in none of the folders, or return "" when it is in one."""
     name = (arguments.config_name or "").removesuffix(".yaml")
     folders = config_folders(arguments)
     if not name or not folders or any((folder / f"{name}.yaml").is_file() for folder in folders):
@@ -135,7 +139,10 @@ def mistyped_recipe(arguments: TrainingArguments) -> str:
 
 
 def nearest(key: str, names: Sequence[str]) -> str:
-    """The declared name that a key most likely means: one of its own section, or the same name in another; or ""."""
+    """Return the declared name that a key most likely means, or "" when there is none.
+
+    It is a name of the key's own section, or the same name in another.
+    """
     section, _, last = key.rpartition(".")
     siblings = [name.rpartition(".")[2] for name in names if name.rpartition(".")[0] == section]
     near = difflib.get_close_matches(last, siblings, 1, cutoff=0.75)
@@ -147,7 +154,7 @@ def nearest(key: str, names: Sequence[str]) -> str:
 
 
 def _undeclared(found: dict[str, Any], declared: dict[str, Any], prefix: str) -> Iterator[str]:
-    """Outermost keys that are not declared. Sections that verl declares empty take any key."""
+    """List the outermost keys that are not declared. Sections that verl declares empty take any key."""
     fields = _fields(declared.get("_target_"))
     for name, value in found.items():
         key = f"{prefix}{name}"
@@ -161,7 +168,7 @@ def _undeclared(found: dict[str, Any], declared: dict[str, Any], prefix: str) ->
 
 
 def _fields(target: Any) -> set[str]:
-    """Fields of the dataclass that verl makes of a section, some of which its YAML leaves out."""
+    """Return the fields of the dataclass that verl makes of a section. verl's YAML leaves some of them out."""
     if not isinstance(target, str) or not target.startswith("verl."):
         return {"_target_"}
     module, _, name = target.rpartition(".")
@@ -173,7 +180,7 @@ def _fields(target: Any) -> set[str]:
 
 
 def _changed(found: dict[str, Any], declared: dict[str, Any], prefix: str) -> Iterator[str]:
-    """Single values that differ from those that verl declares, outside of sections that are handed on whole."""
+    """List the single values that differ from verl's, outside of sections that verl hands on as a whole."""
     for name, value in found.items():
         key = f"{prefix}{name}"
         if name not in declared or key in FREE or name in HANDED_ON:
@@ -186,7 +193,7 @@ def _changed(found: dict[str, Any], declared: dict[str, Any], prefix: str) -> It
 
 @functools.cache
 def _source() -> str:
-    """All of verl's source."""
+    """Read all of verl's source as one text."""
     root = Path(importlib.import_module("verl").__file__ or "").parent
     return "\n".join(file.read_text(encoding="utf-8", errors="ignore") for file in root.rglob("*.py"))
 

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Names in a configuration that verl looks up only once it trains: compared with verl's own registries."""
+"""A check of the names that verl looks up only once it trains. They are compared with verl's own registries."""
 
 import ast
 import contextlib
@@ -22,18 +22,18 @@ from verl_prpo.trainer.checks.verl_rules import need_critic
 
 @dataclass(frozen=True)
 class UnknownName:
-    """A name that verl does not know: what was found, and the nearest that it knows."""
+    """A name that verl does not know: what was found, and the nearest names that it knows."""
 
     found: str
     advice: str
 
 
 def unknown_names(config: DictConfig, files: bool = True) -> list[UnknownName]:
-    """All names that verl would refuse, most of them after Ray and the weights are up.
+    """List all names that verl would refuse. It would refuse most of them only after Ray and the weights are up.
 
     Args:
         config: the whole verl configuration.
-        files: whether files of the user's are looked for, which may be on another machine.
+        files: whether the user's files are looked for. They may be on another machine.
     """
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of engines that are not installed here
@@ -46,9 +46,9 @@ def unknown_names(config: DictConfig, files: bool = True) -> list[UnknownName]:
 
 
 def nearest_of(key: str, value: Any, known: Sequence[str]) -> UnknownName:
-    """What to say of a name that is none of those that are known."""
+    """Report a name that is not among the known ones, with the nearest of them."""
     if value is None:
-        return UnknownName(f"{key} is not set; verl knows {', '.join(known)}", f"set {key} to one of them")
+        return UnknownName(f"{key} is not set. verl knows {', '.join(known)}", f"set {key} to one of them")
     near = difflib.get_close_matches(str(value), known, n=2, cutoff=0.7)
     near = near or difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
     advice = f"did you mean {' or '.join(f'{key}={name}' for name in near)}?" if near else f"set {key} to one of them"
@@ -65,7 +65,7 @@ def _unregistered(config: DictConfig) -> Iterator[UnknownName]:
 
 
 def _registries(config: DictConfig) -> Iterator[tuple[str, Any]]:
-    """Every key that names an entry of a registry, as far as this configuration reads it."""
+    """List every key that names an entry of a registry, with that registry, as far as this configuration reads it."""
     algorithms = importlib.import_module("verl.trainer.ppo.core_algos")
     rollout, trainer = config.actor_rollout_ref.rollout, config.trainer
     yield "algorithm.adv_estimator", algorithms.ADV_ESTIMATOR_REGISTRY
@@ -95,7 +95,7 @@ def _registries(config: DictConfig) -> Iterator[tuple[str, Any]]:
 
 
 def _engines(config: DictConfig) -> Iterator[tuple[str, Any]]:
-    """Training engines: those of this installation and those for which only a package is missing here."""
+    """List the training engines of this installation, and those for which only a package is missing here."""
     engines = importlib.import_module("verl.workers.engine").EngineRegistry._engines
     listed = _declared("workers/engine", r"@EngineRegistry\.register\([^)]*backend=(\[[^\]]*\]|\"\w+\")")
     declared = {name for names in listed for name in re.findall(r"\w+", names)}
@@ -115,14 +115,14 @@ def _agent_loops(config: DictConfig) -> set[str]:
 
 
 def _declared(package: str, pattern: str) -> set[str]:
-    """Names that verl's source registers, also where an import fails for a package that only training needs."""
+    """Find the names that verl's source registers, also those whose import fails for a package that training needs."""
     folder = Path(importlib.import_module("verl").__file__ or "").parent / package
     text = "\n".join(file.read_text(encoding="utf-8") for file in folder.rglob("*.py"))
     return set(re.findall(pattern, text))
 
 
 def _refused_by_functions(config: DictConfig) -> Iterator[UnknownName]:
-    """Names without a registry: verl's own functions are called with them, on tensors of one token."""
+    """Try the names that have no registry: verl's own functions are called with them, on tensors of one token."""
     torch = importlib.import_module("torch")
     algorithms = importlib.import_module("verl.trainer.ppo.core_algos")
     one = torch.zeros(1, 1)
@@ -158,7 +158,7 @@ def _taken(config: DictConfig, key: str, known: Sequence[str], call: Callable[[s
 
 
 def _optimizers(config: DictConfig) -> Iterator[UnknownName]:
-    """Optimizers are classes of a module."""
+    """Look for optimizers, which are classes of a module."""
     sections = ["actor_rollout_ref.actor.optim", *(["critic.optim"] if need_critic(config) else [])]
     for section in sections:
         optimizer = OmegaConf.select(config, section)
@@ -199,7 +199,7 @@ def _missing_code(config: DictConfig) -> Iterator[UnknownName]:
 
 
 def _missing_from(key: str, path: str, name_key: str, name: Any) -> Iterator[UnknownName]:
-    """A file that is not there, or one that does not define a name; nothing of the user's is run."""
+    """Report a file that is not there, or one that does not define a name. Nothing of the user's is run."""
     path = path.removeprefix("file://")
     if path.startswith("pkg://"):
         try:
@@ -233,7 +233,7 @@ def _missing_from(key: str, path: str, name_key: str, name: Any) -> Iterator[Unk
 
 
 def _defined(tree: ast.Module) -> set[str]:
-    """Names at the top of a module; `*` when it imports all of another."""
+    """Return the names that a module defines. `*` is among them when it imports all of another."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):

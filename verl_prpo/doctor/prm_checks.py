@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the configured PRM is, whether it answers, and whether its answers tell a wrong step from a right one."""
+"""What the configured PRM is, whether it gives scores, and whether they distinguish a wrong step from a right one."""
 
 import math
 from types import SimpleNamespace
@@ -36,10 +36,10 @@ OF_THE_NETWORK = {
     "ProxyError",
     "TimeoutException",
 }
-"""Errors, by class name, of the hub's client and the HTTP libraries beneath it, when no answer comes."""
+"""Class names of the errors that the hub's client and the HTTP libraries beneath it raise when no answer comes."""
 
 TOKENS_PER_DELIMITED_SEGMENT = 16
-"""Assumed of the segmenters text and tokens, whose number of segments nothing bounds."""
+"""Tokens of a segment, assumed for the segmenters text and tokens, whose number of segments has no bound."""
 
 
 def model(config: PrmConfig) -> Finding:
@@ -73,8 +73,9 @@ def model(config: PrmConfig) -> Finding:
 
 
 def family_of(config: PrmConfig) -> Finding:
-    """Which family reads the model. Its value is the family opened without weights,
-    or the class alone for one that servers cannot hold.
+    """Find which family reads the model.
+
+    The finding's value is the family opened without weights, or the class alone for one that servers cannot hold.
 
     Raises:
         PrmError: a family that is not known, a model that none claims, or what a tokenizer or config lacks.
@@ -94,7 +95,7 @@ def family_of(config: PrmConfig) -> Finding:
 
 
 def reading(config: PrmConfig, prpo: PrpoConfig, family: PrmFamily, example: WorkedExample) -> Finding:
-    """How much the family can read, where it reads its scores in a dialogue, with which labels, and on what scale.
+    """Report how much the family can read, where in a dialogue it reads its scores, with which labels and which scale.
 
     Raises:
         PrmError: the credit reads scores on another scale.
@@ -118,7 +119,7 @@ def reading(config: PrmConfig, prpo: PrpoConfig, family: PrmFamily, example: Wor
 
 
 def scale(family: PrmFamily | FunctionScale, prpo: PrpoConfig) -> Finding:
-    """On what scale a family or a score function judges, by its own word.
+    """Report the scale on which a family or a score function judges, as it describes itself.
 
     Raises:
         PrmError: the credit reads scores on another scale.
@@ -184,7 +185,7 @@ def overlong(
     family: PrmFamily,
     example: WorkedExample,
 ) -> Finding:
-    """The longest dialogue that training can bring, in the PRM's tokens, against its context: an estimate.
+    """Estimate the longest dialogue that training can bring, in the PRM's tokens, and compare it with its context.
 
     Args:
         config: `reward.prm`.
@@ -192,7 +193,7 @@ def overlong(
         lengths: most tokens of the prompt and of the response, in the policy's tokenizer.
         policy: the policy's folder or hub name.
         family: the PRM's.
-        example: text on which tokens of the one are counted in tokens of the other.
+        example: a text that is counted in the tokens of both, which gives their ratio.
     """
     if family.serving == "chat":
         found = f"not estimated: {config.model_path}'s tokenizer is at its servers, which refuse what is too long"
@@ -250,7 +251,10 @@ def _in_windows(
     segment: float,
     segments: int,
 ) -> Finding:
-    """What windows make of the longest response: `room` tokens behind the problem, `segment` in each of `segments`."""
+    """Report how windows would divide the longest response.
+
+    A window has `room` tokens behind the problem. The response has `segments` segments of `segment` tokens each.
+    """
     if room >= 2 * segment:
         rest = max(0.0, segment * segments - room)
         windows = 1 + math.ceil(rest / ((1 - config.window_context) * room))
@@ -273,7 +277,7 @@ def _in_windows(
 
 
 def _unreachable(error: BaseException | None) -> bool:
-    """Whether an error of the hub's client comes from the network, or from a setting that forbids it."""
+    """Return whether an error of the hub's client comes from the network, or from a setting that forbids its use."""
     while error is not None:
         if OF_THE_NETWORK & {cls.__name__ for cls in type(error).__mro__}:
             return True
@@ -319,7 +323,7 @@ def _scores(result: PrmResult, which: str) -> list[Any]:
 
 
 def shown_bytes(size: int) -> str:
-    """A size for people."""
+    """Write a size for people."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Check that what a training command names is there, its problems and its policy, and that its batches divide."""
+"""Checks that a training command's problems and policy are there, and that its batches divide."""
 
 import json
 import os
@@ -23,7 +23,7 @@ REMOTE = "hdfs://"
 
 
 def problems(config: DictConfig) -> Finding:
-    """Every file of `data.train_files` and `data.val_files` is there, and the problems fill a batch.
+    """Check that every file of `data.train_files` and `data.val_files` is there, and that the problems fill a batch.
 
     Raises:
         CheckFailed: files that are missing or of another format, or fewer problems than a batch takes.
@@ -62,7 +62,7 @@ def problems(config: DictConfig) -> Finding:
 
 
 def policy(config: DictConfig) -> Finding:
-    """The policy's folder holds a config.json; a name of the hub is looked for in its cache alone.
+    """Check that the policy's folder holds a config.json. A name on the hub is looked for in the hub's cache alone.
 
     Raises:
         CheckFailed: a folder that is not there, or holds no model.
@@ -96,7 +96,7 @@ def policy(config: DictConfig) -> Finding:
 
 
 def sizes(config: DictConfig) -> Finding:
-    """The sizes that must divide, as far as verl looks at them only once its workers are up.
+    """Check the sizes that must divide, as far as verl looks at them only once its workers are up.
 
     Raises:
         CheckFailed: sizes at which verl stops, some of them only after the first rollout.
@@ -130,7 +130,7 @@ def sizes(config: DictConfig) -> Finding:
 
 
 def _head_faults(config: DictConfig) -> Iterator[Fault]:
-    """Parallel sizes that cut the policy's attention heads unevenly, where its config.json is on this machine."""
+    """Find parallel sizes that cut the policy's attention heads unevenly, where its config.json is on this machine."""
     file = local_file(str(config.actor_rollout_ref.model.path), "config.json")
     if file is None:
         return
@@ -147,7 +147,10 @@ def _head_faults(config: DictConfig) -> Iterator[Fault]:
 
 
 def _problem_file(setting: str, file: Any) -> tuple[str, str, int | None]:
-    """What is wrong with a file and what fixes it, "" when nothing is, and its number of rows where known."""
+    """Return what is wrong with a file, what fixes it, and its number of rows.
+
+    The first two are "" when nothing is wrong. The number is None where it is not known.
+    """
     if not file:
         return f"{setting} names no file", f"set {setting}", None
     said, path = f"{setting}={file}", Path(os.path.expanduser(str(file)))

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a policy and a PRM that take turns on the same GPUs find room there: an estimate, before either is loaded."""
+"""An estimate of whether a policy and a PRM that take turns on the same GPUs find room there. Neither is loaded."""
 
 from omegaconf import DictConfig
 

@@ -1,6 +1,7 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether verl's own scorer knows the problems: it goes by their column `data_source` and stops at new names."""
+"""A check of whether verl's own scorer knows the problems. It goes by their column `data_source`, and stops at a name
+that it does not know."""
 
 import ast
 import contextlib
@@ -23,11 +24,11 @@ from verl_prpo.trainer.reward_model import uses_reward_model
 COLUMN = "data_source"
 
 MOST_LINES = 100_000
-"""Lines of a file of JSON lines that are looked at; of a parquet file the whole column is."""
+"""Most lines that are looked at in a file of JSON lines. In a parquet file the whole column is looked at."""
 
 
 def scorer(config: DictConfig) -> Finding:
-    """Compare the sources of the problems with those that verl's own scorer takes, where it is the one that scores.
+    """Compare the sources of the problems with those that verl's own scorer takes, where that scorer is used.
 
     Raises:
         CheckFailed: it would stop at the first problem of a source, with the settings that give another scorer.
@@ -69,7 +70,10 @@ def scorer(config: DictConfig) -> Finding:
 
 
 def takes(source: Any) -> bool:
-    """Whether verl's own scorer has a rule for a source. It is called, with nothing to score, unless it names it."""
+    """Return whether verl's own scorer has a rule for a source.
+
+    Unless the scorer's code names the source, the scorer is called with it and with nothing to score.
+    """
     score = importlib.import_module("verl.utils.reward_score").default_compute_score
     if source in known_sources():
         return True
@@ -86,7 +90,7 @@ def takes(source: Any) -> bool:
 
 
 def known_sources() -> set[str]:
-    """The sources that verl's own scorer compares with, as its source names them."""
+    """Read from the code of verl's own scorer the sources that it compares with."""
     score = importlib.import_module("verl.utils.reward_score").default_compute_score
     compared = [node for node in ast.walk(ast.parse(inspect.getsource(score))) if isinstance(node, ast.Compare)]
     constants = (part for node in compared for one in node.comparators for part in ast.walk(one))
@@ -94,7 +98,7 @@ def known_sources() -> set[str]:
 
 
 def _other_scorer(config: DictConfig) -> str:
-    """The settings that put another scorer in the place of verl's; "" where none does."""
+    """Return the setting that puts another scorer in the place of verl's, or "" where none does."""
     reward: Any = config.reward
     custom = OmegaConf.select(config, "reward.custom_reward_function.path")
     if custom:
@@ -116,7 +120,10 @@ def _other_scorer(config: DictConfig) -> str:
 
 
 def _sources(file: Path) -> set[Any] | None:
-    """The distinct values of the column; none of them where it is missing, None where the file cannot be read."""
+    """Return the distinct values of the column `data_source`.
+
+    The set is empty where the column is missing. The result is None where the file cannot be read.
+    """
     try:
         if file.suffix == ".parquet":
             import pyarrow.parquet

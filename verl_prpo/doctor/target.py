@@ -27,11 +27,11 @@ print("CLUSTER" + json.dumps([ray.nodes(), ray.available_resources()], default=s
 
 @dataclass(frozen=True)
 class Target:
-    """Where training runs.
+    """The machines that training runs on.
 
     Attributes:
-        nodes: GPUs of each node, the largest first; empty when nothing is known.
-        where: that is known from, for people.
+        nodes: GPUs of each node, the largest first. Empty when nothing is known.
+        where: what this is known from, for people.
         free: GPUs that no other job holds now, None where that is not known.
     """
 
@@ -41,7 +41,7 @@ class Target:
 
 
 def platform(config: DictConfig) -> Finding:
-    """Which device verl finds on this machine. The one that trains may be another."""
+    """Report which device verl finds on this machine. The machine that trains may be another."""
     found = importlib.import_module("verl.plugin.platform").get_platform()
     device, count = str(config.trainer.device), int(found.device_count()) if found.is_available() else 0
     details = {"device": device, "count": count}
@@ -56,10 +56,10 @@ def gpus(config: DictConfig, stated: Target | None) -> Finding:
 
     Args:
         config: the whole verl configuration.
-        stated: the target as the user describes it; looked for when None.
+        stated: the target as the user describes it. None means that it is looked for.
 
     Raises:
-        CheckFailed: it does not fit; with settings with which it does.
+        CheckFailed: it does not fit. The advice names settings with which it does.
     """
     asked = pools(config)
     if not asked:
@@ -100,7 +100,7 @@ def gpus(config: DictConfig, stated: Target | None) -> Finding:
 
 
 def found_target() -> Target:
-    """The Ray cluster that `main_ppo` would join, else the GPUs of this machine."""
+    """Find the Ray cluster that `main_ppo` would join, else the GPUs of this machine."""
     found = importlib.import_module("verl.plugin.platform").get_platform()
     cluster = _of_ray(found.ray_resource_name())
     if cluster is not None:
@@ -110,7 +110,7 @@ def found_target() -> Target:
 
 
 def _of_ray(resource: str) -> Target | None:
-    """Asked from a process of its own, so that this one stays outside the cluster."""
+    """Ask Ray for its resources from a process of its own, so that this process stays outside the cluster."""
     from verl_prpo.trainer.checks.start_checks import gpus_of_nodes
 
     try:

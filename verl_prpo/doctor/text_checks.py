@@ -25,11 +25,11 @@ def texts(config: DictConfig, prm: PrmConfig | None, dump: Path | None) -> Findi
     Args:
         config: the whole verl configuration.
         prm: its `reward.prm`, None when no PRM is asked.
-        dump: a folder or file of rollouts, as `trainer.rollout_data_dir` writes them; None to count nothing.
+        dump: a folder or file of rollouts, as `trainer.rollout_data_dir` writes them. None counts nothing.
 
     Raises:
-        CheckFailed: no delimiter occurs in any response of the dump, or the dump cannot be read (with a segmenter that
-            cuts at no delimiter, too).
+        CheckFailed: no delimiter occurs in any response of the dump, or the dump cannot be read. The second is an error
+            also with a segmenter that cuts at no delimiter.
     """
     prpo = prpo_config(config.algorithm)
     lines = [f"{DELIMITERS}: {', '.join(map(repr, prpo.delimiters))}"] if prpo.cuts_by == "text" else []
@@ -68,7 +68,7 @@ def _counted(prpo: PrpoConfig, dump: Path, lines: list[str], hint: str, hides: b
 
 
 def _responses(dump: Path, hides: bool = False) -> Iterator[str]:
-    """The texts of a dump's responses, without their thoughts where those are hidden from the PRM."""
+    """Read the texts of a dump's responses, without their thoughts where those are hidden from the PRM."""
     files = sorted(dump.glob("*.jsonl")) if dump.is_dir() else [dump]
     if not files:
         raise CheckFailed(f"--dump {dump} holds no .jsonl file", "give the folder that trainer.rollout_data_dir names")
@@ -86,7 +86,7 @@ def _responses(dump: Path, hides: bool = False) -> Iterator[str]:
 
 
 def _shown(row: Row) -> str:
-    """A response without its thoughts: those that its record names, else those that its tags show."""
+    """Remove the thoughts from a response: those that its record names, else those that its tags show."""
     record, text = row.rollout(), str(row.columns["output"])
     if record is not None and (thoughts := record.thought_tokens()) is not None:
         return "".join(shown_texts(record.token_texts, thoughts))

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the policy writes thoughts that `reward.prm.thinking=hide` can find."""
+"""A check of whether the policy writes thoughts that `reward.prm.thinking=hide` can find."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ def thoughts(config: DictConfig) -> Finding:
 
 
 def _sources(tokenizer: Any) -> str:
-    """The chat templates and the added tokens of a tokenizer, as one text."""
+    """Join the chat templates and the added tokens of a tokenizer into one text."""
     template = tokenizer.chat_template or ""
     templates = list(template.values()) if isinstance(template, dict) else [template]
     return "\n".join([*map(str, templates), *(token.content for token in tokenizer.added_tokens_decoder.values())])

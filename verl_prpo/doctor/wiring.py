@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a training command's configuration holds, and what it comes to."""
+"""Checks of whether a training command's configuration can work, and of what it comes to."""
 
 import importlib
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from verl_prpo.trainer.schedule import schedule_of, segmenter_of
 
 
 def names(config: DictConfig) -> Finding:
-    """Names of parts that verl looks up in its registries, or in files of the user's.
+    """Check the names of parts that verl looks up in its registries, or in the user's files.
 
     Raises:
         CheckFailed: names that are not there, with the nearest that are.
@@ -33,10 +33,12 @@ def names(config: DictConfig) -> Finding:
 
 
 def composed(arguments: TrainingArguments) -> Finding:
-    """The configuration, as `main_ppo` composes it, and the folder that Hydra makes, None where it is not known yet.
+    """Compose the configuration as `main_ppo` does.
+
+    The finding's value is the configuration and the folder that Hydra makes, None where that is not known yet.
 
     Raises:
-        CheckFailed: in Hydra's words, with what usually fixes it.
+        CheckFailed: the arguments cannot be composed. The message is Hydra's, with what usually fixes it.
     """
     absent = mistyped_recipe(arguments) if _folders_are_there(arguments) else ""
     if absent:
@@ -88,7 +90,7 @@ def settings(config: DictConfig) -> Finding:
 
 
 def _without_prpo(config: DictConfig, said: list[str]) -> Finding:
-    """What to say of a command with another estimator."""
+    """Report on a command with another estimator."""
     estimator = str(config.algorithm.adv_estimator)
     name = estimator.upper() if estimator in ("grpo", "gae", "rloo") else estimator
     text = "\n".join([f"trains with {name} (algorithm.adv_estimator={estimator}), not with PRPO", *said])
@@ -102,7 +104,7 @@ def _without_prpo(config: DictConfig, said: list[str]) -> Finding:
 
 
 def wiring(config: DictConfig) -> Finding:
-    """Which part does what."""
+    """Report which part does what."""
     custom = config.reward.get("custom_reward_function") or {}
     judge = "verl_prpo.outcome" if uses_math_verifier(config) else "verl's own"
     outcome = {
@@ -142,8 +144,10 @@ def _folders_are_there(arguments: TrainingArguments) -> bool:
 
 
 def _unknown_key(overrides: Sequence[str]) -> str:
-    """What `main_ppo` would say of the first override that names no setting of this package, were it written with ++;
-    "" when all do."""
+    """Say what `main_ppo` would report of the first override that names no setting of this package.
+
+    It is what `main_ppo` would report if the override were written with ++. The result is "" when all name a setting.
+    """
     for read, section in ((prm_config, SECTIONS[0]), (prpo_config, SECTIONS[1])):
         for override in overrides:
             key, equals, _ = override.lstrip("+").partition("=")

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""A solution that is right and one with a known wrong step: what any process reward model should tell apart."""
+"""A solution that is right and one with a known wrong step. Any process reward model should distinguish the two."""
 
 import json
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ class WorkedExample:
 
     Attributes:
         problem: as the user asks it.
-        good: steps of a right solution; with their blank lines they concatenate to the response.
-        bad: the same up to `wrong`.
+        good: steps of a right solution. With their blank lines they concatenate to the response.
+        bad: steps of a solution that is the same up to `wrong`.
         wrong: index of the first wrong step of `bad`.
         row: of the data, for a score function: data_source, ground_truth and extra_info.
     """
@@ -36,7 +36,7 @@ class WorkedExample:
             raise ValueError(f"the solutions must agree before step {self.wrong + 1} and differ in it")
 
     def requests(self) -> tuple[PrmRequest, PrmRequest]:
-        """The good and the bad solution, for an engine."""
+        """Write the good and the bad solution as requests to an engine."""
         messages = [{"role": "user", "content": self.problem}]
         row = {"data_source": None, "ground_truth": None, "extra_info": {}, **self.row}
         return PrmRequest(messages, self.good, row=row), PrmRequest(messages, self.bad, row=row)
@@ -65,7 +65,7 @@ BUILT_IN = WorkedExample(
 
 
 def read_example(path: Path) -> WorkedExample:
-    """An example of your own, for a PRM of another field.
+    """Read an example of your own, for a PRM of another field.
 
     Args:
         path: a JSON file with `problem`, `good` and `bad` (lists of texts) and `wrong_step` (from 1), and for a score

@@ -7,12 +7,15 @@ from verl_prpo.settings.prpo import PrpoConfig
 
 
 def can_read_windows(prm: PrmConfig) -> bool:
-    """Whether `reward.prm.overlong=windows` is possible: a judge's servers alone know how much it reads."""
+    """Return whether `reward.prm.overlong=windows` is possible.
+
+    It is not with a judge that writes: only its servers know how much it can read.
+    """
     return prm.family != GENERATED_VERDICTS or prm.custom_family.path is not None
 
 
 def for_past_context(prm: PrmConfig) -> str:
-    """What helps with segments past the PRM's context under `reward.prm.overlong=neutral`, as a sentence."""
+    """Say in a sentence what helps with segments past the PRM's context under `reward.prm.overlong=neutral`."""
     shorter = "lower data.max_response_length, or choose a PRM with a longer context"
     if not can_read_windows(prm):
         return f"{shorter[0].upper()}{shorter[1:]}"
@@ -20,12 +23,12 @@ def for_past_context(prm: PrmConfig) -> str:
 
 
 def for_past_window(prpo: PrpoConfig) -> str:
-    """What helps with segments that fit into no window under `reward.prm.overlong=windows`, as a sentence."""
+    """Say in a sentence what helps with segments that fit into no window under `reward.prm.overlong=windows`."""
     return f"Cut finer ({finer_cuts(prpo)}), lower data.max_prompt_length, or choose a PRM with a longer context"
 
 
 def finer_cuts(prpo: PrpoConfig) -> str:
-    """The setting of the chosen segmenter that makes shorter segments."""
+    """Name the setting of the chosen segmenter that makes segments shorter, with the change to make."""
     key = "algorithm.prpo"
     if prpo.cuts_by in ("entropy", "surprisal"):
         if prpo.max_anchors != "auto":

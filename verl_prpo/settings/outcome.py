@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The settings of the reward manager `math_verifier`, and what of verl's configuration they cannot go with."""
+"""The settings of the reward manager `math_verifier`, and the parts of verl's configuration that exclude it."""
 
 from collections.abc import Mapping
 
@@ -33,7 +33,7 @@ class MathVerifierConfig:
 
 
 def math_verifier_config(reward: DictConfig | dict | None) -> MathVerifierConfig:
-    """The typed `reward.math_verifier` of verl's `reward` section.
+    """Read `reward.math_verifier` from verl's `reward` section, with its types and ranges checked.
 
     Raises:
         ConfigError: an unknown key, a value of the wrong type or out of range.
@@ -45,7 +45,7 @@ def math_verifier_config(reward: DictConfig | dict | None) -> MathVerifierConfig
 
 
 def uses_math_verifier(config: DictConfig) -> bool:
-    """Whether a verl configuration names this manager, for itself or as the one that `prm` wraps."""
+    """Return whether a verl configuration names this manager, for itself or as the one that `prm` wraps."""
     reward = config.get("reward") or {}
     prm = reward.get("prm")
     managers = (reward.get("reward_manager"), prm.get("outcome_reward_manager") if isinstance(prm, Mapping) else None)
@@ -68,20 +68,20 @@ def check_math_verifier(config: DictConfig) -> None:
     if custom:
         raise ConfigError(
             f"reward.custom_reward_function.path={custom} and reward.reward_manager.name={MANAGER} would both decide "
-            "which answers are right; leave the first unset, or set reward.reward_manager.name=naive"
+            "which answers are right. Leave the first unset, or set reward.reward_manager.name=naive"
         )
     by_prpo = config.algorithm.get("adv_estimator") == "prpo"
     is_prm = by_prpo and (config.reward.get("prm") or {}).get("engine") == "reward_model"
     if (config.reward.get("reward_model") or {}).get("enable") and not is_prm:
         raise ConfigError(
-            f"reward.reward_model.enable=True makes verl bypass reward.reward_manager.name={MANAGER}; set "
+            f"reward.reward_model.enable=True makes verl bypass reward.reward_manager.name={MANAGER}. Set "
             "reward.reward_model.enable=False"
         )
 
 
 def unread_settings(config: DictConfig) -> list[str]:
-    """A line for the user whose `reward.math_verifier` is not read, because another manager gives the rewards."""
+    """Return a line for the user if `reward.math_verifier` is set but not read, because another manager is used."""
     if uses_math_verifier(config) or (config.get("reward") or {}).get(MANAGER) is None:
         return []
     name = config.reward.reward_manager.name
-    return [f"{_SECTION} is not read with reward.reward_manager.name={name}; set reward.reward_manager.name={MANAGER}"]
+    return [f"{_SECTION} is not read with reward.reward_manager.name={name}. Set reward.reward_manager.name={MANAGER}"]

@@ -44,7 +44,7 @@ class CustomFamily:
 class ScoreFunction:
     """`reward.prm.score_function`: step rewards by a function of your own, in the place of a PRM.
 
-    As verl's `reward.custom_reward_function` is a function for the outcome.
+    verl's `reward.custom_reward_function` is the same for the outcome.
     """
 
     path: str | None = None
@@ -213,7 +213,7 @@ REPLACED = {f"server_{one.name}": f"is now reward.prm.server.{one.name}" for one
 
 
 def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
-    """The typed `reward.prm` of verl's `reward` section.
+    """Read `reward.prm` from verl's `reward` section, with its types and ranges checked.
 
     Raises:
         ConfigError: an unknown key, a value of the wrong type or out of range, or values that contradict each other.
@@ -233,14 +233,15 @@ def prm_config(reward: DictConfig | dict | None) -> PrmConfig:
 
 
 SCORE_FUNCTION = "score_function"
-"""What `engine_of` calls a score function. No value of `reward.prm.engine`: the path alone chooses it."""
+"""The name that `engine_of` returns for a score function. `reward.prm.engine` cannot have this value: a score function
+is chosen by its path alone."""
 
 _PLACES = ("path", "file", "dir", "folder")
-"""How the names of options end that name a place on a disk."""
+"""Endings of the names of options whose values are files or folders."""
 
 
 def _as_matched(option: Any) -> Any:
-    """An option of a family with the escapes in its texts read. Names of files and folders stay as they are."""
+    """Read the escapes in the texts of a family's option. Names of files and folders stay as they are."""
     if isinstance(option, str):
         return read_escapes(option)
     if isinstance(option, dict):
@@ -251,31 +252,31 @@ def _as_matched(option: Any) -> Any:
 
 
 def engine_of(prm: PrmConfig) -> str:
-    """The engine that scores: score_function where there is one, else as set, else decided by `server.urls`."""
+    """Return the engine that scores: score_function where there is one, else as set, else decided by `server.urls`."""
     if prm.score_function.path is not None:
         return SCORE_FUNCTION
     return prm.engine or ("server" if prm.server.urls else "in_process")
 
 
 def judge_of(prm: PrmConfig) -> str:
-    """What gives the process scores, for people: the PRM's path, or the score function."""
+    """Name for people what gives the process scores: the PRM's path, or the score function."""
     function = prm.score_function
     return f"{function.path}:{function.name}" if function.path is not None else prm.model_path or ""
 
 
 def tokens_per_forward(prm: PrmConfig, device_type: str) -> int:
-    """Most tokens of one forward pass of the in-process engine: as set, else what suits the device."""
+    """Return the most tokens of one forward pass of the in-process engine: as set, else what suits the device."""
     return prm.max_tokens_per_forward or (2048 if device_type == "cpu" else 16384)
 
 
 def _check_score_function(config: PrmConfig) -> None:
     function, key = config.score_function, "reward.prm.score_function"
     if function.path is None and function != ScoreFunction():
-        raise ConfigError(f"{key} needs path (a Python file) besides what is set; set ++{key}.path=FILE.py")
+        raise ConfigError(f"{key} needs path (a Python file) besides what is set. Set ++{key}.path=FILE.py")
     if function.path is None:
         return
     if not function.path or not function.name:
-        raise ConfigError(f"{key} needs both path (a Python file) and name (the function in it); set ++{key}.name=NAME")
+        raise ConfigError(f"{key} needs both path (a Python file) and name (the function in it). Set ++{key}.name=NAME")
     others = {
         "model_path": config.model_path,
         "family": config.family,
@@ -296,11 +297,11 @@ def _check_servers(config: PrmConfig) -> None:
     urls = config.server.urls
     if config.engine == "server" and not urls:
         raise ConfigError(
-            "reward.prm.engine=server needs servers; set "
+            "reward.prm.engine=server needs servers. Set "
             "++reward.prm.server.urls='[http://prm-0:8000]' with the addresses of yours"
         )
     if urls and engine_of(config) != "server":
-        raise ConfigError(f"reward.prm.server.urls is not read with reward.prm.engine={config.engine}; unset one")
+        raise ConfigError(f"reward.prm.server.urls is not read with reward.prm.engine={config.engine}. Unset one")
     for url in urls:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"reward.prm.server.urls: {url} must begin with http:// or https://")

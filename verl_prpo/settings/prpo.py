@@ -95,7 +95,7 @@ class PrpoConfig:
 
     process_weight: AutoOrFactor = "auto"
     """For the credit trust: the weight of the process advantage. auto: what the PRM has earned, measured on mixed
-    groups as the run goes (`verl_prpo.method.trust`). A number fixes it; 0 is GRPO."""
+    groups as the run goes (`verl_prpo.method.trust`). A number fixes it. 0 is GRPO."""
 
     segmenter: Segmenter = "entropy"
     """Where a response is cut. entropy: at the policy's entropy spikes, as in the paper. surprisal: at spikes of minus
@@ -107,13 +107,13 @@ class PrpoConfig:
     from old_log_prob."""
 
     max_anchors: Anchors = 5
-    """Most entropy spikes considered per response (the paper's k), for the segmenters entropy and surprisal; per turn
-    with turns+entropy and turns+surprisal. auto: one for every `tokens_per_anchor` tokens of the response or turn,
-    within `anchor_bounds`."""
+    """Most entropy spikes considered per response (the paper's k), for the segmenters entropy and surprisal. With
+    turns+entropy and turns+surprisal it counts per turn. auto: one for every `tokens_per_anchor` tokens of the response
+    or turn, within `anchor_bounds`."""
 
     tokens_per_anchor: Count = TOKENS_PER_ANCHOR
-    """Tokens of a response to one anchor, with `max_anchors=auto`. The default keeps the density of the paper's 5 in an
-    answer of 500 tokens."""
+    """Tokens of a response to one anchor, with `max_anchors=auto`. The default keeps the density of the paper's 5 in a
+    response of 500 tokens."""
 
     anchor_bounds: AnchorBounds = field(default_factory=lambda: list(ANCHOR_BOUNDS))
     """Least and most anchors of a response, or of a turn, with `max_anchors=auto`. By default a short response has the
@@ -127,7 +127,8 @@ class PrpoConfig:
     """Which spikes become cuts. paper: algorithm 1. greedy: non-maximum suppression, as the paper's prose reads."""
 
     num_segments: Count = 6
-    """Segments per response, for the segmenters uniform and random; per turn with turns+uniform and turns+random."""
+    """Segments per response, for the segmenters uniform and random. With turns+uniform and turns+random it counts per
+    turn."""
 
     delimiters: Texts = field(default_factory=lambda: ["\n\n"])
     """Texts that end a segment, for the segmenter text. A segment without other text joins the one before it. Escapes
@@ -174,17 +175,17 @@ class PrpoConfig:
 
     @property
     def cuts_turns(self) -> bool:
-        """Whether a cut lies wherever the policy takes over."""
+        """True if a cut lies wherever the policy takes over."""
         return self.segmenter.startswith(TURNS)
 
     @property
     def cuts_by(self) -> str:
-        """The segmenter that cuts a response, or each turn of it with a segmenter of turns; single for turns alone."""
+        """The segmenter that cuts a response, or each turn of it with a segmenter of turns. `turns` gives single."""
         return "single" if self.segmenter == TURNS else self.segmenter.removeprefix(f"{TURNS}+")
 
 
 def prpo_config(algorithm: DictConfig | dict | None) -> PrpoConfig:
-    """The typed `algorithm.prpo` of verl's `algorithm` section.
+    """Read `algorithm.prpo` from verl's `algorithm` section, with its types and ranges checked.
 
     Raises:
         ConfigError: an unknown key, a value of the wrong type or out of range, or no delimiter for the segmenter.
@@ -217,10 +218,10 @@ def prpo_config(algorithm: DictConfig | dict | None) -> PrpoConfig:
 
 
 def uses_prpo(config: DictConfig) -> bool:
-    """Whether a verl configuration asks for PRPO; nothing of this package acts on one that does not."""
+    """Return whether a verl configuration asks for PRPO. This package does nothing with one that does not."""
     return str(config.algorithm.get("adv_estimator", "")) == ADV_ESTIMATOR
 
 
 def needs_prm(prpo: PrpoConfig) -> bool:
-    """Whether the credit uses process scores at all."""
+    """Return whether the credit uses process scores at all."""
     return prpo.credit != "outcome"

@@ -24,7 +24,7 @@ SECTIONS: dict[str, Any] = {
     "reward.prm": PrmConfig,
     "reward.math_verifier": MathVerifierConfig,
 }
-"""Of this package. verl's YAML does not know them."""
+"""The sections of this package. verl's YAML does not have them."""
 
 BEGIN = "<!-- Drawn from the fields of verl_prpo/settings by `python -m verl_prpo.settings.reference FILE`. -->"
 END = "<!-- End of what is drawn. -->"
@@ -37,7 +37,7 @@ class Setting:
     Attributes:
         key: its full name.
         values: what it may be, in Markdown.
-        default: as YAML and Hydra write it; None of a section.
+        default: as YAML and Hydra write it, or None for a section.
         meaning: the field's docstring, in one line.
     """
 
@@ -48,7 +48,7 @@ class Setting:
 
 
 def settings() -> dict[str, list[Setting]]:
-    """The keys of each section in the order of its fields. The keys of an inner section follow it."""
+    """List the keys of each section in the order of its fields. The keys of an inner section follow it."""
     return {section: list(_settings(section, cls, asdict(cls()))) for section, cls in SECTIONS.items()}
 
 
@@ -67,7 +67,7 @@ def _settings(section: str, cls: Any, defaults: dict[str, Any]) -> Iterator[Sett
 
 
 def waits() -> list[tuple[str, str, str]]:
-    """Name, value and meaning of each wait in `verl_prpo.settings.timeouts`."""
+    """List name, value and meaning of each wait in `verl_prpo.settings.timeouts`."""
     body = ast.parse(Path(timeouts.__file__).read_text(encoding="utf-8")).body
     found = []
     for node, after in itertools.pairwise(body):
@@ -78,7 +78,7 @@ def waits() -> list[tuple[str, str, str]]:
 
 
 def tables() -> str:
-    """The part of the page that is drawn."""
+    """Write the part of the page that is made from the fields."""
     parts = []
     for section, rows in settings().items():
         parts.append(f"### `{section}`\n\n| key | values | default | meaning |\n|---|---|---|---|")
@@ -93,7 +93,7 @@ def tables() -> str:
 
 
 def drawn(page: str, mark: str = BEGIN, tables: Callable[[], str] = tables) -> str:
-    """A page with the part from a mark to `END` drawn anew.
+    """Return a page whose part from a mark to `END` is made anew.
 
     Raises:
         ValueError: the page lacks one of them.

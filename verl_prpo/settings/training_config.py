@@ -12,12 +12,12 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 SECTIONS = ("reward.prm", "algorithm.prpo")
-"""Of this package; verl's YAML does not know them."""
+"""The sections of this package. verl's YAML does not have them."""
 
 
 @dataclass(frozen=True)
 class TrainingArguments:
-    """What follows `python -m verl.trainer.main_ppo`.
+    """The arguments of `python -m verl.trainer.main_ppo`.
 
     Attributes:
         overrides: of Hydra, such as `algorithm.adv_estimator=prpo`.
@@ -33,19 +33,19 @@ class TrainingArguments:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of Hydra's that `main_ppo` takes; overrides are positional."""
+    """Add Hydra's options that `main_ppo` takes. Overrides are positional, and the command adds them itself."""
     parser.add_argument("--config-dir", "-cd", help="a folder with recipes, as for main_ppo")
     parser.add_argument("--config-path", "-cp", help="the folder in place of verl's own configurations")
     parser.add_argument("--config-name", "-cn", help="the recipe's name (default ppo_trainer)")
 
 
 def training_arguments(arguments: argparse.Namespace, overrides: Sequence[str]) -> TrainingArguments:
-    """The parsed options of `add_arguments` with the overrides."""
+    """Join the parsed options of `add_arguments` and the overrides."""
     return TrainingArguments(tuple(overrides), arguments.config_dir, arguments.config_path, arguments.config_name)
 
 
 def compose(arguments: TrainingArguments) -> DictConfig:
-    """The configuration that `main_ppo` would train with, with interpolations left as they stand.
+    """Compose the configuration that `main_ppo` would train with. Interpolations stay as they stand.
 
     Raises:
         Exception: of Hydra or OmegaConf, whatever the arguments or files deserve.
@@ -55,7 +55,10 @@ def compose(arguments: TrainingArguments) -> DictConfig:
 
 
 def compose_with_folder(arguments: TrainingArguments) -> tuple[DictConfig, str | None]:
-    """As `compose`, with the folder that Hydra makes for the run, None where it is not known before the run starts."""
+    """Compose like `compose`, and also return the folder that Hydra makes for the run.
+
+    The folder is None where it is not known before the run starts.
+    """
     config = _composed(arguments)
     try:
         folder = str(config.hydra.run.dir)
@@ -67,7 +70,7 @@ def compose_with_folder(arguments: TrainingArguments) -> tuple[DictConfig, str |
 
 
 def _composed(arguments: TrainingArguments) -> DictConfig:
-    """The configuration with Hydra's own section."""
+    """Compose the configuration with Hydra's own section in it."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path
     from hydra.core.config_search_path import SearchPathQuery
@@ -89,7 +92,10 @@ def _composed(arguments: TrainingArguments) -> DictConfig:
 
 
 def config_folders(arguments: TrainingArguments) -> list[Path]:
-    """Where a `--config-name` is looked for, in order; empty when `--config-path` names a package."""
+    """List the folders in which a `--config-name` is looked for, in order.
+
+    There are none when `--config-path` names a package.
+    """
     if (arguments.config_path or "").startswith("pkg://"):
         return []
     primary = _trainer_folder() / (arguments.config_path or "config")
@@ -97,16 +103,16 @@ def config_folders(arguments: TrainingArguments) -> list[Path]:
 
 
 def forced(override: str) -> str:
-    """An override of a key of this package, written so that Hydra takes it whether a recipe has the key or not."""
+    """Write an override of a key of this package so that Hydra takes it whether a recipe has the key or not."""
     bare = override.lstrip("+")
     return f"++{bare}" if bare.startswith(tuple(f"{section}." for section in SECTIONS)) else override
 
 
 def _trainer_folder() -> Path:
-    """verl's folder `trainer`, found without importing verl."""
+    """Find verl's folder `trainer` without importing verl."""
     spec = importlib.util.find_spec("verl")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("verl is not installed here; pip install 'verl>=0.9.1,<=0.10.0.dev0'")
+        raise ModuleNotFoundError("verl is not installed here. Run pip install 'verl>=0.9.1,<=0.10.0.dev0'")
     return Path(spec.origin).parent / "trainer"
 
 

@@ -24,7 +24,7 @@ SECTION = ConfigDict(extra="forbid", use_attribute_docstrings=True, coerce_numbe
 
 
 class ConfigError(ValueError):
-    """A setting that cannot work; the message names the key and what to set instead."""
+    """A setting that cannot work. The message names the key and what to set instead."""
 
 
 def _no_truth_value(value: Any) -> Any:
@@ -43,7 +43,7 @@ def _only(allowed: Callable[[Any], bool]) -> AfterValidator:
 
 
 def _auto_or(kind: Callable[[Any], Any]) -> PlainValidator:
-    """ "auto", or a finite number of at least 0 of a kind."""
+    """Make the validator of a value that is "auto", or a finite number of at least 0 of a kind."""
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and value.strip() == "auto":
@@ -71,7 +71,7 @@ Finite = Annotated[float, _NUMBER, Field(allow_inf_nan=False), "a finite number"
 Positive = Annotated[float, _NUMBER, Field(gt=0, allow_inf_nan=False), "a positive number"]
 Fraction = Annotated[float, _NUMBER, Field(ge=0, le=1), "a number from 0 to 1"]
 WindowContext = Annotated[float, _NUMBER, Field(ge=0, le=0.9), "a number from 0 to 0.9"]
-"""Of a window of 10 tokens 9 are context at 0.9, so that a response is read ten times."""
+"""The upper bound is 0.9. There 9 of 10 tokens of a window are context, so that a response is read ten times."""
 GpuShare = Annotated[
     float,
     _NUMBER,
@@ -91,13 +91,13 @@ AnchorBounds = Annotated[list[Natural], _only(_ascends), "two whole numbers, the
 AutoOrFactor = Annotated[float | Literal["auto"], _auto_or(float), "auto or a number of at least 0"]
 TokenIds = Annotated[list[Natural], "a list of token ids"]
 AlarmWindow = Annotated[int, _NUMBER, _only(lambda n: n == 0 or n >= 8), "0 or a whole number of at least 8"]
-"""Steps; a trend over fewer than 8 cannot be distinguished from noise."""
+"""A number of steps. A trend over fewer than 8 cannot be distinguished from noise."""
 
 Section = TypeVar("Section")
 
 
 def typed_section(section: str, cls: type[Section], given: Any, replaced: Mapping[str, str] | None = None) -> Section:
-    """A section of a configuration as the dataclass that describes it.
+    """Read a section of a configuration into the dataclass that describes it.
 
     Args:
         section: its full name, for messages.
@@ -106,8 +106,8 @@ def typed_section(section: str, cls: type[Section], given: Any, replaced: Mappin
         replaced: keys of earlier versions, or `key=value` for values, each with what its message says of it.
 
     Raises:
-        ConfigError: not a section, or everything in it that cannot work: unknown keys, values of the wrong type or out
-            of range.
+        ConfigError: it is no section, or values in it cannot work. The message lists all of them: unknown keys, and
+            values of the wrong type or out of range.
     """
     if given is None:
         return cls()
@@ -126,7 +126,7 @@ def typed_section(section: str, cls: type[Section], given: Any, replaced: Mappin
 
 
 def _present(cls: Any, values: Any) -> dict[str, Any]:
-    """What is given: no value that is still missing, and no inner section that is null."""
+    """Return the values that are given: neither values still missing (`???`) nor inner sections that are null."""
     kinds, present = get_type_hints(cls), {}
     for key, value in values.items():
         inner = is_dataclass(kinds.get(key))
@@ -136,7 +136,10 @@ def _present(cls: Any, values: Any) -> dict[str, Any]:
 
 
 def _message(section: str, cls: Any, fault: ErrorDetails, replaced: Mapping[str, str]) -> str:
-    """The first argument is the section's name, the last what became of keys and values of earlier versions."""
+    """Say what is wrong with a value, and which key it has.
+
+    The first argument is the section's name. The last says what became of keys and values of earlier versions.
+    """
     inside, key, holder, kind = section, section, cls, cls
     for step in fault["loc"]:
         inside, holder = key, bare(kind)[0]
@@ -159,7 +162,7 @@ def _message(section: str, cls: Any, fault: ErrorDetails, replaced: Mapping[str,
     if fault["type"] == "list_type" and isinstance(value, str):
         shown = value if value.isprintable() else value.encode("unicode_escape").decode()
         inner = shown.strip().removeprefix("[").removesuffix("]")
-        return f"{key}={shown} must be a list; write ++{key}='[{inner}]'"
+        return f"{key}={shown} must be a list. Write ++{key}='[{inner}]'"
     if is_dataclass(kind):
         return f"{key} must be {words(kind)}, got {value!r}"
     return f"{key}={value} must be {words(kind)}"
@@ -172,7 +175,7 @@ def _not_known(key: str, value: Any, allowed: tuple[str, ...]) -> str:
 
 
 def bare(kind: Any) -> tuple[Any, list[Any], bool]:
-    """The type of an annotation without `Annotated` and null, what annotates it, and whether it may be null."""
+    """Return the type of an annotation without `Annotated` and null, what annotates it, and whether it may be null."""
     marks: list[Any] = []
     nullable = False
     while True:
@@ -187,13 +190,13 @@ def bare(kind: Any) -> tuple[Any, list[Any], bool]:
 
 
 def choices(kind: Any) -> tuple[str, ...]:
-    """The values of a `Literal`; none of any other type."""
+    """Return the values of a `Literal`. Any other type has none."""
     plain = bare(kind)[0]
     return get_args(plain) if get_origin(plain) is Literal else ()
 
 
 def words(kind: Any) -> str:
-    """What a value of this type must be, as the end of a sentence."""
+    """Say what a value of this type must be, as the end of a sentence."""
     plain, marks, _ = bare(kind)
     for mark in marks:
         if isinstance(mark, str):
@@ -217,7 +220,7 @@ _NAMED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
 
 
 def read_escapes(text: str) -> str:
-    """A text from the settings as it will be matched.
+    """Read the escapes in a text of the settings, which gives the text that is matched.
 
     Hydra passes on a backslash and an n where a user wrote "\\n" on the command line, and YAML a line break. Both mean
     the line break: `\\n`, `\\r`, `\\t`, `\\xHH`, `\\uHHHH` and `\\UHHHHHHHH` are read as in Python, `\\\\` is one
@@ -240,14 +243,17 @@ _COMMANDS = frozenset(
 """Commands of LaTeX whose first letter makes an escape of their backslash."""
 
 _CONTROLS = {"\a": "a", "\b": "b", "\x1b": "e", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
-"""What escapes become, here or in YAML, and their letters."""
+"""The characters that escapes become, here or in YAML, each with the letter of its escape."""
 
 
 def lost_backslash(text: str) -> str:
-    """What to write where an escape was most likely meant as a command of LaTeX, such as `\\therefore`; "" elsewhere.
+    """Say what to write where an escape was most likely meant as a command of LaTeX, such as `\\therefore`.
 
     Args:
         text: a setting whose escapes have been read.
+
+    Returns:
+        The sentence for the user. It is empty where no escape looks like a command.
     """
     for found in re.finditer(f"([{''.join(_CONTROLS)}])([A-Za-z]+)", text):
         letter = _CONTROLS[found[1]]

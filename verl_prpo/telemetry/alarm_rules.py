@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What in the metrics of the last steps says that the training signal has gone wrong.
+"""Rules that detect in the metrics of the last steps that the training signal has gone wrong.
 
 Each rule looks at a window of steps (`algorithm.prpo.alarm_window`) and gives one line for people. The line says what
 was seen, what it may mean and what helps. docs/metrics.md has the table.
@@ -48,7 +48,7 @@ class Window:
         self._first: dict[str, float] = {}
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Take in a step. The oldest one leaves."""
+        """Add the metrics of a step. The oldest step leaves the window."""
         self._steps.append((step, dict(metrics)))
         if self.full:
             for name in ("response_length/mean", "actor/entropy"):
@@ -57,32 +57,35 @@ class Window:
 
     @property
     def full(self) -> bool:
-        """Whether there are as many steps as the window holds."""
+        """True once there are as many steps as the window holds."""
         return len(self._steps) == self._steps.maxlen
 
     @property
     def span(self) -> str:
-        """Its first and last step."""
+        """The window's first and last step, for people."""
         return f"steps {self._steps[0][0]} to {self._steps[-1][0]}"
 
     def series(self, name: str) -> np.ndarray:
-        """A metric's values, oldest first; empty unless at least half of the steps have it."""
+        """Return a metric's values, oldest first. There are none unless at least half of the steps have it."""
         values = [float(metrics[name]) for _, metrics in self._steps if name in metrics]
         found = np.array([value for value in values if np.isfinite(value)])
         return found if 2 * len(found) >= len(self._steps) else found[:0]
 
     def mean(self, name: str) -> float:
-        """NaN where `series` is empty: it compares as False with any bound."""
+        """Return the mean of `series`. It is NaN where `series` is empty, which compares as False with any bound."""
         values = self.series(name)
         return float(values.mean()) if len(values) else float("nan")
 
     def share_of_first(self, name: str) -> tuple[float, float]:
-        """A metric's mean now and in the first full window that has it."""
+        """Return a metric's mean now and in the first full window that has it."""
         return self.mean(name), self._first.get(name, float("nan"))
 
 
 def half_weight(metrics: Mapping[str, float], settings: PrpoConfig) -> str | None:
-    """The line for outcome rewards that span 0 to 1, where the paper's span -1 to +1 and no setting makes up for it."""
+    """Return the line for outcome rewards that span 0 to 1, where the paper's span -1 to +1.
+
+    There is none where a setting makes up for the difference.
+    """
     spans = (metrics.get("critic/score/min"), metrics.get("critic/score/max"))
     shifts = settings.credit in ("prpo", "prm_avg_prpo") and settings.outcome_norm == "mean"
     if spans != (0.0, 1.0) or not shifts or settings.outcome_weight != 1.0:
@@ -95,15 +98,15 @@ def half_weight(metrics: Mapping[str, float], settings: PrpoConfig) -> str | Non
 
 
 def trend(values: np.ndarray) -> tuple[float, float]:
-    """Whether a series rises or falls, robust to outliers and to the shape of the noise.
+    """Measure whether a series rises or falls, robust to outliers and to the shape of the noise.
 
     Args:
         values: float `[n]`, evenly spaced.
 
     Returns:
-        The Mann-Kendall statistic in standard deviations, corrected for ties: near 0 without trend, whatever the
-        distribution of independent noise. And the change over the series by Theil and Sen: the median slope between two
-        values times n - 1.
+        The Mann-Kendall statistic in standard deviations, corrected for ties, and the change over the series by Theil
+        and Sen. Without trend the first is near 0, whatever the distribution of independent noise. The second is the
+        median slope between two values times n - 1.
     """
     n = len(values)
     if n < 3:
@@ -139,7 +142,7 @@ def _against_outcome(window: Window, settings: PrpoConfig) -> str | None:
 
 
 def _less_prm(settings: PrpoConfig) -> str:
-    """The setting that takes weight from the PRM."""
+    """Name the setting that takes weight from the PRM."""
     if settings.credit == "trust":
         return "set ++algorithm.prpo.process_weight=0 for GRPO"
     return "raise algorithm.prpo.outcome_weight"
@@ -305,4 +308,4 @@ RULES: dict[str, Callable[[Window, PrpoConfig], str | None]] = {
     "entropy_collapse": _surer,
     "trust_lost": _lost_trust,
 }
-"""Each alarm's rule: what was seen and what helps, or None."""
+"""The rule of each alarm. It returns what was seen and what helps, or None."""

@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Alarms: which of `verl_prpo.telemetry.alarm_rules` hold in a run, and when that is said.
+"""Alarms: which of `verl_prpo.telemetry.alarm_rules` hold in a run, and when that is reported.
 
-Pure logic: the trainer hands in metrics and prints the lines.
+This is pure logic: the trainer hands in metrics and prints the lines.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Alarms:
     """Watches a run, from its start or from where it was resumed.
 
     Attributes:
-        sounding: names of the alarms whose rule holds at the last step, whether a line was said or not.
+        sounding: names of the alarms whose rule holds at the last step, whether a line was returned or not.
     """
 
     def __init__(self, settings: PrpoConfig):
@@ -28,16 +28,16 @@ class Alarms:
         self._weighed = False
 
     def observe(self, step: int, metrics: Mapping[str, float]) -> list[str]:
-        """Take in a step's metrics.
+        """Take in a step's metrics, and return the alarms to print.
 
         Args:
             step: its number.
-            metrics: as verl logs them; what is absent sounds no alarm.
+            metrics: as verl logs them. A metric that is absent sounds no alarm.
 
         Returns:
-            Lines to print: one for each alarm that sounds and was not said of late. The same alarm is said again after
-            a window at the earliest, and after twice as many steps each time. `half_weight` needs one step alone and
-            is said once.
+            Lines to print: one for each alarm that sounds and was not reported of late. The same alarm is reported
+            again after a window at the earliest, and after twice as many steps each time. `half_weight` needs one step
+            alone and is reported once.
         """
         lines = []
         self.sounding = []

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the first step of a run says of its settings, now that there are responses to compare them with."""
+"""Lines on the settings that the first step of a run prints, once there are responses to compare them with."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from verl_prpo.telemetry.turns import turn_lines
 
 
 class Announcements:
-    """Lines for people, each said once, or again when what it says has changed."""
+    """Lines for people, each printed once, and again when what it says has changed."""
 
     def __init__(self, settings: PrpoConfig):
         self._settings = settings
@@ -21,15 +21,18 @@ class Announcements:
         self._counted = False
 
     def on_verdicts(self, reader: VerdictReader) -> list[str]:
-        """Which responses count as right: at the first step, and when a new value of the reward changes it."""
+        """Say which responses count as right, at the first step and when a new value of the reward changes it."""
         if reader.rule == self._rule:
             return []
         self._rule = reader.rule
         return [reader.explain()]
 
     def on_responses(self, scored: ScoredBatch) -> list[str]:
-        """How often the segmenter's delimiters occur in the first step's responses, outside thoughts that are hidden
-        from the PRM, and turns that are not read."""
+        """Say how often the segmenter's delimiters occur in the first step's responses, and which turns are not
+        recognised.
+
+        Thoughts that are hidden from the PRM are left out of the count.
+        """
         if self._counted:
             return []
         self._counted = True
@@ -43,7 +46,7 @@ class Announcements:
 
 
 def credit_line(settings: PrpoConfig) -> str:
-    """The rule by which tokens get their advantages, in a few words for the first line of a run."""
+    """Say in a few words by which rule tokens get their advantages, for the first line of a run."""
     if settings.credit != "trust":
         return f"credit {settings.credit}"
     if settings.process_weight == "auto":
@@ -52,7 +55,7 @@ def credit_line(settings: PrpoConfig) -> str:
 
 
 def delimiter_lines(delimiters: Sequence[str], responses: Sequence[str]) -> list[str]:
-    """For each delimiter how often it occurs in responses, and a warning where it never does."""
+    """Say for each delimiter how often it occurs in responses, with a warning where it never does."""
     counts = [[response.count(delimiter) for response in responses] for delimiter in delimiters]
     key = "algorithm.prpo.delimiters"
     lines = [_line(f"{key}: {text!r}", found, key) for text, found in zip(delimiters, counts, strict=True)]
@@ -61,7 +64,7 @@ def delimiter_lines(delimiters: Sequence[str], responses: Sequence[str]) -> list
 
 
 def token_lines(token_ids: Sequence[int], responses: Sequence[Sequence[int]]) -> list[str]:
-    """The same for delimiters that are token ids."""
+    """Say the same of delimiters that are token ids."""
     counts = [[list(response).count(token) for response in responses] for token in token_ids]
     key = "algorithm.prpo.delimiter_token_ids"
     return [_line(f"{key}: {token}", found, key) for token, found in zip(token_ids, counts, strict=True)]

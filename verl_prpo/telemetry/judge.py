@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The `prpo/prm/judge/*` metrics of a step: what a judge that writes its verdicts cost, and which answers held none."""
+"""The `prpo/prm/judge/*` metrics of a step: what a judge that writes its verdicts cost, and how often it wrote none."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from verl_prpo.step.messages import Scores
 
 
 def judge_metrics(results: Sequence[Scores]) -> dict[str, float]:
-    """Sums over a step; none where the PRM is no judge that writes.
+    """Sum a judge's counts over a step. There are none where the PRM is no judge that writes.
 
     Args:
         results: one per request. Those that were remembered cost nothing and have no counts.

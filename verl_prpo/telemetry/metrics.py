@@ -1,7 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The `prpo/*` metrics of a step: what was cut, what the PRM said, and what it did to the advantages. Pure
-functions."""
+"""The `prpo/*` metrics of a step, as pure functions: what was cut, the PRM's scores, and their effect on advantages."""
 
 import math
 from collections import Counter
@@ -23,7 +22,7 @@ def segment_metrics(
     min_gap: int | None = None,
     hidden_starts: Tensor | None = None,
 ) -> dict[str, float]:
-    """Number and length of segments, and the share of cuts that are as near to the one before as is allowed.
+    """Measure number and length of segments, and the share of cuts that are as near to the one before as is allowed.
 
     Thoughts that are hidden from the PRM are segments that nobody judges, so they are counted by themselves, under
     `prpo/segments/hidden` and `prpo/segment_length/hidden`. The other metrics leave them out.
@@ -31,8 +30,8 @@ def segment_metrics(
     Args:
         segment_starts: bool `[n, L]`.
         response_mask: int `[n, L]`.
-        min_gap: least distance between two starts, in columns; None for a segmenter that knows none.
-        hidden_starts: bool `[n, L]`, those of hidden thoughts among the starts; None where nothing is to be hidden.
+        min_gap: least distance between two starts, in columns. None for a segmenter that has no such distance.
+        hidden_starts: bool `[n, L]`, those of hidden thoughts among the starts. None where nothing is to be hidden.
     """
     starts, mask = segment_starts, response_mask.bool()
     thoughts = torch.zeros_like(starts) if hidden_starts is None else hidden_starts
@@ -56,7 +55,7 @@ def segment_metrics(
 
 
 def score_metrics(scores: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Mean, std, min and max of the segment scores of all scored responses, in the PRM family's units."""
+    """Take mean, std, min and max of the segment scores of all scored responses, in the PRM family's units."""
     flat = torch.tensor([s for row in scores for s in row])
     if not len(flat):
         return {}
@@ -64,14 +63,14 @@ def score_metrics(scores: Sequence[Sequence[float]]) -> dict[str, float]:
 
 
 def prm_metrics(results: Sequence[Scores], unjudged: int, unfinished: int, hidden: int = 0) -> dict[str, float]:
-    """What was asked of the PRM and what came of it.
+    """Count what the PRM was asked and what came of it.
 
-    Every request is either scored or failed: `requests` is the number of both, and of requests and `empty` the rollouts
+    Every request is either scored or failed, and `requests` counts both. `requests` and `empty` add up to the rollouts
     of the batch. The kinds of failure add up to `failed`, but for `overlong`, which counts every dialogue longer than
-    the PRM's context, whatever was done about it. `unread` counts segments that did not fit into that context,
+    the PRM's context, whatever was done about it. `unread` counts segments that did not fit into that context, and
     `abstained` those to which a score function gave None. `cache_hit` is the share of requests whose scores were
-    remembered. `windows` counts the windows of responses read in such, and `context` says how much of what comes before
-    a segment the PRM had seen when it judged it.
+    remembered. `windows` counts the windows of the responses that were read in windows. `context` says how much of what
+    comes before a segment the PRM had seen when it judged the segment.
 
     Args:
         results: one per request.
@@ -118,15 +117,15 @@ def advantage_metrics(
     read: Tensor,
     truncated: Tensor,
 ) -> dict[str, float]:
-    """How the two signals came together.
+    """Measure how the process advantage and the outcome advantage came together.
 
     Args:
-        advantages: float `[n, L]`, what the actor gets.
+        advantages: float `[n, L]`, the advantages that the actor gets.
         process_advantage: float `[n, L]`, z.
         outcome_advantage: float `[n, L]`, the outcome advantage on every valid token.
-        grpo_advantage: float `[n, L]`, what GRPO would have given.
+        grpo_advantage: float `[n, L]`, the advantages that GRPO would have given.
         mean_scores: float `[n]`, mean segment score of each response.
-        token_rewards: float `[n]`, what GRPO would see.
+        token_rewards: float `[n]`, the rewards that GRPO would see.
         right: float `[n]`, 1 for a right response, 0 for a wrong one, NaN where nothing says it.
         agree: bool `[n]`, rows whose group has one verdict.
         response_mask: int `[n, L]`.
@@ -171,12 +170,12 @@ def advantage_metrics(
 def trust_metrics(
     trust: Mapping[str, Agreement], data_sources: Sequence[str], used: Tensor | None = None
 ) -> dict[str, float]:
-    """What the PRM has earned, over the steps so far.
+    """Report the weight that the PRM has earned, over the steps so far.
 
     Args:
         trust: by data source.
         data_sources: `[n]`, of the responses of this batch.
-        used: float `[n]`, the weight that each response's process advantage had; None for a credit without one.
+        used: float `[n]`, the weight that each response's process advantage had. None for a credit without one.
     """
     if not len(data_sources):
         return {}

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What one batch's training signal was made of: as metrics for the logger, response by response for the dump."""
+"""The parts of one batch's training signal: as metrics for the logger, and response by response for the dump."""
 
 import functools
 import math
@@ -26,19 +26,19 @@ class StepReport:
     """One batch after its advantages were written, rollout by rollout.
 
     Attributes:
-        scored: the process pass.
-        rewards: what was handed to the estimator.
+        scored: the result of the process pass.
+        rewards: the rewards that were handed to the estimator.
         settings: `algorithm.prpo`.
         token_rewards: float `[n]`, sums of verl's `token_level_rewards`: what GRPO would see, a KL penalty included.
-        advantages: float `[n, L]`, what the actor gets.
+        advantages: float `[n, L]`, the advantages that the actor gets.
         response_mask: int `[n, L]`, as it stood when the actor gets it.
         index: object `[n]`, uids.
-        verdicts: whether each response is right; None where nobody looked.
-        data_sources: verl's `data_source` of each; None where nobody looked.
-
-    Besides, worked out from these: `outcome_rewards`, float `[n]`, as the estimator used them; `outcome_advantage`,
-    float `[n, L]`, the same credit without process scores; `process_advantage`, float `[n, L]`, what the scores add
-    to it (under the paper's credit beta and z); `grpo_advantage`, float `[n, L]`, what verl's GRPO would have given.
+        verdicts: whether each response is right. None where it was not looked up.
+        data_sources: verl's `data_source` of each. None where it was not looked up.
+        outcome_rewards: float `[n]`, as the estimator used them. This and the following are worked out from the others.
+        outcome_advantage: float `[n, L]`, the advantages of the same credit without process scores.
+        process_advantage: float `[n, L]`, what the scores add to that (under the paper's credit beta and z).
+        grpo_advantage: float `[n, L]`, the advantages that verl's GRPO would have given.
     """
 
     scored: ScoredBatch
@@ -73,7 +73,7 @@ class StepReport:
 
     @property
     def process_weights(self) -> Tensor | None:
-        """w of each response under the credit trust, float `[n]`; None under another credit."""
+        """The weight w of each response under the credit trust, float `[n]`. None under another credit."""
         if self.settings.credit != "trust":
             return None
         return torch.zeros(len(self.index)) if self.rewards.weights is None else self.rewards.weights
@@ -87,7 +87,7 @@ class StepReport:
         return self._advantages(alone, PrpoConfig(credit="trust"), nothing)
 
     def metrics(self) -> dict[str, float]:
-        """All `prpo/*` metrics of the batch. Of a credit that asks no PRM, only those that need none."""
+        """Return all `prpo/*` metrics of the batch. A credit that asks no PRM has only those that need none."""
         results = self.scored.scores
         known = [[s for s in r.scores if s is not None] if r is not None and r.scores else [] for r in results]
         metrics = advantage_metrics(
@@ -126,6 +126,6 @@ class StepReport:
         return advantages_of(rewards, settings, outcome_rewards, self.response_mask, self.index)
 
     def _right(self) -> Tensor:
-        """1 for a right response, 0 for a wrong one, NaN where nothing says it; float `[n]`."""
+        """Return 1 for a right response, 0 for a wrong one and NaN where its verdict is not known, as float `[n]`."""
         verdicts = self.verdicts.right if self.verdicts is not None else [None] * len(self.index)
         return torch.tensor([math.nan if right is None else float(right) for right in verdicts])

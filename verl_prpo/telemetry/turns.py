@@ -11,12 +11,13 @@ from verl_prpo.step.messages import Scores
 
 
 def turn_metrics(response_mask: Tensor, scores: Sequence[Scores | None] = ()) -> dict[str, float]:
-    """Number of turns per response: 1 where the policy speaks once, 0 where it says nothing. Besides, the stretches
-    between turns that are not as the policy's chat template writes a turn.
+    """Count the turns per response: 1 where the policy speaks once, 0 where it says nothing.
+
+    Also count the stretches between turns that are not as the policy's chat template writes a turn.
 
     Args:
         response_mask: int `[n, L]`, 1 on the policy's own tokens.
-        scores: of the same responses.
+        scores: the scores of the same responses.
     """
     turns = turn_segments(response_mask).sum(1).float()
     if not len(turns):
@@ -31,7 +32,7 @@ def turn_metrics(response_mask: Tensor, scores: Sequence[Scores | None] = ()) ->
 
 
 def turn_lines(keys: Sequence[str], scores: Sequence[Scores | None]) -> list[str]:
-    """A line for people on stretches that are not as the policy's chat template writes a turn; none without any."""
+    """Return a line for people if some stretches are not as the policy's chat template writes a turn."""
     odd = {key: _unrecognised(result) for key, result in zip(keys, scores, strict=True) if _unrecognised(result)}
     if not odd:
         return []

@@ -18,7 +18,7 @@ from verl_prpo.step.messages import SCORES, TO_SCORE_BESIDE, FinishedSession, To
 from verl_prpo.trainer.prompts import messages_of
 
 _training: ContextVar[bool] = ContextVar("verl_prpo_training", default=False)
-"""Whether the session of this asyncio task is of training. Each session has a task of its own."""
+"""True if the session of this asyncio task is of training. Each session has a task of its own."""
 
 
 class StreamingAgentLoopWorker(AgentLoopWorkerTQ.__ray_actor_class__):

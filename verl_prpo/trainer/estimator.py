@@ -37,12 +37,12 @@ def compute_prpo_advantage(
     config: Any = None,
     **_: Any,
 ) -> tuple[Tensor, Tensor]:
-    """PRPO's advantages in the form of verl's estimators.
+    """Compute PRPO's advantages in the form of verl's estimators.
 
     Args:
-        token_level_rewards: float `[bs, L]`; the outcome reward of a row is its sum, as in verl's GRPO, so a KL penalty
+        token_level_rewards: float `[bs, L]`. The outcome reward of a row is its sum, as in verl's GRPO. So a KL penalty
             in the reward (`algorithm.use_kl_in_reward`) becomes part of the outcome.
-        response_mask: int `[bs, L]`; tokens that rollout correction rejected may be gone from it.
+        response_mask: int `[bs, L]`. Tokens that rollout correction rejected may be gone from it.
         index: object `[bs]`, verl's uids.
         config: verl's `algorithm` section with its `prpo`.
 
@@ -50,8 +50,9 @@ def compute_prpo_advantage(
         Advantages and returns, the same float `[bs, L]` tensor twice, 0 where the mask is 0.
 
     Raises:
-        ConfigError: process scores are missing, with the setting that brings them; a bad `algorithm.prpo`.
-        ValueError: scores that cannot be used, with the row.
+        ConfigError: process scores are missing, or `algorithm.prpo` cannot work. The message names the setting to
+            change.
+        ValueError: scores cannot be used. The message names the row.
     """
     settings = prpo_config(config)
     given = _handed_over.get()

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which responses were cut off by a length limit of the rollout, before the policy ended them."""
+"""The length limits of a rollout, and which responses they cut off before the policy ended them."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class LengthLimit:
 
     Attributes:
         response: most tokens of a response (`data.max_response_length`).
-        total: most tokens of prompt and response (`actor_rollout_ref.rollout.max_model_len`, else the model's own);
+        total: most tokens of prompt and response (`actor_rollout_ref.rollout.max_model_len`, else the model's own).
             None where neither is known.
         end_ids: tokens by which the policy ends a response.
     """
@@ -28,10 +28,10 @@ class LengthLimit:
     end_ids: frozenset[int]
 
     def truncates(self, response_ids: Sequence[int], prompt_length: int) -> bool:
-        """Whether a response is as long as it may be and does not end with a token that ends responses.
+        """Return whether a response is as long as it may be and does not end with a token that ends responses.
 
         Args:
-            response_ids: without padding.
+            response_ids: token ids without padding.
             prompt_length: tokens of the prompt.
         """
         if not response_ids or response_ids[-1] in self.end_ids:
@@ -41,7 +41,7 @@ class LengthLimit:
 
 
 def length_limit(config: DictConfig, tokenizer: Any) -> LengthLimit:
-    """The limits of a verl configuration.
+    """Read the limits from a verl configuration.
 
     Args:
         config: the whole configuration.
@@ -58,10 +58,10 @@ def length_limit(config: DictConfig, tokenizer: Any) -> LengthLimit:
 
 
 def _declarations(model_path: str | None, tokenizer: Any) -> list[dict[str, Any]]:
-    """The policy's `generation_config.json` and `config.json`, that of its text model included.
+    """Read the policy's `generation_config.json` and `config.json`, that of its text model included.
 
-    Chat models often name several ends of a response there, of which the tokenizer knows one. Nothing is downloaded for
-    it; where the files are not here, what the tokenizer says counts alone.
+    Chat models often name several ends of a response there, of which the tokenizer knows one. Nothing is downloaded.
+    Where the files are not here, only what the tokenizer says counts.
     """
     found: list[dict[str, Any]] = []
     for folder in dict.fromkeys((model_path, getattr(tokenizer, "name_or_path", None))):
@@ -77,7 +77,7 @@ def _declarations(model_path: str | None, tokenizer: Any) -> list[dict[str, Any]
 
 
 def _numbers(declared: Sequence[dict[str, Any]], key: str) -> list[int]:
-    """The whole numbers that any of the declarations gives for a key, alone or in a list."""
+    """Collect the whole numbers that any of the declarations gives for a key, alone or in a list."""
     values = [part.get(key) for part in declared]
     flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
     return [number for number in flat if isinstance(number, int) and not isinstance(number, bool)]

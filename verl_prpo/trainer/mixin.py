@@ -1,11 +1,12 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""verl's v1 trainer modes, made aware of process rewards. Plumbing only.
+"""verl's v1 trainer modes, made aware of process rewards. This module is plumbing only.
 
-Each mode's registry entry becomes a subclass that does nothing at all unless `algorithm.adv_estimator=prpo`. Then it
-wires the reward manager, starts the PRM's replicas and collects process scores when the advantage is due. The scores
-came with the responses (`verl_prpo.trainer.agent_loop`), or from a process pass that was launched when the entropy was
-there, so that the PRM works while the reference policy does. The mathematics is in `verl_prpo.method.advantage`.
+Each mode's registry entry becomes a subclass that does nothing at all unless `algorithm.adv_estimator=prpo`. With it
+the subclass wires the reward manager, starts the PRM's replicas and collects process scores when the advantage is due.
+The scores came with the responses (`verl_prpo.trainer.agent_loop`), or from a process pass that was launched when the
+entropy was there, so that the PRM works while the reference policy does. The mathematics is in
+`verl_prpo.method.advantage`.
 """
 
 import copy
@@ -64,7 +65,7 @@ from verl_prpo.trainer.transfer_queue import (
 )
 
 COUNTS, RATIOS = "prpo/prm/", ("prpo/prm/cache_hit", "prpo/prm/context/mean", "prpo/prm/context/min")
-"""Metrics that add up over the updates of a step, and those among them that do not."""
+"""The prefix of metrics that add up over the updates of a step, and the metrics with this prefix that do not."""
 
 
 class ProcessAware:
@@ -119,8 +120,11 @@ class ProcessAware:
             print(f"[verl-prpo] PRM ready: {self._prm_description}")
 
     def get_reward_handles(self) -> Any:
-        """Who gives outcome rewards as responses finish. A reward model on the trainer's GPUs could not; but one that
-        is the PRM has no part in the outcome."""
+        """Return the workers that give outcome rewards as responses finish.
+
+        verl has none where a reward model is on the trainer's GPUs, since that model could not score meanwhile. A
+        reward model that is the PRM has no part in the outcome, so here the workers are returned.
+        """
         if self._prpo is not None and shares_gpus(self.config):
             return self.reward_loop_manager.reward_loop_workers
         return super().get_reward_handles()  # type: ignore[misc]
@@ -142,7 +146,7 @@ class ProcessAware:
         super().on_sample_end()  # type: ignore[misc]
 
     def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
-        """A step of `parameter_sync_step` updates: verl takes the mean of their metrics, counts are to be sums."""
+        """Make a step of `parameter_sync_step` updates. verl averages their metrics, and here counts become sums."""
         self._counts = {}
         batch = super().step(metrics, timing_raw)  # type: ignore[misc]
         total: Counter[str] = Counter()
@@ -167,7 +171,7 @@ class ProcessAware:
         return batch
 
     def _launch(self, batch: KVBatchMeta) -> process_pass.PendingScores:
-        """Cut and send out what was not scored as it finished."""
+        """Cut and send out the responses that were not scored as they finished."""
         assert self._prpo is not None
         hides, rows = self._prm.thinking == "hide", engine_of(self._prm) == SCORE_FUNCTION
         rollouts = fetch_rollouts(
@@ -238,7 +242,7 @@ class ProcessAware:
         return batch
 
     def _compute_unscored_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
-        """For a credit that asks no PRM: each response is one segment, without a score."""
+        """Compute the advantage for a credit that asks no PRM. Each response is one segment, without a score."""
         rollouts = fetch_rollouts(batch, self._limit, tokenizer=self.tokenizer)
         outcomes = self._outcomes(batch, rollouts)
         rewards = without_process_rewards(rollouts.response_mask, outcomes.rewards, Sessions.of(rollouts.keys))
@@ -250,7 +254,7 @@ class ProcessAware:
         return batch
 
     def _outcomes(self, batch: KVBatchMeta, rollouts: Rollouts) -> BatchOutcomes:
-        """Which responses are right, and what else the estimator has to know of the outcomes."""
+        """Fetch which responses are right, and what else the estimator has to know of the outcomes."""
         outcomes = fetch_outcomes(batch, rollouts, self._verdicts)
         self._say(self._announcements.on_verdicts(self._verdicts))
         return outcomes
@@ -267,7 +271,7 @@ class ProcessAware:
         outcomes: BatchOutcomes,
         metrics: dict,
     ) -> None:
-        """Metrics of the update; with `trainer.rollout_data_dir` kept for the step's dump."""
+        """Add the metrics of the update. With `trainer.rollout_data_dir`, also keep its report for the step's dump."""
         assert self._prpo is not None
         fields = ["uid", "advantages", "response_mask", "rm_scores"]
         if self.config.algorithm.use_kl_in_reward:
@@ -315,7 +319,7 @@ class ProcessAware:
             metrics["prpo/alarms"] = len(self._alarms.sounding)
 
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str) -> None:
-        """verl's own dump of a step, with a column `prpo` of what became of each response chosen."""
+        """Write verl's own dump of a step, with a column `prpo` that records what became of each response chosen."""
         if self._prpo is not None and self._reports:
             if self._writers_tokenizer is None:
                 self._writers_tokenizer = copy.deepcopy(self.tokenizer)
@@ -352,8 +356,11 @@ class ProcessAware:
         return length_limit(self.config, self.tokenizer)
 
     def _signal(self) -> str | None:
-        """The field that holds what the segmenter cuts at. The rollout's log-probs go before those of old_log_prob, so
-        that surprisal is the same whenever a response is cut."""
+        """Name the field that holds what the segmenter cuts at.
+
+        The rollout's log-probs are preferred to those of old_log_prob, so that surprisal is the same whenever a
+        response is cut.
+        """
         signal = signal_of(self.config)
         return self._log_probs() if signal == "surprisal" else signal
 
@@ -367,7 +374,7 @@ class ProcessAware:
 
 
 def make_process_aware(registry: dict[str, type[PPOTrainer]]) -> None:
-    """Replace every trainer mode in verl's registry by its process-aware subclass; idempotent."""
+    """Replace every trainer mode in verl's registry by its process-aware subclass. A second call changes nothing."""
     for mode, trainer in list(registry.items()):
         if not issubclass(trainer, ProcessAware):
             registry[mode] = type(f"ProcessAware{trainer.__name__}", (ProcessAware, trainer), {"__module__": __name__})

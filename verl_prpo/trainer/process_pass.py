@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process pass over one batch: cut the responses and have the PRM score them.
 
-`launch` returns as soon as the requests to the reward-loop workers are out; `collect` waits for them, as late as the
+`launch` returns as soon as the requests to the reward-loop workers are out. `collect` waits for them, as late as the
 caller can afford. Responses that were scored as they finished (`take_streamed`) are not asked about again.
 """
 
@@ -29,16 +29,16 @@ from verl_prpo.trainer.reward_manager import score_request
 
 @dataclass
 class PendingScores:
-    """Requests on their way: which rollout each answer is about, and the Ray references of the workers' answers.
+    """Requests on their way: the Ray references of the workers' results, and the rollouts that each result is about.
 
     Attributes:
         rollouts, segment_starts: the batch as cut, bool `[n, L]`.
-        positions: rollouts that each answer is about.
-        answers: of the workers.
+        positions: the rollouts that each result is about.
+        answers: the Ray references of the workers' results.
         launched: when they were asked, by `time.monotonic`.
         streamed: scores that were there before, by rollout.
         longest_wait: for how long the trainer waited for these responses, in seconds.
-        collected: what `collect` gave, so that a second time asks nobody.
+        collected: what `collect` returned, so that a second call asks nobody.
     """
 
     rollouts: Rollouts
@@ -52,7 +52,7 @@ class PendingScores:
 
 
 def with_thoughts(rollouts: Rollouts, tokenizer: Any) -> Rollouts:
-    """The same rollouts with their thoughts, which are to be hidden from the PRM; `tokenizer` is the policy's."""
+    """Add to rollouts their thoughts, which are to be hidden from the PRM. `tokenizer` is the policy's."""
     assert rollouts.prompt_ids is not None, "fetched without prompts"
     found = thought_mask(
         tokenizer, rollouts.response_ids, rollouts.response_mask, rollouts.prompt_ids, rollouts.messages
@@ -61,7 +61,7 @@ def with_thoughts(rollouts: Rollouts, tokenizer: Any) -> Rollouts:
 
 
 def segment(rollouts: Rollouts, settings: PrpoConfig, tokenizer: Any = None) -> Tensor:
-    """Segment starts of a batch, bool `[n, L]`; `tokenizer` is the policy's, for the segmenter text."""
+    """Return the segment starts of a batch, bool `[n, L]`. `tokenizer` is the policy's, for the segmenter text."""
     return cut(
         settings,
         keys=rollouts.keys,
@@ -80,12 +80,12 @@ def take_streamed(
 
     Args:
         rollouts: the batch.
-        streamed: what each rollout brought, if anything.
-        fingerprint: of the present settings; scores under others (a rollout of an earlier run) are not used.
-        since: when this run began, by `time.time`; a failure from before, whose cause may be fixed, is not used.
+        streamed: the scores that each rollout brought, if any.
+        fingerprint: the hash of the present settings. Scores under others (a rollout of an earlier run) are not used.
+        since: when this run began, by `time.time`. A failure from before, whose cause may be fixed, is not used.
 
     Returns:
-        Segment starts, bool `[n, L]`; scores by rollout; the rollouts that have to be cut and scored now.
+        Segment starts, bool `[n, L]`, then scores by rollout, then the rollouts that have to be cut and scored now.
     """
     starts = torch.zeros_like(rollouts.response_mask, dtype=torch.bool)
     scores: dict[int, Scores] = {}
@@ -110,7 +110,7 @@ def launch(
     workers: Sequence[Any],
     streamed: Mapping[int, Scores] | None = None,
 ) -> PendingScores:
-    """Send every response that has segments to the reward-loop workers, long and short ones dealt out evenly.
+    """Send every response that has segments to the reward-loop workers. Long and short ones are dealt out evenly.
 
     Args:
         rollouts: the batch.
@@ -119,7 +119,7 @@ def launch(
         streamed: scores by rollout that are there already. Those are not sent.
     """
     if not workers:
-        raise PrmError("there is no reward-loop worker to score responses; set reward.num_workers to 1 or more")
+        raise PrmError("there is no reward-loop worker to score responses. Set reward.num_workers to 1 or more")
     streamed = streamed or {}
     positions = [i for i in range(len(rollouts)) if i not in streamed and bool(segment_starts[i].any())]
     positions.sort(key=lambda i: -len(rollouts.response_ids[i]))
@@ -185,13 +185,16 @@ def _answers(pending: PendingScores, timeout: float, began: float) -> list[list[
         ) from error
     except ray.exceptions.RayActorError as error:
         raise PrmError(
-            "a reward-loop worker died while process scores were due; did its node run out of memory? Fewer of them "
+            "a reward-loop worker died while process scores were due. Did its node run out of memory? Fewer of them "
             f"(reward.num_workers) need less: {error}"
         ) from error
 
 
 def _held_up(streamed: Sequence[Scores]) -> float:
-    """Seconds from the arrival of a node's last response to the PRM's last answer there, where that took longest."""
+    """Measure the seconds from the arrival of a node's last response to the PRM's last result there.
+
+    The node where this took longest counts.
+    """
     by_clock: dict[str, list[Scores]] = {}
     for result in streamed:
         by_clock.setdefault(result.clock, []).append(result)

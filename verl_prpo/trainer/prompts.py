@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The chat messages that an output of an agent loop answers."""
+"""The chat messages to which an output of an agent loop responds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from verl_prpo.text.chat_turns import find_turns
 def messages_of(
     later: int | bool, raw_prompt: Sequence[Mapping[str, Any]], prompt_ids: Sequence[int], tokenizer: Any
 ) -> list[dict[str, Any]]:
-    """The prompt of an output as chat messages.
+    """Return the prompt of an output as chat messages.
 
-    The first output of a session answers the row's own messages. A later one answers a prompt that the agent loop made,
-    a summary of what was said, say, of which verl keeps the tokens alone. They are read back into turns. A prompt in no
-    known template becomes one message of the user.
+    The first output of a session responds to the row's own messages. A later one responds to a prompt that the agent
+    loop made, such as a summary of the conversation. verl keeps only its tokens, which are read back into turns. A
+    prompt in no known template becomes one message of the user.
 
     Args:
         later: whether (or how many) outputs of the session came before.

@@ -3,7 +3,7 @@
 """The reward manager `prm`: the outcome reward of the manager it wraps, and process scores.
 
 It runs in verl's reward-loop workers. A response that comes as it finishes gets its outcome reward, as if the wrapped
-manager stood alone; so validation is outcome-only. A training response that says where its own tokens are
+manager stood alone. So validation is outcome-only. A training response that says where its own tokens are
 (`verl_prpo.trainer.agent_loop`) is cut and scored meanwhile. A request of the trainer, marked by segment bounds, gets
 the PRM's scores alone. A PRM that fails is reported in the result, never by an exception. The trainer decides what
 becomes of it.
@@ -74,7 +74,7 @@ class PrmRewardManager(RewardManagerBase):
         """Score one response: by process if the trainer asks for that, by outcome if not, by both as it finishes.
 
         Raises:
-            Exception: what the wrapped manager raises; nothing of the PRM's.
+            Exception: whatever the wrapped manager raises. The PRM raises nothing here.
         """
         if TO_SCORE_NOW in data.non_tensor_batch:
             response: ToScore = data.non_tensor_batch[TO_SCORE_NOW][0]
@@ -99,7 +99,10 @@ class PrmRewardManager(RewardManagerBase):
             scoring.cancel()
 
     async def _scores(self, response: ToScore) -> Scores:
-        """The scores of one response, cut here if it was not. What goes wrong with it is a failure of this response."""
+        """Score one response, after cutting it here if it was not cut.
+
+        What goes wrong with it becomes a failure of this response.
+        """
         arrived = time.monotonic()
         read, found, unfinished = _Read(), PrmResult(), False
         shown: Shown | None = None
@@ -133,7 +136,10 @@ class PrmRewardManager(RewardManagerBase):
         return scores if scores.asked_about else replace(scores, answered=asked)
 
     def _read(self, response: ToScore) -> "_Read":
-        """A response in segments, cut here if it was not, with the policy's own words apart from those of tools."""
+        """Read a response in segments, after cutting it here if it was not cut.
+
+        The policy's own words are kept apart from those of tools.
+        """
         ids = response.response_ids
         mask = [1] * len(ids) if response.response_mask is None else response.response_mask
         require_fit(len(ids), mask)
@@ -195,17 +201,19 @@ class _Read:
 
 
 def score_request(responses: Sequence[ToScore]) -> DataProto:
-    """Responses in the form that `RewardLoopWorker.compute_score_batch` takes."""
+    """Pack responses in the form that `RewardLoopWorker.compute_score_batch` takes."""
     column = np.empty(len(responses), dtype=object)
     column[:] = responses
     return DataProto(batch=None, non_tensor_batch={TO_SCORE_NOW: column})
 
 
 def wire(config: DictConfig) -> str:
-    """Put `prm` in the place of the configured reward manager, which becomes the one it wraps; idempotent.
+    """Put `prm` in the place of the configured reward manager, which becomes the one it wraps.
+
+    A second call changes nothing.
 
     Args:
-        config: the whole verl configuration; `reward` is changed in place.
+        config: the whole verl configuration. `reward` is changed in place.
 
     Returns:
         A line that says what was wired.
@@ -227,7 +235,7 @@ def wire(config: DictConfig) -> str:
 
 
 def outcome_config(config: DictConfig) -> DictConfig:
-    """The configuration as the wrapped outcome manager is to see it: with the reward manager the user named."""
+    """Return the configuration as the wrapped outcome manager is to see it, with the reward manager the user named."""
     inner = copy.deepcopy(config)
     outcome = (config.reward.get("prm") or {}).get("outcome_reward_manager") or {}
     with open_dict(inner.reward):

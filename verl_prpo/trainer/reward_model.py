@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reward model that verl launches (`reward.reward_model`), used as the process reward model.
 
-verl starts vLLM servers for it and a router before them; process scores are asked of the router like of any other
-server. By itself verl would use such a model for the outcome and bypass every reward manager. Here the outcome stays
-what it would be without a reward model.
+verl starts vLLM servers for it and a router before them. The router is asked for process scores like any other server.
+By itself verl would use such a model for the outcome and bypass every reward manager. Here the outcome stays what it
+would be without a reward model.
 
 With `reward.reward_model.enable_resource_pool=True` it has GPUs of its own. Otherwise it shares the trainer's
 (colocated): it sleeps, and wakes for the process pass alone.
@@ -27,19 +27,19 @@ from verl_prpo.settings.prpo import ConfigError, PrmConfig, engine_of, prm_confi
 WORKER_EXTENSION = "verl_prpo.trainer.reward_model_worker.PrmWorkerExtension"
 
 _DEFAULT_SCORER = {"path": "pkg://verl.utils.reward_score", "name": "default_compute_score"}
-"""verl's own outcome function, where it takes the path of one of the user's: with a path set, verl asks the reward
-manager even when a reward model is enabled (`RewardLoopWorker.compute_score`)."""
+"""verl's own outcome function, in the form in which a user names one. With a path set, verl asks the reward manager
+even when a reward model is enabled (`RewardLoopWorker.compute_score`)."""
 
 _KEY = "reward.reward_model"
 
 
 def uses_reward_model(prm: PrmConfig) -> bool:
-    """Whether the PRM is the reward model that verl launches."""
+    """Return whether the PRM is the reward model that verl launches."""
     return engine_of(prm) == "reward_model"
 
 
 def shares_gpus(config: DictConfig) -> bool:
-    """Whether the PRM is a reward model that verl launches on the trainer's own GPUs."""
+    """Return whether the PRM is a reward model that verl launches on the trainer's own GPUs."""
     return uses_reward_model(prm_config(config.reward)) and not config.reward.reward_model.enable_resource_pool
 
 
@@ -61,7 +61,7 @@ def check_reward_model(config: DictConfig, prm: PrmConfig) -> None:
         )
     if not settings.model_path:
         raise ConfigError(
-            f"reward.prm.engine=reward_model needs the process reward model to launch; set {_KEY}.model_path"
+            f"reward.prm.engine=reward_model needs the process reward model to launch. Set {_KEY}.model_path"
         )
     if prm.model_path and prm.model_path != settings.model_path:
         raise ConfigError(
@@ -88,14 +88,14 @@ def check_reward_model(config: DictConfig, prm: PrmConfig) -> None:
 
 
 def wire_reward_model(config: DictConfig) -> None:
-    """Make the enabled reward model the PRM and nothing else; idempotent.
+    """Make the enabled reward model the PRM and nothing else. A second call changes nothing.
 
-    `reward.prm.model_path` becomes its path. Without a reward function of the user's, verl's own takes the place, so
-    that verl asks the reward manager for the outcome. On GPUs of its own it stays awake: it has nothing to make room
-    for, and verl would never wake it.
+    `reward.prm.model_path` becomes its path. Without a reward function of the user's, verl's own is set in its place,
+    so that verl asks the reward manager for the outcome. On GPUs of its own the reward model stays awake: it has
+    nothing to make room for, and verl would never wake it.
 
     Args:
-        config: the whole verl configuration; `reward` is changed in place.
+        config: the whole verl configuration. `reward` is changed in place.
 
     Raises:
         PrmError: no family is known for the model.
@@ -124,8 +124,11 @@ def wire_reward_model(config: DictConfig) -> None:
 
 
 def _leave_batching_to_vllm(rollout: DictConfig, model_path: str) -> None:
-    """vLLM knows which pooling models may have their prompts read in chunks or from a cache; Qwen2.5-Math-PRM may not.
-    verl's settings would force both. Without chunks a prompt must fit in one batch."""
+    """Leave to vLLM whether prompts are read in chunks or from a cache, and size the batch for a whole prompt.
+
+    vLLM knows which pooling models allow it, and Qwen2.5-Math-PRM does not. verl's settings would force both. Without
+    chunks a prompt must fit in one batch.
+    """
     rollout.enable_chunked_prefill = None
     rollout.enable_prefix_caching = None
     longest = rollout.get("max_model_len") or read_model_config(model_path).get("max_position_embeddings") or 0
@@ -142,7 +145,7 @@ def without_default_scorer(reward: DictConfig) -> None:
 
 
 def router_url(reward_loop_manager: Any) -> str:
-    """Base URL of the router before the servers that verl launched.
+    """Return the base URL of the router before the servers that verl launched.
 
     Args:
         reward_loop_manager: verl's `RewardLoopManager` with a reward model.

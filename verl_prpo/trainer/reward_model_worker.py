@@ -1,9 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What verl adds to vLLM's workers, for a server that holds a process reward model.
+"""verl's extension of vLLM's workers, for a server that holds a process reward model.
 
-verl masks logits on every server it launches, and a model with a head of its own, such as Qwen2ForProcessRewardModel,
-has none: its launch would fail. vLLM takes the class by name (`worker_extension_cls`).
+verl masks logits on every server it launches. A model with a head of its own, such as Qwen2ForProcessRewardModel, has
+no logits, so its launch would fail. vLLM takes the class by name (`worker_extension_cls`).
 """
 
 from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension

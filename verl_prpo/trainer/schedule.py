@@ -10,18 +10,18 @@ from verl_prpo.settings.prpo import ConfigError, PrmConfig, PrpoConfig, prm_conf
 from verl_prpo.trainer.checks.verl_symbols import STREAMING, require
 
 STREAMING_MANAGER = "verl_prpo.trainer.agent_loop.StreamingAgentLoopManager"
-"""verl's agent loop manager whose workers say what a reward manager needs to cut a finished response."""
+"""The agent loop manager whose workers give a reward manager what it needs to cut a finished response."""
 
 
 def segmenter_of(config: DictConfig) -> str:
-    """The segmenter in effect: where bypass mode computes no entropy, surprisal takes its place."""
+    """Return the segmenter in effect. Where bypass mode computes no entropy, surprisal takes its place."""
     segmenter = prpo_config(config.algorithm).segmenter
     bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
     return segmenter.replace("entropy", "surprisal") if bypass else segmenter
 
 
 def signal_of(config: DictConfig) -> str | None:
-    """What the segmenter in effect cuts at: entropy, surprisal, or None for one that needs neither."""
+    """Return what the segmenter in effect cuts at: entropy, surprisal, or None for one that needs neither."""
     segmenter = segmenter_of(config)
     return next((signal for signal in ("entropy", "surprisal") if segmenter.endswith(signal)), None)
 
@@ -31,18 +31,18 @@ _FORMAT = 3
 
 
 def keeps_log_probs(config: DictConfig) -> bool:
-    """Whether the rollout keeps the log-probabilities of sampled tokens; then they are what surprisal is read from."""
+    """Return whether the rollout keeps the log-probabilities of sampled tokens. Surprisal is then read from them."""
     return bool(config.actor_rollout_ref.rollout.get("calculate_log_probs", False))
 
 
 def schedule_of(config: DictConfig) -> tuple[str, str | None]:
-    """The schedule in effect, and under `reward.prm.schedule=auto` what stands against streaming.
+    """Decide the schedule, and under `reward.prm.schedule=auto` say what stands against streaming.
 
     Args:
         config: a whole verl configuration that uses a PRM.
 
     Returns:
-        "stream" and None, or "batch" and the reason; None for a reason when the user asked for batch.
+        "stream" and None, or "batch" and the reason. The reason is None when the user asked for batch.
 
     Raises:
         ConfigError: `reward.prm.schedule=stream` cannot be used, with the keys to change.
@@ -61,11 +61,12 @@ def schedule_of(config: DictConfig) -> tuple[str, str | None]:
 
 
 def start_streaming(config: DictConfig) -> bool:
-    """Decide whether responses are scored as they finish, and print the decision. If they are, set the agent loop
-    manager that streams. Idempotent.
+    """Decide whether responses are scored as they finish, and print the decision.
+
+    If they are, set the agent loop manager that streams. A second call changes nothing.
 
     Args:
-        config: the whole verl configuration; `actor_rollout_ref.rollout.agent` is changed in place.
+        config: the whole verl configuration. `actor_rollout_ref.rollout.agent` is changed in place.
     """
     schedule, obstacle = schedule_of(config)
     if schedule == "batch":
@@ -79,8 +80,10 @@ def start_streaming(config: DictConfig) -> bool:
 
 
 def fingerprint(prpo: PrpoConfig, prm: PrmConfig) -> str:
-    """A hash of every setting that affects segments or scores. Scores with another hash come from an earlier run and
-    are discarded."""
+    """Hash every setting that affects segments or scores.
+
+    Scores with another hash come from an earlier run and are discarded.
+    """
     cut = (prpo.segmenter, prpo.max_anchors, prpo.min_gap, prpo.anchor_rule, prpo.num_segments)
     marks = (prpo.delimiters, prpo.delimiter_token_ids, prpo.tokens_per_anchor, prpo.anchor_bounds)
     custom = (prm.custom_family.path, prm.custom_family.name)

@@ -33,11 +33,11 @@ _PLAIN: dict[str, Any] = {
     "all_equal": bool,
     "data_source": str,
 }
-"""Fields of a rollout that are written as they are unless they say nothing, with their kind."""
+"""Fields of a rollout that are written as they are, or left out where they say nothing, each with its kind."""
 
 
 def record_of(rollout: Rollout) -> dict[str, Any]:
-    """The record of a response, ready for JSON; what verl's own columns hold is not in it."""
+    """Make the record of a response, ready for JSON. It does not repeat what verl's own columns hold."""
     ends = list(accumulate((len(segment.text) for segment in rollout.segments), initial=0))[1:]
     record: dict[str, Any] = {
         "format": FORMAT,
@@ -80,13 +80,13 @@ def record_of(rollout: Rollout) -> dict[str, Any]:
 
 
 def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
-    """The response of a row of a dump.
+    """Read the response of a row of a dump.
 
     Args:
         row: verl's columns with the record in `prpo`.
 
     Returns:
-        None where the row carries no record.
+        The response, None where the row carries no record.
 
     Raises:
         ValueError, TypeError, KeyError: a record of another format, or one that contradicts itself or its row.
@@ -99,7 +99,7 @@ def rollout_of(row: Mapping[str, Any]) -> Rollout | None:
     if record.get("format") != FORMAT:
         found = record.get("format", 1)
         raise ValueError(
-            f"its record has format {found}, and this version of verl-prpo reads format {FORMAT}; read it with the "
+            f"its record has format {found}, and this version of verl-prpo reads format {FORMAT}. Read it with the "
             "version that wrote it, or dump the run's steps anew"
         )
     response = str(record.get("response", row["output"]))
@@ -245,7 +245,7 @@ def _require_numbers(name: str, values: Sequence[Any], kinds: type | tuple[type,
 
 
 def _short(value: float) -> float:
-    """The number with the fewest digits that is the same float32."""
+    """Return the number with the fewest digits that is the same float32."""
     return float(str(np.float32(value)))
 
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rollout dumps: what `trainer.rollout_data_dir` holds of each response, read back as plain data.
 
-verl writes a file per step, `{step}.jsonl`, and in it a line per response; this package adds the column `prpo`, the
-record of what became of the response on its way to the actor (docs/rollouts.md has the format).
+verl writes a file per step, `{step}.jsonl`, and in it a line per response. This package adds the column `prpo`, the
+record of what became of the response on its way to the actor. docs/rollouts.md has the format.
 
     from verl_prpo.telemetry.rollouts.read import read_rollouts
 
@@ -24,7 +24,7 @@ __all__ = ["Rollout", "RolloutError", "Rollouts", "Row", "Segment", "read_rollou
 
 
 class RolloutError(ValueError):
-    """A dump that cannot be read; the message names the file, the line and what is wrong."""
+    """A dump that cannot be read. The message names the file, the line and what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Row:
     """One line of a dump.
 
     Attributes:
-        file: where it stands.
+        file: the file that holds it.
         line: its number, from 1.
         columns: verl's columns and, in `prpo`, the record.
     """
@@ -42,7 +42,7 @@ class Row:
     columns: Mapping[str, Any]
 
     def rollout(self) -> Rollout | None:
-        """The response with its record; None for a row that carries none.
+        """Return the response with its record, or None for a row that carries none.
 
         Raises:
             RolloutError: the record cannot be used.
@@ -56,7 +56,7 @@ class Row:
 
 
 class Rollouts(Iterator[Rollout]):
-    """The rollouts of a dump one by one; only the line at hand is in memory.
+    """The rollouts of a dump one by one. Only the line at hand is in memory.
 
     Attributes:
         skipped: rows passed so far that carry no record: padding, responses beyond `algorithm.prpo.dump_responses`,
@@ -77,11 +77,11 @@ class Rollouts(Iterator[Rollout]):
 
 
 def read_rollouts(source: Path | str, steps: Sequence[int] | None = None) -> Rollouts:
-    """The responses of a dump that carry a record, step by step and in each step group by group.
+    """Read the responses of a dump that carry a record, step by step and in each step group by group.
 
     Args:
         source: the folder of `trainer.rollout_data_dir`, or one step's `.jsonl`.
-        steps: only these steps of a folder; all of them when None.
+        steps: only these steps of a folder. None reads all of them.
 
     Returns:
         An iterator over `Rollout`. Its `skipped` counts the rows without a record that it has passed. A last line that
@@ -107,7 +107,7 @@ def read_rollouts(source: Path | str, steps: Sequence[int] | None = None) -> Rol
 
 
 def step_files(source: Path, steps: Sequence[int] | None = None) -> list[Path]:
-    """The files of a dump in the order of their steps.
+    """List the files of a dump in the order of their steps.
 
     Raises:
         RolloutError: nothing there, or a step that is not there.
@@ -115,26 +115,27 @@ def step_files(source: Path, steps: Sequence[int] | None = None) -> list[Path]:
     try:
         if not source.is_dir():
             if not source.is_file():
-                raise RolloutError(f"{source} is not there; give the folder that trainer.rollout_data_dir names")
+                raise RolloutError(f"{source} is not there. Give the folder that trainer.rollout_data_dir names")
             return [source]
         found = {int(f.stem): f for f in sorted(source.iterdir()) if f.suffix == ".jsonl" and f.stem.isdecimal()}
     except OSError as error:
         raise RolloutError(f"{source} cannot be read: {error.strerror}") from error
     if not found:
         raise RolloutError(
-            f"{source} holds no step's dump, such as 1.jsonl; give the folder that trainer.rollout_data_dir names"
+            f"{source} holds no step's dump, such as 1.jsonl. Give the folder that trainer.rollout_data_dir names"
         )
     absent = [step for step in steps or () if step not in found]
     if absent:
         raise RolloutError(
-            f"{source} holds no step {absent[0]}; it has {len(found)}, from {min(found)} to {max(found)}"
+            f"{source} holds no step {absent[0]}. It has {len(found)}, from {min(found)} to {max(found)}"
         )
     return [found[step] for step in sorted(found if steps is None else set(steps))]
 
 
 def read_rows(file: Path) -> Iterator[Row]:
-    """The rows of one file, with or without a record; in a step's file (`5.jsonl`) a last line that is still being
-    written is left out.
+    """Read the rows of one file, with or without a record.
+
+    In a step's file (`5.jsonl`) a last line that is still being written is left out.
 
     Raises:
         RolloutError: the file cannot be read, or a line is not a JSON object.

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Hold one response of a training step: its segments, and what each of its tokens was paid."""
+"""One response of a training step: its segments, and what each of its tokens was paid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Segment:
 
     Attributes:
         begin, end: half-open span of tokens.
-        text: what these tokens say.
+        text: the text of these tokens.
         score: the PRM's score, in its family's units. None where it gave none.
     """
 
@@ -37,7 +37,7 @@ class Rollout:
         prompt: the prompt as the policy read it, without special tokens.
         messages: the prompt as chat messages, as the PRM got it. A content that is not text is null.
         response: its text, decoded without special tokens.
-        ground_truth: that of the data set. None where it has none.
+        ground_truth: the ground truth of the data set. None where it has none.
         verifier_score: the outcome as the reward manager gave it.
         outcome_reward: the outcome as the estimator used it: times `algorithm.prpo.outcome_weight`, less a KL penalty
             if there is one.
@@ -50,10 +50,10 @@ class Rollout:
         entropy: entropy of the policy, in nats. None where verl computed none (`rollout_correction.bypass_mode`).
         surprisal: minus the log-probability of the token, in nats. It is that of the rollout where the rollout keeps
             log-probs, else that of the actor before the update.
-        process_advantage: what the process scores add, z under the paper's credit.
-        outcome_advantage: what is left without the process scores.
-        advantages: what the actor got.
-        grpo_advantage: what verl's GRPO gives every token of the response.
+        process_advantage: the part of the advantages that the process scores add, z under the paper's credit.
+        outcome_advantage: the part that is left without the process scores.
+        advantages: the advantages that the actor got.
+        grpo_advantage: the advantage that verl's GRPO gives every token of the response.
         prm_latency: seconds from question to answer. None where the PRM was not asked.
         failure: why there are no scores, see `verl_prpo.prm.results.PrmFailure`. None when nothing failed.
         failure_detail: the same for people.
@@ -77,7 +77,7 @@ class Rollout:
         all_equal: whether its group counted as all-equal under that credit, so that w had a part in its advantages.
         relative_scores: each segment's score under that credit, less the group's mean, in standard deviations inside
             groups. None for a segment without a score, or without a token of the policy's own.
-        data_source: that of the prompt, as verl names it. It is empty in dumps of earlier versions.
+        data_source: the source of the prompt, as verl names it. It is empty in dumps of earlier versions.
     """
 
     step: int
@@ -120,7 +120,7 @@ class Rollout:
 
     @property
     def left_out(self) -> bool:
-        """Whether the PRM could not read all that it had to judge, because the dialogue was longer than its context."""
+        """True if the PRM could not read all that it had to judge, because the dialogue was longer than its context."""
         if not self.windows:
             return self.overlong
         judged = self.segments[: -1 if self.unfinished else None]
@@ -148,7 +148,7 @@ class Rollout:
 
     @property
     def own(self) -> list[bool]:
-        """Which tokens are the policy's: those outside the interludes."""
+        """True for each token that is the policy's own, which means that it lies outside the interludes."""
         said = [True] * len(self.token_offsets)
         for one in self.interludes:
             said[one.begin : one.end] = [False] * (one.end - one.begin)
@@ -162,8 +162,11 @@ class Rollout:
         return own_words(self.token_texts, list(map(int, self.own)), bounds, self.interludes)
 
     def thought_tokens(self) -> list[bool] | None:
-        """Find which tokens belong to the policy's thoughts, as training knew them. They are those recorded, else those
-        that training hid. None where the dump does not say it."""
+        """Find which tokens belong to the policy's thoughts, as training knew them.
+
+        They are the tokens recorded as thoughts, else those that training hid. The result is None where the dump says
+        neither.
+        """
         spans = self.thoughts
         if spans is None:
             if not self.hidden:

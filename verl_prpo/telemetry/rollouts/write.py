@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The records of a step's responses on their way into verl's rollout dump.
 
-verl writes the dump in a thread of its own, line by line. So a record is worked out there, when its line is due: the
+verl writes the dump in a thread of its own, line by line. So a record is worked out there, when its line is due. The
 step does not wait for it, and of all records only one is ever in memory.
 """
 
@@ -30,13 +30,13 @@ class PendingRecord:
     """The record of one response, worked out when verl's writer comes to it.
 
     Attributes:
-        report: of the update that the response belongs to.
+        report: the report of the update that the response belongs to.
         row: the response's row in it.
-        tokenizer: the policy's; used by the writer's thread alone, for tokenizers are not made for two.
-        entropy, surprisal: float `[length]`, in nats; None where there is none.
+        tokenizer: the policy's. Only the writer's thread uses it, since a tokenizer is not made for two threads.
+        entropy, surprisal: float `[length]`, in nats. None where there is none.
         outcome_parts: what the reward manager said besides the reward.
-        columns: verl's own of the row: step, input, output, gts, score, uid.
-        prompt_ids: token ids of the prompt, which say whether the response begins inside a thought; None where they are
+        columns: verl's own columns of the row: step, input, output, gts, score, uid.
+        prompt_ids: token ids of the prompt, which say whether the response begins inside a thought. None where they are
             not known.
     """
 
@@ -50,10 +50,11 @@ class PendingRecord:
     prompt_ids: Sequence[int] | None = None
 
     def tolist(self) -> dict[str, Any]:
-        """The record as plain data; verl's writer calls this on whatever JSON does not know.
+        """Make the record as plain data. verl's writer calls this on whatever JSON does not know.
 
         Raises:
-            RuntimeError: it cannot be made. Then verl stops the run with this at the next step's dump, or at the end.
+            RuntimeError: it cannot be made. verl then stops the run with this error at the next step's dump, or at the
+                end.
         """
         try:
             rollout = self.rollout()
@@ -69,7 +70,7 @@ class PendingRecord:
         return record
 
     def rollout(self) -> Rollout:
-        """The response as `verl_prpo.telemetry.rollouts.read.read_rollouts` gives it."""
+        """Make the response as `verl_prpo.telemetry.rollouts.read.read_rollouts` gives it."""
         report, row, columns = self.report, self.row, self.columns
         scored = report.scored
         ids, result = scored.rollouts.response_ids[row], scored.scores[row] or Scores()
@@ -122,7 +123,7 @@ class PendingRecord:
         )
 
     def _thoughts(self, ids: Sequence[int], texts: Sequence[str]) -> list[tuple[int, int]]:
-        """Spans of tokens that are thoughts, as the segmenter gets them with `reward.prm.thinking=hide`."""
+        """Find the spans of tokens that are thoughts, as the segmenter gets them with `reward.prm.thinking=hide`."""
         rollouts = self.report.scored.rollouts
         own = rollouts.response_mask[self.row, : len(ids)].bool().tolist()
         prompt = [] if self.prompt_ids is None else self.prompt_ids
@@ -133,15 +134,15 @@ class PendingRecord:
 
 
 def choose(reports: Mapping[str, tuple[StepReport, int]], limit: int | None) -> list[str]:
-    """The responses of a step whose records are written.
+    """Choose the responses of a step whose records are written.
 
     Args:
         reports: by key, the report that a response stands in, and its row there.
-        limit: most of them; all when None.
+        limit: most of them. None chooses all.
 
     Returns:
-        Keys, of whole groups as far as they fit and of one in part where not one does. Their
-        uids alone decide which groups, so the same rollouts give the same choice.
+        Keys of whole groups, as far as they fit. Where not one fits, the keys of a part of one. The uids alone decide
+        which groups, so the same rollouts give the same choice.
     """
     groups: dict[str, list[str]] = {}
     for key, (report, row) in reports.items():
@@ -165,7 +166,7 @@ def _segments(result: Scores, spans: Sequence[tuple[int, int]], response: str, o
 
 
 def _at_segments(segments: Sequence[Segment], mask: Tensor, values: Tensor) -> list[float | None]:
-    """The value of each segment's first trained token; None for a segment that has no score or no such token."""
+    """Return the value of each segment's first trained token, None for a segment that has no score or no such token."""
     found: list[float | None] = []
     for segment in segments:
         own = mask[segment.begin : segment.end].nonzero()[:, 0]
@@ -175,7 +176,7 @@ def _at_segments(segments: Sequence[Segment], mask: Tensor, values: Tensor) -> l
 
 
 def _as_data(part: Any) -> Any:
-    """What a reward function said besides the reward, if JSON can hold it, else as text: verl minds neither."""
+    """Return what a reward function said besides the reward as plain data, or as text where JSON cannot hold it."""
     try:
         return json.loads(json.dumps(part, default=lambda value: value.tolist()))
     except (AttributeError, TypeError, ValueError, RecursionError):
@@ -183,7 +184,7 @@ def _as_data(part: Any) -> Any:
 
 
 def _texts(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Chat messages as plain data. A content that is not text is null."""
+    """Return chat messages as plain data. A content that is not text is null."""
     found = []
     for message in messages:
         try:

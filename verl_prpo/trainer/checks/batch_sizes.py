@@ -32,10 +32,10 @@ class Shares:
     """How a batch is divided over the trainer's processes.
 
     Attributes:
-        processes: of the trainer, one per GPU.
+        processes: processes of the trainer, one per GPU.
         asked: the settings that they come from, as they stand.
         parallel: processes that share one piece of a batch.
-        meaning: the settings of those, as they stand.
+        meaning: the settings that these come from, as they stand.
         ranks: pieces of a batch.
     """
 
@@ -47,7 +47,7 @@ class Shares:
 
 
 def shares(config: DictConfig) -> Shares:
-    """How many pieces a batch is cut into; `ranks` is a floor where the parallel sizes do not divide."""
+    """Work out into how many pieces a batch is cut. `ranks` is rounded down where the parallel sizes do not divide."""
     trainer = config.trainer
     processes = int(trainer.nnodes) * int(trainer.n_gpus_per_node)
     asked = f"trainer.nnodes={trainer.nnodes} x trainer.n_gpus_per_node={trainer.n_gpus_per_node}"
@@ -56,7 +56,7 @@ def shares(config: DictConfig) -> Shares:
 
 
 def size_faults(config: DictConfig) -> list[Fault]:
-    """Everything about the sizes at which verl would stop, some of it only after the first rollout.
+    """List the sizes at which verl would stop, at some of them only after the first rollout.
 
     Args:
         config: the whole verl configuration.
@@ -78,7 +78,7 @@ def size_faults(config: DictConfig) -> list[Fault]:
 
 
 def that_divide(config: DictConfig) -> dict[str, int]:
-    """The nearest smaller batch sizes that divide over the trainer's processes and into each other.
+    """Find the nearest smaller batch sizes that divide over the trainer's processes and into each other.
 
     Args:
         config: the whole verl configuration.
@@ -114,7 +114,10 @@ def _sizes(config: DictConfig) -> tuple[int, int, int]:
 
 
 def _micro_batches(config: DictConfig, ranks: int, mini: int, batch: int) -> Iterator[tuple[str, int | None, int]]:
-    """Without dynamic batches: each micro-batch's key and size, and the responses of a process that it must divide."""
+    """List each micro-batch's key and size, and the number of responses of a process that it must divide.
+
+    There are none with dynamic batches.
+    """
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     if actor.use_dynamic_bsz:
         return
@@ -129,7 +132,7 @@ def _micro_batches(config: DictConfig, ranks: int, mini: int, batch: int) -> Ite
 
 
 def _divisor(count: int, most: int) -> int:
-    """The largest divisor up to a bound."""
+    """Return the largest divisor up to a bound."""
     return max(size for size in range(1, most + 1) if count % size == 0)
 
 
@@ -183,7 +186,7 @@ def _micro_faults(config: DictConfig, cut: Shares, mini: int, batch: int) -> Ite
 
 
 def _server_faults(config: DictConfig, cut: Shares) -> Iterator[Fault]:
-    """Inference servers take whole groups of the GPUs they run on."""
+    """Find sizes of inference servers that do not divide the GPUs they run on."""
     rollout, trainer = config.actor_rollout_ref.rollout, config.trainer
     size = servers_size(rollout)
     apart = str(trainer.v1.trainer_mode) == "separate_async"
@@ -243,7 +246,7 @@ def _pool_faults(config: DictConfig) -> Iterator[Fault]:
 
 
 def _spread(key: str, size: int, per_node: int, where: str) -> Iterator[Fault]:
-    """On several nodes a server lies on one, or fills whole nodes."""
+    """Check that a server lies on one node, or fills whole nodes."""
     if size % per_node and per_node % size:
         yield Fault(
             f"rollout servers of {size} GPUs ({key}) neither fit side by side on nodes of {where}={per_node} nor fill "
@@ -266,7 +269,8 @@ def _divisors(count: int) -> str:
 
 
 def _model_parallel(actor: Any) -> tuple[int, str, bool]:
-    """Processes that share one piece of a batch, what they come from, and whether all processes get the whole batch."""
+    """Return how many processes share one piece of a batch, the settings that this comes from, and whether all
+    processes get the whole batch."""
     if actor.strategy == "megatron":
         sizes_of = actor.megatron
         names = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")

@@ -69,7 +69,10 @@ def check_config(config: DictConfig) -> None:
 
 
 def notices(config: DictConfig) -> list[str]:
-    """Lines on what a checked configuration does that its user may not expect. They are printed once, on the driver."""
+    """Return lines on what a checked configuration does that its user may not expect.
+
+    They are printed once, on the driver.
+    """
     said = [*unread_settings(config), *_idle_manager(config)]
     if not uses_prpo(config):
         return said
@@ -112,7 +115,7 @@ def notices(config: DictConfig) -> list[str]:
 
 
 def _idle_manager(config: DictConfig) -> list[str]:
-    """A line for the user who names this package's manager himself, where nothing asks its PRM."""
+    """Return a line for a user who names this package's manager in a run that asks no PRM."""
     asks = uses_prpo(config) and needs_prm(prpo_config(config.algorithm))
     reward = config.get("reward") or {}
     named = reward.get("reward_manager")
@@ -142,7 +145,7 @@ READ_BY = {
 
 
 def _unread_cuts(prpo: PrpoConfig) -> list[str]:
-    """A line for each setting that differs from its default and that the chosen segmenter does not read."""
+    """Return a line for each setting that differs from its default and that the chosen segmenter does not read."""
     defaults = PrpoConfig()
     changed = [name for name in READ_BY if getattr(prpo, name) != getattr(defaults, name)]
     lines = [
@@ -170,7 +173,7 @@ def _unread_cuts(prpo: PrpoConfig) -> list[str]:
 
 
 def _unread_by_trust(prpo: PrpoConfig, kl_in_reward: bool) -> list[str]:
-    """A line for each setting of another credit that differs from its default and changes nothing under this one."""
+    """Return a line for each setting that differs from its default and changes nothing under the credit trust."""
     defaults = PrpoConfig()
     said = [
         f"algorithm.prpo.{name}={getattr(prpo, name)} is not read with algorithm.prpo.credit=trust, which compares "

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""How many GPUs each part of a run takes, and whether the nodes that are there can hold them."""
+"""The GPUs that each part of a run takes, and whether the nodes that are there can hold them."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Pool:
     """The GPUs that one part of a run reserves.
 
     Attributes:
-        part: whose they are, for people.
+        part: the part of the run, for people.
         shares: GPUs of each piece that must lie on one node.
         setting: the settings that ask for them, as they stand.
         product: the same as numbers, such as "1 x 8".
@@ -39,7 +39,7 @@ class Pool:
 
 
 def pools(config: DictConfig) -> list[Pool]:
-    """What a run reserves, the trainer first and an in-process PRM last; empty on a CPU.
+    """List what a run reserves, the trainer first and an in-process PRM last. It reserves nothing on a CPU.
 
     Args:
         config: the whole verl configuration.
@@ -59,8 +59,10 @@ def pools(config: DictConfig) -> list[Pool]:
 
 
 def servers_size(rollout: Any) -> int:
-    """GPUs of one inference server of a `RolloutConfig`: its parallel sizes multiplied, and with prefill and decode
-    apart those of all its parts."""
+    """Count the GPUs of one inference server of a `RolloutConfig`.
+
+    They are its parallel sizes multiplied. With prefill and decode apart they are those of all its parts.
+    """
     tensor = int(rollout.get("tensor_model_parallel_size") or 1)
     apart = rollout.get("disaggregation") or {}
     if apart.get("enabled", False):
@@ -70,7 +72,7 @@ def servers_size(rollout: Any) -> int:
 
 
 def fits(asked: Sequence[Pool], nodes: Sequence[float]) -> bool:
-    """Whether nodes with so many GPUs each can hold the pools, the largest share first.
+    """Return whether nodes with so many GPUs each can hold the pools. The largest share is placed first.
 
     Args:
         asked: the pools.
@@ -87,7 +89,7 @@ def fits(asked: Sequence[Pool], nodes: Sequence[float]) -> bool:
 
 
 def shortage(asked: Sequence[Pool], nodes: Sequence[float]) -> str:
-    """What is asked for and what is there, in a sentence; "" when it fits.
+    """Say in a sentence what is asked for and what is there, or return "" when it fits.
 
     Args:
         asked: the pools.
@@ -106,12 +108,12 @@ def shortage(asked: Sequence[Pool], nodes: Sequence[float]) -> str:
 
 
 def shown_pools(asked: Sequence[Pool]) -> str:
-    """The pools with their settings, a line each."""
+    """List the pools with their settings, a line each."""
     return "\n".join(f"{pool.part} takes {pool.gpus:g} ({pool.setting})" for pool in asked)
 
 
 def shown_nodes(nodes: Sequence[float]) -> str:
-    """Such as "1 node of 8" or "nodes of 8, 8 and 4"."""
+    """Describe nodes by their GPUs, such as "1 node of 8" or "nodes of 8, 8 and 4"."""
     if not nodes:
         return "no node"
     if len(set(nodes)) == 1:
@@ -131,7 +133,10 @@ def _nodes(part: str, section: str, place: Any) -> Pool:
 
 
 def _rollout_pool(rollout: Any) -> Pool:
-    """Standalone servers: verl places each by itself, on as few nodes as `n_gpus_per_node` allows."""
+    """Return the pool of standalone servers.
+
+    verl places each by itself, on as few nodes as `n_gpus_per_node` allows.
+    """
     whole = _nodes("standalone rollout", "actor_rollout_ref.rollout", rollout)
     size, per_node = servers_size(rollout), int(rollout.n_gpus_per_node or 0)
     count = int(whole.gpus) // size

@@ -17,10 +17,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from verl_prpo.settings.prpo import MANAGER
 
 OLD_SECTIONS = ("reward_model", "custom_reward_function", "sandbox_fusion")
-"""Sections at the top of verl's YAML that nothing of `main_ppo` reads."""
+"""Sections at the top of verl's YAML that no part of `main_ppo` reads."""
 
 HARMLESS = ("num_workers", "max_concurrent", "memory_limit_mb", "trust_remote_code", "external_lib")
-"""Keys of them that decide how fast rewards come, not which."""
+"""Keys of these sections that decide how fast rewards come, and do not change the rewards."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,12 @@ class IgnoredKey:
     """A key that is set and has no effect.
 
     Attributes:
-        key: as it stands in the command.
-        value: that it was given.
-        successor: the key that is read in its place, or "" when nothing took it.
+        key: the key as it stands in the command.
+        value: the value that it was given.
+        successor: the key that is read in its place, or "" where there is none.
         decides_rewards: whether ignoring it changes what is rewarded.
-        known: where the successor names an entry of a registry that lacks the value, those that it has; else empty.
+        known: the names that a registry has, where the successor names an entry of a registry that lacks the value. It
+            is empty elsewhere.
     """
 
     key: str
@@ -52,9 +53,9 @@ class IgnoredKey:
 
 
 def ignored_keys(config: DictConfig) -> list[IgnoredKey]:
-    """Keys of older verl that a configuration sets to no effect.
+    """Find keys of older verl that a configuration sets to no effect.
 
-    One whose successor is set to the same value is left out: such a command serves both verls.
+    A key whose successor is set to the same value is left out, since such a command serves both versions of verl.
 
     Args:
         config: the whole verl configuration.
@@ -83,7 +84,10 @@ def ignored_keys(config: DictConfig) -> list[IgnoredKey]:
 
 
 def _lacking(given: list[tuple[str, Any]], successor: str, value: Any) -> tuple[str, ...]:
-    """The names that a registry of verl's has, where it lacks the value; empty where it has it, or none is asked."""
+    """Return the names that a registry of verl's has, where it lacks the value.
+
+    There are none where the registry has the value, or where the successor names no entry of a registry.
+    """
     if successor == "reward.reward_manager.name" and dict(given).get("reward_model.reward_loop_source") != "importlib":
         importlib.import_module("verl.experimental.reward_loop.reward_manager")
         registry = importlib.import_module("verl.experimental.reward_loop.reward_manager.registry").REWARD_MANAGER
@@ -96,7 +100,7 @@ def _lacking(given: list[tuple[str, Any]], successor: str, value: Any) -> tuple[
 
 
 def _moved(config: DictConfig, keys: list[str]) -> dict[str, str]:
-    """Where verl's own migration puts each key; keys that it does not know are absent."""
+    """Find where verl's own migration puts each key. Keys that it does not know are absent."""
     migrate = importlib.import_module("verl.experimental.reward_loop").migrate_legacy_reward_impl
     marked = copy.deepcopy(config)
     with open_dict(marked):

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Layouts that fit the GPUs that are there, for a run that asks for more: settings to paste, each checked."""
+"""Layouts for a run that asks for more GPUs than are there: settings to paste, each of them checked."""
 
 import copy
 import itertools
@@ -24,10 +24,10 @@ SHARED_UTILIZATION = 0.4
 7B that share of 80 GB."""
 
 OWN = ("algorithm.prpo.", "reward.prm.", "reward.math_verifier.")
-"""How keys of this package begin, which verl's YAML does not know."""
+"""Beginnings of the keys of this package, which verl's YAML does not have."""
 
 PLACEHOLDER = "http://PRM_HOST:8000"
-"""Stands for a server of the reader's."""
+"""A placeholder for the URL of the reader's own server."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Layout:
     """One way to fit.
 
     Attributes:
-        what: it is, in a sentence.
-        settings: that make it, by key.
+        what: the layout in a sentence.
+        settings: the settings that make it, by key.
     """
 
     what: str
@@ -49,8 +49,10 @@ class Layout:
 
 
 def override_line(key: str, value: Any) -> str:
-    """An override that a shell and Hydra take. Keys of this package get `++`, which works whether a recipe has the key
-    or not."""
+    """Write an override that a shell and Hydra take.
+
+    Keys of this package get `++`, which works whether a recipe has the key or not.
+    """
     text = "null" if value is None else str(value)
     if isinstance(value, (list, tuple)):
         text = f"'[{','.join(map(str, value))}]'"
@@ -58,7 +60,7 @@ def override_line(key: str, value: Any) -> str:
 
 
 def layouts(config: DictConfig, nodes: Sequence[float]) -> list[Layout]:
-    """The ways in which a run that asks for too many GPUs fits, those first that change least.
+    """List the ways in which a run that asks for too many GPUs fits. Those that change least come first.
 
     Args:
         config: the whole verl configuration.
@@ -80,13 +82,15 @@ def layouts(config: DictConfig, nodes: Sequence[float]) -> list[Layout]:
 
 
 def dividing(config: DictConfig) -> list[dict[str, int]]:
-    """The ways in which sizes that do not divide would, each checked. The one that changes least first.
+    """List the ways to change sizes that do not divide so that they do, each of them checked.
+
+    The one that changes least comes first.
 
     Args:
         config: the whole verl configuration.
 
     Returns:
-        Settings with their values; none where the sizes divide, or where something else stands in the way.
+        Settings with their values. There are none where the sizes divide, or where something else stands in the way.
     """
     servers = _smaller_servers(config)
     config = with_settings(config, servers)
@@ -104,7 +108,7 @@ def dividing(config: DictConfig) -> list[dict[str, int]]:
 
 
 def _smaller_servers(config: DictConfig) -> dict[str, int]:
-    """The largest rollout servers that the trainer's GPUs hold, where those that are asked for do not fit."""
+    """Find the largest rollout servers that the trainer's GPUs hold, where those that are asked for do not fit."""
     tensor = int(config.actor_rollout_ref.rollout.tensor_model_parallel_size)
     for size in range(tensor, 0, -1):
         if not any(TENSOR in fault.found for fault in size_faults(with_settings(config, {TENSOR: size}))):
@@ -113,19 +117,19 @@ def _smaller_servers(config: DictConfig) -> dict[str, int]:
 
 
 def _divides(config: DictConfig, settings: dict[str, int]) -> bool:
-    """Whether nothing of the sizes is left to complain about."""
+    """Return whether all sizes divide and verl takes the configuration."""
     changed = with_settings(config, settings)
     left = int(changed.data.train_batch_size) % int(changed.actor_rollout_ref.actor.ppo_mini_batch_size)
     return not left and not size_faults(changed) and not verl_refusal(changed)
 
 
 def shown_sizes(ways: Sequence[dict[str, int]]) -> str:
-    """What `dividing` found, as overrides to paste; "" for none."""
+    """Write what `dividing` found as overrides to paste, "" for none."""
     return ", or ".join(" ".join(override_line(key, value) for key, value in way.items()) for way in ways)
 
 
 def with_settings(config: DictConfig, settings: dict[str, Any]) -> DictConfig:
-    """A copy of a configuration with some keys set."""
+    """Return a copy of a configuration with some keys set."""
     changed = copy.deepcopy(config)
     with open_dict(changed):
         for key, value in settings.items():
@@ -134,14 +138,14 @@ def with_settings(config: DictConfig, settings: dict[str, Any]) -> DictConfig:
 
 
 def shown_layouts(found: Sequence[Layout]) -> str:
-    """The layouts as text, each with its lines ready to paste; "" for none."""
+    """Write the layouts as text, each with its lines ready to paste, "" for none."""
     return "\n".join(
         f"{chr(ord('a') + at)}) {layout.what}:\n   " + " \\\n   ".join(layout.lines) for at, layout in enumerate(found)
     )
 
 
 def _first(config: DictConfig, nodes: Sequence[float], layout: Layout) -> list[Layout]:
-    """A layout with the largest trainer with which it fits."""
+    """Complete a layout with the largest trainer with which it fits."""
     for shape in _shapes(config, nodes):
         made = _completed(config, nodes, layout.settings | shape)
         if made is not None:
@@ -151,8 +155,10 @@ def _first(config: DictConfig, nodes: Sequence[float], layout: Layout) -> list[L
 
 
 def _divided(config: DictConfig, nodes: Sequence[float]) -> Iterator[Layout]:
-    """The PRM beside fewer GPUs of the trainer: the largest trainer whose batches stay, and a larger one for which the
-    batches change."""
+    """Put the PRM beside fewer GPUs of the trainer.
+
+    This gives the largest trainer whose batches stay, and a larger one for which the batches change.
+    """
     adapted: Layout | None = None
     for shape in _shapes(config, nodes):
         rest = _rest(with_settings(config, shape), nodes)
@@ -173,7 +179,7 @@ def _divided(config: DictConfig, nodes: Sequence[float]) -> Iterator[Layout]:
 
 
 def _shapes(config: DictConfig, nodes: Sequence[float]) -> Iterator[dict[str, int]]:
-    """Settings of ever smaller trainers, from the one that is asked for."""
+    """List settings of ever smaller trainers, from the one that is asked for."""
     count, each = int(config.trainer.nnodes), int(config.trainer.n_gpus_per_node)
     most, there = min(each, int(max(nodes, default=0))), min(count, len(nodes))
     sizes = {(there, gpus) for gpus in range(1, most + 1)} | {(of, most) for of in range(1, there + 1)}
@@ -187,7 +193,7 @@ def _shapes(config: DictConfig, nodes: Sequence[float]) -> Iterator[dict[str, in
 
 
 def _rest(config: DictConfig, nodes: Sequence[float]) -> tuple[str, dict[str, Any]] | None:
-    """As many GPUs for the PRM as the rest of the run leaves: words and settings, None where it leaves none."""
+    """Give the PRM as many GPUs as the rest of the run leaves: words and settings, None where it leaves none."""
     prm, model = prm_config(config.reward), config.reward.reward_model
     if engine_of(prm) == "reward_model":
         size = servers_size(model.rollout)
@@ -206,7 +212,7 @@ def _rest(config: DictConfig, nodes: Sequence[float]) -> tuple[str, dict[str, An
 
 
 def _shared(config: DictConfig) -> Layout:
-    """The PRM as verl's reward model on the trainer's GPUs."""
+    """Make the layout with the PRM as verl's reward model on the trainer's GPUs."""
     prm, model = prm_config(config.reward), "reward.reward_model"
     path = prm.model_path or config.reward.reward_model.model_path
     memory = shared_split(config, path)
@@ -228,7 +234,7 @@ def _shared(config: DictConfig) -> Layout:
 
 
 def _elsewhere(config: DictConfig, pooling: bool) -> Layout:
-    """The PRM at servers on GPUs that Ray does not see."""
+    """Make the layout with the PRM at servers on GPUs that Ray does not see."""
     prm = prm_config(config.reward)
     path = prm.model_path or config.reward.reward_model.model_path
     settings: dict[str, Any] = {"reward.prm.server.urls": [PLACEHOLDER], "reward.prm.model_path": path}
@@ -240,7 +246,7 @@ def _elsewhere(config: DictConfig, pooling: bool) -> Layout:
 
 
 def _completed(config: DictConfig, nodes: Sequence[float], settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Settings with the batch sizes that they need, or None when the run would still stop."""
+    """Add to settings the batch sizes that they need, or return None when the run would still stop."""
     changed = with_settings(config, settings)
     if not fits(pools(changed), nodes):
         return None
@@ -271,7 +277,10 @@ def _changes(config: DictConfig, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _serving(config: DictConfig) -> str | None:
-    """How vLLM servers give the PRM's scores, None where they cannot; "" of a PRM that cannot be read from here."""
+    """Return how vLLM servers give the PRM's scores.
+
+    The result is None where they cannot, and "" where the PRM cannot be read from here.
+    """
     prm = prm_config(config.reward)
     if not prm.model_path:
         prm.model_path = config.reward.reward_model.model_path

@@ -1,9 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Split a GPU's memory between a policy and a PRM that take turns on it: what the PRM needs, and what is left for it.
+"""The split of a GPU's memory between a policy and a PRM that take turns on it.
 
-An estimate from two files config.json, for the layout in which verl launches the PRM on the trainer's own GPUs.
-docs/one_node.md shows the formula with its numbers.
+What the PRM needs, and what is left for it, is estimated from the two models' config.json. The estimate is for the
+layout in which verl launches the PRM on the trainer's own GPUs. docs/one_node.md shows the formula with its numbers.
 """
 
 import json
@@ -18,19 +18,20 @@ from omegaconf import DictConfig
 from verl_prpo.prm.families.checkpoints import local_file
 
 GPU_BYTES = 80e9
-"""Memory of a GPU where none is here to ask."""
+"""Memory assumed of a GPU where this machine has none."""
 
 OUTSIDE_BYTES = 4e9
-"""What a vLLM server takes beside weights, activations and cache: CUDA, NCCL, workspaces. Assumed."""
+"""Memory that a vLLM server is assumed to take beside weights, activations and cache: CUDA, NCCL, workspaces."""
 
 ASLEEP_BYTES = 2e9
-"""What a vLLM server that sleeps keeps on a GPU: CUDA and what lies outside its own pool. Assumed."""
+"""Memory that a sleeping vLLM server is assumed to keep on a GPU: CUDA and what lies outside its own pool."""
 
 TRAINER_BYTES = 3e9
-"""What the trainer's process keeps beside weights and optimizer: CUDA, NCCL, the allocator's cache. Assumed."""
+"""Memory that the trainer's process is assumed to keep beside weights and optimizer: CUDA, NCCL, the allocator's cache.
+"""
 
 HEADROOM = 1.5
-"""The share to set holds so many times what the PRM needs. More is no loss: nobody else works meanwhile."""
+"""The share to set is so many times what the PRM needs. More is no loss, since nothing else works on the GPU then."""
 
 STEP = 0.05
 """Shares are multiples of it."""
@@ -38,13 +39,13 @@ STEP = 0.05
 
 @dataclass(frozen=True)
 class Shape:
-    """What a dense decoder's config.json says of its size.
+    """The size of a dense decoder, as its config.json gives it.
 
     Attributes:
         parameters: number of weights.
         cache: bytes of the key-value cache for a token, in bfloat16.
         activations: bytes that a layer's widest activations take for a token, in bfloat16.
-        heads: attention heads; tensor parallelism must divide them.
+        heads: attention heads. Tensor parallelism must divide them.
     """
 
     parameters: int
@@ -54,7 +55,7 @@ class Shape:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Shape | None":
-        """Read it from the contents of a config.json; None of a model of another kind, such as a mixture of experts."""
+        """Read it from the contents of a config.json. The result is None for a mixture of experts and other kinds."""
         try:
             hidden, inner, layers, heads, words = (
                 int(config[key])
@@ -86,9 +87,9 @@ class Split:
     """The PRM's part of a GPU's memory, all in bytes but the last two.
 
     Attributes:
-        needs: least that its server must have.
-        room: most that trainer and sleeping policy leave it.
-        host: what its weights take of a node's own memory while it sleeps.
+        needs: the least that its server must have.
+        room: the most that trainer and sleeping policy leave it.
+        host: the part of a node's own memory that its weights take while it sleeps.
         tensor_parallel: GPUs of a server.
         share: `gpu_memory_utilization` to set.
     """
@@ -101,17 +102,18 @@ class Split:
 
     @property
     def fits(self) -> bool:
-        """Whether the PRM has room."""
+        """True if the PRM has room."""
         return self.needs <= self.room
 
 
 def split(config: DictConfig, policy: Shape, prm: Shape, gpu: float, tensor_parallel: int) -> Split:
-    """How a GPU's memory divides between a policy's trainer and a PRM that wakes when the rollout is over.
+    """Divide a GPU's memory between a policy's trainer and a PRM that wakes when the rollout is over.
 
     Args:
-        config: the whole verl configuration; its trainer's GPUs, offloading and batch of `reward.reward_model` count.
-        policy: of the policy.
-        prm: of the PRM.
+        config: the whole verl configuration. The trainer's GPUs, its offloading and the batch of `reward.reward_model`
+            count.
+        policy: the shape of the policy.
+        prm: the shape of the PRM.
         gpu: bytes of a GPU.
         tensor_parallel: GPUs over which a server of the PRM is split.
     """
@@ -127,7 +129,7 @@ def split(config: DictConfig, policy: Shape, prm: Shape, gpu: float, tensor_para
 
 
 def resident(config: DictConfig, policy: Shape) -> float:
-    """Bytes of the policy's training state that stay on each of the trainer's GPUs between updates.
+    """Count the bytes of the policy's training state that stay on each of the trainer's GPUs between updates.
 
     Weights in float32 and two moments of the optimizer are 12 bytes a parameter, and the reference policy is 2. FSDP
     divides them over all GPUs. What is offloaded counts nothing.
@@ -141,7 +143,9 @@ def resident(config: DictConfig, policy: Shape) -> float:
 
 
 def shared_split(config: DictConfig, prm_path: str | None) -> Split | None:
-    """The split with the smallest servers that fit; None where a config.json is not on this machine, or none fits.
+    """Find the split with the smallest servers that fit.
+
+    The result is None where a config.json is not on this machine, or where no split fits.
 
     Args:
         config: the whole verl configuration.
@@ -159,7 +163,10 @@ def shared_split(config: DictConfig, prm_path: str | None) -> Split | None:
 
 
 def shape_at(path: str | None) -> Shape | None:
-    """The shape of a model in a folder or in the hub's cache; None where there is none or it says nothing."""
+    """Read the shape of a model in a folder or in the hub's cache.
+
+    The result is None where there is no config.json, or where it does not give a shape.
+    """
     file = local_file(path, "config.json")
     try:
         content = json.loads(file.read_text(encoding="utf-8")) if file else None
@@ -169,5 +176,5 @@ def shape_at(path: str | None) -> Shape | None:
 
 
 def gpu_bytes() -> float:
-    """Memory of this machine's first GPU, `GPU_BYTES` where there is none."""
+    """Return the memory of this machine's first GPU, `GPU_BYTES` where there is none."""
     return float(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else GPU_BYTES

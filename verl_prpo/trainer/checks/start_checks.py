@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold before the long start-up of a run is worth its time."""
+"""Checks that stop a run before its long start-up, where it could not work."""
 
 import ray
 from omegaconf import DictConfig
@@ -19,7 +19,8 @@ def require_gpus(config: DictConfig) -> None:
         config: the whole verl configuration.
 
     Raises:
-        PrmError: how many GPUs are there, who asks for how many, and settings with which it fits.
+        PrmError: the GPUs do not suffice. The message says how many there are, what asks for how many, and settings
+            with which it fits.
     """
     asked = pools(config)
     if not asked or asked[-1].part != PRM:
@@ -36,16 +37,16 @@ def require_gpus(config: DictConfig) -> None:
     raise PrmError(
         f"the PRM cannot be placed: Ray has {sum(nodes):g} {resource} ({shown_nodes(nodes)})"
         + (f", of which {taken}" if taken else "")
-        + f"; reward.prm asks for {prm.gpus:g} more ({prm.product}). "
+        + f". reward.prm asks for {prm.gpus:g} more ({prm.product}). "
         + (f"Any of these fits:\n{ways}" if ways else "Add GPUs, or lower trainer.n_gpus_per_node.")
     )
 
 
 def gpus_of_nodes(listed: list[dict], resource: str) -> list[float]:
-    """GPUs of each living node that has any.
+    """List the GPUs of each living node that has any.
 
     Args:
-        listed: what `ray.nodes()` gives.
+        listed: the result of `ray.nodes()`.
         resource: Ray's name for them, such as GPU.
     """
     counts = [float(node["Resources"].get(resource, 0)) for node in listed if node["Alive"]]
@@ -56,7 +57,7 @@ def require_score_range(description: PrmDescription, prpo: PrpoConfig) -> None:
     """Stop when the credit reads scores on another scale than the PRM gives.
 
     Raises:
-        PrmError: the PRM's range and the setting to change.
+        PrmError: the scales differ. The message names the PRM's range and the setting to change.
     """
     if prpo.credit == "pure" and tuple(description.score_range) != (0.0, 1.0):
         raise PrmError(

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the package takes of verl as tables, drawn into a page::
+"""Tables of what the package takes of verl, drawn into a page::
 
 python -m verl_prpo.trainer.checks.verl_page docs/verl.md
 """
@@ -15,7 +15,7 @@ BEGIN = "<!-- Drawn from the list in verl_symbols.py by `python -m verl_prpo.tra
 
 
 def tables() -> str:
-    """The part of the page that is drawn: a table for each part of the package."""
+    """Write the part of the page that is drawn: a table for each part of the package."""
     lines = []
     for part, purpose in PARTS.items():
         lines += [f"### {part[0].upper()}{part[1:]}", "", f"{purpose[0].upper()}{purpose[1:]}.", ""]
@@ -26,7 +26,7 @@ def tables() -> str:
 
 
 def drawn(page: str) -> str:
-    """A page with the tables drawn anew."""
+    """Return a page with the tables drawn anew."""
     return reference.drawn(page, BEGIN, tables)
 
 

@@ -24,10 +24,10 @@ _ASKED = re.compile(r"self\.(\w+) (?:not )?in \(?\[(.+)\]")
 
 
 def verl_refusal(config: DictConfig, here: bool = False) -> str:
-    """What verl refuses about a configuration, in its words; "" when it takes it.
+    """Return what verl refuses about a configuration, in verl's words, or "" when verl takes it.
 
-    Runs the `__post_init__` of the sections' dataclasses, `validate_config`, and the constructor of the trainer, which
-    holds the checks of its mode. The configuration stays as it is.
+    This runs the `__post_init__` of the sections' dataclasses, `validate_config`, and the constructor of the trainer,
+    which holds the checks of its mode. The configuration stays as it is.
 
     Args:
         config: the whole verl configuration.
@@ -45,7 +45,7 @@ def verl_refusal(config: DictConfig, here: bool = False) -> str:
 
 
 def _plain_copy(config: DictConfig) -> DictConfig:
-    """A copy that makes the trainers of this package those of verl, and loads no code of the user's."""
+    """Return a copy that asks for verl's own trainers, not this package's, and that loads no code of the user's."""
     plain = copy.deepcopy(config)
     with open_dict(plain):
         plain.algorithm.adv_estimator = "grpo"
@@ -57,7 +57,7 @@ def _plain_copy(config: DictConfig) -> DictConfig:
 
 
 def need_critic(config: DictConfig) -> bool:
-    """Whether verl trains a critic."""
+    """Return whether verl trains a critic."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return bool(importlib.import_module("verl.trainer.ppo.utils").need_critic(config))
@@ -85,7 +85,7 @@ def _checks(config: DictConfig) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def _sections(config: DictConfig) -> Iterator[str]:
-    """The sections that verl makes dataclasses of when its workers start."""
+    """List the sections that verl makes dataclasses of when its workers start."""
     yield "actor_rollout_ref.actor"
     yield "actor_rollout_ref.rollout"
     if config.critic.enable:
@@ -97,7 +97,10 @@ def _sections(config: DictConfig) -> Iterator[str]:
 
 
 def _said(error: Exception) -> str:
-    """An error of verl's for people: of a bare assertion its line, with the nearest of the values it allows."""
+    """Write an error of verl's for people.
+
+    A bare assertion gives its line of source, with the nearest of the values that it allows.
+    """
     root: BaseException = error
     while root.__cause__ is not None:
         root = root.__cause__
@@ -118,14 +121,17 @@ def _said(error: Exception) -> str:
 
 
 def _while_importing(error: Exception) -> bool:
-    """Whether an error arose as a module was loaded: then it is about what is installed, not about the settings."""
+    """Return whether an error arose as a module was loaded.
+
+    Such an error is about what is installed, not about the settings.
+    """
     return isinstance(error, ImportError) or any(
         frame.f_code.co_name == "<module>" for frame, _ in traceback.walk_tb(error.__traceback__)
     )
 
 
 def _where(error: BaseException) -> tuple[FrameType | None, str]:
-    """The innermost frame of an error and its line of source."""
+    """Find the innermost frame of an error and its line of source."""
     trace = error.__traceback__
     if trace is None:
         return None, ""

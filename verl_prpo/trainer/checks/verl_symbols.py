@@ -1,11 +1,11 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the package takes of verl: each symbol, the module that holds it, and why.
+"""The list of what the package takes of verl: each symbol, the module that holds it, and why.
 
 verl names no stable interface for most of it. So the list is checked where the plugin hooks in, when verl itself
-imports that module: a method that verl renames would else be overridden in vain, and a run would train without process
-rewards or without its dump. `import verl` loads nothing of this. docs/verl.md is drawn from the list, and a test
-compares it with the imports and overrides in the code.
+imports that module. Without the check, a method that verl renames would be overridden in vain, and a run would train
+without process rewards or without its dump. `import verl` loads nothing of this. docs/verl.md is drawn from the list,
+and a test compares it with the imports and overrides in the code.
 """
 
 import importlib
@@ -50,9 +50,9 @@ class Taken:
     """A symbol of verl's.
 
     Attributes:
-        part: of `PARTS`, that needs it.
-        module: that holds it.
-        symbol: its name there, dotted for a method; "" for the module itself.
+        part: the part, of `PARTS`, that needs it.
+        module: the module that holds it.
+        symbol: its name there, dotted for a method, "" for the module itself.
         why: what it is used for.
         takes: names of its arguments that the package gives or overrides.
         sets: attributes that its methods set on an instance, and that the package reads or sets.
@@ -71,14 +71,14 @@ class Taken:
         return f"{self.module}.{self.symbol}" if self.symbol else self.module
 
     def faults(self, whole: str = "") -> list[str]:
-        """What the installed verl lacks of it.
+        """List what the installed verl lacks of the symbol.
 
         Args:
             whole: a module that has run to its end, though its import goes on, as in a hook behind it.
 
         Raises:
-            Exception: of a module that cannot be imported here for a reason that is not verl's, such as a package that
-                is not installed.
+            Exception: the error of a module that cannot be imported here for a reason that is not verl's, such as a
+                package that is not installed.
         """
         try:
             found: Any = importlib.import_module(self.module)
@@ -260,11 +260,11 @@ TAKEN = (
     Taken(CPU, "verl.checkpoint_engine", "CheckpointEngine", "the base class of the transfer over local sockets"),
     Taken(CPU, "verl.checkpoint_engine", "CheckpointEngineRegistry.register", "puts `local_socket` beside verl's"),
 )
-"""Everything, by part."""
+"""All that the package takes of verl, by part."""
 
 
 def lacking(parts: Iterable[str], whole: str = "") -> tuple[list[tuple[str, Taken]], list[tuple[str, Taken]]]:
-    """What the installed verl lacks of what parts of the package take, each with the entry of the list.
+    """List what the installed verl lacks of what parts of the package take, each with the entry of the list.
 
     Args:
         parts: of `PARTS`.
@@ -293,7 +293,7 @@ def require(part: str, whole: str = "") -> None:
         whole: see `Taken.faults`.
 
     Raises:
-        VerlLacks: what is gone, what it was for, and what to install.
+        VerlLacks: something is gone. The message says what, what it was for, and what to install.
     """
     gone, _ = lacking([part], whole)
     if gone:
@@ -302,12 +302,12 @@ def require(part: str, whole: str = "") -> None:
         listed = "; ".join(f"{fault} (why it is needed: {taken.why})" for fault, taken in gone)
         raise VerlLacks(
             f"{where} lacks what the {part} of verl-prpo takes of it: {listed}. Install a verl that verl-prpo was "
-            "tested with, or a verl-prpo made for this one; docs/verl.md lists what is taken"
+            "tested with, or a verl-prpo made for this one. docs/verl.md lists what is taken"
         )
 
 
 def _attributes(cls: type) -> Iterator[str]:
-    """Names that the methods of a class read or set on something, and those that the class has itself."""
+    """List the names that the methods of a class read or set on something, and those that the class has itself."""
     for base in cls.__mro__:
         for name, value in vars(base).items():
             yield name
@@ -316,7 +316,7 @@ def _attributes(cls: type) -> Iterator[str]:
 
 
 def main() -> int:
-    """Say what the installed verl lacks; returns the exit status."""
+    """Print what the installed verl lacks, and return the exit status."""
     gone, unseen = lacking(PARTS)
     verl = importlib.import_module("verl")
     for fault, taken in gone:

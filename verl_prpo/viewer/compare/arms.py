@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which logs are compared: the arms of a comparison and their seeds, from the arguments of a command line."""
+"""The logs that are compared: the arms of a comparison and their seeds, from the arguments of a command line."""
 
 import difflib
 import glob
@@ -30,11 +30,11 @@ class Arm:
 
 
 def read_arms(arguments: Sequence[str]) -> list[Arm]:
-    """The arms, in the order in which their labels first appear.
+    """Read the arms, in the order in which their labels first appear.
 
     Args:
         arguments: each `PATH` or `LABEL=PATH`, where PATH may be a glob pattern. Paths with one label are seeds of one
-            arm. Without a label, a path is an arm of its own, named by what tells it from the other paths.
+            arm. Without a label, a path is an arm of its own, named by what distinguishes it from the other paths.
 
     Raises:
         LogError: a path without a log, a log given twice, labels that differ in case only.
@@ -51,13 +51,13 @@ def read_arms(arguments: Sequence[str]) -> list[Arm]:
     folded: dict[str, str] = {}
     for name in arms:
         if folded.setdefault(name.casefold(), name) != name:
-            raise LogError(f"the labels {folded[name.casefold()]} and {name} differ in case only; write one of them")
+            raise LogError(f"the labels {folded[name.casefold()]} and {name} differ in case only. Write one of them")
     _refuse_equal_runs([run for arm in arms.values() for run in arm.runs])
     return list(arms.values())
 
 
 def with_baseline(arms: list[Arm], label: str | None) -> list[Arm]:
-    """The arms with the baseline first: that of the label, or the first as it is.
+    """Return the arms with the baseline first. Without a label the first arm is the baseline.
 
     Raises:
         LogError: no arm has that label.
@@ -75,7 +75,7 @@ def with_baseline(arms: list[Arm], label: str | None) -> list[Arm]:
 
 
 def _split(argument: str) -> tuple[str | None, list[Path]]:
-    """Label and paths of an argument; one that exists as it is written has no label, whatever = it holds."""
+    """Split an argument into label and paths. A path that exists as it is written has no label, even with a = in it."""
     if found := _matches(argument):
         return None, found
     label, equals, pattern = argument.partition("=")
@@ -101,7 +101,7 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """A name for each path: without the parts that all of them share at the beginning and at the end."""
+    """Name each path by its parts, without those that all paths share at the beginning and at the end."""
     parts = [Path(os.path.realpath(path)).parts for path in paths]
     if len(set(parts)) < 2:
         return [path.resolve().name for path in paths]
@@ -114,7 +114,10 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _refuse_equal_runs(runs: Sequence[RunLog]) -> None:
-    """No run may count twice, as when a pattern also matches a copy of its log; step times of two runs differ."""
+    """Refuse a run that is given twice, as when a pattern also matches a copy of its log.
+
+    Logs with equal step times hold the same run, because the step times of two runs differ.
+    """
     for earlier, later in itertools.combinations(runs, 2):
         a, b = earlier.series.get(STEP_TIME, {}), later.series.get(STEP_TIME, {})
         common = a.keys() & b.keys()

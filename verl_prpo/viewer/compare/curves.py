@@ -19,9 +19,9 @@ from verl_prpo.viewer.compare.runs import LogError, RunLog, Series
 
 CONFIDENCE = 0.95
 MOST_POINTS = 100
-"""Points of a curve; with more, the noise of single steps hides it."""
+"""Most points of a curve. With more, the noise of single steps hides the curve."""
 LEAST_FINAL = 5
-"""Least number of steps in the final value of a training metric; one step of a short run is mostly noise."""
+"""Least number of steps in the final value of a training metric. One step of a short run is mostly noise."""
 
 FINAL_SHARE = 0.1
 """Share of the compared steps, the last ones, whose mean is the final value of a training metric."""
@@ -34,8 +34,8 @@ class Metric:
     """A curve: a logged metric, or the sum of several over another.
 
     Attributes:
-        title: for people.
-        keys: names in verl's logs; those that a step has are added.
+        title: the name for people.
+        keys: names in verl's logs. The values of those that a step has are added.
         over: name of the metric that the sum is divided by, if any.
         unit: "%" for shares (the values stay in [0, 1]), "s", "tokens", "nats" or none.
         absent: why a run may have none of it.
@@ -49,22 +49,22 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """Title and unit."""
+        """Title and unit, for people."""
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     @property
     def validation(self) -> bool:
-        """Whether validations give it, not training steps."""
+        """True if validations give the metric, not training steps."""
         return self.keys[0].startswith("val-")
 
     @property
     def name(self) -> str:
-        """What it is called in the logs."""
+        """The metric's name in the logs."""
         summed = " + ".join(self.keys)
         return f"({summed}) / {self.over}" if self.over else summed
 
     def read(self, run: RunLog) -> Series:
-        """Its values in a run, empty when the run has none."""
+        """Return the metric's values in a run. There are none when the run does not log it."""
         parts = [run.series[key] for key in self.keys if key in run.series]
         steps = sorted({step for part in parts for step in part})
         series = {step: sum(part[step] for part in parts if step in part) for step in steps}
@@ -90,12 +90,14 @@ TRUST_METRICS = (
     Metric("weight that the PRM has earned", ("prpo/trust/earned",), absent=NO_PRM),
     Metric("weight of the PRM", ("prpo/trust/weight",), absent="only a run with the credit trust logs it"),
 )
-"""Compared where a run logs them."""
+"""Metrics of the credit trust, which are compared where a run logs them."""
 
 
 def metrics_of(arms: Sequence[Arm], extra: Sequence[str] = ()) -> list[Metric]:
-    """The metrics to compare: validations' `val-core/*`, `TRAINING_METRICS`, those of `TRUST_METRICS` that a run
-    logs, and more by their names in the logs.
+    """Choose the metrics to compare.
+
+    They are `val-core/*` of validations, `TRAINING_METRICS`, those of `TRUST_METRICS` that a run logs, and `extra` by
+    their names in the logs.
 
     Raises:
         LogError: no run logs one of `extra`.
@@ -114,7 +116,7 @@ def metrics_of(arms: Sequence[Arm], extra: Sequence[str] = ()) -> list[Metric]:
 
 
 def _near(name: str, logged: Iterable[str]) -> str:
-    """A question with the metrics that a name most likely means, whole or by one of its parts; else all of them."""
+    """Ask for the metrics that a name most likely means, whole or by one of its parts, or list all of them."""
     names = sorted(logged)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if not near:
@@ -135,10 +137,11 @@ class Curve:
     """The mean of an arm's runs.
 
     Attributes:
-        steps: those that all its runs have, or the middle of each bin of them.
-        mean: per step; NaN where one run has no finite number.
-        band: (low, high) per step: of two runs their values, of more the 95% t-interval of the mean; None for one run.
-        width: steps of a bin, over which each run was averaged first; 1 when there was no need.
+        steps: the steps that all its runs have, or the middle of each bin of them.
+        mean: the mean per step. NaN where one run has no finite number.
+        band: (low, high) per step. With two runs these are their values, with more the 95% t-interval of the mean. None
+            for one run.
+        width: steps of a bin, over which each run was averaged first. 1 when there was no need.
     """
 
     steps: list[float]
@@ -148,7 +151,7 @@ class Curve:
 
 
 def curve(series: Sequence[Series]) -> Curve:
-    """Mean and band of the runs of an arm, which are at least one; binned to at most `MOST_POINTS`."""
+    """Take mean and band of the runs of an arm, at least one of them. Steps are binned to at most `MOST_POINTS`."""
     common = sorted(set.intersection(*(set(s) for s in series)))
     width = max(1, math.ceil(len(common) / MOST_POINTS))
     bins = [common[begin : begin + width] for begin in range(0, len(common), width)]
@@ -169,19 +172,22 @@ def _finite_mean(values: Iterable[float]) -> float:
 
 
 def common_steps(series: Iterable[Series]) -> list[int]:
-    """The steps at which every run has a finite number, ascending."""
+    """List the steps at which every run has a finite number, ascending."""
     finite = [{step for step, value in s.items() if math.isfinite(value)} for s in series]
     return sorted(set.intersection(*finite)) if finite else []
 
 
 def final_value(series: Series, steps: Sequence[int], metric: Metric) -> float:
-    """The last validation, or of a training metric the mean over the last tenth of the steps, at least five."""
+    """Return the last validation, or for a training metric the mean over the last tenth of the steps, at least five."""
     count = 1 if metric.validation else max(LEAST_FINAL, math.ceil(FINAL_SHARE * len(steps)))
     return statistics.fmean(series[step] for step in steps[-count:])
 
 
 def mean_height(series: Series, steps: Sequence[int]) -> float | None:
-    """The area under the curve (trapezoids) divided by the steps it spans, in units of the metric; None of one step."""
+    """Return the area under the curve (trapezoids) divided by the steps it spans, in units of the metric.
+
+    The result is None for fewer than two steps.
+    """
     if len(steps) < 2:
         return None
     return float(trapezoid([series[step] for step in steps], steps)) / (steps[-1] - steps[0])
@@ -211,9 +217,9 @@ def difference(baseline: Sequence[float], arm: Sequence[float], paired: bool) ->
     Args:
         baseline: of the baseline's runs.
         arm: of the other arm's runs.
-        paired: take a t-interval of the mean of the differences between runs at the same place; needs as many runs on
-            both sides, and holds too where the places mean nothing. Otherwise, Welch's t-interval with Satterthwaite's
-            degrees of freedom.
+        paired: whether to take a t-interval of the mean of the differences between runs at the same place. It needs as
+            many runs on both sides, and it also holds where the places mean nothing. Without it, Welch's t-interval
+            with Satterthwaite's degrees of freedom is taken.
     """
     value = statistics.fmean(arm) - statistics.fmean(baseline)
     if min(len(baseline), len(arm)) < 2:

@@ -116,9 +116,9 @@ def save_page(arms: Sequence[Arm], metrics: Sequence[Metric], table: Table, path
 
     Args:
         arms: the baseline first.
-        metrics: those that are drawn, which some arm has.
-        table: of the same arms.
-        path: of the file to write.
+        metrics: the metrics that are drawn. Some arm has each of them.
+        table: the table of the same arms.
+        path: the file to write.
     """
     from jinja2 import Environment
 
@@ -154,7 +154,7 @@ def save_page(arms: Sequence[Arm], metrics: Sequence[Metric], table: Table, path
 
 
 def described(arms: Sequence[Arm]) -> list[str]:
-    """A line per run: what it is called, its steps and the log they come from."""
+    """Write a line per run: its name, its steps and the log they come from."""
     lines = []
     for arm in arms:
         for index, run in enumerate(arm.runs):

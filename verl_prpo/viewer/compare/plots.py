@@ -24,11 +24,14 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (3, 4)))
 INK, GRID = "#1b1f24", "#d0d5da"
 MARKED = 12
-"""About as many markers on a curve; more hide it."""
+"""The number of markers on a curve, roughly. More would hide the curve."""
 
 
 def style_of(index: int) -> dict[str, Any]:
-    """Colour, marker and dashes of the arm with this index. The 8th arm has the first colour with other markers."""
+    """Return colour, marker and dashes of the arm with this index.
+
+    The 8th arm has the first colour with other markers.
+    """
     dashes = (index + index // len(COLOURS)) % len(DASHES)
     return {
         "color": COLOURS[index % len(COLOURS)],
@@ -72,14 +75,14 @@ def draw_metric(axes: "Axes", arms: Sequence[Arm], metric: Metric) -> None:
 
 
 def legend_of(arm: Arm) -> str:
-    """The arm's label with what its band is."""
+    """Write the arm's label, and what its band is."""
     seeds = len(arm.runs)
     bands = {1: "one seed", 2: "mean of 2 seeds, band from the lower to the higher"}
     return f"{arm.label} ({bands.get(seeds, f'mean of {seeds} seeds, band: 95% t-interval of the mean')})"
 
 
 def save_png(arms: Sequence[Arm], metrics: Sequence[Metric], path: Path) -> None:
-    """One figure with a panel per metric, on a light background."""
+    """Save one figure with a panel per metric, on a light background."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -97,7 +100,7 @@ def save_png(arms: Sequence[Arm], metrics: Sequence[Metric], path: Path) -> None
 
 
 def svg(arms: Sequence[Arm], metric: Metric) -> str:
-    """One panel as an `<svg>` element for an HTML page.
+    """Draw one panel as an `<svg>` element for an HTML page.
 
     Colours are CSS variables: `--ink`, `--grid`, and `--arm0` and so on for `COLOURS`. Text stays text.
     """
@@ -136,6 +139,9 @@ def _for_page(drawn: str, metric: Metric) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib shows as it is: no mathematics between dollar signs, no hidden label, no control sign."""
+    """Escape a text so that matplotlib shows it as it is.
+
+    It then has no mathematics between dollar signs, no hidden label and no control sign.
+    """
     text = visible(text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

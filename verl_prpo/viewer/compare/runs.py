@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Series = dict[int, float]
-"""Step -> value, in the order of the steps; NaN where a number was logged that is not finite."""
+"""Step -> value, in the order of the steps. NaN where a number was logged that is not finite."""
 
 HOW_TO_LOG = (
     "`compare` reads JSON lines of verl's `file` logger. Train with trainer.logger=[console,file], as the recipes do: "
@@ -18,7 +18,7 @@ HOW_TO_LOG = (
     "folder VERL_FILE_LOGGER_ROOT, or the file VERL_FILE_LOGGER_PATH"
 )
 _EVENTS = b"brain.Event:"
-"""Stands in the version record that opens every event file of tensorboard."""
+"""A text in the version record that opens every event file of tensorboard."""
 _CONSOLE = re.compile(rb"step:\d+ - ")
 
 
@@ -70,7 +70,7 @@ def read_run(path: Path) -> RunLog:
                 continue
         if len(logs) > 1:
             names = ", ".join(log.path.name for log in logs)
-            raise LogError(f"the folder {path} holds the logs of several runs; name one of them: {names}")
+            raise LogError(f"the folder {path} holds the logs of several runs. Name one of them: {names}")
         if not logs:
             raise LogError(f"the folder {path} holds {_other_log(path)}. {HOW_TO_LOG}")
         return logs[0]
@@ -91,7 +91,7 @@ def _read_file(path: Path) -> RunLog:
 
 
 def _rows(run: RunLog) -> Iterator[tuple[int, dict[str, float]]]:
-    """The step and the numbers of each line that can be read. The others are counted."""
+    """Yield the step and the numbers of each line that can be read. The others are counted."""
     with run.path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if not line.strip():
@@ -118,8 +118,8 @@ def _float(value: float | None) -> float:
 def _add(run: RunLog, step: int, values: dict[str, float]) -> None:
     """Add a row.
 
-    Where a metric comes again for a step, the run was resumed before it: what was logged of that metric from there on
-    belongs to the abandoned continuation and is dropped.
+    Where a metric comes again for a step, the run was resumed before that step. What was logged of that metric from
+    there on belongs to the abandoned continuation and is dropped.
     """
     for name, value in values.items():
         series = run.series.setdefault(name, {})
@@ -130,7 +130,7 @@ def _add(run: RunLog, step: int, values: dict[str, float]) -> None:
 
 
 def _content(path: Path) -> str:
-    """What a file is that holds no step."""
+    """Say what a file is that holds no step."""
     with path.open("rb") as file:
         begin = file.read(2**20)
     if path.suffix == ".wandb":
@@ -146,7 +146,7 @@ def _content(path: Path) -> str:
 
 
 def _other_log(folder: Path) -> str:
-    """What a folder holds in the place of a log of the `file` logger."""
+    """Say what a folder holds in the place of a log of the `file` logger."""
     if folder.name == "wandb" or any(folder.glob("*.wandb")) or (folder / "wandb").is_dir():
         return "the log of wandb alone, which is not read"
     if any(folder.rglob("events.out.tfevents*")):

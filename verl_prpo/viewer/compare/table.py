@@ -30,7 +30,7 @@ MEANING = (
 
 @dataclass(frozen=True)
 class Row:
-    """One arm's numbers for one metric, ready to print; `NONE` where there is none.
+    """One arm's numbers for one metric, ready to print. `NONE` stands where there is none.
 
     Attributes:
         metric: its title.
@@ -124,12 +124,12 @@ def _span(steps: Sequence[int]) -> str:
 
 
 def run_name(arm: Arm, index: int) -> str:
-    """What a run is called: the label, and where there are several its number."""
+    """Name a run: by its label, and where there are several runs also by its number."""
     return f"{arm.label} #{index + 1}" if len(arm.runs) > 1 else arm.label
 
 
 def _gaps(arms: Sequence[Arm], metric: Metric, read: dict[str, list[Series]], steps: Sequence[int]) -> list[str]:
-    """Who lacks the metric, and where it is no number."""
+    """Say which runs lack the metric, and at which steps it is no finite number."""
     lacking = [arm.label for arm in arms if not read[arm.label]]
     notes = (
         [f"{metric.title}: none in {', '.join(lacking)} ({metric.absent or f'no {metric.name}'})"] if lacking else []
@@ -151,7 +151,7 @@ def _gaps(arms: Sequence[Arm], metric: Metric, read: dict[str, list[Series]], st
 
 
 def _lengths(arms: Sequence[Arm]) -> list[str]:
-    """Which runs go on after others have ended."""
+    """Say which runs go on after others have ended."""
     ends = {run_name(arm, index): run.steps[-1] for arm in arms for index, run in enumerate(arm.runs)}
     first = min(ends.values())
     longer = [f"{name} to {end}" for name, end in ends.items() if end > first]
@@ -159,13 +159,13 @@ def _lengths(arms: Sequence[Arm]) -> list[str]:
         return []
     shortest = ", ".join(name for name, end in ends.items() if end == first)
     return [
-        f"runs of different length: {shortest} ends at step {first}, {', '.join(longer)}; only steps that all have "
+        f"runs of different length: {shortest} ends at step {first}, {', '.join(longer)}. Only steps that all have "
         "are compared, and an arm's curve ends with its shortest run"
     ]
 
 
 def _explained(arms: Sequence[Arm], methods: dict[str, None]) -> list[str]:
-    """How the intervals were found; why some are missing."""
+    """Say how the intervals were found, and why some are missing."""
     notes = []
     for method in methods:
         if method in (PAIRED, WELCH):
@@ -181,7 +181,7 @@ def _explained(arms: Sequence[Arm], methods: dict[str, None]) -> list[str]:
 
 
 def _condition(arms: Sequence[Arm]) -> list[str]:
-    """What was found in the logs themselves."""
+    """Report what was found in the logs themselves: resumed runs and damaged lines."""
     notes = []
     for arm in arms:
         for index, run in enumerate(arm.runs):

@@ -1,9 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the responses of a dump are cut before a PRM scores them anew.
+"""The cuts of a dump's responses before a PRM scores them anew.
 
 A response with a record keeps the segments of its run, unless the command names how to cut. One without a record is cut
-from its text alone. Imported where a dump is scored, for it needs torch.
+from its text alone. This module is imported only where a dump is scored, because it needs torch.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ from verl_prpo.viewer.report.sample import ReportError
 from verl_prpo.viewer.report.would import Cut, Plain, words
 
 BY_SIGNAL = ("entropy", "surprisal")
-"""Segmenters that need what a dump without records does not hold."""
+"""Segmenters that need a signal which a dump without records does not hold."""
 
 BY_COUNT = ("uniform", "random", "tokens")
-"""Segmenters that count or know the policy's tokens."""
+"""Segmenters that count the policy's tokens or compare their ids."""
 
 CUTTING = (
     "segmenter", "max_anchors", "tokens_per_anchor", "anchor_bounds", "min_gap", "anchor_rule", "num_segments",
@@ -39,11 +39,11 @@ CUTTING = (
 
 @dataclass(frozen=True)
 class Plan:
-    """How responses are cut.
+    """The way in which responses are cut.
 
     Attributes:
         settings: `algorithm.prpo`.
-        tokenizer: the policy's; None where words stand for the tokens of responses without a record.
+        tokenizer: the policy's. None where words stand for the tokens of responses without a record.
         hides: whether thoughts are hidden from the PRM.
         anew: whether responses with a record are cut by these settings too.
     """
@@ -55,15 +55,15 @@ class Plan:
 
 
 def names_cuts(overrides: Sequence[str]) -> bool:
-    """Whether overrides of a command name a setting that says where to cut."""
+    """Return whether overrides of a command name a setting that says where to cut."""
     named = (override.lstrip("+~").partition("=")[0] for override in overrides)
     return any(name.startswith("algorithm.prpo.") and name.split(".")[2] in CUTTING for name in named)
 
 
 def with_segments(plain: Sequence[Plain]) -> list[Plain]:
-    """The responses of a dump, those with a record of a segmenter's cuts marked as such (`Plain.cut_by_run`).
+    """Mark the responses of a dump whose record holds a segmenter's cuts (`Plain.cut_by_run`).
 
-    A run that asked no PRM cut nothing. What tools said in its responses is then what stands under mask 0.
+    A run that asked no PRM cut nothing. The words of tools in its responses are then those under mask 0.
     """
     if any(one.record is not None and _asked(one.record) for one in plain):
         return [replace(one, cut_by_run=one.record is not None) for one in plain]
@@ -82,7 +82,7 @@ def _with_turns(record: Rollout) -> Rollout:
 
 
 def cut_responses(plain: Sequence[Plain], plan: Plan) -> list[Cut]:
-    """Each response in tokens and segments.
+    """Cut each response into tokens and segments.
 
     Raises:
         ReportError: settings that cannot cut such a response.
@@ -91,7 +91,7 @@ def cut_responses(plain: Sequence[Plain], plan: Plan) -> list[Cut]:
 
 
 def said_of_cuts(plain: Sequence[Plain], cuts: Sequence[Cut], plan: Plan) -> list[str]:
-    """What to say of the cuts, each in a sentence or two."""
+    """Write the notes on the cuts, each in a sentence or two."""
     prpo, said = plan.settings, []
     kept = sum(made.kept for made in cuts)
     if kept:
@@ -125,7 +125,7 @@ def said_of_cuts(plain: Sequence[Plain], cuts: Sequence[Cut], plan: Plan) -> lis
 
 
 def unseen_thoughts(plain: Sequence[Plain], cuts: Sequence[Cut], plan: Plan) -> str | None:
-    """A warning where thoughts are to be hidden and none is found, see `verl_prpo.calibration.thoughts`.
+    """Warn where thoughts are to be hidden and none is found. See `verl_prpo.calibration.thoughts`.
 
     Raises:
         ReportError: the policy's tags are special tokens, and the text has lost them.
@@ -143,12 +143,12 @@ def unseen_thoughts(plain: Sequence[Plain], cuts: Sequence[Cut], plan: Plan) -> 
 
 
 def _asked(record: Rollout) -> bool:
-    """Whether a PRM was asked about the response."""
+    """Return whether a PRM was asked about the response."""
     return record.prm_latency is not None or bool(record.hidden) or any(s.score is not None for s in record.segments)
 
 
 def _settings(one: Plain, plan: Plan) -> PrpoConfig:
-    """The settings with a segmenter that can cut the response."""
+    """Return the settings with a segmenter that can cut the response."""
     if plan.settings.cuts_by not in BY_SIGNAL or _signal(one, plan.settings.cuts_by) is not None:
         return plan.settings
     return replace(plan.settings, segmenter="turns+text" if plan.settings.cuts_turns else "text")
@@ -185,8 +185,10 @@ def _cut_one(one: Plain, plan: Plan) -> Cut:
 
 
 def _recorded_starts(record: Rollout, mask: torch.Tensor, thoughts: torch.Tensor | None) -> torch.Tensor:
-    """Where the run cut, bool `[1, L]`. A thought that is hidden now is one segment, or one for each turn that the run
-    cut it in."""
+    """Return the tokens at which the run cut, bool `[1, L]`.
+
+    A thought that is hidden now is one segment, or one for each turn that the run cut it in.
+    """
     starts = torch.zeros_like(mask)
     starts[0, [segment.begin for segment in record.segments if segment.end > segment.begin]] = True
     if thoughts is None:
@@ -233,7 +235,10 @@ def _thoughts(one: Plain, tokens: Sequence[str], own: Sequence[bool]) -> list[bo
 
 
 def _tokens(one: Plain, plan: Plan) -> tuple[list[str], list[int]]:
-    """The text of each token and their ids; words and no ids where no tokenizer gives the text back."""
+    """Return the text of each token, and the token ids.
+
+    Where no tokenizer gives the text back, return words and no ids.
+    """
     if plan.tokenizer is None:
         return words(one.text), []
     ids = plan.tokenizer(one.text, add_special_tokens=False).input_ids
@@ -246,7 +251,10 @@ def _tokens(one: Plain, plan: Plan) -> tuple[list[str], list[int]]:
 
 
 def _ids_of_record(one: Plain, tokens: Sequence[str], plan: Plan) -> list[int]:
-    """Token ids of a response whose record holds its tokens as text; 0 for what the text does not show at the end."""
+    """Return the token ids of a response whose record holds its tokens as text.
+
+    The id is 0 for tokens at the end that the text does not show.
+    """
     ids = plan.tokenizer(one.text, add_special_tokens=False).input_ids
     again = token_texts(plan.tokenizer, ids)
     if again != list(tokens[: len(again)]) or any(tokens[len(again) :]):

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is worth knowing of a response before it is opened."""
+"""Facts that are worth knowing of a response before it is opened."""
 
 import math
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ class Judged:
     """A segment in numbers.
 
     Attributes:
-        score: of the PRM; None without one.
+        score: the PRM's score. None without one.
         added: what the score added to the advantage of its first trained token.
         trained: how many of its tokens are the policy's own.
-        z: its score from the prior, in standard deviations; under the credit trust, which has no prior, from the mean
-            of its group. None without a score.
+        z: the distance of its score from the prior's mean, in standard deviations. Under the credit trust, which has no
+            prior, it is the distance from the mean of its group. None without a score.
     """
 
     score: float | None
@@ -45,27 +45,28 @@ class Facts:
 
     Attributes:
         index: its place in the dump, counted from 0 over all steps that were read.
-        step, uid: which training step and which prompt.
-        right: the verdict on the answer (`verl_prpo.outcome.verdicts`); None where nothing says it.
-        prm_mean: mean score of its segments in the PRM's units; None without scores.
-        z_mean: mean z of the trained tokens that have one; None without scores.
-        a_mean: mean advantage of the trained tokens; None without any.
+        step, uid: its training step and its prompt.
+        right: the verdict on the answer (`verl_prpo.outcome.verdicts`). None where it is not known.
+        prm_mean: mean score of its segments in the PRM's units. None without scores.
+        z_mean: mean z of the trained tokens that have one. None without scores.
+        a_mean: mean advantage of the trained tokens. None without any.
         grpo: the advantage that GRPO gives each of them.
         flip_share: share of the trained tokens, in [0, 1], whose advantage has the opposite sign of GRPO's.
         tokens, trained: length of the response, and how many of its tokens are the policy's own.
-        failure: why there are no scores; None if nothing failed.
+        failure: why there are no scores. None if nothing failed.
         overlong: whether the PRM could not read all of it.
         outcome: its outcome reward.
         peak: greatest size of an advantage, GRPO's included.
-        segments: in their order.
+        segments: its segments in their order.
         agrees: whether all responses of its group have this verdict, and there are several.
         flat: whether all of its group have this outcome reward, and there are several. GRPO's advantage is then 0 but
-            for rounding, which it divides by almost nothing: its sign says nothing, and no token counts as flipped.
-        worst: the segment that speaks most against the verdict: of a wrong response the one that the PRM liked most, of
-            a right one the one it disliked most. None where no segment does by `TELLING`, or no verdict is known.
-        weight: w under the credit trust; None under another credit.
-        all_equal: under that credit, whether the group counted as all-equal. There scores relative to the group say
-            nothing against a verdict that all of it shares.
+            for rounding errors, which it divides by almost 0. So its sign says nothing, and no token counts as flipped.
+        worst: the segment that speaks most against the verdict. For a wrong response it is the one that the PRM liked
+            most, for a right one the one it disliked most. None where no segment speaks against the verdict by
+            `TELLING`, or where no verdict is known.
+        weight: w under the credit trust. None under another credit.
+        all_equal: under that credit, whether the group counted as all-equal. In such a group, scores relative to the
+            group say nothing against a verdict that all of it shares.
     """
 
     index: int
@@ -92,22 +93,22 @@ class Facts:
 
     @property
     def checked(self) -> bool:
-        """Whether the PRM's word on it can be compared with its verdict."""
+        """True if the PRM's scores of the response can be compared with its verdict."""
         return self.weight is None or not self.all_equal
 
     @property
     def scores(self) -> list[float]:
-        """Of the segments that have one."""
+        """The scores of the segments that have one."""
         return [segment.score for segment in self.segments if segment.score is not None]
 
     @property
     def group(self) -> tuple[int, str]:
-        """What responses to the same prompt of the same step share."""
+        """The key that responses to the same prompt of the same step share."""
         return self.step, self.uid
 
     @property
     def against(self) -> float:
-        """By how much the PRM's mean z speaks against the verdict; 0 where it agrees or either is unknown."""
+        """The amount by which the PRM's mean z speaks against the verdict. 0 where it agrees or either is unknown."""
         if self.right is None or self.z_mean is None or not self.checked:
             return 0.0
         return max(0.0, -self.z_mean if self.right else self.z_mean)
@@ -118,11 +119,11 @@ class Survey:
     """The facts of some responses, and what holds of all of them.
 
     Attributes:
-        facts: of each, in the order of the dump.
-        prior: from which z is measured.
+        facts: the facts of each response, in the order of the dump.
+        prior: the prior from which z is measured.
         verdicts: what decides which responses are right, in words.
         skipped: rows without a record.
-        trouble: why the curves have fewer steps than they should; empty when they have all.
+        trouble: why the curves have fewer steps than they should. Empty when they have all.
     """
 
     facts: list[Facts]
@@ -133,7 +134,7 @@ class Survey:
 
 
 class Surveyor:
-    """Collects the facts of responses one by one; what only all of them tell is settled in the end.
+    """Collects the facts of responses one by one. What follows only from all of them is worked out in the end.
 
     Args:
         prior: mean and standard deviation of the PRM's prior, where they are known beforehand.
@@ -145,14 +146,14 @@ class Surveyor:
         self._recorded = prior
 
     def add(self, rollout: "Rollout") -> None:
-        """Take in the next response."""
+        """Add the next response."""
         self._facts.append(facts_of(rollout, len(self._facts)))
         self._said.append((rollout.verifier_score, rollout.outcome_parts))
         if self._recorded is None and rollout.prior_mean is not None and rollout.prior_std is not None:
             self._recorded = (rollout.prior_mean, rollout.prior_std)
 
     def survey(self, threshold: float | None = None, skipped: int = 0) -> Survey:
-        """What was found.
+        """Work out what holds of all responses, and return it with their facts.
 
         Args:
             threshold: least verifier score of a right answer, in place of the verdicts of the dump.
@@ -193,7 +194,7 @@ class Surveyor:
 
 
 def facts_of(rollout: "Rollout", index: int) -> Facts:
-    """Sum up one response by itself: without a verdict, and without z, which the prior of the whole dump gives."""
+    """Sum up one response by itself. It has no verdict yet, and no z, which needs the prior of the whole dump."""
     own = [i for i, counts in enumerate(rollout.response_mask) if counts]
     advantages = [rollout.advantages[i] for i in own]
     flips = sum(flipped(a, rollout.grpo_advantage) for a in advantages)
@@ -257,12 +258,12 @@ def _worst(segments: Sequence[Judged], right: bool | None) -> int | None:
 
 
 def flipped(advantage: float, grpo_advantage: float) -> bool:
-    """Whether a token is pushed the other way than by GRPO."""
+    """Return whether a token is pushed the other way than by GRPO."""
     return abs(advantage) > SAME and abs(grpo_advantage) > SAME and advantage * grpo_advantage < 0
 
 
 def by_group(facts: Sequence[Facts]) -> list[list[Facts]]:
-    """The responses to the same prompt of the same step together, groups in order of their first response."""
+    """Group the responses to the same prompt of the same step, in the order of each group's first response."""
     groups: dict[tuple[int, str], list[Facts]] = {}
     for fact in facts:
         groups.setdefault(fact.group, []).append(fact)
@@ -270,6 +271,6 @@ def by_group(facts: Sequence[Facts]) -> list[list[Facts]]:
 
 
 def end_of_scale(sizes: Sequence[float]) -> float:
-    """The size at which colours end: all but one in twenty stay within it."""
+    """Return the size at which colours end. All but one in twenty stay within it."""
     ordered = sorted(sizes)
     return (ordered[math.ceil(0.95 * len(ordered)) - 1] if ordered else 0.0) or 1.0

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which responses are worth opening."""
+"""Filters that find the responses that are worth opening."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ class Filter:
     """Responses that deserve a look, the most telling first.
 
     Attributes:
-        key: on the command line.
-        name: on a button.
+        key: its name on the command line.
+        name: its name on a button.
         rule: which responses it keeps and how it sorts them, for people.
         keeps: whether a response belongs to it.
         rank: sorts what it keeps, least first.
-        share: of all responses, the most that it keeps (at least `LONGEST_LEAST`); None for no bound.
-        under_trust: the rule under the credit trust; empty where it is the same.
+        share: the largest share of all responses that it keeps (at least `LONGEST_LEAST` responses). None for no bound.
+        under_trust: the rule under the credit trust. Empty where it is the same.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Filter:
     under_trust: str = ""
 
     def described(self, relative: bool) -> str:
-        """The rule for people.
+        """Return the rule for people.
 
         Args:
             relative: whether scores are compared with their group, under the credit trust.
@@ -42,7 +42,7 @@ class Filter:
         return self.under_trust if relative and self.under_trust else self.rule
 
     def select(self, facts: Sequence[Facts]) -> list[Facts]:
-        """The responses that it keeps, in its order; equals stay in the order of the dump."""
+        """Return the responses that it keeps, in its order. Equal ones stay in the order of the dump."""
         kept = sorted(filter(self.keeps, facts), key=self.rank)
         return kept if self.share is None else kept[: max(LONGEST_LEAST, math.ceil(self.share * len(facts)))]
 
@@ -87,4 +87,4 @@ FILTERS = (
         LONGEST_SHARE,
     ),
 )
-"""In the order in which they are offered."""
+"""All filters, in the order in which they are offered."""

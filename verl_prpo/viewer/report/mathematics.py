@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 SIGNS = re.compile(r"\$|\\\(|\\\[|\\begin\{|\\boxed\b")
-"""What a text with mathematics has at least one of."""
+"""Signs of mathematics. A text with mathematics has at least one of them."""
 
 ALWAYS = frozenset(
     {"AMS-Regular", "Main-Italic", "Main-Regular", "Math-Italic", *(f"Size{size}-Regular" for size in (1, 2, 3, 4))}
@@ -32,7 +32,7 @@ SOMETIMES = {
     "SansSerif-Bold": r"\\(bm|boldsymbol)\b.*\\(mathsf|textsf)\b",
     "Typewriter-Regular": r"\\(mathtt|texttt|tt|verb)\b",
 }
-"""Fonts that only these commands ask for."""
+"""Fonts that only some commands need, each with the pattern of these commands."""
 
 _FACE = re.compile(r"@font-face\{[^}]*?url\(fonts/KaTeX_([A-Za-z0-9]+-[A-Za-z]+)\.woff2\)[^}]*\}")
 
@@ -44,7 +44,7 @@ class Katex:
     Attributes:
         script: JavaScript that defines `katex`.
         style: its CSS with the fonts in it.
-        licence: of both.
+        licence: the licence of both.
     """
 
     script: str
@@ -53,7 +53,7 @@ class Katex:
 
 
 def katex_for(texts: Iterable[str]) -> Katex | None:
-    """KaTeX with the fonts that texts need; None where no text has mathematics."""
+    """Return KaTeX with the fonts that texts need, or None where no text has mathematics."""
     with_signs = [text for text in texts if SIGNS.search(text)]
     if not with_signs:
         return None

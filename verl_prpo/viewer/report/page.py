@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""One HTML page that shows rollouts: everything in it, nothing fetched."""
+"""One HTML page that shows rollouts. It holds everything and fetches nothing."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from verl_prpo.telemetry.rollouts.read import Rollout
 
 SIGNALS = ("entropy", "surprisal")
-"""Of a token. The first that there is is drawn first."""
+"""Signals of a token. Of those that a dump holds, the first is drawn first."""
 
 BINS = 24
-"""Of the histogram of PRM scores."""
+"""Bins of the histogram of PRM scores."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Page:
         html: the page.
         shown: responses on it.
         read: responses that the steps hold.
-        math_bytes: of the page, for rendering mathematics; 0 where no text has any.
+        math_bytes: bytes of the page that render mathematics. 0 where no text has any.
     """
 
     html: str
@@ -43,12 +43,12 @@ class Page:
 
 @dataclass(frozen=True)
 class Heading:
-    """What the page says of itself.
+    """The words of the page on itself.
 
     Attributes:
-        name: of the run or file, for the title.
+        name: the name of the run or file, for the title.
         drawn: how responses were chosen, when not everything is shown.
-        would: lines on how the dump was scored, where its own run knew no PRM; empty for a run with PRPO.
+        would: lines on how the dump was scored, where its own run had no PRM. Empty for a run with PRPO.
     """
 
     name: str
@@ -67,13 +67,13 @@ def build_page(
     """Make the page.
 
     Args:
-        heading: what it says of itself.
-        survey: of everything that was read.
+        heading: the page's words on itself.
+        survey: the survey of everything that was read.
         curve: a summary per step, for the curves.
         drawn: the groups to show, those to keep first.
         rollouts: the responses of `drawn`, in the order of the dump.
-        max_bytes: of the page; groups are left out from the end of `drawn` until it fits, then responses from the end
-            of the first one, but never its first.
+        max_bytes: most bytes of the page. Groups are left out from the end of `drawn` until it fits, then responses
+            from the end of the first group, but never its first response.
     """
     facts = survey.facts
     places = sorted(fact.index for group in drawn for fact in group)
@@ -123,7 +123,7 @@ def build_page(
 
 
 def _lists(shown: Sequence[Facts], prompts: dict[tuple[int, str], dict[str, Any]], relative: bool) -> dict[str, Any]:
-    """Groups and filters, with responses named by their place on the page."""
+    """List groups and filters, with responses named by their place on the page."""
     place = {fact.index: i for i, fact in enumerate(shown)}
     groups = [_group(group, place, prompts[group[0].group]) for group in by_group(shown)]
     filters = [
@@ -163,7 +163,10 @@ def _prompt(rollout: "Rollout") -> dict[str, Any]:
 
 
 def _scale(survey: Survey) -> dict[str, Any]:
-    """Where colours are neutral and where they end, which few responses pass, and the range of the scores."""
+    """Return where colours are neutral and where they end, and the range of the scores.
+
+    Few responses lie beyond the end of the colours.
+    """
     scores = [score for fact in survey.facts for score in fact.scores]
     low, high = min(scores, default=0.0), max(scores, default=1.0)
     if low >= 0 and high <= 1:
@@ -179,7 +182,7 @@ def _scale(survey: Survey) -> dict[str, Any]:
 
 
 def _histogram(survey: Survey) -> dict[str, Any]:
-    """How many responses of each verdict have which mean score."""
+    """Count the responses of each verdict by their mean score."""
     means = [fact.prm_mean for fact in survey.facts if fact.prm_mean is not None]
     low, high = min(means, default=0.0), max(means, default=1.0)
     if low >= 0 and high <= 1:

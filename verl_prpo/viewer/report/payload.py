@@ -23,7 +23,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def as_json(value: Any) -> str:
-    """JSON that can be written as UTF-8: a lone surrogate stands as an escape.
+    """Write JSON that can be encoded as UTF-8. A lone surrogate becomes an escape.
 
     Raises:
         ValueError: a number is NaN or infinite.
@@ -33,10 +33,10 @@ def as_json(value: Any) -> str:
 
 
 def response_json(rollout: "Rollout", facts: Facts) -> str:
-    """One response for the page.
+    """Write one response for the page.
 
     Numbers per token stand as a list, or as pairs (value, count) where neighbours share them. Entropies and surprisals
-    are whole thousandths of a nat; lengths count UTF-16 units, as JavaScript does.
+    are whole thousandths of a nat. Lengths count UTF-16 units, as JavaScript does.
     """
     signals = {"entropy": rollout.entropy, "surprisal": rollout.surprisal}
     return as_json(
@@ -84,8 +84,10 @@ def response_json(rollout: "Rollout", facts: Facts) -> str:
 
 
 def context_share(rollout: "Rollout") -> float | None:
-    """Of a response read in windows: how much of what comes before its segments the PRM had seen, on average over the
-    judged ones, in characters. None where it was not read in windows."""
+    """Return which share of what comes before its segments the PRM had seen, for a response read in windows.
+
+    It is the mean over the judged segments, measured in characters. None where it was not read in windows.
+    """
     if rollout.seen_from is None:
         return None
     hidden = set(rollout.hidden)
@@ -95,9 +97,10 @@ def context_share(rollout: "Rollout") -> float | None:
 
 
 def token_lengths(text: str, offsets: Sequence[int]) -> list[int]:
-    """How much of the text each token has, in UTF-16 units; together they are the text.
+    """Measure how much of the text each token has, in UTF-16 units. Together the lengths are that of the text.
 
     Args:
+        text: the text of the response.
         offsets: `[tokens]`, where the text of each begins, in characters.
     """
     edges = [0, *offsets[1:], len(text)] if offsets else []
@@ -106,13 +109,16 @@ def token_lengths(text: str, offsets: Sequence[int]) -> list[int]:
 
 
 def runs(values: Sequence[Any]) -> list[Any]:
-    """Pairs (value, count) of equal neighbours if that is shorter, else the values."""
+    """Return pairs (value, count) of equal neighbours if that is shorter, else the values."""
     pairs = [[value, len(list(same))] for value, same in groupby(values)]
     return pairs if 2 * len(pairs) < len(values) else list(values)
 
 
 def number(value: float | None) -> float | None:
-    """A number in `DIGITS` significant digits; None for none, and for NaN and infinity, which JSON does not have."""
+    """Round a number to `DIGITS` significant digits.
+
+    None stays None. NaN and infinity become None too, since JSON does not have them.
+    """
     if value is None or not math.isfinite(value):
         return None
     short = float(f"{value:.{DIGITS}g}")

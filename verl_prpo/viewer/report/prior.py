@@ -1,6 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where good and bad part: the prior of the PRM's scores, from which z and every colour of the report are measured."""
+"""The prior of the PRM's scores, which separates good from bad.
+
+z and every colour of the report are measured from it.
+"""
 
 import math
 from collections.abc import Hashable, Iterable, Sequence
@@ -30,10 +33,11 @@ class Prior:
     """The neutral point of scores and the unit in which they are measured from it.
 
     Attributes:
-        mean, std: in units of the score; None where every group has its own.
-        source: "record" where the dump says it, "solved" where its z and scores give it, "group" where each group has
-            its own (`algorithm.prpo.process_norm` group or group_mean), "assumed" where nothing says it, "relative"
-            under the credit trust, where scores are compared with their group and there is no prior.
+        mean, std: mean and standard deviation in units of the score. None where every group has its own.
+        source: "record" where the dump holds it, "solved" where it follows from the dump's z and scores, "group" where
+            each group has its own (`algorithm.prpo.process_norm` group or group_mean), "assumed" where the dump does
+            not give it, "relative" under the credit trust, where scores are compared with their group and there is no
+            prior.
     """
 
     mean: float | None
@@ -41,20 +45,20 @@ class Prior:
     source: Source
 
     def z(self, score: float, added: float) -> float:
-        """How far a score lies from the neutral point, in standard deviations.
+        """Return how far a score lies from the neutral point, in standard deviations.
 
         Args:
-            score: of the PRM.
-            added: what the dump says it added to the advantage, which is z where every group has its own prior.
+            score: the PRM's score.
+            added: what the score added to the advantage by the dump, which is z where every group has its own prior.
         """
         return added if self.mean is None or self.std is None else (score - self.mean) / self.std
 
 
 def find_prior(points: Sequence[Point], recorded: tuple[float, float] | None = None) -> Prior:
-    """The prior of a dump.
+    """Find the prior of a dump.
 
     Args:
-        points: of its scored segments.
+        points: the points of its scored segments.
         recorded: mean and standard deviation, where the dump holds them.
     """
     if recorded is not None and all(map(math.isfinite, recorded)) and recorded[1] > 0:
@@ -74,7 +78,7 @@ def find_prior(points: Sequence[Point], recorded: tuple[float, float] | None = N
 
 
 def _line(points: Sequence[Point]) -> tuple[float, float] | None:
-    """Mean and standard deviation with added = (score - mean) / std at every point; None where there are none."""
+    """Return mean and standard deviation with added = (score - mean) / std at every point, None if there are none."""
     if not points:
         return None
     low, high = min(points), max(points)

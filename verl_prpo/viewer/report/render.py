@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page as a file: its parts put together, with a policy by which only they run."""
+"""The page as a file: its parts put together, with a content policy by which only these parts run."""
 
 import base64
 import gzip
@@ -19,20 +19,20 @@ REST: tuple[str, ...] = (
     *("text", "math", "state", "sort", "list", "chart", "plots", "overview"),
     *("token", "segment", "controls", "response", "compare", "keys", "main"),
 )
-"""The parts that do, in this order: together one function."""
+"""Parts of the page's script that need the data, in this order. Together they are one function."""
 
 STYLES = ("page", "parts")
 """Style sheets, in this order."""
 
 
 def render(name: str, steps: Sequence[int], payload: str, katex: Katex | None) -> str:
-    """The page.
+    """Put the page together.
 
     Args:
-        name: of the run or file, for the title.
-        steps: that it shows.
+        name: the name of the run or file, for the title.
+        steps: the steps that it shows.
         payload: its data, `packed`.
-        katex: to print formulas with; None where there are none.
+        katex: prints formulas. None where there are none.
     """
     from jinja2 import DictLoader, Environment, StrictUndefined
     from markupsafe import Markup
@@ -66,7 +66,7 @@ def render(name: str, steps: Sequence[int], payload: str, katex: Katex | None) -
 
 
 def packed(text: str) -> str:
-    """A text as the base64 of its gzip: small, and no sign in it means anything in HTML."""
+    """Encode a text as the base64 of its gzip. It is then small, and no sign in it has a meaning in HTML."""
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 

@@ -1,6 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which responses of a rollout dump are read and shown. A dump is read twice, so that it need not fit into memory."""
+"""The choice of the responses of a rollout dump that are read and shown.
+
+A dump is read twice, so that it need not fit into memory.
+"""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,18 +21,18 @@ Member = TypeVar("Member")
 
 
 class ReportError(ValueError):
-    """A dump that cannot be shown; the message names the path, what is wrong and what to give instead."""
+    """A dump that cannot be shown. The message names the path, what is wrong and what to give instead."""
 
 
 @dataclass(frozen=True)
 class Dump:
-    """What a report shows.
+    """The content of a report.
 
     Attributes:
         survey: the facts of all responses that were read.
         points: a summary per step, for the curves.
-        pick: gives the responses at some places of it, in its order.
-        would: how it was scored, in sentences, where its own run knew no PRM; empty for a run with PRPO.
+        pick: returns the responses at some places of the dump, in its order.
+        would: how it was scored, in sentences, where its own run had no PRM. Empty for a run with PRPO.
     """
 
     survey: Survey
@@ -39,7 +42,7 @@ class Dump:
 
 
 def wanted_steps(source: Path, asked: Sequence[int] | None) -> list[int] | None:
-    """The steps to read: those asked for, else the last one; None for a file, which is one step.
+    """Return the steps to read: those asked for, else the last one. The result is None for a file, which is one step.
 
     Raises:
         ReportError: nothing there, or steps of a file.
@@ -52,18 +55,18 @@ def wanted_steps(source: Path, asked: Sequence[int] | None) -> list[int] | None:
         raise ReportError(str(error)) from error
     if files == [source]:
         if asked:
-            raise ReportError(f"--steps picks from a folder, and {source} is a file; leave it out, or give the folder")
+            raise ReportError(f"--steps picks from a folder, and {source} is a file. Leave it out, or give the folder")
         return None
     there = [int(file.stem) for file in files]
     missing = sorted(set(asked or ()) - set(there))
     if missing:
         have = ", ".join(map(str, there)) if len(there) <= 6 else f"{len(there)} steps from {there[0]} to {there[-1]}"
-        raise ReportError(f"{source} holds no step {', '.join(map(str, missing))}; it holds {have}")
+        raise ReportError(f"{source} holds no step {', '.join(map(str, missing))}. It holds {have}")
     return sorted(set(asked)) if asked else there[-1:]
 
 
 def curve_steps(source: Path, most: int) -> list[int]:
-    """At most so many steps of a folder, spread evenly from its first to its last; none of a file."""
+    """Choose at most so many steps of a folder, spread evenly from its first to its last. A file has none."""
     from verl_prpo.telemetry.rollouts.read import RolloutError, step_files
 
     try:
@@ -80,11 +83,11 @@ def curve_steps(source: Path, most: int) -> list[int]:
 def survey(
     source: Path, steps: Sequence[int] | None, threshold: float | None = None, curve: Sequence[int] = ()
 ) -> tuple[Survey, list[tuple[int, Summary]]]:
-    """The facts of every response of some steps, and the points of the curves.
+    """Collect the facts of every response of some steps, and the points of the curves.
 
     Args:
         source: a folder or a file.
-        steps: to show; None for a file.
+        steps: the steps to show. None for a file.
         threshold: least verifier score of a right answer, in place of the verdicts of the dump.
         curve: further steps to sum up. Verdicts and prior are those of all that is read.
 
@@ -122,7 +125,7 @@ def survey(
 
 def _nothing(where: str, skipped: int) -> str:
     if not skipped:
-        return f"{where} has no complete line: it is empty or still being written; give another step"
+        return f"{where} has no complete line: it is empty or still being written. Give another step"
     return (
         f"none of the {skipped} rows of {where} has a PRPO record. If they are of a GRPO run, --prm MODEL scores them "
         "with a process reward model and shows what PRPO would pay. If they are of a PRPO run, it needs "
@@ -131,7 +134,7 @@ def _nothing(where: str, skipped: int) -> str:
 
 
 def pick(source: Path, steps: Sequence[int] | None, indexes: Iterable[int]) -> Iterator["Rollout"]:
-    """The responses at some places of a dump that was surveyed, in its order.
+    """Read the responses at some places of a dump that was surveyed, in its order.
 
     Raises:
         ReportError: the dump is no longer what it was when it was surveyed.
@@ -149,22 +152,22 @@ def pick(source: Path, steps: Sequence[int] | None, indexes: Iterable[int]) -> I
     except RolloutError as error:
         raise ReportError(str(error)) from error
     if wanted:
-        raise ReportError(f"{source} lost responses while it was read, as when its run starts anew; try again")
+        raise ReportError(f"{source} lost responses while it was read, as when its run starts anew. Try again")
 
 
 def draw(facts: Sequence[Facts], limit: int, seed: int) -> list[list[Facts]]:
-    """Whole groups with at most so many responses, those that were drawn first in front; see `draw_groups`."""
+    """Draw whole groups with at most so many responses, in the order in which they were drawn. See `draw_groups`."""
     groups = by_group(facts)
     return draw_groups(groups, [group[0].step for group in groups], limit, seed)
 
 
 def draw_groups(groups: Sequence[list[Member]], steps: Sequence[int], limit: int, seed: int) -> list[list[Member]]:
-    """Some of the groups, drawn at random, one from each step in turn: what is shown is no choice of anyone's.
+    """Draw some of the groups at random, one from each step in turn, so that nobody chooses what is shown.
 
     Args:
-        groups: to draw from.
-        steps: of each.
-        limit: most responses; of a group that alone has more, the first ones are kept.
+        groups: the groups to draw from.
+        steps: the step of each.
+        limit: most responses. Of a group that alone has more, the first ones are kept.
         seed: of the draw.
     """
     urns: dict[int, list[list[Member]]] = {}

@@ -29,11 +29,11 @@ class ScoringError(Exception):
 
 
 def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
-    """The dump with a PRM's scores and what PRPO would pay.
+    """Score a dump with a PRM, and work out what PRPO would pay.
 
     Args:
         arguments: of `verl-prpo report`.
-        limit: responses scored where `--limit` does not say it.
+        limit: most responses that are scored, where `--limit` is not given.
 
     Raises:
         ReportError: arguments, a dump or settings that cannot be used.
@@ -112,7 +112,10 @@ def scored_dump(arguments: argparse.Namespace, limit: int) -> "Dump":
 
 
 def _on_segments(result: "PrmResult", shown: "Shown") -> "PrmResult":
-    """The result with a score per segment in place of one per step: a segment without words has that of its step."""
+    """Return the result with a score per segment in place of one per step.
+
+    A segment without words has the score of its step.
+    """
     known = result.scores
     if known is None:
         return result
@@ -142,7 +145,7 @@ def _weight(prpo: "PrpoConfig", weight: float) -> str:
 
 
 def loaded_tokenizer(name: str) -> Any:
-    """The tokenizer that `--tokenizer` names.
+    """Load the tokenizer that `--tokenizer` names.
 
     Raises:
         ConfigError: it cannot be loaded.
@@ -158,7 +161,7 @@ def loaded_tokenizer(name: str) -> Any:
 
 
 def _read(arguments: argparse.Namespace) -> tuple[list["Plain"], bool]:
-    """The responses, and whether some have a record of PRPO."""
+    """Read the responses, and find out whether some have a record of PRPO."""
     from verl_prpo.telemetry.rollouts.read import RolloutError, read_rows, step_files
     from verl_prpo.viewer.report.cuts import with_segments
     from verl_prpo.viewer.report.sample import ReportError, wanted_steps
@@ -179,7 +182,7 @@ def _read(arguments: argparse.Namespace) -> tuple[list["Plain"], bool]:
                     found.append(one)
                 except KeyError as error:
                     raise ReportError(
-                        f"{row.file}, line {row.line}: {error} is missing; a dump of trainer.rollout_data_dir has "
+                        f"{row.file}, line {row.line}: {error} is missing. A dump of trainer.rollout_data_dir has "
                         "input, output and score in each line"
                     ) from error
                 except (ValueError, TypeError) as error:
@@ -192,7 +195,7 @@ def _read(arguments: argparse.Namespace) -> tuple[list["Plain"], bool]:
 
 
 def _drawn(found: Sequence["Plain"], limit: int, seed: int) -> list["Plain"]:
-    """Whole groups with at most so many responses, in the order of the dump."""
+    """Draw whole groups with at most so many responses, in the order of the dump."""
     from verl_prpo.viewer.report.sample import draw_groups
 
     groups: dict[tuple[int, str], list[Plain]] = {}
@@ -215,7 +218,7 @@ def _prompts(arguments: argparse.Namespace) -> "PromptReader":
 
 
 def _messages(plain: Sequence["Plain"], prompts: "PromptReader") -> list[Sequence[Mapping[str, Any]]]:
-    """The prompts as chat messages: as recorded, else found as `verl-prpo calibrate` finds them."""
+    """Return the prompts as chat messages: as recorded, else found as `verl-prpo calibrate` finds them."""
     from verl_prpo.viewer.report.sample import ReportError
 
     found: list[Sequence[Mapping[str, Any]]] = []

@@ -11,17 +11,18 @@ from verl_prpo.viewer.report.facts import Facts, by_group
 
 @dataclass(frozen=True)
 class Summary:
-    """Responses taken together; means are None where there is nothing to take the mean of.
+    """Responses taken together. Means are None where there is nothing to take the mean of.
 
     Attributes:
         responses, groups: counts.
         right, wrong, unknown: responses by verdict.
         prm_right, prm_wrong: mean PRM score of right and of wrong answers.
         ranked: share of the pairs of a right and a wrong response, in [0, 1], in which the PRM's mean score is higher
-            for the right one, ties counted half; 0.5 is chance.
-        liked_wrong: wrong responses whose mean z is above 0; under the credit trust of mixed groups alone.
-        disliked_right: right responses whose mean z is below 0; likewise.
-        checked_right, checked_wrong: responses that these two could be; all of them but under the credit trust.
+            for the right one, ties counted half. 0.5 is chance.
+        liked_wrong: wrong responses whose mean z is above 0. Under the credit trust, only mixed groups count.
+        disliked_right: right responses whose mean z is below 0. Under the credit trust, only mixed groups count.
+        checked_right, checked_wrong: the right and the wrong responses that these two are counted among. They are all
+            of them but under the credit trust.
         flip_share: share of all trained tokens whose sign differs from GRPO's.
         flip_responses: responses with such tokens.
         all_equal: groups of several responses with one verdict.
@@ -84,7 +85,7 @@ def summary(facts: Sequence[Facts]) -> Summary:
 
 
 def by_step(facts: Sequence[Facts]) -> dict[int, list[Facts]]:
-    """The responses of each step."""
+    """Group the responses by step."""
     steps: dict[int, list[Facts]] = {}
     for fact in facts:
         steps.setdefault(fact.step, []).append(fact)
@@ -92,7 +93,7 @@ def by_step(facts: Sequence[Facts]) -> dict[int, list[Facts]]:
 
 
 def records_note(recorded: int, skipped: int) -> str:
-    """How many rows of a dump could be read as responses; empty when that is all of them."""
+    """Say how many rows of a dump have a record, or return "" when all of them do."""
     if not skipped:
         return ""
     why = "algorithm.prpo.dump_responses in training, 128 unless set; null records all"
@@ -100,7 +101,7 @@ def records_note(recorded: int, skipped: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """In percent; "none" where there is nothing to take it of."""
+    """Write a part of a whole in percent, or "none" where the whole is 0."""
     return f"{part / whole:.0%}" if whole else "none"
 
 

@@ -22,8 +22,8 @@ GROUPS = 40
 """Most groups in the table."""
 
 CHANCE, MANY = 0.55, 0.25
-"""Share of pairs ranked rightly below which a PRM is called out, and share of responses or tokens from which a finding
-is, as on the page."""
+"""A PRM is called out below the first share of pairs ranked rightly. A finding is called out from the second share of
+responses or tokens on. The page uses the same shares."""
 
 
 def show(
@@ -35,16 +35,16 @@ def show(
     plain: bool = False,
     would: Sequence[str] = (),
 ) -> None:
-    """Print the groups and some responses on the standard output; colours only where a terminal shows them.
+    """Print the groups and some responses on the standard output. There are colours only where a terminal shows them.
 
     Args:
-        survey: of all responses that were read.
-        pick: gives the responses at places of the dump, in its order.
-        filter_key: a key of `FILTERS`; None spreads the responses over the groups.
+        survey: the survey of all responses that were read.
+        pick: returns the responses at places of the dump, in its order.
+        filter_key: a key of `FILTERS`. None spreads the responses over the groups.
         limit: most responses.
-        grpo: colour by GRPO's advantage.
-        plain: no colour in a terminal either.
-        would: how the dump was scored, where its own run knew no PRM.
+        grpo: whether to colour by GRPO's advantage.
+        plain: whether to leave out colours in a terminal too.
+        would: how the dump was scored, where its own run had no PRM.
     """
     from verl_prpo.console.findings import terminal
 
@@ -89,7 +89,7 @@ def show(
 
 
 def _spread(facts: Sequence[Facts]) -> list[Facts]:
-    """One response of each group, then a second of each, and so on."""
+    """Order the responses: one of each group, then a second of each, and so on."""
     groups = by_group(facts)
     return [group[turn] for turn in range(max(map(len, groups))) for group in groups if turn < len(group)]
 
@@ -117,7 +117,7 @@ def _overview(found: Summary) -> str:
 def _print_findings(
     console: "Console", facts: Sequence[Facts], numbers: dict[int, tuple[int, int]], relative: bool
 ) -> None:
-    """What contradicts the verdicts, with the responses that do so most."""
+    """Print what contradicts the verdicts, with the responses that do so most."""
     from rich.text import Text
 
     found = summary(facts)

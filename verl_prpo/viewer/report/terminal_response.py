@@ -32,7 +32,7 @@ STYLES = {
     2: "#0b1c2e on #a5cef3",
     3: "#0b1c2e on #559fe3",
 }
-"""By thirds of the scale, the page's colours; what is pushed down is underlined besides."""
+"""The page's colours by thirds of the scale. What is pushed down is also underlined."""
 
 VERDICTS = {
     True: ("✓", "right", "bold green"),
@@ -48,7 +48,10 @@ _ODD = re.compile(
 
 
 def visible(text: str) -> str:
-    """A text that a terminal shows as it is: characters that act on it, or reorder a line, stand by name."""
+    """Make a text that a terminal shows as it is.
+
+    Characters that act on the terminal, or reorder a line, are replaced by their code.
+    """
     return _ODD.sub(lambda found: "    " if found[0] == "\t" else f"<U+{ord(found[0]):04X}>", text)
 
 
@@ -60,7 +63,7 @@ def print_response(
     Args:
         place: number of its group, and of the response in the group.
         scale: advantage at the end of the colours.
-        grpo: colour by GRPO's advantage.
+        grpo: whether to colour by GRPO's advantage.
     """
     from rich.rule import Rule
     from rich.text import Text
@@ -104,7 +107,7 @@ def print_response(
 
 
 def _reading(rollout: "Rollout") -> list[str]:
-    """What of the response the PRM did not read, or not in one piece."""
+    """Say what of the response the PRM did not read, or not in one piece."""
     lines = []
     if rollout.windows:
         share = context_share(rollout)
@@ -129,7 +132,10 @@ def _question(rollout: "Rollout") -> str:
 
 
 def _sparklines(rollout: "Rollout", width: int) -> list["Text"]:
-    """Per column the highest entropy (and surprisal) of its tokens; below, segments' numbers where they begin."""
+    """Draw per column the highest entropy (and surprisal) of its tokens, and below the numbers of the segments.
+
+    A segment's number stands where the segment begins.
+    """
     from rich.text import Text
 
     signals = {"entropy": rollout.entropy, "surprisal": rollout.surprisal}
@@ -213,7 +219,7 @@ def _segment_text(rollout: "Rollout", segment: "Segment", scale: float, grpo: bo
 
 
 def _turn(rollout: "Rollout", segment: "Segment") -> str:
-    """Which turn of the policy a segment is of, or goes over."""
+    """Say which turn or turns of the policy a segment lies in."""
     first, last = (
         max(1, sum(begin <= token for begin, _ in rollout.turns)) for token in (segment.begin, segment.end - 1)
     )
@@ -221,7 +227,7 @@ def _turn(rollout: "Rollout", segment: "Segment") -> str:
 
 
 def _level(advantage: float, scale: float) -> int:
-    """Size and direction in thirds of the scale, -3 to 3."""
+    """Return size and direction in thirds of the scale, -3 to 3."""
     if not abs(advantage) > SAME:
         return 0
     return int(math.copysign(min(3, math.ceil(3 * min(abs(advantage), scale) / scale)), advantage))
@@ -236,10 +242,10 @@ def _range(values: Sequence[float], own: Sequence[int]) -> str:
 
 
 def signed(value: float | None) -> str:
-    """Two decimals with the sign."""
+    """Write a number with two decimals and its sign."""
     return "none" if value is None else f"{value:+.2f}"
 
 
 def fixed(value: float | None) -> str:
-    """Two decimals."""
+    """Write a number with two decimals."""
     return "none" if value is None else f"{value:.2f}"

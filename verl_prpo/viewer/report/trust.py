@@ -10,7 +10,7 @@ NOT_EARNED = "GRPO: the PRM has not earned a weight, or process_weight is 0"
 
 
 def done_by_weight(fact: Facts) -> str | None:
-    """What w did to a response; None under another credit."""
+    """Say what w did to a response, or return None under another credit."""
     if fact.weight is None:
         return None
     if not fact.all_equal:
@@ -25,7 +25,7 @@ def done_by_weight(fact: Facts) -> str | None:
 
 
 def done_by_weights(facts: Sequence[Facts]) -> str:
-    """What w did to all responses of a dump in one or two sentences; empty where none was under this credit."""
+    """Say in a few sentences what w did to the responses of a dump, or return "" where none was under this credit."""
     found = [fact for fact in facts if fact.weight is not None]
     if not found:
         return ""

@@ -1,9 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What PRPO would pay for the responses of a dump: rollouts as a run with PRPO would have dumped them.
+"""The advantages that PRPO would pay for the responses of a dump: rollouts as a run with PRPO would have dumped them.
 
-Pure: the rows of the dump, their cuts and the PRM's results go in, rollouts come out. Advantages are those of the
-estimator under the user's settings; nothing of them was ever trained with.
+The functions are pure: the rows of the dump, their cuts and the PRM's results go in, and rollouts come out. Advantages
+are those of the estimator under the user's settings. No run was trained with them.
 """
 
 import functools
@@ -35,13 +35,13 @@ class Plain:
     """A response of a dump without records.
 
     Attributes:
-        step, key, uid: training step; the response; the group.
-        prompt, text, truth: as verl dumped them.
-        reward: of the verifier.
+        step, key, uid: the training step, the name of the response, and that of its group.
+        prompt, text, truth: prompt, response and ground truth as verl dumped them.
+        reward: the verifier's score.
         parts: what else the row says of the outcome, such as `acc`.
         place: where the row stands, for people.
-        record: of a run with PRPO; None where the row has none.
-        data_source: of the prompt, as verl names it; empty where the row does not say it.
+        record: the record of a run with PRPO. None where the row has none.
+        data_source: the source of the prompt, as verl names it. Empty where the row does not say it.
         cut_by_run: whether the segments of the record are those of a segmenter.
     """
 
@@ -64,9 +64,9 @@ class Cut:
     """A response in tokens and segments.
 
     Attributes:
-        tokens: the text that each adds; together they are the response.
+        tokens: the text that each token adds. Together these texts are the response.
         starts: the first token of each segment.
-        hidden: which segments are thoughts that the PRM is not shown; none at all where nothing is hidden.
+        hidden: which segments are thoughts that the PRM is not shown. Empty where nothing is hidden.
         trained: which tokens get an advantage.
         interludes: what tools and others said in the middle.
         truncated: whether a length limit cut it off, as far as the dump says it.
@@ -83,17 +83,17 @@ class Cut:
 
     @property
     def spans(self) -> list[tuple[int, int]]:
-        """The half-open spans of the segments, in tokens; none of a response without text."""
+        """The half-open spans of the segments, in tokens. A response without text has none."""
         ends = [*self.starts[1:], len(self.tokens)] if self.starts else []
         return list(zip([0, *self.starts[1:]] if self.starts else [], ends, strict=True))
 
     def segments(self) -> list[str]:
-        """The texts of the segments."""
+        """Return the texts of the segments."""
         return ["".join(self.tokens[begin:end]) for begin, end in self.spans]
 
     @functools.cached_property
     def shown(self) -> Shown:
-        """What a PRM is shown of it, as in training."""
+        """The part of the response that a PRM is shown, as in training."""
         if not self.interludes:
             return shown_steps(self.segments(), self.truncated, hidden=self.hidden)
         own = [1] * len(self.tokens)
@@ -103,16 +103,16 @@ class Cut:
         return shown_steps(said, self.truncated, heard=heard, hidden=self.hidden)
 
     def scores(self, result: PrmResult | None) -> list[float | None]:
-        """One per segment, None where there is none."""
+        """Return one score per segment, None where there is none."""
         return [None] * len(self.starts) if result is None or result.scores is None else result.scores
 
 
 def plain_response(row: Mapping[str, Any], line: int) -> Plain:
-    """A row of verl's dump, `input`, `output` and `score` at least.
+    """Read a row of verl's dump, which has at least `input`, `output` and `score`.
 
     Args:
         row: the columns.
-        line: of the row, which names a response without a key.
+        line: the line of the row, which names a response without a key.
 
     Raises:
         KeyError, ValueError, TypeError: a column that is missing or of another kind.
@@ -134,7 +134,7 @@ def plain_response(row: Mapping[str, Any], line: int) -> Plain:
 
 
 def words(text: str) -> list[str]:
-    """A text in words with the white space around them: what stands for tokens where no tokenizer is given."""
+    """Split a text into words with the white space around them. They stand for tokens where no tokenizer is given."""
     return re.findall(r"\n+|[^\S\n]*\S+|[^\S\n]+", text)
 
 
@@ -146,13 +146,13 @@ def paid(
     settings: PrpoConfig,
     prior: tuple[float, float],
 ) -> list[Rollout]:
-    """The responses with what PRPO would pay each token, and what GRPO pays it.
+    """Work out what PRPO would pay each token of the responses, and what GRPO pays it.
 
     Args:
-        plain: the responses, whole groups.
-        cuts: of each.
+        plain: the responses, in whole groups.
+        cuts: the cuts of each.
         messages: the prompt of each as the PRM was given it.
-        results: of each; None for a response that was not sent, for it has no text.
+        results: the PRM's result for each. None for a response that was not sent because it has no text.
         settings: `algorithm.prpo`.
         prior: mean and standard deviation of the PRM's family.
     """
@@ -201,7 +201,7 @@ def paid(
 
 
 def _of_segment(segment: Segment, values: torch.Tensor, mask: torch.Tensor) -> float | None:
-    """The value of a segment's first trained token; None for one without a score or such a token."""
+    """Return the value of a segment's first trained token, or None for one without a score or such a token."""
     trained = mask[segment.begin : segment.end].nonzero()[:, 0].tolist()
     return values[segment.begin + trained[0]].item() if trained and segment.score is not None else None
 
@@ -215,7 +215,7 @@ def _trusted(
     settings: PrpoConfig,
     truncated: torch.Tensor,
 ) -> ProcessRewards:
-    """The same with the weight that the PRM earns on these very responses, or that is set."""
+    """Add to process rewards the weight that is set, or the weight that the PRM earns on these very responses."""
     verdicts = VerdictReader().read([one.reward for one in plain], [one.parts for one in plain])
     agree = torch.tensor(verdicts.agree(list(index)), dtype=torch.bool)
     outcomes = OutcomeRewards(rewards, agree, truncated)

@@ -5,7 +5,7 @@
     python verl_prpo/viewer/report/katex/fetch.py
 
 The version and the package's integrity hash stand below. The files are those of the package, unchanged: the script, the
-style sheet, the fonts as woff2, and the licence (MIT). A new version is a new pair of both, and a look at the page.
+style sheet, the fonts as woff2, and the licence (MIT). For a new version, change version and hash and look at the page.
 """
 
 import base64
@@ -20,7 +20,7 @@ from verl_prpo.settings.timeouts import DOWNLOAD_TIMEOUT
 
 VERSION = "0.19.1"
 INTEGRITY = "sha512-jG8uKntjSEcm2EpQOh0XturpPuuC9r3Sq5HLHdsFdWZT27E672SF19QEi+of0/YeOy15lDgRhKvr5614uRrEfA=="
-"""As `npm view katex@VERSION dist.integrity` prints it."""
+"""The hash that `npm view katex@VERSION dist.integrity` prints."""
 
 HERE = Path(__file__).parent
 PLAIN = {
@@ -32,7 +32,7 @@ FONTS = "package/dist/fonts/"
 
 
 def main() -> int:
-    """Replace the files beside this script; returns the exit status."""
+    """Replace the files beside this script, and return the exit status."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             ["npm", "pack", f"katex@{VERSION}", "--silent"], cwd=folder, check=True, timeout=DOWNLOAD_TIMEOUT
@@ -40,7 +40,7 @@ def main() -> int:
         packed = (Path(folder) / f"katex-{VERSION}.tgz").read_bytes()
         found = "sha512-" + base64.b64encode(hashlib.sha512(packed).digest()).decode()
         if found != INTEGRITY:
-            print(f"katex {VERSION} has integrity {found}, expected {INTEGRITY}; nothing was changed", file=sys.stderr)
+            print(f"katex {VERSION} has integrity {found}, expected {INTEGRITY}. Nothing was changed", file=sys.stderr)
             return 1
         with tarfile.open(Path(folder) / f"katex-{VERSION}.tgz") as package:
             for name in package.getnames():
