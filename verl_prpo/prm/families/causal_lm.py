@@ -14,7 +14,7 @@ from verl_prpo.prm.families.checkpoints import read_model_config
 from verl_prpo.prm.families.registry import claiming_families, register_built_in_families
 
 _HEADS = ("score.", "v_head.", "value_head.", "reward_head.", "classifier")
-"""Of reward models, in the names of weights; a causal language model loads without them."""
+"""How the names of the weights of a reward model's head begin. A causal language model loads without such weights."""
 
 
 def load_causal_lm(
@@ -26,7 +26,7 @@ def load_causal_lm(
     trust_remote_code: bool,
     setting: str = "reward.prm.model_path",
 ) -> Any:
-    """A causal language model in evaluation mode, with all its weights and no head beside the output embeddings.
+    """Load a causal language model in evaluation mode, with all its weights and no head beside the output embeddings.
 
     Args:
         model_path: a local folder or hub name in Hugging Face format.
@@ -62,7 +62,7 @@ def refuse_known_prm(model_path: str, family: str, setting: str = "reward.prm.mo
     """Check that no other family claims a model by its config.
 
     Raises:
-        PrmError: one does.
+        PrmError: another family claims it.
     """
     register_built_in_families()
     others = [name for name in claiming_families(read_model_config(model_path)) if name != family]
@@ -76,16 +76,16 @@ def refuse_known_prm(model_path: str, family: str, setting: str = "reward.prm.mo
 def logits_at(
     model: Any, batch: Sequence[Encoded], where: tuple[torch.Tensor, torch.Tensor], family: str
 ) -> torch.Tensor:
-    """Logits of the next token `[positions, vocabulary]`, in the model's dtype, from one padded forward pass.
+    """Return the logits of the next token `[positions, vocabulary]`, in the model's dtype, by one padded forward pass.
 
     Args:
         model: a causal language model.
         batch: the dialogues.
-        where: row and column (int64, `[positions]` each) of the tokens after which they are wanted.
+        where: row and column (int64, `[positions]` each) of the tokens after which the logits are wanted.
         family: the name of the family, for messages.
 
     Raises:
-        PrmError: a model whose logits do not come from its output embeddings.
+        PrmError: the model's logits do not come from its output embeddings.
     """
 
     def only_where(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

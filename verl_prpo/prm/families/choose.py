@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Choose the family that a configuration asks for, and check what it is given and what it declares."""
+"""Choose the family that a configuration asks for, and check the options it is given and the values it declares."""
 
 import difflib
 import importlib.util
@@ -24,11 +24,14 @@ _NO_OPTIONS = ("model_path", "device", "dtype", "trust_remote_code")
 
 
 def resolve_family(config: "PrmConfig") -> type[PrmFamily]:
-    """The family of the configured PRM: `custom_family` if given, else `family`, else the one that config.json shows.
+    """Return the family of the configured PRM.
+
+    It is `custom_family` if that is given. Otherwise it is `family`. Without both it is the family that the model's
+    config.json shows.
 
     Raises:
-        PrmError: a name that is not known (with the nearest that is), a custom family that cannot be loaded, a model
-            that no family claims, a family that leaves methods out, or an option that it does not take.
+        PrmError: a name that is not known (the message names the nearest that is), a custom family that cannot be
+            loaded, a model that no family claims, a family that leaves methods out, or an option that it does not take.
     """
     custom = config.custom_family
     if custom.path is not None and custom.name is not None:
@@ -45,7 +48,7 @@ def resolve_family(config: "PrmConfig") -> type[PrmFamily]:
 
 
 def family_setting(config: "PrmConfig") -> str:
-    """The setting that chose the family, with its value, as messages name it."""
+    """Name the setting that chose the family, with its value, for messages."""
     custom = config.custom_family
     if custom.path is not None and custom.name is not None:
         return f"reward.prm.custom_family (path={custom.path}, name={custom.name})"
@@ -53,14 +56,14 @@ def family_setting(config: "PrmConfig") -> str:
 
 
 def checked_family(family: Any, setting: str) -> PrmFamily:
-    """A loaded family, once what it declares makes sense.
+    """Return a loaded family, once the values that it declares have been checked.
 
     Args:
-        family: what its `load` returned.
-        setting: that names the family, for messages.
+        family: what the family's `load` returned.
+        setting: the setting that names the family, for messages.
 
     Raises:
-        PrmError: the attribute that is missing or cannot be, and its value.
+        PrmError: an attribute is missing or has a value that cannot be. The message shows both.
     """
     if not isinstance(family, PrmFamily):
         raise PrmError(f"{setting}: load returned {type(family).__name__} where a PrmFamily belongs")

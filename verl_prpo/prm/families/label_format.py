@@ -33,15 +33,15 @@ class LabelFormat:
 
     Attributes:
         tag: the text behind each step, at whose one token the step is judged.
-        good, bad: the labels; `bad` is None where `score` reads the good one alone.
+        good, bad: the labels. `bad` is None where `score` reads the good one alone.
         problem: template of what comes before the first step, with `{problem}` in it.
         step: template of a step, with `{step}` and `{tag}` in it, and perhaps `{k}`.
-        bos: whether the token that begins a sequence comes first; None for what the tokenizer does by itself.
+        bos: whether the token that begins a sequence comes first. None leaves that to the tokenizer.
         layout: "text" without a chat template, "assistant" with the steps in the assistant's turn, "user" with problem
             and steps in the user's turn.
-        score: "pair", the good label's share of the two; "vocabulary", its probability among all tokens; "sigmoid", the
-            sigmoid of its logit.
-        system: the system message of a chat template; "none" for none, None for that of the dialogue.
+        score: what the score of a step is. "pair" is the good label's share of the two, "vocabulary" its probability
+            among all tokens, and "sigmoid" the sigmoid of its logit.
+        system: the system message of a chat template. "none" shows none, and None keeps that of the dialogue.
     """
 
     tag: str
@@ -58,21 +58,23 @@ class LabelFormat:
 
     @property
     def head(self) -> str:
-        """What is written before the words of a step, with `{k}` in it where steps are numbered."""
+        """The text before the words of a step, with `{k}` in it where steps are numbered."""
         return self.step.partition("{step}")[0]
 
     @property
     def behind(self) -> str:
-        """What is written between the words of a step and its tag."""
+        """The text between the words of a step and its tag."""
         return self.step.partition("{step}")[2].partition("{tag}")[0]
 
     @property
     def join(self) -> str:
-        """What is written between a tag and the next step."""
+        """The text between a tag and the next step."""
         return self.step.partition("{tag}")[2]
 
     def texts(self, problem: str, segments: Sequence[str]) -> list[str]:
-        """What stands before each tag and behind the one before, spaces before the tag left out.
+        """Write, for each tag, the text between the tag before it (or the beginning) and this tag.
+
+        Spaces right before a tag are left out.
 
         Args:
             problem: its text, or "" where it stands in a turn of its own.
@@ -98,15 +100,15 @@ def checked_format(
     score: Any = "pair",
     system: Any = None,
 ) -> LabelFormat:
-    """The format that options ask for; see `LabelFormat`.
+    """Check options and return the format that they ask for.
 
     Args:
-        tag, good, step, bos, layout, score, system: as there.
+        tag, good, step, bos, layout, score, system: as in `LabelFormat`.
         bad: "-" when None, where `score` reads it.
         problem: `PROBLEM` when None, where the layout has no turn for it.
 
     Raises:
-        PrmError: an option of the wrong type, a template without its slots, or options that contradict each other.
+        PrmError: an option has the wrong type, a template lacks its slots, or options contradict each other.
     """
     if tag is None:
         raise PrmError(

@@ -3,10 +3,10 @@
 """Score with Qwen2.5-Math-PRM-7B and -72B and Qwen2.5-Math-7B-PRM800K ("The Lessons of Developing Process Reward
 Models", 2501.07301).
 
-A Qwen2 trunk under a two-layer head with two classes. Each step of the answer is followed by `<extra_0>`, and the
-probability of class 1 at that token is the step's score. Line breaks around a segment give way to the separator. The
-weights are loaded into transformers' own `Qwen2Model`; the model's remote code, which current transformers releases
-cannot run, is never needed.
+The model is a Qwen2 trunk under a two-layer head with two classes. Each step of the response is followed by
+`<extra_0>`, and the probability of class 1 at that token is the step's score. Line breaks around a segment are replaced
+by the separator. The weights are loaded into transformers' own `Qwen2Model`. The model's remote code, which current
+transformers releases cannot run, is never needed.
 
 The option `system` says which system message the PRM is shown: "published" (the one of the published models, unless the
 dialogue has its own), "none", or a text. With "none" the chat template may still write one of its own, as it did in the
@@ -81,8 +81,8 @@ class QwenMathPrm(PreparedFamily):
         """See `PreparedFamily.prepare`.
 
         Args:
-            system: "published" for the published system message, unless the dialogue has its own; "none" for none; or
-                a text for this one. The last two take the place of the dialogue's.
+            system: "published" for the published system message, unless the dialogue has its own, "none" for none, or
+                the text of one. The last two replace the dialogue's own system message.
             chat_template_kwargs: variables of the chat template.
         """
         _require_system(system)
@@ -135,7 +135,7 @@ class QwenMathPrm(PreparedFamily):
         return per_row(self.scores_from_logits(logits), batch)
 
     def scores_from_logits(self, logits: torch.Tensor) -> torch.Tensor:
-        """The probability of class 1: from `[reads, 2]` to `[reads]`."""
+        """Return the probability of class 1: from `[reads, 2]` to `[reads]`."""
         return logits.float().softmax(-1)[:, 1]
 
     def served_scores(self, encoded: Encoded, output: Any) -> list[float]:

@@ -6,12 +6,12 @@ from typing import Any
 
 
 def served_probabilities(output: Any, count: int, each: str, way_out: str) -> list[list[float]]:
-    """The server's rows, once there are as many as asked for and they are probabilities of two classes.
+    """Return the server's rows, once there are as many as asked for and they are probabilities of two classes.
 
     Args:
         output: `data` of the answer for one dialogue, lists of numbers.
-        count: how many rows belong there.
-        each: what has a row, in the plural, for the message.
+        count: how many rows there must be.
+        each: what each row belongs to, in the plural, for the message.
         way_out: how the server must be started instead, for the message.
 
     Raises:
