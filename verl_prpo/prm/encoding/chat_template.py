@@ -3,7 +3,7 @@
 """Render dialogues in a PRM's chat template, and check template and options when the PRM is loaded.
 
 A template ignores a variable that it does not know, and a PRM behind the wrong prompt still gives scores. So an option
-that the template never looks at is an error here and not a warning: nobody reads the warning of a run that trains.
+that the template never looks at is an error here and not a warning: nobody reads a warning while training goes on.
 """
 
 import difflib
@@ -24,7 +24,7 @@ _OURS = frozenset(
     "conversation messages tools documents add_generation_prompt continue_final_message tokenize padding truncation "
     "max_length tokenizer_kwargs".split()
 )
-"""What the package passes to `apply_chat_template` itself, or what would change the form of its answer."""
+"""Names that the package passes to `apply_chat_template` itself, or that would change the form of what it returns."""
 
 _NAME = "chat_template"
 _QUESTION = ({"role": "user", "content": "What is 1 + 1?"},)
@@ -43,8 +43,8 @@ class ChatTemplate:
                 names one of several templates.
 
         Raises:
-            PrmError: no template, an option that it does not know or that is not the user's to set, or a template
-                that refuses a plain question.
+            PrmError: there is no template, it does not know an option, an option is not the user's to set, or the
+                template refuses a plain question.
         """
         self._tokenizer = tokenizer
         self.where = f"reward.prm.model_path={model_path}"
@@ -58,20 +58,20 @@ class ChatTemplate:
         self._require_known()
 
     def render(self, turns: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
-        """The text of a dialogue.
+        """Render the text of a dialogue.
 
         Args:
             turns: chat messages.
             add_generation_prompt: whether the text ends where an assistant's answer begins.
 
         Raises:
-            ValueError: the template refuses them. The message holds its words.
+            ValueError: the template refuses the turns. The message holds the template's own words.
         """
         text = self._rendered(turns, add_generation_prompt, self._options)
         return text + self._closing if add_generation_prompt else text
 
     def prompt(self, **more: Any) -> str:
-        """What is written before the answer to a question, with `more` in place of options as configured.
+        """Render what comes before the answer to a question. Variables in `more` override the configured options.
 
         Raises:
             ValueError: the template refuses `more`.
@@ -79,7 +79,7 @@ class ChatTemplate:
         return self._rendered(_QUESTION, True, {**self._options, **more}) + self._closing
 
     def opens_thought(self, **more: Any) -> bool:
-        """Whether the answer to a question begins inside a thought, with `more` in place of options as configured.
+        """Return whether the answer to a question begins inside a thought. Variables in `more` override the options.
 
         Raises:
             ValueError: the template refuses `more`.
@@ -87,7 +87,7 @@ class ChatTemplate:
         return opens_thought(self.prompt(**more), _QUESTION)
 
     def close_thought(self) -> None:
-        """From now on write an end of thought behind a prompt that opens one, as templates write an empty thought."""
+        """Close the thought that the prompt opens, from now on, in the form in which templates write an empty one."""
         prompt = self.prompt()
         tag = closing_tag(prompt, _QUESTION)
         assert tag is not None, "the prompt opens no thought"
@@ -160,7 +160,7 @@ def _checked(kwargs: Mapping[str, Any] | None, reserved: frozenset[str]) -> dict
 
 
 def _chosen(template: Any, name: Any, model_path: str) -> str:
-    """The text of the template: the only one, the one that is named, or the default one."""
+    """Return the text of the template: the only one, the one that is named, or the default one."""
     where = f"reward.prm.model_path={model_path}"
     if not template:
         unread = [
@@ -193,7 +193,7 @@ def _chosen(template: Any, name: Any, model_path: str) -> str:
 
 
 class _Generation(Extension):
-    """The block that marks an assistant's words, which templates for training have."""
+    """The block `generation`, by which templates for training mark an assistant's words."""
 
     tags = {"generation"}  # noqa: RUF012 (an attribute of jinja2's)
 
@@ -203,7 +203,7 @@ class _Generation(Extension):
 
 
 def _variables(text: str) -> set[str]:
-    """Names that a template looks up and does not define itself."""
+    """Return the names that a template looks up and does not define itself."""
     environment = Environment(extensions=[_Generation, "jinja2.ext.loopcontrols"])  # only parses: nothing is run
     environment.globals.update(raise_exception=None, strftime_now=None)
     return meta.find_undeclared_variables(environment.parse(text))
