@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Score a batch of responses with a PRM in this process: each response in one forward pass, like lengths together."""
+"""Score responses with a PRM in this process. A forward pass reads whole dialogues of like lengths together."""
 
 import gc
 import logging
@@ -53,9 +53,9 @@ class InProcessEngine:
         self.cache = ScoreCache(cache_size)
 
     def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        """One result per request, in their order.
+        """Return one result per request, in their order.
 
-        A forward pass that fails is halved until the dialogue at fault is alone: that one gets a failure.
+        A forward pass that fails is halved until the dialogue at fault is alone. That dialogue gets a failure.
 
         Raises:
             PrmError: the family raises one.
@@ -96,7 +96,7 @@ class InProcessEngine:
         return [[indices[n] for n in members] for members in passes]
 
     def _forward(self, dialogues: list[Encoded]) -> tuple[list[Any], Exception | None]:
-        """What the family gave for each dialogue, or the fault of the whole pass."""
+        """Run one pass, and return what the family gave for each dialogue, or the error of the whole pass."""
         try:
             with torch.inference_mode():
                 output = self.family.forward(dialogues)
@@ -161,7 +161,7 @@ def open_in_process_engine(config: "PrmConfig", device: torch.device) -> InProce
 
 
 def dtype_of(config: "PrmConfig", device_type: str) -> str:
-    """The dtype of the weights as torch names it: as set, else what suits the device."""
+    """Return the dtype of the weights as torch names it: the one that is set, or else the one that suits the device."""
     return config.dtype or ("float32" if device_type == "cpu" else "bfloat16")
 
 
