@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a judge answered, and the ways in which an answer is none: each has a name, a counter and a remedy."""
+"""Read what a judge answered, and name why an answer cannot be used. Each reason has a counter and a remedy."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class AnswerFault(Exception):
 
     Attributes:
         count: which counter it adds to, one of `verl_prpo.prm.generated.counts.ANSWERS`.
-        kind: of failure, if no further answer helps.
+        kind: the kind of failure, if no further answer helps.
         detail: what was found, and which setting helps.
     """
 
@@ -27,7 +27,7 @@ class AnswerFault(Exception):
 
 
 def answer_text(choice: Any, max_tokens: int) -> str:
-    """What the judge decided: the text of one choice of a chat completion, without a thought before it.
+    """Return what the judge decided: the text of one choice of a chat completion, without a thought before it.
 
     Args:
         choice: as the `openai` package gives it.
@@ -66,6 +66,6 @@ def answer_text(choice: Any, max_tokens: int) -> str:
 
 
 def shown(text: str) -> str:
-    """The end of a text on one line, for messages: what a judge decides stands last."""
+    """Write the end of a text on one line, for messages. What a judge decides stands last."""
     line = " ".join(text.split())
     return repr(line if len(line) <= _SHOWN else f"... {line[-_SHOWN:]}")

@@ -69,10 +69,10 @@ class GeneratedOptions:
 
 
 def read_options(given: Mapping[str, Any]) -> GeneratedOptions:
-    """The options of a configuration.
+    """Read and check the options of a configuration.
 
     Raises:
-        PrmError: an option that is not known or not of its type, or options that contradict each other.
+        PrmError: an option is not known or not of its type, or options contradict each other.
     """
     try:
         options = typed_section(OPTIONS, GeneratedOptions, dict(given))
