@@ -16,14 +16,14 @@ from typing import Any
 SETTING = "reward.prm.score_function"
 
 MODULE = "pkg://"
-"""A path that begins so names a module, as in verl."""
+"""How a path begins that names a module, as in verl."""
 
 ROW = ("data_source", "ground_truth", "extra_info")
-"""What a function is given of a response's row, under the names that verl's reward functions know."""
+"""The parts of a response's row that a function can get, under the names that verl's reward functions know."""
 
 HEARD = "heard"
-"""What tools and others said in the middle of the response. A function gets it that names it: `**row` holds the row of
-the data alone."""
+"""Argument for what tools and others said in the middle of the response. Only a function that names this argument gets
+it: `**row` holds the row of the data alone."""
 
 FORM = "def NAME(messages, segments, **row)"
 
@@ -40,7 +40,7 @@ class Declared:
         call: the function.
         coroutine: whether calling it gives a coroutine.
         batched: whether it takes lists, one entry per response (its attribute `batched`).
-        score_range: least and greatest score (its attribute `score_range`, else 0 and 1).
+        score_range: least and greatest score (its attribute `score_range`, 0 and 1 without it).
         kwargs: further arguments from the settings.
         takes: which of `ROW` and `HEARD` it takes.
     """
@@ -53,17 +53,17 @@ class Declared:
     takes: tuple[str, ...]
 
     def __call__(self, messages: Any, segments: Any, row: Mapping[str, Any]) -> Any:
-        """Call the function; of the row, and of what was heard, only with what it takes."""
+        """Call the function with messages, segments, and those parts of the row and of what was heard that it takes."""
         given = {name: row.get(name) for name in self.takes}
         return self.call(messages=messages, segments=segments, **{**given, **self.kwargs})
 
 
 def load_function(path: str, name: str, kwargs: Mapping[str, Any]) -> Declared:
-    """Import the file and look at the function.
+    """Import the file, and check the function and what it declares.
 
     Args:
         path: a Python file, or `pkg://` and a module's name.
-        name: of the function there; a dotted name leads into classes and objects.
+        name: the function's name there. A dotted name leads into classes and objects.
         kwargs: further keyword arguments.
 
     Raises:
@@ -133,7 +133,7 @@ def _score_range(function: Any, name: str) -> tuple[float, float]:
 
 
 def _taken(function: Any, name: str, kwargs: Mapping[str, Any]) -> tuple[str, ...]:
-    """Which of `ROW` and `HEARD` the function takes. Raises `Unfit` where a call would not fit its signature."""
+    """Return which of `ROW` and `HEARD` the function takes. Raise `Unfit` where a call would not fit its signature."""
     for taken in ("messages", "segments", HEARD):
         if taken in kwargs:
             raise Unfit(f"kwargs.{taken} is not yours to set: each response brings it")
