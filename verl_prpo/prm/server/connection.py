@@ -29,11 +29,11 @@ class ServerFault(Exception):
     """An exchange without a usable answer.
 
     Attributes:
-        kind: of failure.
+        kind: the kind of failure.
         detail: the address and what was found there.
         passing: whether the same request may succeed later.
-        about_input: whether the server refused what was sent, so that a part of it may still be taken.
-        retry_after: seconds for which the server asks to be left alone; None where it says nothing.
+        about_input: whether the server refused what was sent, so that it may still accept a part of it.
+        retry_after: seconds for which the server asks for no requests. None where it says nothing.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ServerFault(Exception):
 
 
 def open_session(config: "PrmConfig") -> aiohttp.ClientSession:
-    """A pool of connections with the API key and certificates of `reward.prm`; belongs to the running event loop.
+    """Open a pool of connections with the API key and certificates of `reward.prm`, for the running event loop.
 
     Raises:
         PrmError: the API key's variable is not set or holds no key, or the certificates cannot be read.
@@ -66,7 +66,9 @@ def open_session(config: "PrmConfig") -> aiohttp.ClientSession:
 
 
 def api_key(config: "PrmConfig") -> str | None:
-    """The servers' API key, from the environment variable that `server.api_key_env` names; None where it names none.
+    """Read the servers' API key from the environment variable that `server.api_key_env` names.
+
+    The result is None where the setting names none.
 
     Raises:
         PrmError: the variable is not set or holds no key.
@@ -94,7 +96,7 @@ async def exchange(
     """Send a request and read the whole answer.
 
     Args:
-        session: of `open_session`.
+        session: a session that `open_session` made.
         method: "GET" or "POST".
         url: the full address.
         timeout: seconds until the last byte of the answer must be there.
@@ -156,7 +158,7 @@ async def _whole(response: aiohttp.ClientResponse, shown: str) -> bytes:
 
 
 def answer_of(url: str, status: int, body: bytes) -> Any:
-    """The JSON of an answer.
+    """Read the JSON of an answer.
 
     Raises:
         ServerFault: the status is not 200, or the body is no JSON.
@@ -180,15 +182,16 @@ def answer_of(url: str, status: int, body: bytes) -> Any:
 
 
 def without_password(url: str) -> str:
-    """A URL, or what was to be one, for messages."""
+    """Write a URL without a password in it, for messages. The text need not be a valid URL."""
     return re.sub(r"//[^/?#]*@", "//", url.strip())
 
 
 def tls(ca_file: str | None) -> ssl.SSLContext:
-    """What https connections are verified by.
+    """Build the TLS context that https connections are verified by.
 
     Args:
-        ca_file: certificates of an authority of your own, as PEM; the system's alone when None.
+        ca_file: certificates of an authority of your own, as PEM, in addition to the system's. None stands for the
+            system's alone.
 
     Raises:
         PrmError: the file cannot be read.
