@@ -97,7 +97,7 @@ class ScoredBatch:
 
     @property
     def scored(self) -> Tensor:
-        """Which rollouts have process scores, bool `[n]`."""
+        """The rollouts that have process scores, bool `[n]`."""
         return torch.tensor([s is not None and s.scores is not None for s in self.scores], dtype=torch.bool)
 
     def require(self, settings: PrmConfig) -> None:
