@@ -139,6 +139,6 @@ def message_text(message: Mapping[str, Any]) -> str:
         text = part if isinstance(part, str) else part.get("text") if isinstance(part, Mapping) else None
         if text is None:
             kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-            raise ValueError(f"a {message.get('role')} message has a part of type {kind!r}; the PRM reads text only")
+            raise ValueError(f"a {message.get('role')} message has a part of type {kind!r}. The PRM reads text only")
         texts.append(text)
     return "".join(texts)

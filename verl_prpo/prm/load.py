@@ -121,7 +121,7 @@ class LoadedPrm:
             first = found[faults[0]]
             if len(found) == 1:
                 raise first
-            also = f" ({len(faults)} of {len(found)} responses have no scores; return_exceptions=True keeps the others)"
+            also = f" ({len(faults)} of {len(found)} responses have no scores. return_exceptions=True keeps the others)"
             raise PrmError(f"response {faults[0]}: {first}{also}", first.kind)
         return found
 

@@ -129,8 +129,8 @@ class ScoredBatch:
         if not failed:
             return None
         return (
-            f"{len(failed)} of {len(asked)} responses have no process scores and are trained on their outcome alone; "
-            f"the first is {_first(failed)}"
+            f"{len(failed)} of {len(asked)} responses have no process scores and are trained on their outcome alone. "
+            f"The first is {_first(failed)}"
         )
 
     def overlong_summary(self, settings: PrmConfig, prpo: PrpoConfig) -> str | None:

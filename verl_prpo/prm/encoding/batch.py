@@ -107,7 +107,7 @@ def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> PrmResul
         detail = f"{family.name} gave {len(scores)} scores for {len(encoded.reads)} segments"
         return PrmResult(None, PrmFailure.WRONG_COUNT, detail, tokens)
     if not all(math.isfinite(score) for score in scores):
-        detail = f"scores {scores}; the weights may be damaged, or reward.prm.dtype too narrow for them"
+        detail = f"scores {scores}. The weights may be damaged, or reward.prm.dtype is too narrow for them"
         return PrmResult(None, PrmFailure.NON_FINITE, detail, tokens)
     low, high = family.score_range
     if min(scores) < low - RANGE_TOLERANCE or max(scores) > high + RANGE_TOLERANCE:

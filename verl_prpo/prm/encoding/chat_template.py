@@ -112,7 +112,7 @@ class ChatTemplate:
                 way_out = f"It takes a question without these options: change or remove {SETTING}."
             else:
                 way_out = (
-                    f"If it asks for an option, set it in {SETTING}; otherwise choose another model for "
+                    f"If it asks for an option, set it in {SETTING}. Otherwise choose another model for "
                     "reward.prm.model_path, or set reward.prm.custom_family to a family that formats dialogues itself."
                 )
             raise PrmError(f"{self.where} cannot be shown a question: {error}. {way_out}") from error
@@ -130,10 +130,10 @@ class ChatTemplate:
                 continue
             known = sorted(self.variables)
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = f"Did you mean {near[0]}? " if near else ""
             takes = f"It looks at {', '.join(known)}." if known else "It has no options."
             raise PrmError(
-                f"{SETTING}.{key} is no option of the chat template of {self.where}, which would ignore it; "
+                f"{SETTING}.{key} is no option of the chat template of {self.where}, which would ignore it. "
                 f"{hint}{takes} Correct or remove the option."
             )
 
@@ -153,7 +153,7 @@ def _checked(kwargs: Mapping[str, Any] | None, reserved: frozenset[str]) -> dict
             )
         if isinstance(value, str) and value.strip().lower() in ("true", "false"):
             raise PrmError(
-                f"{SETTING}.{key}={value!r} is a text, which a template takes for neither true nor false; write "
+                f"{SETTING}.{key}={value!r} is a text, which a template takes for neither true nor false. Write "
                 f"{value.strip().lower()} without quotes"
             )
     return dict(kwargs)
@@ -168,7 +168,7 @@ def _chosen(template: Any, name: Any, model_path: str) -> str:
         ]
         hint = f" (it does not read {unread[0]})" if unread else ""
         raise PrmError(
-            f"the tokenizer of {where} has no chat template{hint}, which its family needs; choose an instruct model, "
+            f"the tokenizer of {where} has no chat template{hint}, which its family needs. Choose an instruct model, "
             "put the template the PRM was trained with into the folder as chat_template.jinja, or set "
             "reward.prm.custom_family to a family that formats dialogues itself"
         )
@@ -176,19 +176,19 @@ def _chosen(template: Any, name: Any, model_path: str) -> str:
         if name is not None:
             raise PrmError(
                 f"{SETTING}.{_NAME}={name!r} chooses among several chat templates, but the tokenizer of {where} has "
-                "one. Remove it; a template of your own goes into the folder as chat_template.jinja."
+                "one. Remove it. A template of your own goes into the folder as chat_template.jinja."
             )
         return template
     names = ", ".join(sorted(template))
     if name is None and "default" not in template:
         raise PrmError(
-            f"the tokenizer of {where} has several chat templates ({names}) and no default; set {SETTING}.{_NAME} to "
+            f"the tokenizer of {where} has several chat templates ({names}) and no default. Set {SETTING}.{_NAME} to "
             "the name of the one the PRM was trained with"
         )
     if name is not None and (not isinstance(name, str) or name not in template):
         near = difflib.get_close_matches(str(name), list(template), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise PrmError(f"{SETTING}.{_NAME}={name!r} is no chat template of {where}; {hint}It has {names}.")
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise PrmError(f"{SETTING}.{_NAME}={name!r} is no chat template of {where}. {hint}It has {names}.")
     return template[name or "default"]
 
 

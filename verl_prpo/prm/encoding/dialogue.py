@@ -58,7 +58,7 @@ class Dialogue:
         except ValueError as error:
             raise PrmError(
                 f"reward.prm.model_path={model_path}: {error}. Its family needs a template that writes each message's "
-                "text once; choose another model, or set reward.prm.custom_family to a family that formats dialogues "
+                "text once. Choose another model, or set reward.prm.custom_family to a family that formats dialogues "
                 "itself"
             ) from error
 

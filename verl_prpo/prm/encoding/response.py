@@ -162,7 +162,7 @@ def _encode(
 def _overlong(family: PrmFamily, length: int) -> PrmResult:
     detail = (
         f"the dialogue has {length} tokens in the PRM's tokenizer, and {family.name} reads at most "
-        f"{family.max_context}; lower data.max_prompt_length or data.max_response_length, or set "
+        f"{family.max_context}. Lower data.max_prompt_length or data.max_response_length, or set "
         "++reward.prm.overlong=neutral, or windows, in which it is read in parts"
     )
     return PrmResult(None, PrmFailure.OVERLONG, detail, length, overlong=True)

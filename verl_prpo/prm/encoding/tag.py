@@ -98,7 +98,7 @@ def find_tag(tokenizer: Any, tag: str, behind: str, where: str, fix: str) -> Tag
     ]
     if joined:
         _log.warning(
-            "in a text the tokenizer of %s joins the tag %r with %s before it; the tag is put as a token of its own "
+            "in a text the tokenizer of %s joins the tag %r with %s before it. The tag is put as a token of its own "
             "there too, which a PRM that was trained on whole texts has not seen",
             where,
             text,

@@ -45,14 +45,14 @@ def load_causal_lm(
     if loading["missing_keys"]:
         raise PrmError(
             f"{setting}={model_path} lacks weights of a causal language model "
-            f"({', '.join(sorted(loading['missing_keys'])[:4])}), as which the family {family} reads it; choose "
+            f"({', '.join(sorted(loading['missing_keys'])[:4])}), as which the family {family} reads it. Choose "
             "another model, or set reward.prm.family to the family of this one"
         )
     heads = sorted(key for key in loading["unexpected_keys"] if key.startswith(_HEADS))
     if heads:
         raise PrmError(
             f"{setting}={model_path} is a reward model or classifier: it has a head ({heads[0]}) which the family "
-            f"{family} would not read; set reward.prm.family or reward.prm.custom_family to the family of this model, "
+            f"{family} would not read. Set reward.prm.family or reward.prm.custom_family to the family of this model, "
             "or choose another model"
         )
     return model.to(device).eval()
@@ -69,7 +69,7 @@ def refuse_known_prm(model_path: str, family: str, setting: str = "reward.prm.mo
     if others:
         raise PrmError(
             f"{setting}={model_path} is a process reward model ({', '.join(others)}), not a language model that the "
-            f"family {family} could read; leave reward.prm.family unset"
+            f"family {family} could read. Leave reward.prm.family unset"
         )
 
 
@@ -101,6 +101,6 @@ def logits_at(
     if logits.shape[:-1] != where[0].shape:
         raise PrmError(
             f"{type(model).__name__} does not put its hidden states through its output embeddings, which the family "
-            f"{family} relies on; choose another model for reward.prm.model_path"
+            f"{family} relies on. Choose another model for reward.prm.model_path"
         )
     return logits

@@ -27,14 +27,14 @@ def read_model_config(model_path: str) -> dict[str, Any]:
         path = folder / "config.json"
         if not path.is_file():
             raise PrmError(
-                f"{where} is a folder without a config.json; give the one that holds config and weights"
+                f"{where} is a folder without a config.json. Give the one that holds config and weights"
                 + _adapter_hint(folder)
             )
     elif folder.exists():
-        raise PrmError(f"{where} is a file; give the folder in Hugging Face format that it belongs to")
+        raise PrmError(f"{where} is a file. Give the folder in Hugging Face format that it belongs to")
     elif model_path.startswith(("/", ".", "~")):
         raise PrmError(
-            f"{where}: there is no such folder on this node; give the absolute path of one that every node can read, "
+            f"{where}: there is no such folder on this node. Give the absolute path of one that every node can read, "
             "or a name on the hub"
         )
     else:
@@ -105,7 +105,7 @@ def context_length(model_path: str, trust_remote_code: bool) -> int:
     if context is None:
         raise PrmError(
             f"the config.json of reward.prm.model_path={model_path} has no max_position_embeddings, so the longest "
-            "dialogue it can read is unknown; choose another model, or set reward.prm.custom_family"
+            "dialogue it can read is unknown. Choose another model, or set reward.prm.custom_family"
         )
     return context
 

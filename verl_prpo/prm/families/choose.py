@@ -38,10 +38,10 @@ def resolve_family(config: "PrmConfig") -> type[PrmFamily]:
         return _usable(_load_custom_family(custom.path, custom.name), config)
     if config.family is not None and config.family not in family_names():
         near = difflib.get_close_matches(config.family, family_names(), n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = f"Did you mean {near[0]}? " if near else ""
         raise PrmError(
-            f"reward.prm.family={config.family} is not known; {hint}It takes one of {', '.join(family_names())}; "
-            "a family of your own goes under reward.prm.custom_family.path and .name."
+            f"reward.prm.family={config.family} is not known. {hint}It takes one of {', '.join(family_names())}. "
+            "A family of your own goes under reward.prm.custom_family.path and .name."
         )
     register_built_in_families()
     return _usable(FAMILIES[config.family or detect_family(config.model_path or "")], config)
@@ -116,12 +116,12 @@ def _require_options(family: type[PrmFamily], given: list[str]) -> None:
     for key in given:
         if key in _NO_OPTIONS:
             setting = "trainer.device" if key == "device" else f"reward.prm.{key}"
-            raise PrmError(f"{OPTIONS}.{key} is no option of a family; {setting} is the setting for it")
+            raise PrmError(f"{OPTIONS}.{key} is no option of a family. The setting for it is {setting}")
         if key not in options and not takes_all:
             near = difflib.get_close_matches(key, options, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = f"Did you mean {near[0]}? " if near else ""
             raise PrmError(
-                f"{OPTIONS}.{key} is no option of the family {family.name}; {hint}"
+                f"{OPTIONS}.{key} is no option of the family {family.name}. {hint}"
                 + (f"It takes {', '.join(options)}." if options else "It takes none.")
             )
     for each in named:
@@ -142,7 +142,7 @@ def _load_custom_family(path: str, name: str) -> type[PrmFamily]:
 def _load_module(path: str, where: str) -> ModuleType:
     file = Path(path).expanduser()
     if not file.is_file():
-        raise PrmError(f"{where}: there is no such file; give an absolute path that every node can read")
+        raise PrmError(f"{where}: there is no such file. Give an absolute path that every node can read")
     spec = importlib.util.spec_from_file_location(f"verl_prpo_custom_family_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise PrmError(f"{where}: not a Python file")

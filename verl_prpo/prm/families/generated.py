@@ -66,7 +66,7 @@ class GeneratedVerdicts(PrmFamily):
         **options: Any,
     ) -> "GeneratedVerdicts":
         raise PrmError(
-            f"the PRM family {cls.name} asks a judge at a server and loads no weights; set "
+            f"the PRM family {cls.name} asks a judge at a server and loads no weights. Set "
             "++reward.prm.server.urls='[http://judge-0:8000]' with the addresses of yours"
         )
 
@@ -82,7 +82,7 @@ class GeneratedVerdicts(PrmFamily):
         return Asked(ids, list(pairwise(ends)), problem, tuple(segments))
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
-        raise PrmError(f"the PRM family {self.name} has no weights here; set reward.prm.server.urls")
+        raise PrmError(f"the PRM family {self.name} has no weights here. Set reward.prm.server.urls")
 
 
 def _fixed(options: GeneratedOptions) -> Mapping[str, Any]:

@@ -117,7 +117,7 @@ class ImplicitPrm(PrmFamily):
     @classmethod
     def open(cls, model_path: str, *, trust_remote_code: bool = False, **options: Any) -> "ImplicitPrm":
         raise PrmError(
-            f"the PRM family {cls.name} compares two models on every token of a response, which no server gives; unset "
+            f"the PRM family {cls.name} compares two models on every token of a response, which no server gives. Unset "
             "reward.prm.server.urls to load both in process (++reward.prm.engine=in_process)"
         )
 
@@ -211,17 +211,17 @@ def _checked_options(model_path: str, reference: str | None, beta: float, step_p
         )
     if reference.rstrip("/") == model_path.rstrip("/"):
         raise PrmError(
-            f"{OPTIONS}.reference_model_path={reference} is reward.prm.model_path itself, so every score would be 0; "
-            "give the model that the PRM's training began with"
+            f"{OPTIONS}.reference_model_path={reference} is reward.prm.model_path itself, so every score would be 0. "
+            "Give the model that the PRM's training began with"
         )
     if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 < beta < math.inf:
-        raise PrmError(f"{OPTIONS}.beta={beta!r} must be a positive number; 0.05 in PRIME, 0.001 for EurusPRM")
+        raise PrmError(f"{OPTIONS}.beta={beta!r} must be a positive number. PRIME has 0.05, EurusPRM 0.001")
     if step_prefix is not None and not isinstance(step_prefix, str):
         raise PrmError(f"{OPTIONS}.step_prefix={step_prefix!r} must be a text such as 'Step {{k}}: ', or null")
     fields = re.findall(r"\{(\w*)\}", step_prefix or "")
     if [field for field in fields if field != "k"]:
         raise PrmError(
-            f"{OPTIONS}.step_prefix={step_prefix!r} has a field that is not known; {{k}} stands for the step's number"
+            f"{OPTIONS}.step_prefix={step_prefix!r} has a field that is not known. The step's number is {{k}}"
         )
     return reference
 

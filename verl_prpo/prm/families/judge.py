@@ -128,11 +128,11 @@ def _shut_thought(template: ChatTemplate, close_thought: bool) -> None:
     if not template.opens_thought():
         if close_thought:
             raise PrmError(
-                f"{OPTIONS}.close_thought=true, but the chat template of {template.where} opens no thought; remove it"
+                f"{OPTIONS}.close_thought=true, but the chat template of {template.where} opens no thought. Remove it"
             )
         if shut is not None and template.prompt(**{shut: False}) != prompt:
             _log.warning(
-                "the chat template of %s knows %s, and the judge is not shown that it should not think; set "
+                "the chat template of %s knows %s, and the judge is not shown that it should not think. Set "
                 "++%s.%s=false to have it answer in the slots as the model does without thinking",
                 template.where,
                 shut,
@@ -144,14 +144,14 @@ def _shut_thought(template: ChatTemplate, close_thought: bool) -> None:
         template.close_thought()
         return
     way_out = (
-        f"set ++{SETTING}.{shut}=false"
+        f"Set ++{SETTING}.{shut}=false"
         if shut is not None
-        else f"no option of the template keeps it shut, so set ++{OPTIONS}.close_thought=true, which ends it before "
+        else f"No option of the template keeps it shut, so set ++{OPTIONS}.close_thought=true, which ends it before "
         "the solution, or choose a model that does not think"
     )
     raise PrmError(
         f"the chat template of {template.where} opens a thought ({OPEN}) before the assistant's answer, so the judge "
-        f"would give its verdicts inside it; {way_out}"
+        f"would give its verdicts inside it. {way_out}"
     )
 
 

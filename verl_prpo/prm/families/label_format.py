@@ -126,7 +126,7 @@ def checked_format(
         raise PrmError(f"{OPTIONS}.bos={bos!r} must be true, false or null, which leaves it to the tokenizer")
     if not tag.strip(" "):
         raise PrmError(
-            f"{OPTIONS}.tag={tag!r} consists of spaces, so the end of a step cannot be detected; set it to the PRM's"
+            f"{OPTIONS}.tag={tag!r} consists of spaces, so the end of a step cannot be detected. Set it to the PRM's"
         )
     _require_slots("step", step, ("step", "tag"))
     if step.index("{step}") > step.index("{tag}"):
@@ -139,12 +139,12 @@ def checked_format(
     if score == "pair" and bad is None:
         bad = "-"
     if bad is not None and good == bad:
-        raise PrmError(f"{OPTIONS}.good and {OPTIONS}.bad are both {good!r}, so every step would get 0.5; set one")
+        raise PrmError(f"{OPTIONS}.good and {OPTIONS}.bad are both {good!r}, so every step would get 0.5. Set one")
     for name, label in (("good", good), ("bad", bad)):
         if label is not None and label.strip() and label.strip() == tag.strip():
             raise PrmError(
                 f"{OPTIONS}.{name}={label!r} is the tag itself ({OPTIONS}.tag={tag!r}). A label is the token that the "
-                "PRM says behind the tag; set the one of the two that is wrong"
+                "PRM says behind the tag. Set the one of the two that is wrong"
             )
     if problem is None:
         problem = "" if layout == "assistant" else PROBLEM
@@ -157,7 +157,7 @@ def _require_slots(option: str, template: str, needed: Sequence[str]) -> None:
     unknown = [name for name in found if name not in allowed]
     takes = " and ".join(f"{{{name}}}" for name in allowed)
     if unknown:
-        raise PrmError(f"{OPTIONS}.{option}={template!r} has {{{unknown[0]}}}, which is not known; it takes {takes}")
+        raise PrmError(f"{OPTIONS}.{option}={template!r} has {{{unknown[0]}}}, which is not known. It takes {takes}")
     for name in needed:
         if found.count(name) != 1:
             raise PrmError(
@@ -168,19 +168,19 @@ def _require_slots(option: str, template: str, needed: Sequence[str]) -> None:
 def _require_no_contradiction(layout: str, score: str, bad: Any, problem: Any, bos: Any, system: Any) -> None:
     if score != "pair" and bad is not None:
         raise PrmError(
-            f"{OPTIONS}.bad={bad!r} is given, but {OPTIONS}.score={score} reads the good label alone; remove one"
+            f"{OPTIONS}.bad={bad!r} is given, but {OPTIONS}.score={score} reads the good label alone. Remove one"
         )
     if layout == "text" and system is not None:
         raise PrmError(
-            f"{OPTIONS}.system is given, but {OPTIONS}.layout=text writes no chat template; set layout=assistant or "
+            f"{OPTIONS}.system is given, but {OPTIONS}.layout=text writes no chat template. Set layout=assistant or "
             "layout=user, or put the text into problem"
         )
     if layout == "assistant" and problem is not None:
         raise PrmError(
-            f"{OPTIONS}.problem is given, but with {OPTIONS}.layout=assistant the problem is a turn of its own; remove "
+            f"{OPTIONS}.problem is given, but with {OPTIONS}.layout=assistant the problem is a turn of its own. Remove "
             "it, or set layout=user"
         )
     if layout != "text" and bos is not None:
         raise PrmError(
-            f"{OPTIONS}.bos is given, but with {OPTIONS}.layout={layout} the chat template decides it; remove it"
+            f"{OPTIONS}.bos is given, but with {OPTIONS}.layout={layout} the chat template decides it. Remove it"
         )

@@ -155,6 +155,6 @@ def label_probability(logprobs: Mapping[int, float] | None, label: int, read: in
 def _not_named(read: int, missing: str, logprobs: Mapping[int, float] | None) -> str:
     return (
         f"after token {read} the server names no log-probability of label token {missing} among its "
-        f"{len(logprobs or {})} likeliest; raise reward.prm.server.prompt_logprobs (and the server's --max-logprobs), "
+        f"{len(logprobs or {})} likeliest. Raise reward.prm.server.prompt_logprobs (and the server's --max-logprobs), "
         "or check that reward.prm.family is the family of the model it serves"
     )

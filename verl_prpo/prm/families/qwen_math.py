@@ -141,7 +141,7 @@ class QwenMathPrm(PreparedFamily):
     def served_scores(self, encoded: Encoded, output: Any) -> list[float]:
         # vLLM pools this architecture at the separators ("STEP") and applies the softmax.
         config = f'{{"tok_pooling_type": "STEP", "step_tag_id": {self.separator_id}}}'
-        way_out = f"the server must read at {SEPARATOR}: --pooler-config '{config}'"
+        way_out = f"The server must read at {SEPARATOR}: --pooler-config '{config}'"
         rows = served_probabilities(output, len(encoded.reads), "separators", way_out)
         return [float(right) for _, right in rows]
 
@@ -151,7 +151,7 @@ def _require_system(system: Any) -> None:
     require_text("system", system, wanted)
     near = difflib.get_close_matches(system.strip().lower(), (PUBLISHED, NONE), n=1, cutoff=0.75)
     if near and system not in (PUBLISHED, NONE):
-        raise PrmError(f"{OPTIONS}.system={system!r} is not known; did you mean {near[0]}? It takes {wanted}")
+        raise PrmError(f"{OPTIONS}.system={system!r} is not known. Did you mean {near[0]}? It takes {wanted}")
 
 
 def _separator_id(tokenizer: Any, model_path: str) -> int:

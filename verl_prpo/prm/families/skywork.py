@@ -106,7 +106,7 @@ class SkyworkPrm(PrmFamily):
     def open(cls, model_path: str, *, trust_remote_code: bool = False, **_: Any) -> "SkyworkPrm":
         raise PrmError(
             f"vLLM knows no architecture {ARCHITECTURE}, so no server can give the scores of "
-            f"reward.prm.model_path={model_path}; unset reward.prm.server.urls and set ++reward.prm.engine=in_process"
+            f"reward.prm.model_path={model_path}. Unset reward.prm.server.urls and set ++reward.prm.engine=in_process"
         )
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
@@ -140,7 +140,7 @@ def _bos_id(tokenizer: Any, bos_token: str | None, model_path: str) -> int:
     if token is None:
         raise PrmError(
             f"the tokenizer of reward.prm.model_path={model_path} has no beginning-of-sequence token, which the family "
-            f"{SkyworkPrm.name} begins a dialogue with; set reward.prm.family_options.bos_token to the one the PRM was "
+            f"{SkyworkPrm.name} begins a dialogue with. Set reward.prm.family_options.bos_token to the one the PRM was "
             "trained with"
         )
     ids = tokenizer(token, add_special_tokens=False).input_ids

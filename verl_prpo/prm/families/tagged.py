@@ -99,7 +99,7 @@ class TaggedLabelsPrm(LabelTokenPrm):
         family = super().open(model_path, trust_remote_code=trust_remote_code, **options)
         if family.form.score == "sigmoid":
             raise PrmError(
-                f"{OPTIONS}.score=sigmoid needs the logit of a label, and a server gives probabilities; set score=pair "
+                f"{OPTIONS}.score=sigmoid needs the logit of a label, and a server gives probabilities. Set score=pair "
                 "or score=vocabulary if the PRM was trained so, or unset reward.prm.server.urls to load its weights in "
                 "process (++reward.prm.engine=in_process)"
             )
@@ -116,7 +116,7 @@ class TaggedLabelsPrm(LabelTokenPrm):
         """Make the family of a format, with everything but the weights."""
         if form.layout == "text" and chat_template_kwargs:
             raise PrmError(
-                f"{OPTIONS}.chat_template_kwargs is given, but {OPTIONS}.layout=text writes no chat template; set "
+                f"{OPTIONS}.chat_template_kwargs is given, but {OPTIONS}.layout=text writes no chat template. Set "
                 "layout=assistant or layout=user, or remove it"
             )
         refuse_known_prm(model_path, cls.name)

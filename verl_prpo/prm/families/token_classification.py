@@ -87,7 +87,7 @@ class TokenClassificationPrm(PreparedFamily):
         if chat_template_kwargs and not chat_template:
             raise PrmError(
                 f"{OPTIONS}.chat_template_kwargs is given, but the family {cls.name} writes no chat template unless "
-                f"++{OPTIONS}.chat_template=true; set that, or remove the former"
+                f"++{OPTIONS}.chat_template=true. Set that, or remove the former"
             )
         _require_classifier(model_path)
         tokenizer = AutoTokenizer.from_pretrained(model_path)
@@ -163,7 +163,7 @@ class TokenClassificationPrm(PreparedFamily):
 
     def served_scores(self, encoded: Encoded, output: Any) -> list[float]:
         # vLLM gives the probabilities of both classes at every token of the dialogue.
-        way_out = "serve the PRM with --runner pooling and no --pooler-config"
+        way_out = "Serve the PRM with --runner pooling and no --pooler-config"
         rows = served_probabilities(output, len(encoded.input_ids), "tokens", way_out)
         read = torch.tensor([rows[position] for position in encoded.reads], dtype=torch.float64).reshape(-1, 2)
         return self._scores_from_probabilities(read).tolist()
@@ -175,8 +175,8 @@ def _separator_ids(tokenizer: Any, separator: str, model_path: str) -> list[int]
     if not ids or (tokenizer.unk_token_id in ids and separator != tokenizer.unk_token):
         seen = f"reads it as {tokenizer.convert_ids_to_tokens(ids)}" if ids else "makes no token of it"
         raise PrmError(
-            f"the tokenizer of reward.prm.model_path={model_path} {seen}, so the PRM would not see where a step ends; "
-            f"set {OPTIONS}.separator (now {separator!r}) to the one that it was trained with"
+            f"the tokenizer of reward.prm.model_path={model_path} {seen}, so the PRM would not see where a step ends. "
+            f"Set {OPTIONS}.separator (now {separator!r}) to the one that it was trained with"
         )
     return ids
 
@@ -192,7 +192,7 @@ def _require_classifier(model_path: str) -> None:
     labels = label_count(model_config)
     if labels != 2:
         raise PrmError(
-            f"reward.prm.model_path={model_path} sorts tokens into {labels} classes; which of them is right the family "
+            f"reward.prm.model_path={model_path} sorts tokens into {labels} classes. Which of them is right the family "
             f"{TokenClassificationPrm.name} knows of two only. {_OTHER_FAMILY} A family of your own goes under "
             "reward.prm.custom_family.path and .name."
         )

@@ -21,8 +21,8 @@ _SEQUENCE_CLASSIFIER = (
     "in the step, it needs a pass for each step, and a family of your own."
 )
 _TOKEN_CLASSIFIER = (
-    "token_classification reads two classes (wrong, right). For {labels} a family of your own says what each is worth; "
-    "docs/prm.md has one for three."
+    "token_classification reads two classes (wrong, right). For {labels} a family of your own says what each is worth. "
+    "An example for three is in docs/prm.md."
 )
 _OWN_HEAD = (
     "It has a head of its own, whose code comes with the model. qwen_math_prm reads a head of two classes on a Qwen2 "

@@ -42,7 +42,7 @@ def answer_text(choice: Any, max_tokens: int) -> str:
         said = f": {shown(refusal)}" if refusal else ""
         raise AnswerFault(
             "refused",
-            f"the judge refused to answer (finish_reason={reason}); change its prompt ({OPTIONS}.prompt_path, "
+            f"the judge refused to answer (finish_reason={reason}). Change its prompt ({OPTIONS}.prompt_path, "
             f"{OPTIONS}.system_prompt), or choose another judge (reward.prm.model_path){said}",
         )
     content = getattr(message, "content", None)
@@ -50,7 +50,7 @@ def answer_text(choice: Any, max_tokens: int) -> str:
     if reason == "length":
         raise AnswerFault(
             "cut_off",
-            f"the judge's answer was cut off after {OPTIONS}.max_tokens={max_tokens}, before its verdict; raise it, or "
+            f"the judge's answer was cut off after {OPTIONS}.max_tokens={max_tokens}, before its verdict. Raise it, or "
             f"have the judge write less ({OPTIONS}.prompt_path, {OPTIONS}.extra_body): {shown(text)}",
         )
     decided = text.rpartition("</think>")[2]
@@ -59,7 +59,7 @@ def answer_text(choice: Any, max_tokens: int) -> str:
         found = "nothing but a thought" if thought and str(thought).strip() else "an empty text"
         raise AnswerFault(
             "empty",
-            f"the judge answered {found} (finish_reason={reason}); look at the server's reasoning parser and at the "
+            f"the judge answered {found} (finish_reason={reason}). Look at the server's reasoning parser and at the "
             f"prompt ({OPTIONS}.prompt_path)",
         )
     return decided

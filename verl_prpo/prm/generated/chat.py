@@ -185,7 +185,7 @@ class ChatServers:
         if status in (400, 413) and _TOO_LONG.search(detail):
             return TooLong(detail)
         if status == 404:
-            detail += f"; {self._named_by}={self.model.name} must be a model that the server has"
+            detail += f". The server must have the model {self._named_by}={self.model.name}"
         return Refusal(status, found, detail, retry_after(error.response.headers))
 
     def _without_key(self, text: str) -> str:
@@ -210,10 +210,10 @@ class RateLimit(ServerFault):
     """A server's refusal of more requests, for a while or until the account has credit: status 429."""
 
     def __init__(self, detail: str, *, passing: bool, retry_after: float | None):
-        advice = "lower reward.prm.server.concurrency, or raise reward.prm.server.retries"
+        advice = "Lower reward.prm.server.concurrency, or raise reward.prm.server.retries"
         if not passing:
-            advice = "the account behind the API key (reward.prm.server.api_key_env) has no more credit"
-        detail = f"{detail}; {advice}"
+            advice = "The account behind the API key (reward.prm.server.api_key_env) has no more credit"
+        detail = f"{detail}. {advice}"
         super().__init__(PrmFailure.SERVER_ERROR, detail, passing=passing, retry_after=retry_after)
 
 
@@ -222,7 +222,7 @@ class TooLong(ServerFault):
 
     def __init__(self, detail: str):
         detail += (
-            f"; lower data.max_response_length or {OPTIONS}.max_tokens, or serve the judge with a longer context"
+            f". Lower data.max_response_length or {OPTIONS}.max_tokens, or serve the judge with a longer context"
             " (vLLM's --max-model-len)"
         )
         super().__init__(PrmFailure.OVERLONG, detail, about_input=True)
@@ -257,11 +257,11 @@ def _no_connection(where: str, error: openai.APIConnectionError) -> ServerFault:
     told = without_password(str(causes[-1]).strip() or type(causes[-1]).__name__)
     if any(isinstance(found, ssl.SSLError) for found in causes):
         remedy = (
-            "the server may speak plain HTTP: write http://"
+            "The server may speak plain HTTP: write http://"
             if "WRONG_VERSION_NUMBER" in told
-            else "reward.prm.server.ca_file names a certificate authority of your own"
+            else "A certificate authority of your own goes under reward.prm.server.ca_file"
         )
-        return ServerFault(PrmFailure.REFUSED, f"{where}: TLS: {told}; {remedy}")
+        return ServerFault(PrmFailure.REFUSED, f"{where}: TLS: {told}. {remedy}")
     if any(isinstance(found, ConnectionRefusedError) for found in causes):
         told = "connection refused"
     return ServerFault(PrmFailure.REFUSED, f"{where}: {told}", passing=True)

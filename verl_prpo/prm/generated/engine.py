@@ -73,9 +73,9 @@ class JudgeEngine:
         if not isinstance(fault, Refusal) or not fault.about_input:
             return ""
         if options.ask == "step" and options.score == "logprobs":
-            return f"; if it gives no log-probabilities, or fewer, set ++{OPTIONS}.score=samples or top_logprobs"
+            return f". If it gives no log-probabilities, or fewer, set ++{OPTIONS}.score=samples or top_logprobs"
         if options.ask == "response" and options.structured != "none":
-            return f"; if it does not know such a response_format, set ++{OPTIONS}.structured=none"
+            return f". If it does not know such a response_format, set ++{OPTIONS}.structured=none"
         return ""
 
     async def close(self) -> None:
@@ -139,7 +139,7 @@ async def open_judge(config: "PrmConfig", urls: Sequence[str]) -> JudgeEngine:
         PrmError: an option or the prompt cannot work, or a server is not up or gives no verdicts.
     """
     if not config.model_path and not config.server.model:
-        raise PrmError("reward.prm.model_path is not set; give the judge's name at the servers")
+        raise PrmError("reward.prm.model_path is not set. Give the judge's name at the servers")
     family = resolve_family(config).open(config.model_path or "", **config.family_options)
     checked_family(family, family_setting(config))
     servers = ChatServers(config, urls)

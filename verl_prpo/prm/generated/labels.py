@@ -58,7 +58,7 @@ class LabelReader:
         if not tokens:
             raise AnswerFault(
                 "no_logprobs",
-                f"the server gave no log-probabilities; set ++{OPTIONS}.score=samples, which takes the share of "
+                f"the server gave no log-probabilities. Set ++{OPTIONS}.score=samples, which takes the share of "
                 f"{OPTIONS}.samples answers instead",
             )
         written = [_bytes(token) for token in tokens]
@@ -67,7 +67,7 @@ class LabelReader:
             raise AnswerFault(
                 "no_logprobs",
                 "the server's log-probabilities belong to another text than its answer, so the verdict's token cannot "
-                f"be found; set ++{OPTIONS}.score=samples",
+                f"be found. Set ++{OPTIONS}.score=samples",
             )
         at, begin = 0, 0
         while begin + len(written[at]) <= found.start(1):
@@ -91,7 +91,7 @@ class LabelReader:
         if not sum(mass):
             raise AnswerFault(
                 "no_logprobs",
-                f"the token of the verdict is no beginning of {self._wanted} alone; choose other {OPTIONS}.labels, or "
+                f"the token of the verdict is no beginning of {self._wanted} alone. Choose other {OPTIONS}.labels, or "
                 f"set ++{OPTIONS}.score=samples",
             )
         return mass[0] / sum(mass)

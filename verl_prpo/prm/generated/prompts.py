@@ -73,9 +73,9 @@ def load_prompt(ask: str, path: str | None, fixed: Mapping[str, Any]) -> Prompt:
         raise PrmError(f"{where} is no Jinja template: {error}") from error
     for name in sorted(used - set(known)):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {{{{ {near[0]} }}}}? It knows" if near else "it knows"
+        hint = f"Did you mean {{{{ {near[0]} }}}}? It knows" if near else "It knows"
         raise PrmError(
-            f"{where} uses the placeholder {{{{ {name} }}}}, which {OPTIONS}.ask={ask} does not fill; {hint} "
+            f"{where} uses the placeholder {{{{ {name} }}}}, which {OPTIONS}.ask={ask} does not fill. {hint} "
             f"{', '.join(known)}"
         )
     prompt = Prompt(template, {name: value for name, value in fixed.items() if name in known})
@@ -99,4 +99,4 @@ def _require_shown(prompt: Prompt, ask: str, where: str) -> None:
     wanted = {"problem": [problem], "steps": steps, "step": steps[1:]}
     for name in _MUST_SHOW[ask]:
         if not all(text in shown for text in wanted[name]):
-            raise PrmError(f"{where} does not show the judge {{{{ {name} }}}}; put it where the judge is to read it")
+            raise PrmError(f"{where} does not show the judge {{{{ {name} }}}}. Put it where the judge is to read it")

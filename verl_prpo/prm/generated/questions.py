@@ -129,7 +129,7 @@ class Judge:
             if not faults:
                 raise AnswerFault(
                     "unreadable",
-                    f"the server gave {len(choices)} of {OPTIONS}.samples={options.samples} answers; it may not know "
+                    f"the server gave {len(choices)} of {OPTIONS}.samples={options.samples} answers. It may not know "
                     "the key n, so ask for one sample",
                 )
             first = faults[0]

@@ -121,7 +121,7 @@ class InProcessEngine:
         self.max_tokens_per_forward = rows * longest // 2
         _log.warning(
             "the PRM ran out of memory on %d dialogues of up to %d tokens and goes on with at most %d tokens in one "
-            "forward pass; set reward.prm.max_tokens_per_forward to that, or give the PRM a device of its own: %s",
+            "forward pass. Set reward.prm.max_tokens_per_forward to that, or give the PRM a device of its own: %s",
             rows,
             longest,
             self.max_tokens_per_forward,
@@ -142,7 +142,7 @@ def open_in_process_engine(config: "PrmConfig", device: torch.device) -> InProce
     from verl_prpo.settings.prpo import tokens_per_forward  # whoever has a configuration has what reads it
 
     if not config.model_path:
-        raise PrmError("reward.prm.model_path is not set; give the hub name or folder of a process reward model")
+        raise PrmError("reward.prm.model_path is not set. Give the hub name or folder of a process reward model")
     family = resolve_family(config).load(
         config.model_path,
         device=device,
@@ -182,6 +182,6 @@ def _free_memory() -> None:
 def _too_long_for_memory(tokens: int, fault: str) -> str:
     return (
         f"the PRM ran out of memory on a single dialogue of {tokens} tokens, whatever "
-        "reward.prm.max_tokens_per_forward; give the PRM a device of its own, a narrower reward.prm.dtype, or shorter "
+        "reward.prm.max_tokens_per_forward. Give the PRM a device of its own, a narrower reward.prm.dtype, or shorter "
         f"responses (data.max_response_length): {fault}"
     )

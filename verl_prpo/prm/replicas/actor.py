@@ -153,7 +153,7 @@ def compile_models(family: PrmFamily) -> None:
     if not trunks:
         raise PrmError(
             f"reward.prm.compile=true: the PRM family {family.name} holds no transformers model that could be "
-            "compiled; unset it"
+            "compiled. Unset it"
         )
     for trunk in trunks.values():
         trunk.compile(dynamic=True)  # batches differ in rows and length

@@ -185,8 +185,8 @@ class PrmClient:
 
     def _timed_out(self) -> PrmResult:
         detail = (
-            f"no scores within {self._timeout:g} s; a larger reward.prm.timeout gives the PRM more time, "
-            "a larger reward.prm.num_replicas more replicas"
+            f"no scores within {self._timeout:g} s. A larger reward.prm.timeout gives the PRM more time, "
+            "and a larger reward.prm.num_replicas more replicas"
         )
         return PrmResult(None, PrmFailure.TIMEOUT, detail)
 
@@ -194,8 +194,8 @@ class PrmClient:
         late = sorted(replica.name for replica in self._replicas if replica.overdue and not replica.death)
         if late:
             detail = (
-                f"{', '.join(late)} let a call run past reward.prm.timeout={self._timeout:g} s and is still not back; "
-                "no other replica is left"
+                f"{', '.join(late)} let a call run past reward.prm.timeout={self._timeout:g} s and is still not back. "
+                "No other replica is left"
             )
             return PrmResult(None, PrmFailure.TIMEOUT, detail)
         deaths = "; ".join(sorted(f"{replica.name}: {replica.death}" for replica in self._replicas))

@@ -73,7 +73,7 @@ def start_replicas(
     served = elsewhere and engine_of(config) != SCORE_FUNCTION
     urls = list(config.server.urls if server_urls is None else server_urls)
     if served and not urls:
-        raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known; set reward.prm.server.urls")
+        raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known. Set reward.prm.server.urls")
     if served and server_urls is None:
         require_servers(config)  # before Ray is asked for anything
     if elsewhere or config.num_gpus_per_replica == 0:
@@ -83,7 +83,7 @@ def start_replicas(
         resources[RAY_RESOURCE.get(device_type, "GPU")] = config.num_gpus_per_replica
     resources = {name: amount for name, amount in resources.items() if amount > 0} or {"CPU": 0.001}
     if _running_group() is not None:
-        raise PrmError("another PRM of this Ray job is still running; stop_replicas() ends it")
+        raise PrmError("another PRM of this Ray job is still running. Call stop_replicas() to end it")
     _wait_for_names(config.num_replicas)
     group = placement_group([resources] * config.num_replicas, strategy="PACK", name=_GROUP)
     replicas: list[ActorHandle] = []
@@ -193,13 +193,13 @@ def _load(replicas: list[ActorHandle], config: "PrmConfig", where: Any) -> None:
         if not ready:
             raise PrmError(
                 f"{', '.join(loading[ref] for ref in pending)} did not load {judge_of(config)} within "
-                f"reward.prm.startup_timeout={config.startup_timeout:g} s; raise it, or use a faster disk"
+                f"reward.prm.startup_timeout={config.startup_timeout:g} s. Raise it, or use a faster disk"
             )
         try:
             ray.get(ready[0])
         except RayActorError as error:
             raise PrmError(
-                f"{loading[ready[0]]} died while it loaded reward.prm.model_path={judge_of(config)}; did the machine "
+                f"{loading[ready[0]]} died while it loaded reward.prm.model_path={judge_of(config)}. Did the machine "
                 f"run out of memory? {first_line(error)}"
             ) from error
         except RayError as error:
@@ -218,7 +218,7 @@ def _no_room(config: "PrmConfig", resources: dict[str, float]) -> str:
 
     return (
         f"the Ray cluster has no room for the PRM: {config.num_replicas} x ({_amounts(resources)}) was asked for and "
-        f"not given within {PLACEMENT_TIMEOUT:g} s. The cluster has {listed(ray.cluster_resources())}; free are "
+        f"not given within {PLACEMENT_TIMEOUT:g} s. The cluster has {listed(ray.cluster_resources())}. Free are "
         f"{listed(ray.available_resources())}. Lower reward.prm.num_gpus_per_replica, reward.prm.num_cpus_per_replica "
         "or reward.prm.num_replicas, leave some GPUs to the PRM with a smaller trainer.n_gpus_per_node or "
         "trainer.nnodes, or add GPUs."

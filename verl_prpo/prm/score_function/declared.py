@@ -76,9 +76,9 @@ def load_function(path: str, name: str, kwargs: Mapping[str, Any]) -> Declared:
             raise Unfit(f"the file defines no {name}, but {', '.join(there) or 'nothing that can be called'}")
         found = getattr(found, part)
     if isinstance(found, type):
-        raise Unfit(f"{name} is a class; name a function, or an object of the class that can be called")
+        raise Unfit(f"{name} is a class. Name a function, or an object of the class that can be called")
     if not callable(found):
-        raise Unfit(f"{name} is {type(found).__name__} {found!r:.80} and cannot be called; name a function")
+        raise Unfit(f"{name} is {type(found).__name__} {found!r:.80} and cannot be called. Name a function")
     return Declared(
         found,
         inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None)),  # noqa: B004
@@ -98,11 +98,11 @@ def _module(path: str) -> Any:
     file = Path(path).expanduser()
     if not file.is_file():
         raise Unfit(
-            f"there is no such file (searched from {Path.cwd()}); give an absolute path that every node can read"
+            f"there is no such file (searched from {Path.cwd()}). Give an absolute path that every node can read"
         )
     spec = importlib.util.spec_from_file_location(f"verl_prpo_score_function_{file.stem}", file)
     if spec is None or spec.loader is None:
-        raise Unfit("not a Python file; its name must end in .py")
+        raise Unfit("this is not a Python file. Its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses and pickle look for it
     sys.path.append(str(file.resolve().parent))  # as for a script: it may import what lies beside it
@@ -150,7 +150,7 @@ def _taken(function: Any, name: str, kwargs: Mapping[str, Any]) -> tuple[str, ..
     except TypeError as error:
         given = ", ".join(("messages", "segments", *ROW, HEARD, *kwargs))
         raise Unfit(
-            f"{name}{signature} cannot be called by keyword with {given}: {error}. Write {FORM.replace('NAME', name)}; "
-            f"other arguments come from {SETTING}.kwargs"
+            f"{name}{signature} cannot be called by keyword with {given}: {error}. Write {FORM.replace('NAME', name)}. "
+            f"Other arguments come from {SETTING}.kwargs"
         ) from error
     return takes

@@ -155,9 +155,9 @@ class ScoreFunctionEngine:
             return failed(PrmFailure.WRONG_COUNT, f"returned {len(answer)} scores for {todo.steps} segments")
         given = [score for score in answer if score is not None]
         if not all(map(math.isfinite, given)):
-            return failed(PrmFailure.NON_FINITE, f"returned {answer}; a segment without a score of its own gets None")
+            return failed(PrmFailure.NON_FINITE, f"returned {answer}. A segment without a score of its own gets None")
         if given and (min(given) < low - RANGE_TOLERANCE or max(given) > high + RANGE_TOLERANCE):
-            detail = f"returned {answer}, outside its range [{low:g}, {high:g}]; declare another as its score_range"
+            detail = f"returned {answer}, outside its range [{low:g}, {high:g}]. Declare another as its score_range"
             return failed(PrmFailure.OUT_OF_RANGE, detail)
         return PrmResult(answer)
 

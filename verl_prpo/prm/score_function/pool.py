@@ -115,8 +115,8 @@ class WorkerPool:
             await asyncio.wait_for(self._slots.acquire(), max(0.001, deadline - loop.time()))
         except asyncio.TimeoutError:
             detail = (
-                f"no process had room for it before reward.prm.timeout={self._config.timeout:g} s ran out; "
-                f"more calls at once ({SETTING}.concurrency={self.concurrency}) or reward.prm.num_replicas give room"
+                f"no process had room for it before reward.prm.timeout={self._config.timeout:g} s ran out. "
+                f"More calls at once ({SETTING}.concurrency={self.concurrency}) or reward.prm.num_replicas give room"
             )
             raise CallFault(PrmFailure.TIMEOUT, detail, final=True) from None
         worker = None
@@ -166,7 +166,7 @@ async def start_worker(config: "PrmConfig", timeout: float) -> tuple[WorkerProce
     except asyncio.TimeoutError:
         worker.kill()
         raise PrmError(
-            f"{where(config)}: importing it takes longer than {timeout:g} s; import less at the top of the file, or "
+            f"{where(config)}: importing it takes longer than {timeout:g} s. Import less at the top of the file, or "
             "raise reward.prm.startup_timeout"
         ) from None
     except WorkerDied as death:

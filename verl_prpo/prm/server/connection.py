@@ -80,12 +80,12 @@ def api_key(config: "PrmConfig") -> str | None:
     if not key:
         raise PrmError(
             f"reward.prm.server.api_key_env={name}: this environment variable is not set on the node that runs the "
-            "PRM's actor; export it before Ray starts there, or unset the key"
+            "PRM's actor. Export it before Ray starts there, or unset the key"
         )
     if not (key.isascii() and key.isprintable()):
         raise PrmError(
             f"reward.prm.server.api_key_env={name}: this environment variable holds characters that are not "
-            "printable ASCII, which no header can carry; set it to the key alone"
+            "printable ASCII, which no header can carry. Set it to the key alone"
         )
     return key
 
@@ -123,11 +123,11 @@ async def exchange(
     except (aiohttp.ClientSSLError, ssl.SSLError) as error:
         plain = "WRONG_VERSION_NUMBER" in str(error)
         remedy = (
-            "the server may speak plain HTTP: write http://"
+            "The server may speak plain HTTP: write http://"
             if plain
-            else "reward.prm.server.ca_file names a certificate authority of your own"
+            else "A certificate authority of your own goes under reward.prm.server.ca_file"
         )
-        detail = f"{shown}: TLS: {_told(error)}; {remedy}"
+        detail = f"{shown}: TLS: {_told(error)}. {remedy}"
         raise ServerFault(PrmFailure.REFUSED, detail) from error
     except aiohttp.ClientConnectorDNSError as error:
         detail = f"{shown}: name resolution failed: {_told(error.os_error)}"
@@ -150,7 +150,7 @@ async def _whole(response: aiohttp.ClientResponse, shown: str) -> bytes:
         size += len(part)
         if size > MAX_ANSWER:
             detail = (
-                f"{shown}: an answer of more than {MAX_ANSWER} bytes; lower reward.prm.server.prompts_per_request or "
+                f"{shown}: an answer of more than {MAX_ANSWER} bytes. Lower reward.prm.server.prompts_per_request or "
                 "reward.prm.server.prompt_logprobs"
             )
             raise ServerFault(PrmFailure.BAD_OUTPUT, detail)
@@ -177,7 +177,7 @@ def answer_of(url: str, status: int, body: bytes) -> Any:
     if status in _ABOUT_THE_INPUT:
         raise ServerFault(PrmFailure.BAD_INPUT, detail, about_input=True)
     if status in (401, 403):
-        detail += "; the API key is read from the environment variable that reward.prm.server.api_key_env names"
+        detail += ". The API key is read from the environment variable that reward.prm.server.api_key_env names"
     raise ServerFault(PrmFailure.REFUSED, detail)
 
 

@@ -49,7 +49,7 @@ class ServedEngine:
         """
         if family.serving not in PATHS:
             raise PrmError(
-                f"a vLLM server cannot give the scores of the PRM family {family.name}; set "
+                f"a vLLM server cannot give the scores of the PRM family {family.name}. Set "
                 "++reward.prm.engine=in_process and unset reward.prm.server.urls"
             )
         self.family = family
@@ -76,7 +76,7 @@ class ServedEngine:
         if len(encoded.input_ids) > self.family.max_context:
             raise PrmError(
                 f"the PRM reads at most {self.family.max_context} tokens, and a dialogue of one line has "
-                f"{len(encoded.input_ids)}; raise the servers' --max-model-len (now {self.model.max_model_len})"
+                f"{len(encoded.input_ids)}. Raise the servers' --max-model-len (now {self.model.max_model_len})"
             )
         servers = self.pool.servers
         scores = await asyncio.gather(*(self._trial_scores(server, encoded) for server in servers))
@@ -85,7 +85,7 @@ class ServedEngine:
             if max(abs(x - y) for x, y in zip(found, scores[0], strict=True)) > SAME_MODEL * (high - low):
                 raise PrmError(
                     f"the PRM servers {servers[0].shown} and {server.shown} give different scores for the same "
-                    f"dialogue ({scores[0]} and {found}); serve the same weights at all of reward.prm.server.urls"
+                    f"dialogue ({scores[0]} and {found}). Serve the same weights at all of reward.prm.server.urls"
                 )
 
     async def _trial_scores(self, server: Server, encoded: Encoded) -> list[float]:
@@ -103,7 +103,7 @@ class ServedEngine:
         """Say what to do about a server without the family's path, or return "" for any other failure."""
         if result.failure is not PrmFailure.REFUSED:
             return ""
-        return f"; start vLLM {'with' if self.serving == 'pooling' else 'without'} --runner pooling"
+        return f". Start vLLM {'with' if self.serving == 'pooling' else 'without'} --runner pooling"
 
     async def close(self) -> None:
         """Close the connections. Requests that are still open fail."""
@@ -174,7 +174,7 @@ async def open_served_engine(config: "PrmConfig", urls: Sequence[str]) -> Served
     """
     if not config.model_path:
         raise PrmError(
-            "reward.prm.model_path is not set; a served PRM's tokenizer and config are read from it, so give the hub "
+            "reward.prm.model_path is not set. A served PRM's tokenizer and config are read from it, so give the hub "
             "name or folder that the servers were started with"
         )
     pool = ServerPool(config, urls)
@@ -199,5 +199,5 @@ def _require_vocabulary(config: "PrmConfig") -> None:
     if isinstance(size, int) and config.server.prompt_logprobs > size:
         raise PrmError(
             f"reward.prm.server.prompt_logprobs={config.server.prompt_logprobs} is more than the {size} tokens of the "
-            f"vocabulary of reward.prm.model_path={config.model_path}; lower it, or set it to -1 for all of them"
+            f"vocabulary of reward.prm.model_path={config.model_path}. Lower it, or set it to -1 for all of them"
         )

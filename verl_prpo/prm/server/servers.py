@@ -71,7 +71,7 @@ class ServerPool:
         self._config = config
         self.servers = [Server(url) for url in dict.fromkeys(map(_base_url, urls))]
         if not self.servers:
-            raise PrmError("no server of the PRM is given; set reward.prm.server.urls")
+            raise PrmError("no server of the PRM is given. Set reward.prm.server.urls")
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._changed = asyncio.Event()
@@ -111,7 +111,7 @@ class ServerPool:
         if len({model.name for model in models}) > 1:
             listed = "; ".join(f"{s.shown}: {model.name}" for s, model in zip(self.servers, models, strict=True))
             raise PrmError(
-                f"the PRM's servers hold different models ({listed}); serve one model, or one name with vLLM's "
+                f"the PRM's servers hold different models ({listed}). Serve one model, or one name with vLLM's "
                 "--served-model-name, and set reward.prm.server.model to it"
             )
         lengths = [model.max_model_len for model in models if model.max_model_len is not None]
@@ -174,7 +174,7 @@ class ServerPool:
                 if not helps or loop.time() + pause >= deadline:
                     if helps and fault.retry_after is not None and loop.time() + fault.retry_after >= deadline:
                         limit = f"reward.prm.timeout={self._config.timeout:g} s"
-                        fault.detail += f"; it asks to wait {fault.retry_after:g} s, past {limit}"
+                        fault.detail += f". It asks to wait {fault.retry_after:g} s, past {limit}"
                     fault.detail += f" (tried {tries} times)" if tries > 1 else ""
                     raise
                 last = server
@@ -263,7 +263,7 @@ class ServerPool:
         wanted = self._config.server.model
         names = ", ".join(models) or "none"
         if wanted is None and len(models) != 1:
-            raise PrmError(f"{server.shown} serves {len(models)} models ({names}); set reward.prm.server.model to one")
+            raise PrmError(f"{server.shown} serves {len(models)} models ({names}). Set reward.prm.server.model to one")
         if wanted is not None and wanted not in models:
             raise PrmError(f"{server.shown} does not serve reward.prm.server.model={wanted}, but {names}")
         name = wanted if wanted is not None else next(iter(models))
@@ -285,7 +285,7 @@ def _base_url(url: str) -> str:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError("it must be http:// or https:// with a host")
         if parsed.query_string or parsed.fragment:
-            raise ValueError("a base URL ends before ? and #; a key goes under reward.prm.server.api_key_env")
+            raise ValueError("a base URL ends before ? and #. A key goes under reward.prm.server.api_key_env")
     except ValueError as error:
         shown = without_password(url).partition("?")[0]
         raise PrmError(f"reward.prm.server.urls: {shown!r} is no URL of a server: {error}") from error
