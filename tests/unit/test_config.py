@@ -219,7 +219,7 @@ PRM_MISTAKES = [
     ({"overlong": "cut"}, "reward.prm.overlong=cut is not known"),
     (
         {"overlong": "truncate"},
-        "Set ++reward.prm.overlong=neutral (such segments get z=0), or",
+        "Set ++reward.prm.overlong=windows (the PRM reads such a response in parts), neutral (such segments get z=0)",
     ),
     ({"cache_size": -1}, "reward.prm.cache_size=-1 must be a whole number of at least 0"),
     ({"max_failed_fraction": 1.5}, "reward.prm.max_failed_fraction=1.5 must be a number from 0 to 1"),

@@ -26,8 +26,9 @@ LARGEST_IMAGE = 300_000
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built strictly: a page that no menu names, a link or an anchor that leads nowhere is an error."""
-    pytest.importorskip("mkdocs", reason="the docs extra is not installed")
-    pytest.importorskip("mkdocstrings", reason="the docs extra is not installed")
+    if not os.environ.get("CI"):  # there a missing package is a failure
+        pytest.importorskip("mkdocs", reason="the docs extra is not installed")
+        pytest.importorskip("mkdocstrings", reason="the docs extra is not installed")
     folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],

@@ -134,7 +134,7 @@ class TestPage:
         part = outcome(lambda task, seed: 2)
         text = report.page(part)
         assert f"{len(part.runs)} of {registered.planned()} runs" in text
-        assert "the rule (72 of 72)" in text and "PURE (0 of 72)" in text
+        assert "| `credit=trust` | 72 | 72 |" in text and "| PURE | 0 | 72 |" in text
         monkeypatch.setattr(registered, "planned", lambda: len(part.runs))
         assert "runs are finished" not in report.page(part)
 

@@ -206,8 +206,8 @@ class PrmConfig:
 REPLACED = {f"server_{one.name}": f"is now reward.prm.server.{one.name}" for one in fields(PrmServers)} | {
     "prompt_logprobs": "is now reward.prm.server.prompt_logprobs",
     "overlong=truncate": "is no longer a choice: it gave segments that the PRM had not read another's score. Set "
-    "++reward.prm.overlong=neutral (such segments get z=0), or ++reward.prm.overlong=raise (the response has failed, "
-    "and reward.prm.on_error decides)",
+    "++reward.prm.overlong=windows (the PRM reads such a response in parts), neutral (such segments get z=0), or raise "
+    "(the response has failed, and reward.prm.on_error decides)",
 }
 """Keys and values of earlier versions."""
 

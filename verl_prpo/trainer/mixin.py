@@ -50,6 +50,7 @@ from verl_prpo.trainer.checks.config_check import check_config
 from verl_prpo.trainer.checks.start_checks import require_gpus, require_score_range
 from verl_prpo.trainer.estimator import handed_over
 from verl_prpo.trainer.length_limit import LengthLimit, length_limit
+from verl_prpo.trainer.padding import rollouts_of
 from verl_prpo.trainer.reward_manager import outcome_config, wire
 from verl_prpo.trainer.reward_model import awake, router_url, shares_gpus, uses_reward_model
 from verl_prpo.trainer.schedule import fingerprint, keeps_log_probs, segmenter_of, signal_of, start_streaming
@@ -60,7 +61,6 @@ from verl_prpo.trainer.transfer_queue import (
     fetch_streamed,
     padded,
     pending_records,
-    rollouts_of,
 )
 
 COUNTS, RATIOS = "prpo/prm/", ("prpo/prm/cache_hit", "prpo/prm/context/mean", "prpo/prm/context/min")

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Read a batch from verl's TransferQueue without its padding rows, rollout by rollout in the order of the batch."""
+"""Read a batch from verl's TransferQueue, rollout by rollout in the order of the batch, without its padding rows."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +20,7 @@ from verl_prpo.step.scored_batch import Rollouts
 from verl_prpo.telemetry.rollouts.write import PendingRecord
 from verl_prpo.telemetry.step_report import StepReport
 from verl_prpo.trainer.length_limit import LengthLimit
+from verl_prpo.trainer.padding import rows_without_padding
 from verl_prpo.trainer.prompts import messages_of
 
 
@@ -32,7 +33,7 @@ def fetch_rollouts(
     with_rows: bool = False,
     with_prompts: bool = False,
 ) -> Rollouts:
-    """What the process pass needs. verl's padding rows are dropped here.
+    """Fetch what the process pass needs, without verl's padding rows.
 
     Args:
         batch: keys and tags of the rows.
@@ -49,7 +50,7 @@ def fetch_rollouts(
     more = [*([signal] if signal else []), *(["prompts"] if with_prompts else []), *columns]
     fields = ["response_mask", "responses", "raw_prompt", *more]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-    places = _places(batch)
+    places = rows_without_padding(batch)
     values = None
     if signal:
         values = padded(data[signal]).float()[places]
@@ -81,7 +82,7 @@ def fetch_rollouts(
 
 
 def _later_prompts(batch: KVBatchMeta, places: Sequence[int]) -> dict[int, list[int]]:
-    """Token ids of the prompt of each output that is not the first of its session, by row."""
+    """Fetch the token ids of the prompt of each output that is not the first of its session, by row."""
     rows = [row for row in places if batch.keys[row].rpartition("_")[2] not in ("", "0")]
     if not rows:
         return {}
@@ -91,20 +92,20 @@ def _later_prompts(batch: KVBatchMeta, places: Sequence[int]) -> dict[int, list[
 
 
 def _data_rows(data: Any, columns: Sequence[str], places: Sequence[int]) -> list[Mapping[str, Any]]:
-    """The rows of the data as a score function gets them; none where no columns are asked for."""
+    """Return the rows of the data as a score function gets them, none where no columns are asked for."""
     there = set(data.keys())
     listed = {name: [getattr(value, "data", value) for value in data[name]] for name in columns if name in there}
     return [data_row({name: values[row] for name, values in listed.items()}) for row in places if columns]
 
 
 def fetch_extra_fields(batch: KVBatchMeta) -> list[dict[str, Any]]:
-    """verl's `extra_fields` of each row; among them is `reward_extra_info`, what the reward manager said besides."""
+    """Fetch verl's `extra_fields` of each row, with what the reward manager said (`reward_extra_info`)."""
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
     return plain(data["extra_fields"]) if "extra_fields" in set(data.keys()) else [{} for _ in batch.keys]
 
 
 def fetch_streamed(batch: KVBatchMeta, rollouts: Rollouts) -> list[Scores | None]:
-    """The process scores that each rollout brought along; None for one that brought none."""
+    """Fetch the process scores that each rollout brought along, None for one that brought none."""
     extra = fetch_extra_fields(batch)
     brought = [extra[row].get(SCORES) for row in rollouts.places]
     return [Scores.from_dict(scores) if scores is not None else None for scores in brought]
@@ -112,13 +113,13 @@ def fetch_streamed(batch: KVBatchMeta, rollouts: Rollouts) -> list[Scores | None
 
 @dataclass(frozen=True)
 class BatchOutcomes:
-    """What the outcomes of a batch say, rollout by rollout.
+    """The outcomes of a batch, rollout by rollout.
 
     Attributes:
         verdicts: which responses are right.
-        rewards: what the estimator has to know besides.
+        rewards: what the estimator has to know of the outcomes.
         uids: the group of each rollout.
-        data_sources: verl's `data_source` of each; "" where the data have none.
+        data_sources: verl's `data_source` of each, "" where the data have none.
     """
 
     verdicts: Verdicts
@@ -128,7 +129,7 @@ class BatchOutcomes:
 
 
 def fetch_outcomes(batch: KVBatchMeta, rollouts: Rollouts, reader: VerdictReader) -> BatchOutcomes:
-    """Which responses of a batch are right, and what else the estimator has to know of the outcomes.
+    """Fetch which responses of a batch are right, and what else the estimator has to know of the outcomes.
 
     Args:
         batch: keys and tags of the rows.
@@ -164,7 +165,7 @@ def pending_records(
     log_probs: str,
     tokenizer: Any,
 ) -> dict[str, PendingRecord]:
-    """Records to be, by key, with what only the TransferQueue knows of the responses.
+    """Return the records of a dump, by key, with what only the TransferQueue knows of the responses.
 
     Args:
         keys: of the responses chosen.
@@ -196,23 +197,13 @@ def pending_records(
 
 
 def plain(extra_fields: Iterable[Any]) -> list[dict[str, Any]]:
-    """verl's `extra_fields` column as dictionaries; {} where a row has none."""
+    """Return verl's `extra_fields` column as dictionaries, {} where a row has none."""
     unwrapped = [getattr(extra, "data", extra) for extra in extra_fields]
     return [extra if isinstance(extra, dict) else {} for extra in unwrapped]
 
 
-def rollouts_of(batch: KVBatchMeta) -> frozenset[str]:
-    """Which rollouts a batch holds, whatever their order and padding."""
-    return frozenset(batch.keys[row] for row in _places(batch))
-
-
-def _places(batch: KVBatchMeta) -> list[int]:
-    """Rows of a batch that are rollouts, not verl's padding."""
-    return [row for row, tag in enumerate(batch.tags) if not tag.get("is_padding", False)]
-
-
 def padded(nested: Tensor, width: int | None = None) -> Tensor:
-    """Right-padded `[bs, L]` of a jagged `[bs, j]`, with 0 for padding."""
+    """Return a jagged `[bs, j]` as `[bs, L]`, with 0 right of each row's end."""
     filled = nested.to_padded_tensor(0)
     if width is not None and filled.shape[1] < width:
         filled = torch.nn.functional.pad(filled, (0, width - filled.shape[1]))

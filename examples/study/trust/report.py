@@ -21,12 +21,13 @@ Key = tuple[str, str, str, int]
 DRAWN = ("trust", "prpo", "pure", "grpo_more")
 NAMES = {
     "grpo": "GRPO",
-    "trust": "the rule",
-    "trust_fixed": "the rule, its weight fixed at its mean",
+    "trust": "`credit=trust`",
+    "trust_fixed": "`credit=trust` with its weight fixed at its mean",
     "prpo": "PRPO, the paper's",
     "pure": "PURE",
     "grpo_more": f"GRPO with {registered.MORE_ROLLOUTS} rollouts",
 }
+LEGEND = {arm: name.replace("`", "") for arm, name in NAMES.items()}
 RESAMPLES, SEED = 10_000, 0
 RUNS = "trust_runs.jsonl"
 GAINS, CURVES, WEIGHTS = "trust_gains.png", "trust_curves.png", "trust_weights.png"
@@ -143,7 +144,7 @@ def page(test: Test) -> str:
             "",
             *_criteria(test),
             "",
-            "## The rule, task by task",
+            "## Task by task",
             "",
             "Points of held-out accuracy, less GRPO's on the same seeds, with the learned PRM of each task. Greedy "
             "accuracy is the mean of the last three measurements.",
@@ -172,12 +173,15 @@ def _state(test: Test) -> list[str]:
     if len(test.runs) == registered.planned():
         return []
     of_an_arm = len(registered.TASKS) * len(registered.SEEDS)
-    found = ", ".join(
-        f"{NAMES[arm]} ({sum(len(test.of(task, arm)) for task in registered.TASKS)} of {of_an_arm})" for arm in NAMES
-    )
+    counts = {NAMES[arm]: sum(len(test.of(task, arm)) for task in registered.TASKS) for arm in NAMES}
+    others = len(test.runs) - sum(counts.values())
     return [
-        f"**{len(test.runs)} of {registered.planned()} runs are finished**, of which with the learned PRM: {found}. "
-        "What follows is of these.",
+        f"**{len(test.runs)} of {registered.planned()} runs are finished.** What follows is of these.",
+        "",
+        "| arm, with the learned PRM | finished | planned |",
+        "|---|---|---|",
+        *(f"| {name} | {count} | {of_an_arm} |" for name, count in counts.items()),
+        f"| with other PRMs | {others} | {registered.planned() - len(NAMES) * of_an_arm} |",
         "",
     ]
 
@@ -201,7 +205,7 @@ def _answer(test: Test) -> list[str]:
         f"**{said}**: {_text(means[0])} points greedily and {_text(means[1])} at temperature 1, mean of the six tasks. "
         "Brackets hold 95% intervals over task means.",
         "",
-        "The rule is GRPO in every group that has right and wrong responses. It acts in the others alone: "
+        "`credit=trust` is GRPO in every group that has right and wrong responses. It acts in the others alone: "
         f"{100 * wrong:.0f}% of the groups were all wrong, and {100 * right:.0f}% all right. So it can neither lose "
         "nor gain much here. Tasks on which most groups are all wrong are not among the six. "
         f"{'' if means[0].low > 0 else 'The default stays the rule of the paper.'}".rstrip(),
@@ -221,7 +225,7 @@ def _pictures() -> list[str]:
         "",
         f"![The weight of the PRM over the steps, a line for each task]({WEIGHTS})",
         "",
-        "The weight that the rule gave the learned PRM: mean over seeds and its standard error.",
+        "The weight that `credit=trust` gave the learned PRM: mean over seeds and its standard error.",
         "",
     ]
 
@@ -259,7 +263,7 @@ def _line(what: str, said: str, met: bool | None) -> str:
 
 def _by_task(test: Test) -> list[str]:
     lines = [
-        "| task | GRPO, greedy | the rule less GRPO, greedy | temperature 1 | weight, first to last quarter "
+        "| task | GRPO, greedy | `credit=trust` less GRPO, greedy | temperature 1 | weight, first to last quarter "
         "| groups all wrong, all right | seeds |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -285,7 +289,8 @@ def _by_task(test: Test) -> list[str]:
 
 def _arms(test: Test) -> list[str]:
     lines = [
-        "Intervals are of Student's t over task means. p is Holm-adjusted over the rows of the column.",
+        "Intervals are of Student's t over task means. p is Holm-adjusted over the rows of the column. With one "
+        "row there is nothing to adjust.",
         "",
         "| less GRPO, learned PRM | greedy | p | temperature 1 | p | tasks |",
         "|---|---|---|---|---|---|",
@@ -305,13 +310,14 @@ def _arms(test: Test) -> list[str]:
 
 
 def _other_prms(test: Test) -> list[str]:
-    lines = ["| PRM | arm | greedy | temperature 1 | tasks |", "|---|---|---|---|---|"]
+    lines = ["| PRM | arm | greedy | temperature 1 | seeds of each task |", "|---|---|---|---|---|"]
     for prm in (*registered.WEAK, *registered.NOTHING):
         for arm in ("trust", "prpo"):
             found = [test.differences(arm, prm, figure, registered.CONTROL_TASKS) for figure in (greedy, sampled)]
             if all(found):
                 cells = " | ".join(_text(over_tasks(of_task)) for of_task in found)
-                lines.append(f"| {prm} | {NAMES[arm]} | {cells} | {', '.join(found[0])} |")
+                seeds = ", ".join(f"{task} {len(values)}" for task, values in found[0].items())
+                lines.append(f"| {prm} | {NAMES[arm]} | {cells} | {seeds} |")
     return lines
 
 
@@ -333,11 +339,11 @@ def draw(test: Test, folder: Path) -> None:
         found = test.differences(arm, "learned", greedy, registered.TASKS)
         if len(found) > 1:
             of_arm[arm] = {"mean of tasks": over_tasks(found)} | {task: over_seeds(v) for task, v in found.items()}
-    figures.differences(of_arm, NAMES, folder / GAINS)
+    figures.differences(of_arm, LEGEND, folder / GAINS)
     of_task = {
         task: {arm: runs for arm in ("grpo", *DRAWN[:3]) if (runs := test.of(task, arm))} for task in registered.TASKS
     }
-    figures.curves({task: arms for task, arms in of_task.items() if arms}, NAMES, folder / CURVES)
+    figures.curves({task: arms for task, arms in of_task.items() if arms}, LEGEND, folder / CURVES)
     weighted = {task: runs for task in registered.TASKS if (runs := test.of(task, "trust"))}
     figures.weights(weighted, folder / WEIGHTS)
     (folder / "trust.md").write_text(page(test))
