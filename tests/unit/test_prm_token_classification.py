@@ -155,7 +155,7 @@ def test_weights_without_the_head_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"score": "p0"}, r"family_options\.score='p0' is not known\. It takes p1 or p1-p0"),
+        ({"score": "p0"}, r"family_options\.score='p0' is not known\. .*It takes p1 or p1-p0"),
         ({"score": "p1_p0"}, r"family_options\.score='p1_p0' is not known\. Did you mean p1-p0\?"),
         ({"score": ["p1"]}, r"family_options\.score=\['p1'\] is not known"),
         ({"separator": ""}, r"family_options\.separator='' must be"),
