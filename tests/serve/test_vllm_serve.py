@@ -154,9 +154,9 @@ def test_scores_come_through_the_actor_and_the_client(configs, family):
 @pytest.mark.parametrize(
     ("family", "server_of", "answer"),
     [
-        ("zero_shot_judge", "qwen_math_prm", r"HTTP 4.*start vLLM without --runner pooling"),
-        ("label_token", "token_classification", r"HTTP 4.*start vLLM without --runner pooling"),
-        ("token_classification", "label_token", r"HTTP 4.*start vLLM with --runner pooling"),
+        ("zero_shot_judge", "qwen_math_prm", r"HTTP 4.*Start vLLM without --runner pooling"),
+        ("label_token", "token_classification", r"HTTP 4.*Start vLLM without --runner pooling"),
+        ("token_classification", "label_token", r"HTTP 4.*Start vLLM with --runner pooling"),
     ],
 )
 def test_a_server_of_another_kind_of_model_is_refused_at_start(configs, family, server_of, answer):

@@ -82,7 +82,7 @@ def test_the_lines_for_a_training_command_bring_the_same_options(folder):
     [
         (json.dumps(OPTIONS), 0, "load_prm("),
         ("{}", 1, "family_options.tag is not set"),
-        ('{"tga": "+"}', 1, "tga is no option of the family label_token; did you mean tag?"),
+        ('{"tga": "+"}', 1, "tga is no option of the family label_token. Did you mean tag?"),
         ("[1]", 2, "must be a JSON object"),
         ("tag=+", 2, "invalid loads value"),
     ],

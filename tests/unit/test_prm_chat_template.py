@@ -80,7 +80,7 @@ class TestEveryFamilyWithATemplate:
             begins[mood] = tokenizer.decode(encoded.input_ids).split("<|im_end|>")[0]
             assert len(prm.forward([encoded])[0]) == len(STEPS)
         assert begins == {None: "<|im_start|>calm", "merry": "<|im_start|>merry"}
-        with pytest.raises(PrmError, match=rf"{KEY}\.mod is no option.*did you mean mood\? It looks at mood"):
+        with pytest.raises(PrmError, match=rf"{KEY}\.mod is no option.*Did you mean mood\? It looks at mood"):
             load(family, folder, **options, chat_template_kwargs={"mod": "merry"})
 
     def test_says_what_a_template_says_that_refuses_an_option(self, family, tmp_path):
@@ -120,11 +120,11 @@ class TestTheOptions:
     @pytest.mark.parametrize("value", ["false", "False", " true"])
     def test_that_are_true_or_false_as_texts_are_refused(self, value):
         # "is false" does not hold for the text "false": the template would open a thought.
-        with pytest.raises(PrmError, match=rf"enable_thinking='{value}' is a text.*write (true|false) without quotes"):
+        with pytest.raises(PrmError, match=rf"enable_thinking='{value}' is a text.*Write (true|false) without quotes"):
             Dialogue(tokenizer_with(QWEN3), "some/prm", {"enable_thinking": value})
 
     def test_that_are_mistyped_are_refused_with_the_nearest(self):
-        with pytest.raises(PrmError, match=rf"{KEY}\.enable_thinkin is no option.*did you mean enable_thinking\?"):
+        with pytest.raises(PrmError, match=rf"{KEY}\.enable_thinkin is no option.*Did you mean enable_thinking\?"):
             Dialogue(tokenizer_with(QWEN3), "some/prm", {"enable_thinkin": False})
         with pytest.raises(PrmError, match=r"enable_thinking is no option.*It has no options"):
             Dialogue(tokenizer_with(QWEN25), "some/prm", {"enable_thinking": False})
@@ -188,14 +188,14 @@ class TestTheTemplate:
             for options in (None, {"chat_template": "moody"}, {"chat_template": "moody", "mood": "merry"})
         ]
         assert begins == ["<|im_start|>user", "<|im_start|>calm", "<|im_start|>merr"]
-        with pytest.raises(PrmError, match=rf"{KEY}\.chat_template='mody'.*did you mean moody\? It has default, moody"):
+        with pytest.raises(PrmError, match=rf"{KEY}\.chat_template='mody'.*Did you mean moody\? It has default, moody"):
             Dialogue(tokenizer, str(folder), {"chat_template": "mody"})
         with pytest.raises(PrmError, match=rf"{KEY}\.mood is no option"):  # of the default one
             Dialogue(tokenizer, str(folder), {"mood": "merry"})
 
     def test_of_several_without_a_default_must_be_named(self):
         tokenizer = tokenizer_with({"moody": MOODY, "plain": CHAT_TEMPLATE})
-        with pytest.raises(PrmError, match=rf"several chat templates \(moody, plain\).*no default; set {KEY}\."):
+        with pytest.raises(PrmError, match=rf"several chat templates \(moody, plain\).*no default\. Set {KEY}\."):
             Dialogue(tokenizer, "some/prm")
         assert Dialogue(tokenizer, "some/prm", {"chat_template": "plain"}).template.variables == set()
 

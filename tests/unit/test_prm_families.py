@@ -169,7 +169,7 @@ def test_a_folder_of_an_adapter_says_what_to_merge(tmp_path):
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(PrmError, match=r"reward\.prm\.family=qwen_prm.*did you mean qwen_math_prm\?"):
+    with pytest.raises(PrmError, match=r"reward\.prm\.family=qwen_prm.*Did you mean qwen_math_prm\?"):
         resolve_family(PrmConfig(model_path="x", family="qwen_prm"))
 
 
@@ -182,16 +182,16 @@ def test_a_custom_family_comes_first(tmp_path):
 @pytest.mark.parametrize(
     ("family", "option", "message"),
     [
-        ("token_classification", "seperator", r"did you mean separator\? It takes separator, score, chat_template"),
+        ("token_classification", "seperator", r"Did you mean separator\? It takes separator, score, chat_template"),
         ("implicit_prm", "temperature", r"It takes reference_model_path, beta"),
         ("math_shepherd", "chat_template_kwargs", "It takes none"),
-        ("zero_shot_judge", "chat_template_kwarg", r"did you mean chat_template_kwargs\? It takes"),
+        ("zero_shot_judge", "chat_template_kwarg", r"Did you mean chat_template_kwargs\? It takes"),
         ("qwen_math_prm", "separator", r"It takes system, chat_template_kwargs\."),
         ("rlhflow_prm", "enable_thinking", r"It takes chat_template_kwargs\."),
     ],
 )
 def test_an_option_that_the_family_does_not_take_is_named(family, option, message):
-    with pytest.raises(PrmError, match=rf"reward\.prm\.family_options\.{option} is no option.*{family}; {message}"):
+    with pytest.raises(PrmError, match=rf"reward\.prm\.family_options\.{option} is no option.*{family}\. {message}"):
         resolve_family(PrmConfig(model_path="x", family=family, family_options={option: "\n"}))
 
 
@@ -209,7 +209,8 @@ def test_what_is_a_setting_of_its_own_is_no_option_of_any_family(tmp_path, optio
     custom = CustomFamily(str(tmp_path / "mine.py"), "Constant")
     for config in (PrmConfig(model_path="x", family="skywork_prm"), PrmConfig(custom_family=custom)):
         config.family_options = {option: "x"}
-        with pytest.raises(PrmError, match=rf"family_options\.{option} is no option of a family; {setting} is the"):
+        advice = rf"family_options\.{option} is no option of a family\. The setting for it is {setting}"
+        with pytest.raises(PrmError, match=advice):
             resolve_family(config)
 
 
@@ -225,7 +226,7 @@ def test_an_option_that_a_custom_family_needs_is_asked_for(tmp_path):
 def test_a_family_that_no_server_can_hold_says_so_whatever_its_options(tmp_path):
     (tmp_path / "mine.py").write_text(CUSTOM)
     family = resolve_family(PrmConfig(custom_family=CustomFamily(str(tmp_path / "mine.py"), "Constant")))
-    with pytest.raises(PrmError, match=r"constant cannot be read from a server; unset reward\.prm\.server\.urls"):
+    with pytest.raises(PrmError, match=r"constant cannot be read from a server\. Unset reward\.prm\.server\.urls"):
         family.open("x", trust_remote_code=False, weight=2.0)
 
 
@@ -295,7 +296,7 @@ def test_a_folder_that_is_not_there_is_no_name_on_the_hub(path):
 
 def test_a_file_of_weights_is_no_folder(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(PrmError, match="is a file; give the folder"):
+    with pytest.raises(PrmError, match=r"is a file\. Give the folder"):
         detect_family(str(tmp_path / "model.safetensors"))
 
 
@@ -459,7 +460,7 @@ class TestEveryFamily:
         ("name", "model"), [(a, b) for a in sorted(TINY) for b in sorted(TINY) if a != b and not {a, b} <= TALKERS]
     )
     def test_refuses_the_models_of_every_other(self, load, name, model):
-        claimed = rf"model_path=.*\({model}\).*leave reward\.prm\.family unset"
+        claimed = rf"model_path=.*\({model}\).*Leave reward\.prm\.family unset"
         with pytest.raises(PrmError, match=claimed if model in MARKED and name not in MARKED else r"reward\.prm\."):
             load(name, model)
 

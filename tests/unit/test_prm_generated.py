@@ -282,7 +282,7 @@ class TestAnswersThatAreNone:
     def test_no_log_probabilities(self):
         with chat_server(step_answer()) as server:
             with pytest.raises(
-                PrmError, match=r"gives no verdicts on a trial.*no log-probabilities; set \+\+.*score=samples"
+                PrmError, match=r"gives no verdicts on a trial.*no log-probabilities\. Set \+\+.*score=samples"
             ):
                 judged(judge_at(server.url, options={"ask": "step"}))
 

@@ -153,7 +153,7 @@ class TestTheVerdictOnOneStep:
     @pytest.mark.parametrize("logprobs", [None, SimpleNamespace(content=None), SimpleNamespace(content=[])])
     def test_no_log_probabilities(self, logprobs):
         with pytest.raises(
-            AnswerFault, match=r"no log-probabilities; set \+\+reward\.prm\.family_options\.score=samples"
+            AnswerFault, match=r"no log-probabilities\. Set \+\+reward\.prm\.family_options\.score=samples"
         ) as fault:
             self.reader.probability(logprobs, True)
         assert fault.value.count == "no_logprobs"
@@ -221,7 +221,7 @@ class TestPrompts:
     @pytest.mark.parametrize(
         ("ask", "text", "says"),
         [
-            ("response", "{{ problem }} {{ stepz }}", r"\{\{ stepz \}\}.*did you mean \{\{ steps \}\}"),
+            ("response", "{{ problem }} {{ stepz }}", r"\{\{ stepz \}\}.*Did you mean \{\{ steps \}\}"),
             ("response", "{{ steps }}", r"does not show the judge \{\{ problem \}\}"),
             ("response", "{{ problem }}", r"does not show the judge \{\{ steps \}\}"),
             ("response", "{{ problem }} {{ steps[0] }}", r"does not show the judge \{\{ steps \}\}"),

@@ -201,7 +201,7 @@ class TestRefused:
             ({"beta": 0}, "beta=0 must be a positive number"),
             ({"beta": "0.1"}, "beta='0.1' must be a positive number"),
             ({"beta": float("inf")}, "beta=inf must be a positive number"),
-            ({"step_prefix": "Step {n}: "}, r"step_prefix='Step {n}: ' has a field that is not known; {k} stands for"),
+            ({"step_prefix": "Step {n}: "}, r"has a field that is not known\. The step's number is \{k\}"),
             ({"step_prefix": 3}, "step_prefix=3 must be a text such as 'Step {k}: '"),
         ],
     )
@@ -249,5 +249,5 @@ class TestRefused:
             load(paths)
 
     def test_a_server(self, pair):
-        with pytest.raises(PrmError, match=r"implicit_prm compares two models.*unset reward\.prm\.server\.urls"):
+        with pytest.raises(PrmError, match=r"implicit_prm compares two models.*Unset reward\.prm\.server\.urls"):
             ImplicitPrm.open(str(pair[0]), reference_model_path=str(pair[1]), beta=0.1)

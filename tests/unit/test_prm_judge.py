@@ -69,7 +69,7 @@ def test_a_tokenizer_that_splits_the_answers_is_refused(tmp_path):
 
 
 def test_a_process_reward_model_is_no_judge_although_it_has_an_lm_head(tmp_path):
-    with pytest.raises(PrmError, match=r"is a process reward model \(qwen_math_prm\).*leave reward\.prm\.family unset"):
+    with pytest.raises(PrmError, match=r"is a process reward model \(qwen_math_prm\).*Leave reward\.prm\.family unset"):
         load(qwen_math_prm(tmp_path))
 
 
@@ -153,21 +153,21 @@ class TestThoughts:
     @pytest.mark.parametrize(
         ("template", "options", "way_out"),
         [
-            (HYBRID, {}, rf"set {KEY}\.chat_template_kwargs\.enable_thinking=false"),
-            (HYBRID, {"enable_thinking": True}, rf"set {KEY}\.chat_template_kwargs\.enable_thinking=false"),
-            (HYBRID.replace("enable_thinking", "thinking"), {}, rf"set {KEY}\.chat_template_kwargs\.thinking=false"),
+            (HYBRID, {}, rf"Set {KEY}\.chat_template_kwargs\.enable_thinking=false"),
+            (HYBRID, {"enable_thinking": True}, rf"Set {KEY}\.chat_template_kwargs\.enable_thinking=false"),
+            (HYBRID.replace("enable_thinking", "thinking"), {}, rf"Set {KEY}\.chat_template_kwargs\.thinking=false"),
             (DEEPSEEK_R1, {}, rf"set {KEY}\.close_thought=true"),
             (DEEPSEEK_R1.replace("<think>\\n", "<think>\\nOkay, let me"), {}, rf"set {KEY}\.close_thought=true"),
             (DEEPSEEK_R1 + "{% if enable_thinking %}{% endif %}", {}, rf"set {KEY}\.close_thought=true"),
         ],
     )
     def test_that_the_template_opens_are_refused_with_what_shuts_them(self, tmp_path, template, options, way_out):
-        with pytest.raises(PrmError, match=rf"opens a thought \(<think>\).*inside it; .*{way_out}"):
+        with pytest.raises(PrmError, match=rf"opens a thought \(<think>\).*inside it\. .*{way_out}"):
             self.asked(tmp_path, template, chat_template_kwargs=options)
 
     @pytest.mark.parametrize("template", [QWEN25, QWEN3])
     def test_that_nothing_opens_cannot_be_closed(self, tmp_path, template):
-        with pytest.raises(PrmError, match=r"close_thought=true, but the chat template.*opens no thought; remove it"):
+        with pytest.raises(PrmError, match=r"close_thought=true, but the chat template.*opens no thought\. Remove it"):
             self.asked(tmp_path, template, close_thought=True)
 
     def test_are_closed_by_true_or_false_alone(self, folder):

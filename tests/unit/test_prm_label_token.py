@@ -237,7 +237,7 @@ class TestTheSystemMessage:
         for options, begins in (({}, "calm"), ({"chat_template_kwargs": {"mood": "merry"}}, "merry")):
             prm = load(folder, tag=" ки", step="{step}{tag}\n", layout="user", **options)
             assert prm.tokenizer.decode(prm.encode(QUESTION, STEPS).input_ids).startswith(begins + PROBLEM)
-        with pytest.raises(PrmError, match=r"chat_template_kwargs\.mod is no option.*did you mean mood\?"):
+        with pytest.raises(PrmError, match=r"chat_template_kwargs\.mod is no option.*Did you mean mood\?"):
             load(folder, tag=" ки", step="{step}{tag}", layout="user", chat_template_kwargs={"mod": "merry"})
 
 
@@ -283,7 +283,7 @@ class TestRefused:
             ({"tag": " ки", "good": "-"}, r"good and .*bad are both '-'"),
             ({"tag": " ки", "good": " ки"}, r"family_options\.good=' ки' is the tag itself"),
             ({"tag": " +", "step": "{step}{tag}"}, r"family_options\.good='\+' is the tag itself"),
-            ({"tag": " ки", "score": "pairs"}, r"family_options\.score='pairs' is not known; did you mean pair\?"),
+            ({"tag": " ки", "score": "pairs"}, r"family_options\.score='pairs' is not known\. Did you mean pair\?"),
             ({"tag": " ки", "score": "sigmoid", "bad": "-"}, r"family_options\.bad='-' is given, but .*score=sigmoid"),
             (
                 {"tag": " ки", "layout": "chat"},
@@ -298,14 +298,14 @@ class TestRefused:
             ),
             ({"tag": " ки", "bos": "yes"}, r"bos='yes' must be true, false or null"),
             ({"tag": " ки"}, r"tag ' ки'.*written as '  ки' it is 2 tokens, \['Ġ', 'ĠÐºÐ¸'\]"),
-            ({"tag": " ки", "step": "Step {n}: {step}{tag}"}, r"step=.* has \{n\}, which is not known; it takes \{k\}"),
+            ({"tag": " ки", "step": "Step {n}: {step}{tag}"}, r"has \{n\}, which is not known\. It takes \{k\}"),
             ({"tag": " ки", "step": "{step}"}, r"step='\{step\}' has \{tag\} 0 times, where once belongs"),
             ({"tag": " ки", "step": "{tag}{step}"}, r"has \{tag\} before \{step\}"),
             ({"tag": " ки", "step": "{step} {k}{tag}"}, r"has \{k\} behind \{step\}"),
             ({"tag": " ки", "problem": "Solve: "}, r"problem='Solve: ' has \{problem\} 0 times"),
             (
                 {"tag": " ки", "separator": "\n"},
-                r"separator is no option of the family label_token; .*It takes tag, good",
+                r"separator is no option of the family label_token\. It takes tag, good",
             ),
         ],
     )

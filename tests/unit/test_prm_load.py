@@ -161,7 +161,7 @@ class TestWhatCannotBeLoaded:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"family": "qwen_prm"}, r"reward\.prm\.family=qwen_prm is not known; did you mean qwen_math_prm"),
+            ({"family": "qwen_prm"}, r"reward\.prm\.family=qwen_prm is not known\. Did you mean qwen_math_prm"),
             ({"dtype": "float8"}, r"reward\.prm\.dtype=float8 is not known"),
             ({"overlong": "truncate"}, r"reward\.prm\.overlong=truncate is no longer a choice.*overlong=windows"),
             ({"max_model_len": 257}, "max_model_len=257 must be from 1 to 256"),

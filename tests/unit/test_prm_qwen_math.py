@@ -107,8 +107,8 @@ class TestTheSystemMessage:
             (None, r"family_options\.system=None must be published, none or a text"),
             ("", r"family_options\.system='' must be"),
             (False, r"family_options\.system=False must be"),
-            ("publishd", r"family_options\.system='publishd' is not known; did you mean published\?"),
-            ("None", r"family_options\.system='None' is not known; did you mean none\?"),
+            ("publishd", r"family_options\.system='publishd' is not known\. Did you mean published\?"),
+            ("None", r"family_options\.system='None' is not known\. Did you mean none\?"),
         ],
     )
     def test_is_refused_when_it_is_none_of_these(self, folder, system, message):

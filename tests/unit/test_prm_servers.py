@@ -515,7 +515,7 @@ class TestStart:
 
     def test_several_models_need_a_name(self, family, settings):
         with serving(family, models=["prm", "other"]) as (server,):
-            with pytest.raises(PrmError, match=r"serves 2 models \(prm, other\); set reward\.prm\.server\.model"):
+            with pytest.raises(PrmError, match=r"serves 2 models \(prm, other\)\. Set reward\.prm\.server\.model"):
                 self.open(settings, [server.url])
             named = asking(settings, model="other")
             assert self.open(named, [server.url]).model.name == "other"

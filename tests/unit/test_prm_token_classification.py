@@ -155,8 +155,8 @@ def test_weights_without_the_head_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"score": "p0"}, r"family_options\.score='p0' is not known; .*t takes p1 or p1-p0"),
-        ({"score": "p1_p0"}, r"family_options\.score='p1_p0' is not known; did you mean p1-p0\?"),
+        ({"score": "p0"}, r"family_options\.score='p0' is not known\. .*It takes p1 or p1-p0"),
+        ({"score": "p1_p0"}, r"family_options\.score='p1_p0' is not known\. Did you mean p1-p0\?"),
         ({"score": ["p1"]}, r"family_options\.score=\['p1'\] is not known"),
         ({"separator": ""}, r"family_options\.separator='' must be"),
         ({"separator": 3}, r"family_options\.separator=3 must be a text"),
@@ -177,7 +177,7 @@ def test_a_separator_that_the_tokenizer_does_not_see_is_refused(tmp_path, separa
     path = bert_tagger(tmp_path)
     words = {word: i for i, word in enumerate(["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "step"])}
     BertTokenizer(vocab=words).save_pretrained(path)
-    with pytest.raises(PrmError, match=rf"{seen}, so the PRM would not see where a step ends; set .*\.separator "):
+    with pytest.raises(PrmError, match=rf"{seen}, so the PRM would not see where a step ends\. Set .*\.separator "):
         TokenClassificationPrm.open(str(path), separator=separator)
     assert TokenClassificationPrm.open(str(path), separator=" step ").separator_ids == [5]
 

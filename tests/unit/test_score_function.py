@@ -128,7 +128,7 @@ FAULTS = {
     "many": (PrmFailure.WRONG_COUNT, "returned 3 scores for 2 segments"),
     "text": (PrmFailure.BAD_OUTPUT, "returned str '0.5, 0.5' where a list of scores belongs"),
     "texts": (PrmFailure.BAD_OUTPUT, "returned str '0.5' as the score of segment 1"),
-    "high": (PrmFailure.OUT_OF_RANGE, r"returned \[0.5, 1.5\], outside its range \[0, 1\]; declare .*score_range"),
+    "high": (PrmFailure.OUT_OF_RANGE, r"returned \[0.5, 1.5\], outside its range \[0, 1\]\. Declare .*score_range"),
     "number": (PrmFailure.BAD_OUTPUT, "returned float 0.5 where a list of scores belongs"),
     "dict": (PrmFailure.BAD_OUTPUT, "returned dict .* where a list of scores belongs"),
 }
@@ -282,7 +282,7 @@ LOADING = {
     "missing file": ({"name": "score", "path": "/nowhere/steps.py"}, "there is no such file"),
     "no such name": ({"name": "score"}, "the file defines no score, but .*lengths"),
     "not callable": ({"name": "NO_FUNCTION"}, "NO_FUNCTION is int 5 and cannot be called"),
-    "a class": ({"name": "Judge"}, "Judge is a class; name a function"),
+    "a class": ({"name": "Judge"}, "Judge is a class. Name a function"),
     "other names": ({"name": "other_names"}, r"other_names\(prompt, steps\) cannot be called by keyword with messages"),
     "needs more": ({"name": "needs_more"}, "missing a required argument: 'temperature'.*score_function.kwargs"),
     "unknown argument": ({"name": "later", "kwargs": {"scale": 1}}, "unexpected keyword argument 'scale'"),

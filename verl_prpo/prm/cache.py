@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remember scores by what was scored: the token ids of a dialogue and where its scores are read.
 
-For a score function the key is of messages, segments, row and what was heard. This is the one place where equal
-dialogues meet. It belongs to one loaded model, so equal keys mean equal scores.
+For a score function the key is made of messages, segments, row and what was heard. Equal dialogues are detected here
+and nowhere else. A cache belongs to one loaded model, so equal keys mean equal scores.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ _DIGEST_BYTES = 16
 
 
 class ScoreCache:
-    """The scores of the dialogues seen last; the least recently used go first. Any thread may use it."""
+    """The scores of the dialogues used last. Those unused for longest are dropped first. Any thread may use it."""
 
     def __init__(self, size: int):
         """Args:
-        size: most dialogues remembered; 0 remembers none.
+        size: most dialogues remembered. 0 remembers none.
         """
         # An engine without a cache runs where torch and transformers are all there is (benchmarks/gpu).
         self._scores: MutableMapping[bytes, tuple[float | None, ...]] = {}
@@ -42,7 +42,7 @@ class ScoreCache:
         return len(self._scores)
 
     def get(self, key: bytes) -> list[float | None] | None:
-        """The scores under a key of `dialogue_key`, or None."""
+        """Return the scores under a key of `dialogue_key`, or None."""
         with self._lock:
             scores = self._scores.get(key)
         return None if scores is None else list(scores)
@@ -55,7 +55,7 @@ class ScoreCache:
 
 
 class AskedOnce(Generic[T]):
-    """What requests ask of a PRM: equal parts once, and what is remembered not at all.
+    """What requests ask of a PRM. Equal parts are asked once, and those in the cache not at all.
 
     Attributes:
         to_ask: the parts to ask, by key.
@@ -64,7 +64,7 @@ class AskedOnce(Generic[T]):
     def __init__(self, cache: ScoreCache, parts: Sequence[Sequence[tuple[bytes, T]]]):
         """Args:
         cache: of the PRM's scores.
-        parts: of each request, with their keys; none of a request that cannot be asked.
+        parts: the parts of each request, with their keys. A request that cannot be asked has none.
         """
         asked = {key: part for of_request in parts for key, part in of_request}
         self._cache = cache
@@ -73,11 +73,12 @@ class AskedOnce(Generic[T]):
         self.to_ask = {key: part for key, part in asked.items() if key not in self._found}
 
     def answers(self, results: Sequence[PrmResult]) -> Iterator[tuple[list[PrmResult], bool]]:
-        """For each request the results of its parts, and whether nothing had to be asked for it: the first request with
-        a part pays for it, the others find what it got.
+        """Yield for each request the results of its parts, and whether all of them were found without asking.
+
+        A part that several requests share counts as asked for the first of them, and as found for the others.
 
         Args:
-            results: of `to_ask`. Scores are remembered, unless the dialogue was too long to have them all.
+            results: the results of `to_ask`. Scores are remembered, unless the dialogue was too long to have them all.
         """
         for key, result in zip(self.to_ask, results, strict=True):
             self._found[key] = result
@@ -90,8 +91,10 @@ class AskedOnce(Generic[T]):
 
 
 def dialogue_key(encoded: Encoded) -> bytes:
-    """A digest of token ids and reads: equal only for equal dialogues. Reads that can be neither written nor pickled
-    equal nothing."""
+    """Compute a digest of token ids and reads, which is equal only for equal dialogues.
+
+    Reads that can be neither written as plain text nor pickled are equal to no others.
+    """
     digest = hashlib.blake2b(len(encoded.input_ids).to_bytes(8, "little"), digest_size=_DIGEST_BYTES)
     digest.update(array("q", encoded.input_ids).tobytes())
     reads = list(encoded.reads)
@@ -106,7 +109,7 @@ def dialogue_key(encoded: Encoded) -> bytes:
 
 
 def _is_plain(content: Any) -> bool:
-    """Whether a value is equal to another exactly when both are written alike."""
+    """Return whether a value is equal to another exactly when both are written alike."""
     if type(content) in (list, tuple):
         return all(map(_is_plain, content))
     return content is None or type(content) in (str, bytes, int, float, bool)

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Responses in which others speak too: what a tool, a user or the surroundings said between the policy's own words.
+"""Handle responses in which others speak too: what a tool, a user or others said between the policy's own words.
 
 A step is a list of parts. A text is what the policy said, a chat message is what it read before it went on. A step ends
 with a text, where its score is read, so no score sees what was said after its step.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 HEADINGS = {"tool": "Tool output", "user": "User", "system": "System", "assistant": "Assistant"}
-"""What stands above a message where it is written as text."""
+"""The headings of messages that are written as text, by role."""
 
 Step = list[str | Mapping[str, Any]]
 
@@ -23,7 +23,7 @@ class Heard:
 
     Attributes:
         segment: number of the segment, from 0, in which or before which it came.
-        offset: how much of that segment's own text was said by then, in characters; 0 where it came before.
+        offset: how much of that segment's own text was said by then, in characters. 0 where it came before.
         role: who spoke, such as tool.
         content: the text.
     """
@@ -35,17 +35,18 @@ class Heard:
 
     @property
     def message(self) -> dict[str, str]:
-        """The chat message."""
+        """It as a chat message."""
         return {"role": self.role, "content": self.content}
 
 
 def heard_by(kept: Sequence[int], heard: Sequence[Heard]) -> list[Heard]:
-    """What was heard, where only some segments are left: numbered anew, and what came in or before one that is gone
-    stands before the next that is left.
+    """Number anew what was heard, where only some segments are kept.
+
+    What came in or before a segment that is not kept stands before the next one that is.
 
     Args:
-        kept: numbers of the segments that are left, increasing.
-        heard: by all segments, in order. What came after the last one that is left is left out.
+        kept: numbers of the segments that are kept, increasing.
+        heard: what was heard in all segments, in order. What came after the last one kept is dropped.
     """
     found = []
     for one in heard:
@@ -57,12 +58,12 @@ def heard_by(kept: Sequence[int], heard: Sequence[Heard]) -> list[Heard]:
 
 
 def heard_between(texts: Sequence[str], begin: int, end: int, heard: Sequence[Heard]) -> list[Heard]:
-    """What was heard in the steps from `begin` to before `end` and right before them, by the number of these steps.
+    """Pick what was heard in the steps from `begin` to before `end` and right before them, numbered from `begin`.
 
     Args:
-        texts: of all steps.
+        texts: the texts of all steps.
         begin, end: half-open range of steps.
-        heard: by all steps, in order.
+        heard: what was heard in all steps, in order.
     """
     found = []
     for one in heard:
@@ -74,11 +75,11 @@ def heard_between(texts: Sequence[str], begin: int, end: int, heard: Sequence[He
 
 
 def steps_with(texts: Sequence[str], heard: Sequence[Heard]) -> list[Step]:
-    """Steps as parts: each text, split where something was heard.
+    """Build steps from parts: each text, split where something was heard.
 
     Args:
         texts: the policy's own words by step.
-        heard: in the order of the response. What came after the last words of the last step is left out.
+        heard: in the order of the response. What came after the last words of the last step is dropped.
     """
     steps: list[Step] = []
     late: Step = []  # heard at the end of a step, so before the next one
@@ -97,7 +98,7 @@ def steps_with(texts: Sequence[str], heard: Sequence[Heard]) -> list[Step]:
 
 
 def heard_by_step(texts: Sequence[str], heard: Sequence[Heard]) -> list[list[dict[str, str]]]:
-    """The chat messages that were heard right before or within each step.
+    """List the chat messages that were heard right before or within each step.
 
     Args:
         texts, heard: as in `steps_with`.
@@ -106,25 +107,25 @@ def heard_by_step(texts: Sequence[str], heard: Sequence[Heard]) -> list[list[dic
 
 
 def written_out(steps: Sequence[Step]) -> list[str]:
-    """Steps as plain text, for a PRM that knows no turns: what was heard stands in the text under a heading.
+    """Write steps as plain text, for a PRM that knows no turns. What was heard stands in the text under a heading.
 
-    The first text of a step that begins with a message is preceded by it, so a score does not see what was said after
-    its step.
+    A message at the beginning of a step is written before the step's first text, so a score does not see what was said
+    after its step.
     """
     return ["\n\n".join(part if isinstance(part, str) else written(part) for part in step) for step in steps]
 
 
 def written(message: Mapping[str, Any]) -> str:
-    """A chat message as text, under a heading that says who spoke."""
+    """Write a chat message as text, under a heading that says who spoke."""
     role = str(message.get("role"))
     return f"{HEADINGS.get(role, role.capitalize())}:\n{message_text(message)}"
 
 
 def message_text(message: Mapping[str, Any]) -> str:
-    """The text of one chat message, whose content is a string or a list of text parts.
+    """Return the text of one chat message, whose content is a string or a list of text parts.
 
     Raises:
-        ValueError: a content, or a part of it, that is not text.
+        ValueError: the content, or a part of it, is not text.
     """
     content = message.get("content")
     if isinstance(content, str):
@@ -138,6 +139,6 @@ def message_text(message: Mapping[str, Any]) -> str:
         text = part if isinstance(part, str) else part.get("text") if isinstance(part, Mapping) else None
         if text is None:
             kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-            raise ValueError(f"a {message.get('role')} message has a part of type {kind!r}; the PRM reads text only")
+            raise ValueError(f"a {message.get('role')} message has a part of type {kind!r}. The PRM reads text only")
         texts.append(text)
     return "".join(texts)

@@ -1,7 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Load a process reward model and score responses with it, in a notebook or a script: no trainer, no Ray, no settings
-file.
+"""Load a process reward model and score responses with it, in a notebook or a script.
+
+This needs no trainer, no Ray and no settings file.
 
 This is the engine that training uses with `reward.prm.engine=in_process`, so the scores are those of a run.
 """
@@ -23,13 +24,13 @@ SegmentScores = list[float | None]
 
 
 class LoadedPrm:
-    """A process reward model in this process, ready to score; see `load_prm`.
+    """A process reward model in this process, ready to score. `load_prm` makes one.
 
     Attributes:
         family: the name of its family, such as qwen_math_prm.
         score_range: the least and the greatest score that it can give.
         prior_mean, prior_std: mean and standard deviation of the prior that turns scores into z = (score - mean) / std.
-        max_model_len: the longest dialogue (problem, response and what the family adds) that it reads, in tokens; None
+        max_model_len: the longest dialogue (problem, response and what the family adds) that it reads, in tokens. None
             for a score function, and for a judge that writes, whose servers refuse what is too long.
     """
 
@@ -48,7 +49,7 @@ class LoadedPrm:
         return f"LoadedPrm(family={self.family}, scores in [{low:g}, {high:g}], max_model_len={self.max_model_len})"
 
     def close(self) -> None:
-        """End what runs for it: connections to servers, the processes of a score function. A model needs none."""
+        """End what runs for it: connections to servers, or the processes of a score function. A model here has none."""
         self._engine.close()
 
     def score(self, messages: Messages, segments: Sequence[str], **row: Any) -> SegmentScores:
@@ -57,7 +58,8 @@ class LoadedPrm:
         Args:
             messages: the problem as chat messages, each with a role and a content.
             segments: texts whose concatenation is the response.
-            row: of the data, for a score function: data_source, ground_truth, extra_info. A model reads none of it.
+            row: the row of the data, for a score function: data_source, ground_truth, extra_info. A model reads none
+                of it.
 
         Returns:
             One score per segment, in `score_range`. A segment without words gets the score of the step that it joins.
@@ -65,7 +67,7 @@ class LoadedPrm:
             a window, with `overlong="windows"`, and for one to which a score function gives None.
 
         Raises:
-            PrmError: there are no scores. Its `kind` says why and its message what to do.
+            PrmError: there are no scores. Its `kind` says why, and its message says what to do.
         """
         return self.score_batch([(messages, segments)], rows=[row])[0]
 
@@ -99,7 +101,7 @@ class LoadedPrm:
         Args:
             responses: the messages and the segments of each, as in `score`.
             return_exceptions: put the `PrmError` of a response that has no scores in their place, and go on.
-            rows: of the data, one per response, for a score function.
+            rows: rows of the data, one per response, for a score function.
 
         Returns:
             For each response what `score` returns, in their order.
@@ -119,7 +121,7 @@ class LoadedPrm:
             first = found[faults[0]]
             if len(found) == 1:
                 raise first
-            also = f" ({len(faults)} of {len(found)} responses have no scores; return_exceptions=True keeps the others)"
+            also = f" ({len(faults)} of {len(found)} responses have no scores. return_exceptions=True keeps the others)"
             raise PrmError(f"response {faults[0]}: {first}{also}", first.kind)
         return found
 
@@ -159,25 +161,25 @@ def load_prm(
 
     Args:
         path: a folder or a hub name in Hugging Face format, or the Python file that defines `score_function`.
-        family: how the model reads a dialogue (docs/prm.md lists the families); read from its config.json when None. A
-            family of your own is known by its name after `verl_prpo.prm.families.register_family`.
-        device: as torch names it; cuda where there is one, else the CPU, when None.
-        dtype: bfloat16, float16 or float32; bfloat16 on accelerators and float32 on the CPU when None.
-        max_model_len: the longest dialogue to read, in tokens, at most what the model was made for, which it is when
-            None.
-        max_tokens_per_forward: most tokens of one forward pass, padding included; 16384, or 2048 on the CPU, when None.
-            A pass that runs out of memory is tried again with fewer.
-        overlong: what becomes of a dialogue longer than `max_model_len`: "raise" a PrmError, or "neutral", which gives
-            None to the segments that do not fit, or "windows", in which it is read in parts.
+        family: how the model reads a dialogue (docs/prm.md lists the families). None reads it from the model's
+            config.json. A family of your own is known by its name after `verl_prpo.prm.families.register_family`.
+        device: as torch names it. None stands for cuda where there is one, and else for the CPU.
+        dtype: bfloat16, float16 or float32. None stands for bfloat16 on accelerators and float32 on the CPU.
+        max_model_len: the longest dialogue to read, in tokens, at most what the model was made for. None stands for
+            that.
+        max_tokens_per_forward: most tokens of one forward pass, padding included. None stands for 16384, or 2048 on the
+            CPU. A pass that runs out of memory is tried again with fewer.
+        overlong: what becomes of a dialogue longer than `max_model_len`: "raise" raises a PrmError, "neutral" gives
+            None to the segments that do not fit, and "windows" reads the dialogue in parts.
         window_context: with windows, about which share of each is context, from 0 to 0.9.
         family_options: options of the family, such as {"chat_template_kwargs": {"enable_thinking": False}}.
-        score_function: the name of a function in the file `path` that gives the scores in the place of a model
+        score_function: the name of a function in the file `path` that gives the scores in place of a model
             (docs/step_rewards.md), or a dict with its name and the options of `reward.prm.score_function`. It runs in a
             process of its own. The arguments about models are not read then.
         trust_remote_code: passed on to transformers.
         server: for a PRM that is served, its servers: {"urls": ["http://prm-0:8000"]} and any other key of
             `reward.prm.server`. Its weights are not loaded here then.
-        timeout: with `server`, the longest wait for the scores of one call, in seconds; 600 when None.
+        timeout: with `server`, the longest wait for the scores of one call, in seconds. None stands for 600.
 
     Raises:
         PrmError: the model is no known PRM, or cannot be used as asked. The message says what was found and what to
@@ -257,7 +259,7 @@ _WAYS_OUT = {
 
 
 def _request(messages: Messages, segments: Sequence[str], row: Mapping[str, Any]) -> PrmRequest | PrmError:
-    """A response as the engine takes it, or what is wrong with it."""
+    """Return a response as the engine takes it, or the error that says what is wrong with it."""
     if not _is_list_of(segments, str):
         return _error(PrmFailure.BAD_INPUT, f"segments must be a list of texts, and it is {repr(segments)[:80]}")
     if not _is_list_of(messages, Mapping) or not messages or not all(map(_says_something, messages)):
@@ -282,7 +284,7 @@ def _error(kind: PrmFailure, detail: str) -> PrmError:
 
 
 def _for_python(message: str) -> str:
-    """A message that names settings of a run, with the way from them to the arguments here."""
+    """Add to a message that names settings of a run which arguments stand for them here."""
     if "reward.prm." not in message:
         return message
     return f"{message} (Here reward.prm.model_path is load_prm's path, and any other reward.prm.KEY its argument KEY.)"

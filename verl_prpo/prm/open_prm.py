@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Open the PRM of a configuration for a command: in this process, at its servers or as a function, without Ray."""
+"""Open the PRM of a configuration for a command, without Ray: in this process, at its servers or as a function."""
 
 import asyncio
 import threading
@@ -29,10 +29,10 @@ class OpenPrm:
     """A PRM that answers.
 
     Attributes:
-        family: of its kind, with the context that holds where it runs; the scale of a score function.
-        where: it runs, for people.
-        score: one result per request, in their order.
-        close: end the connections.
+        family: its family, with the context that it has where it runs. For a score function it is the function's scale.
+        where: where it runs, for people.
+        score: gives one result per request, in their order.
+        close: ends the connections.
     """
 
     family: PrmFamily | FunctionScale
@@ -63,7 +63,7 @@ def open_at_servers(config: PrmConfig) -> OpenPrm:
         config: `reward.prm`.
 
     Raises:
-        PrmError: a server that cannot be used, with its URL and the reason.
+        PrmError: a server cannot be used. The message names its URL and the reason.
     """
     engine, score, close = _in_a_loop(open_served(config, config.server.urls))
     limit = "of unknown context" if engine.model.max_model_len is None else f"of {engine.model.max_model_len} tokens"
@@ -79,7 +79,7 @@ def open_function(config: PrmConfig) -> OpenPrm:
         config: `reward.prm`.
 
     Raises:
-        PrmError: it cannot be used.
+        PrmError: the function cannot be used.
     """
     engine, score, close = _in_a_loop(open_score_function(config))
     kind = "a coroutine" if engine.pool.coroutine else "a function"
@@ -91,7 +91,7 @@ def open_function(config: PrmConfig) -> OpenPrm:
 def _in_a_loop(
     opening: Coroutine[Any, Any, T],
 ) -> tuple[T, Callable[[Sequence[PrmRequest]], list[PrmResult]], Callable[[], None]]:
-    """An engine in an event loop of its own, with its `score` and `close` for callers outside of it."""
+    """Open an engine in an event loop of its own, and return it with its `score` and `close` for callers outside."""
     loop = asyncio.new_event_loop()  # in a thread of its own: that of a notebook runs another
     thread = threading.Thread(target=loop.run_forever, name="prm_engine", daemon=True)
     thread.start()
@@ -119,7 +119,7 @@ def _in_a_loop(
 
 
 def with_model_path(config: PrmConfig, reward: DictConfig) -> PrmConfig:
-    """The settings with the PRM's path; with `engine=reward_model` it is that of the model that verl launches.
+    """Return the settings with the PRM's path. With `engine=reward_model` it is that of the model that verl launches.
 
     Args:
         config: `reward.prm`.
@@ -130,8 +130,10 @@ def with_model_path(config: PrmConfig, reward: DictConfig) -> PrmConfig:
 
 
 def weight_bytes(config: PrmConfig) -> int | None:
-    """Size of the weights on this machine's disk, those that `family_options` name included; None when they are not
-    there, or not all."""
+    """Return the size of the weights on this machine's disk, in bytes, those that `family_options` name included.
+
+    The result is None when not all of them are there.
+    """
     named = [value for key, value in config.family_options.items() if key.endswith("model_path")]
     sizes = [_folder_bytes(str(path)) for path in (config.model_path, *named) if path]
     known = [size for size in sizes if size is not None]

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def asks_a_judge(config: "PrmConfig") -> bool:
-    """Whether the configured PRM is a judge that writes its verdicts.
+    """Return whether the configured PRM is a judge that writes its verdicts.
 
     Raises:
-        PrmError: a custom family that cannot be loaded.
+        PrmError: a custom family cannot be loaded.
     """
     if config.custom_family.path is None:
         return config.family == GENERATED_VERDICTS
@@ -29,14 +29,14 @@ def asks_a_judge(config: "PrmConfig") -> bool:
 
 
 async def open_served(config: "PrmConfig", urls: Sequence[str]) -> "ServedEngine | JudgeEngine":
-    """The engine that asks the servers of a configuration, once they were checked.
+    """Open the engine that asks the servers of a configuration, and check the servers.
 
     Args:
         config: `reward.prm`.
         urls: base URLs of the servers.
 
     Raises:
-        PrmError: a server that is not up, or a family that does not fit; the message names the setting.
+        PrmError: a server is not up, or the family does not fit. The message names the setting.
     """
     if asks_a_judge(config):
         from verl_prpo.prm.generated.engine import open_judge
@@ -49,7 +49,7 @@ def require_servers(config: "PrmConfig") -> None:
     """Stop at once, before anything is started, when a server of `reward.prm.server.urls` cannot be used.
 
     Raises:
-        PrmError: the servers, each with its URL and the reason.
+        PrmError: servers cannot be used. The message names each with its URL and the reason.
     """
     kind: Any = ServerPool
     if asks_a_judge(config):

@@ -119,7 +119,7 @@ class Scores(PrmResult):
 
     @property
     def asked_about(self) -> bool:
-        """Whether the PRM was asked, so that it gave scores or failed."""
+        """True where the PRM was asked, so that it gave scores or failed."""
         return self.scores is not None or self.failure is not None
 
     @property
@@ -147,8 +147,11 @@ class Scores(PrmResult):
 
     @property
     def context_shares(self) -> list[float]:
-        """How much of what comes before a segment the PRM had seen, from 0 to 1, in characters. There is one value for
-        each judged segment with something before it, in a response read in windows. Hidden thoughts do not count."""
+        """The shares of the text before a segment that the PRM had seen, from 0 to 1, in characters.
+
+        There is one share for each judged segment with something before it, in a response read in windows. Hidden
+        thoughts do not count.
+        """
         if self.seen_from is None:
             return []
         hidden = self.hidden or [False] * len(self.texts)

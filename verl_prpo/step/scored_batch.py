@@ -97,7 +97,7 @@ class ScoredBatch:
 
     @property
     def scored(self) -> Tensor:
-        """Which rollouts have process scores, bool `[n]`."""
+        """The rollouts that have process scores, bool `[n]`."""
         return torch.tensor([s is not None and s.scores is not None for s in self.scores], dtype=torch.bool)
 
     def require(self, settings: PrmConfig) -> None:
@@ -129,8 +129,8 @@ class ScoredBatch:
         if not failed:
             return None
         return (
-            f"{len(failed)} of {len(asked)} responses have no process scores and are trained on their outcome alone; "
-            f"the first is {_first(failed)}"
+            f"{len(failed)} of {len(asked)} responses have no process scores and are trained on their outcome alone. "
+            f"The first is {_first(failed)}"
         )
 
     def overlong_summary(self, settings: PrmConfig, prpo: PrpoConfig) -> str | None:

@@ -86,7 +86,7 @@ class RunTrust:
 
     @property
     def of(self) -> dict[str, Agreement]:
-        """What was measured so far, by data source."""
+        """The agreement that was measured so far, by data source."""
         return self._trust.of
 
     def lines(self, step: int) -> list[str]:

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turn requests into the dialogues that a model has yet to read, and its output into results: what all engines share.
+"""Turn requests into the dialogues that a model has yet to read, and its output into results. All engines share this.
 
 A response that cannot be scored gets a failure of its own and disturbs no other. Equal dialogues are read once.
 """
@@ -31,7 +31,7 @@ def encode_batch(
     overlong: str,
     window_context: float = WINDOW_CONTEXT,
 ) -> "Batch":
-    """Encode requests and look up what is remembered.
+    """Encode requests, and look up the scores that the cache holds.
 
     Args:
         family: the PRM.
@@ -50,7 +50,7 @@ class Batch:
     """Requests on their way through an engine.
 
     Attributes:
-        to_ask: the dialogues to read, each once, whose scores are not remembered.
+        to_ask: the dialogues to read, each once, whose scores the cache does not hold.
     """
 
     def __init__(self, family: PrmFamily, cache: ScoreCache, responses: Sequence[EncodedResponse | PrmResult]):
@@ -61,7 +61,7 @@ class Batch:
         self.to_ask = list(self._asked.to_ask.values())
 
     def results(self, outputs: Sequence[Any]) -> list[PrmResult]:
-        """One result per request, in their order.
+        """Return one result per request, in their order.
 
         Args:
             outputs: for each dialogue of `to_ask` its scores as the model gave them, or a failure.
@@ -91,8 +91,10 @@ def _result(response: EncodedResponse, found: Sequence[PrmResult], cached: bool)
 
 
 def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> PrmResult:
-    """A model's output for one dialogue as scores, once they are as many as the reads, finite and in range; else the
-    failure, which the output may be already."""
+    """Return a model's output for one dialogue as scores, once they are as many as the reads, finite and in range.
+
+    Otherwise return the failure. An output that is a `PrmResult` already is returned as it is.
+    """
     if isinstance(output, PrmResult):
         return output
     tokens = len(encoded.input_ids)
@@ -105,7 +107,7 @@ def checked_scores(family: PrmFamily, encoded: Encoded, output: Any) -> PrmResul
         detail = f"{family.name} gave {len(scores)} scores for {len(encoded.reads)} segments"
         return PrmResult(None, PrmFailure.WRONG_COUNT, detail, tokens)
     if not all(math.isfinite(score) for score in scores):
-        detail = f"scores {scores}; the weights may be damaged, or reward.prm.dtype too narrow for them"
+        detail = f"scores {scores}. The weights may be damaged, or reward.prm.dtype is too narrow for them"
         return PrmResult(None, PrmFailure.NON_FINITE, detail, tokens)
     low, high = family.score_range
     if min(scores) < low - RANGE_TOLERANCE or max(scores) > high + RANGE_TOLERANCE:

@@ -3,7 +3,7 @@
 """Render dialogues in a PRM's chat template, and check template and options when the PRM is loaded.
 
 A template ignores a variable that it does not know, and a PRM behind the wrong prompt still gives scores. So an option
-that the template never looks at is an error here and not a warning: nobody reads the warning of a run that trains.
+that the template never looks at is an error here and not a warning: nobody reads a warning while training goes on.
 """
 
 import difflib
@@ -24,7 +24,7 @@ _OURS = frozenset(
     "conversation messages tools documents add_generation_prompt continue_final_message tokenize padding truncation "
     "max_length tokenizer_kwargs".split()
 )
-"""What the package passes to `apply_chat_template` itself, or what would change the form of its answer."""
+"""Names that the package passes to `apply_chat_template` itself, or that would change the form of what it returns."""
 
 _NAME = "chat_template"
 _QUESTION = ({"role": "user", "content": "What is 1 + 1?"},)
@@ -43,8 +43,8 @@ class ChatTemplate:
                 names one of several templates.
 
         Raises:
-            PrmError: no template, an option that it does not know or that is not the user's to set, or a template
-                that refuses a plain question.
+            PrmError: there is no template, it does not know an option, an option is not the user's to set, or the
+                template refuses a plain question.
         """
         self._tokenizer = tokenizer
         self.where = f"reward.prm.model_path={model_path}"
@@ -58,20 +58,20 @@ class ChatTemplate:
         self._require_known()
 
     def render(self, turns: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
-        """The text of a dialogue.
+        """Render the text of a dialogue.
 
         Args:
             turns: chat messages.
             add_generation_prompt: whether the text ends where an assistant's answer begins.
 
         Raises:
-            ValueError: the template refuses them. The message holds its words.
+            ValueError: the template refuses the turns. The message holds the template's own words.
         """
         text = self._rendered(turns, add_generation_prompt, self._options)
         return text + self._closing if add_generation_prompt else text
 
     def prompt(self, **more: Any) -> str:
-        """What is written before the answer to a question, with `more` in place of options as configured.
+        """Render what comes before the answer to a question. Variables in `more` override the configured options.
 
         Raises:
             ValueError: the template refuses `more`.
@@ -79,7 +79,7 @@ class ChatTemplate:
         return self._rendered(_QUESTION, True, {**self._options, **more}) + self._closing
 
     def opens_thought(self, **more: Any) -> bool:
-        """Whether the answer to a question begins inside a thought, with `more` in place of options as configured.
+        """Return whether the answer to a question begins inside a thought. Variables in `more` override the options.
 
         Raises:
             ValueError: the template refuses `more`.
@@ -87,7 +87,7 @@ class ChatTemplate:
         return opens_thought(self.prompt(**more), _QUESTION)
 
     def close_thought(self) -> None:
-        """From now on write an end of thought behind a prompt that opens one, as templates write an empty thought."""
+        """Close the thought that the prompt opens, from now on, in the form in which templates write an empty one."""
         prompt = self.prompt()
         tag = closing_tag(prompt, _QUESTION)
         assert tag is not None, "the prompt opens no thought"
@@ -112,7 +112,7 @@ class ChatTemplate:
                 way_out = f"It takes a question without these options: change or remove {SETTING}."
             else:
                 way_out = (
-                    f"If it asks for an option, set it in {SETTING}; otherwise choose another model for "
+                    f"If it asks for an option, set it in {SETTING}. Otherwise choose another model for "
                     "reward.prm.model_path, or set reward.prm.custom_family to a family that formats dialogues itself."
                 )
             raise PrmError(f"{self.where} cannot be shown a question: {error}. {way_out}") from error
@@ -130,10 +130,10 @@ class ChatTemplate:
                 continue
             known = sorted(self.variables)
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = f"Did you mean {near[0]}? " if near else ""
             takes = f"It looks at {', '.join(known)}." if known else "It has no options."
             raise PrmError(
-                f"{SETTING}.{key} is no option of the chat template of {self.where}, which would ignore it; "
+                f"{SETTING}.{key} is no option of the chat template of {self.where}, which would ignore it. "
                 f"{hint}{takes} Correct or remove the option."
             )
 
@@ -153,14 +153,14 @@ def _checked(kwargs: Mapping[str, Any] | None, reserved: frozenset[str]) -> dict
             )
         if isinstance(value, str) and value.strip().lower() in ("true", "false"):
             raise PrmError(
-                f"{SETTING}.{key}={value!r} is a text, which a template takes for neither true nor false; write "
+                f"{SETTING}.{key}={value!r} is a text, which a template takes for neither true nor false. Write "
                 f"{value.strip().lower()} without quotes"
             )
     return dict(kwargs)
 
 
 def _chosen(template: Any, name: Any, model_path: str) -> str:
-    """The text of the template: the only one, the one that is named, or the default one."""
+    """Return the text of the template: the only one, the one that is named, or the default one."""
     where = f"reward.prm.model_path={model_path}"
     if not template:
         unread = [
@@ -168,7 +168,7 @@ def _chosen(template: Any, name: Any, model_path: str) -> str:
         ]
         hint = f" (it does not read {unread[0]})" if unread else ""
         raise PrmError(
-            f"the tokenizer of {where} has no chat template{hint}, which its family needs; choose an instruct model, "
+            f"the tokenizer of {where} has no chat template{hint}, which its family needs. Choose an instruct model, "
             "put the template the PRM was trained with into the folder as chat_template.jinja, or set "
             "reward.prm.custom_family to a family that formats dialogues itself"
         )
@@ -176,24 +176,24 @@ def _chosen(template: Any, name: Any, model_path: str) -> str:
         if name is not None:
             raise PrmError(
                 f"{SETTING}.{_NAME}={name!r} chooses among several chat templates, but the tokenizer of {where} has "
-                "one. Remove it; a template of your own goes into the folder as chat_template.jinja."
+                "one. Remove it. A template of your own goes into the folder as chat_template.jinja."
             )
         return template
     names = ", ".join(sorted(template))
     if name is None and "default" not in template:
         raise PrmError(
-            f"the tokenizer of {where} has several chat templates ({names}) and no default; set {SETTING}.{_NAME} to "
+            f"the tokenizer of {where} has several chat templates ({names}) and no default. Set {SETTING}.{_NAME} to "
             "the name of the one the PRM was trained with"
         )
     if name is not None and (not isinstance(name, str) or name not in template):
         near = difflib.get_close_matches(str(name), list(template), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise PrmError(f"{SETTING}.{_NAME}={name!r} is no chat template of {where}; {hint}It has {names}.")
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise PrmError(f"{SETTING}.{_NAME}={name!r} is no chat template of {where}. {hint}It has {names}.")
     return template[name or "default"]
 
 
 class _Generation(Extension):
-    """The block that marks an assistant's words, which templates for training have."""
+    """The block `generation`, by which templates for training mark an assistant's words."""
 
     tags = {"generation"}  # noqa: RUF012 (an attribute of jinja2's)
 
@@ -203,7 +203,7 @@ class _Generation(Extension):
 
 
 def _variables(text: str) -> set[str]:
-    """Names that a template looks up and does not define itself."""
+    """Return the names that a template looks up and does not define itself."""
     environment = Environment(extensions=[_Generation, "jinja2.ext.loopcontrols"])  # only parses: nothing is run
     environment.globals.update(raise_exception=None, strftime_now=None)
     return meta.find_undeclared_variables(environment.parse(text))

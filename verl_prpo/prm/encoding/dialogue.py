@@ -3,8 +3,8 @@
 """Turn dialogues into token ids in which only the chat template speaks in special tokens.
 
 What messages and responses say is tokenised as plain text: a literal `<|im_end|>` in a response ends no turn, and a
-literal separator is no separator. Positions of tokens put into the answer are known because they are put there, never
-searched for.
+literal separator is no separator. The positions of the tokens that are put into the response are known from putting
+them there, and never searched for.
 """
 
 import re
@@ -37,8 +37,8 @@ class Dialogue:
                 `reward.prm.family_options`.
 
         Raises:
-            PrmError: the tokenizer has no chat template, an option that the template does not know, or a template
-                that cannot show a question and its answer.
+            PrmError: the tokenizer has no chat template, or the template does not know an option, or it cannot show a
+                question and its answer.
         """
         self.template = ChatTemplate(tokenizer, model_path, chat_template_kwargs)
         self.tokenizer = tokenizer
@@ -58,27 +58,27 @@ class Dialogue:
         except ValueError as error:
             raise PrmError(
                 f"reward.prm.model_path={model_path}: {error}. Its family needs a template that writes each message's "
-                "text once; choose another model, or set reward.prm.custom_family to a family that formats dialogues "
+                "text once. Choose another model, or set reward.prm.custom_family to a family that formats dialogues "
                 "itself"
             ) from error
 
     def encode(
         self, messages: Sequence[Mapping[str, Any]], answer: Sequence[str | int | Mapping[str, Any]], *, end_turn: bool
     ) -> tuple[list[int], list[int]]:
-        """Token ids of `messages` followed by an assistant's `answer`.
+        """Return the token ids of `messages` followed by an assistant's `answer`.
 
         Args:
             messages: chat messages whose content is a string or a list of text parts.
             answer: strings are plain text, integers are token ids taken as they are. A chat message ends the
-                assistant's turn, and what follows it begins another. Its role is the template's own where that knows
-                it; else it is shown as the user's, under a heading that says who spoke.
+                assistant's turn, and what follows it begins another. The message keeps its role where the template
+                knows that role. Otherwise it is shown as the user's, under a heading that says who spoke.
             end_turn: whether the template closes the assistant's turn after the answer.
 
         Returns:
             The token ids, and the position in them of each integer of `answer`, in order.
 
         Raises:
-            ValueError: a content that is not text, or a template that refuses or drops a message.
+            ValueError: a content is not text, or the template refuses or drops a message.
         """
         turns: list[Mapping[str, Any]] = list(messages)
         contents: list[Sequence[str | int]] = [[message_text(message)] for message in messages]
@@ -105,8 +105,11 @@ class Dialogue:
     def _hear(
         self, heard: list[tuple[str, str]], turns: list[Mapping[str, Any]], contents: list[Sequence[str | int]]
     ) -> None:
-        """Add what was heard between two turns of the assistant, and forget it: neighbours of a role that the template
-        does not know become one turn of the user, for many templates want turns to alternate."""
+        """Add what was heard between two turns of the assistant to the turns, and empty `heard`.
+
+        Neighbouring messages whose roles the template does not know become one turn of the user, for many templates
+        want turns to alternate.
+        """
         joined = ""
         for role, text in [*heard, ("", "")]:
             if role and not self._knows(role):
@@ -122,7 +125,7 @@ class Dialogue:
         heard.clear()
 
     def _knows(self, role: str) -> bool:
-        """Whether the template can write a turn of a role between two of the assistant."""
+        """Return whether the template can write a turn of a role between two of the assistant."""
         if role not in self._known_roles:
             turns = [{"role": name} for name in ("user", "assistant", role, "assistant")]
             try:
@@ -133,7 +136,7 @@ class Dialogue:
         return self._known_roles[role]
 
     def continuing(self, segments: Sequence[str]) -> list[str]:
-        """A response as it goes on behind the generation prompt: without a `<think>` that the prompt has said already.
+        """Return a response as it goes on behind the generation prompt, without a `<think>` that the prompt holds.
 
         Args:
             segments: of the response, at least one.
@@ -143,7 +146,7 @@ class Dialogue:
         return [first or segments[0], *segments[1:]]
 
     def continuing_turns(self, steps: Sequence[Step]) -> list[Step]:
-        """`continuing` for a response with turns: the last of them stands behind the generation prompt.
+        """Do what `continuing` does for a response with turns: the last turn stands behind the generation prompt.
 
         Args:
             steps: texts and the messages between them, at least one step.
@@ -158,17 +161,17 @@ class Dialogue:
         return shown
 
     def encode_turns(self, turns: Sequence[tuple[str, Sequence[str | int]]]) -> tuple[list[int], list[int]]:
-        """Token ids of turns that the template closes.
+        """Return the token ids of turns that the template closes.
 
         Args:
-            turns: role and content of each; in a content strings are plain text, integers are token ids taken as
+            turns: role and content of each. In a content, strings are plain text, and integers are token ids taken as
                 they are.
 
         Returns:
             The token ids, and the position in them of each integer, in order.
 
         Raises:
-            ValueError: a template that refuses, drops or reorders turns.
+            ValueError: the template refuses, drops or reorders turns.
         """
         roles = [{"role": role} for role, _ in turns]
         return self._ids(self._render(roles, [content for _, content in turns], add_generation_prompt=False))
@@ -195,15 +198,15 @@ class Dialogue:
         return ids, positions
 
     def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, in which the text of a special token is text."""
+        """Return the token ids of each text, in which the text of a special token is text."""
         return plain_ids(self.tokenizer, texts)
 
     def continuation_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """`verl_prpo.prm.encoding.tokens.continuation_ids` for this tokenizer."""
+        """Call `verl_prpo.prm.encoding.tokens.continuation_ids` with this tokenizer."""
         return continuation_ids(self.tokenizer, texts)
 
     def require_embeddings(self, rows: int, fix: str, also: Sequence[int] = ()) -> None:
-        """`verl_prpo.prm.encoding.tokens.require_embeddings` for this tokenizer."""
+        """Call `verl_prpo.prm.encoding.tokens.require_embeddings` with this tokenizer."""
         require_embeddings(self.tokenizer, self.model_path, rows, fix, also)
 
     def _render(
@@ -213,8 +216,11 @@ class Dialogue:
         *,
         add_generation_prompt: bool,
     ) -> list[tuple[str | int, bool]]:
-        """The rendered template with `contents` in it, one for each message and one more behind a generation prompt:
-        plain text and token ids, and whether a piece is of a content."""
+        """Render the template with `contents` in it, one for each message and one more behind a generation prompt.
+
+        Returns:
+            Pieces, plain text or token ids, and for each whether it is of a content.
+        """
         slots = [f"{self._marker}-{i}-" for i in range(len(contents))]
         turns = [{**message, "content": slot} for message, slot in zip(messages, slots, strict=False)]
         rendered = self.template.render(turns, add_generation_prompt=add_generation_prompt)
@@ -257,7 +263,7 @@ class Dialogue:
 
 
 def numbered_step(segment: str, number: int, prefix: str = "Step {k}: ") -> str:
-    """A segment without the white space around it, behind its number unless it begins with one of its own.
+    """Strip a segment of the white space around it, and write its number before it unless it begins with its own.
 
     A number of its own may stand behind tags such as `<think>`.
     """
@@ -266,7 +272,10 @@ def numbered_step(segment: str, number: int, prefix: str = "Step {k}: ") -> str:
 
 
 def problem_text(messages: Sequence[Mapping[str, Any]]) -> str:
-    """What was asked: the one user message, or the turns with their roles. System messages concern the solver."""
+    """Return what was asked: the one user message, or the turns with their roles.
+
+    System messages are left out, for they are meant for the solver, unless there is nothing else.
+    """
     turns = [message for message in messages if message["role"] != "system"] or list(messages)
     if len(turns) == 1:
         return message_text(turns[0])
@@ -274,6 +283,6 @@ def problem_text(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def replaced_system(messages: Sequence[dict[str, Any]], text: str | None) -> list[dict[str, Any]]:
-    """Messages with this text as the one system message, or with none when it is None."""
+    """Return the messages with this text as the one system message, or with none when it is None."""
     turns = [message for message in messages if message["role"] != "system"]
     return turns if text is None else [{"role": "system", "content": text}, *turns]

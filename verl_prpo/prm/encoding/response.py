@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Encode one response: its steps as token ids within the PRM's context, or the failure it met.
+"""Encode one response: the result is its steps as token ids within the PRM's context, or a failure.
 
 A score is never made up: a segment that the PRM does not see has none. One that it sees in a window is judged by what
 the window shows.
@@ -23,7 +23,7 @@ from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 
 WINDOW_CONTEXT = 0.5
-"""Share of a window's room behind the problem that is kept for context, where nobody says otherwise."""
+"""Share of a window's room behind the problem that is kept for context, where no setting says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class EncodedResponse:
 def encode_response(
     family: PrmFamily, request: PrmRequest, overlong: str, window_context: float = WINDOW_CONTEXT
 ) -> EncodedResponse | PrmResult:
-    """One response as token ids within the PRM's context, or the failure it met.
+    """Encode one response as token ids within the PRM's context, or return the failure.
 
     Args:
         family: the PRM.
-        request: the response; `verl_prpo.prm.encoding.shown` decides which of its segments are steps.
+        request: the response. `verl_prpo.prm.encoding.shown` decides which of its segments are steps.
         overlong: what becomes of a response longer than the PRM's context: "neutral" (segments that do not fit have no
             score), "windows" (it is read in windows, see `verl_prpo.prm.encoding.windows`) or "raise" (a failure).
         window_context: share of a window's room for context.
@@ -128,12 +128,12 @@ def _in_windows(
 
 
 def shown_value(value: Any) -> str:
-    """A value of any kind and size, for a message."""
+    """Write a value of any kind and size in short, for a message."""
     return f"{type(value).__name__} {reprlib.repr(value)}"
 
 
 def shown_error(error: BaseException) -> str:
-    """An error's kind and text, even of one that cannot write itself."""
+    """Write an error's kind and text, or its kind alone where the error's own text cannot be had."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:
@@ -162,7 +162,7 @@ def _encode(
 def _overlong(family: PrmFamily, length: int) -> PrmResult:
     detail = (
         f"the dialogue has {length} tokens in the PRM's tokenizer, and {family.name} reads at most "
-        f"{family.max_context}; lower data.max_prompt_length or data.max_response_length, or set "
+        f"{family.max_context}. Lower data.max_prompt_length or data.max_response_length, or set "
         "++reward.prm.overlong=neutral, or windows, in which it is read in parts"
     )
     return PrmResult(None, PrmFailure.OVERLONG, detail, length, overlong=True)

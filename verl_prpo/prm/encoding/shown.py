@@ -3,10 +3,11 @@
 """Decide which segments of a response are steps that a PRM is shown, before any family sees them.
 
 A segment without words is no step: white space, a lone `<think>` or `</answer>` or a part of one, Markdown alone such
-as `---` or a code fence. Words are letters, digits and mathematical symbols such as the empty set. Such a segment joins
-the step beside it: the one before, or the one after where it only opens something or where nothing comes before. The
-last segment of a response that was cut off by its length limit is unfinished. Nobody can say whether it would have been
-right, so it is not shown. Nor is a segment that is hidden (`reward.prm.thinking=hide`): what is left is a response.
+as `---` or a code fence. Words are letters, digits and mathematical symbols such as the empty set. A segment without
+words joins the step beside it: the one before, or the one after where it only opens something or where nothing comes
+before. The last segment of a response that was cut off by its length limit is unfinished. Nobody can say whether it
+would have been right, so it is not shown. A hidden segment (`reward.prm.thinking=hide`) is not shown either, and the
+PRM reads the others as the whole response.
 """
 
 import re
@@ -19,7 +20,7 @@ from verl_prpo.prm.conversation import Heard, heard_by
 from verl_prpo.text.thinking import tag_spans
 
 _DRAWN = frozenset("=|~+<>\N{END OF PROOF}")
-"""Mathematical symbols that alone say nothing: Markdown and HTML draw lines, tables and fences with them."""
+"""Mathematical symbols that say nothing by themselves: Markdown and HTML draw lines, tables and fences with them."""
 
 _FENCE = re.compile(r"^[ \t>]*(?:`{3,}|~{3,})[ \t]*[A-Za-z][\w+#.-]*[ \t]*$", re.MULTILINE)
 """A line that opens a block of code and names its language."""
@@ -30,8 +31,9 @@ class Shown:
     """What a PRM is shown of a response.
 
     Attributes:
-        steps: texts, each with words; together they are the response but for an unfinished last segment.
-        places: for each segment the step that it belongs to, whose score it gets; None for one that is not judged.
+        steps: texts, each with words. Together they are the response, without hidden segments and without an unfinished
+            last segment.
+        places: for each segment the step that it belongs to, whose score it gets. None for one that is not judged.
         unfinished: whether the last segment is not judged because the response was cut off within it.
         heard: what others said in the middle of the response, by step.
     """
@@ -43,8 +45,10 @@ class Shown:
 
 
 def has_words(text: str) -> bool:
-    """Whether a text holds a letter, a digit or a mathematical symbol outside the tags around thoughts and answers and
-    outside the names of code fences."""
+    """Return whether a text says anything: whether it holds a letter, a digit or a mathematical symbol.
+
+    Those in tags around thoughts and answers and in the names of code fences do not count.
+    """
     return _has_words(text, _marks(text), 0)
 
 
@@ -55,18 +59,18 @@ def shown_steps(
     heard: Sequence[Heard] = (),
     hidden: Sequence[bool] = (),
 ) -> Shown:
-    """The steps of a response.
+    """Return the steps of a response.
 
     Args:
-        segments: texts whose concatenation is the response; "" for a segment without text.
+        segments: texts whose concatenation is the response. "" stands for a segment without text.
         truncated: whether the response was cut off by its length limit, within its last segment.
         heard: what others said in the middle of the response, in order. A segment without words never joins a step from
             before such a message, whose score would then see what it says.
-        hidden: which segments are not shown at all; none, or one for each segment. What was heard within one stands
-            before the next that is shown.
+        hidden: for each segment whether it is not shown at all, or nothing where all are shown. What was heard within a
+            hidden segment stands before the next one that is shown.
 
     Returns:
-        No steps at all where no finished segment has words.
+        The steps, and none at all where no finished segment has words.
     """
     if hidden and any(hidden):
         seen = [i for i, not_shown in enumerate(hidden) if not not_shown]
@@ -111,14 +115,14 @@ def shown_steps(
 
 
 def _marks(text: str) -> list[tuple[int, int, bool]]:
-    """Tags and named code fences of a text: begin and end of each, in order, and whether it opens something."""
+    """List tags and named code fences of a text: begin and end of each, in order, and whether it opens something."""
     return sorted({*tag_spans(text), *((fence.start(), fence.end(), True) for fence in _FENCE.finditer(text))})
 
 
 def _by_segment(
     tags: Sequence[tuple[int, int, bool]], begins: Sequence[int], ends: Sequence[int]
 ) -> list[list[tuple[int, int, bool]]]:
-    """For each segment the tags that lie in it, wholly or in part."""
+    """List for each segment the tags that lie in it, wholly or in part."""
     found: list[list[tuple[int, int, bool]]] = []
     first = 0
     for begin, end in zip(begins, ends, strict=True):
@@ -132,7 +136,13 @@ def _by_segment(
 
 
 def _has_words(segment: str, tags: Sequence[tuple[int, int, bool]], begin: int) -> bool:
-    """Whether a segment that begins at a character of the response says anything outside these tags of the response."""
+    """Return whether a segment says anything outside these tags of the response.
+
+    Args:
+        segment: its text.
+        tags: begin and end of each tag in the response, in order, and whether it opens something.
+        begin: the character of the response at which the segment begins.
+    """
     at = 0
     for tag_begin, tag_end, _ in tags:
         if any(map(_is_word, segment[at : max(at, tag_begin - begin)])):
@@ -142,5 +152,5 @@ def _has_words(segment: str, tags: Sequence[tuple[int, int, bool]], begin: int) 
 
 
 def _is_word(character: str) -> bool:
-    """Whether a character alone says something: a letter, a digit, or a mathematical symbol that is no mere line."""
+    """Return whether a character alone says something: a letter, a digit, or a mathematical symbol not in `_DRAWN`."""
     return character.isalnum() or (unicodedata.category(character) == "Sm" and character not in _DRAWN)

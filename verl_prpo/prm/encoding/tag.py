@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The token of a tag behind each step, and how the texts around it become tokens.
+"""Find the token of a tag behind each step, and turn the texts around it into tokens.
 
 A tag is one token of the PRM's vocabulary. It may be a word of its own behind a space, several newlines, or a token
 that was added for it. It is put between the tokens of two steps, so its positions are known and never searched for.
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 _WORD = "so"
 _ENDINGS = (".", ")", "$", "}", ":")
-"""How steps end that end in no word."""
+"""Characters in which steps end that end in no word."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Tag:
 
     Attributes:
         token: its id.
-        opening: a text that ends in the tag, behind which a step is tokenised; None for an added token, which no text
+        opening: a text that ends in the tag, behind which a step is tokenised. None for an added token, which no text
             becomes.
         space: what is written before the tag and is no part of its token.
-        strips: whether white space behind it is swallowed.
+        strips: whether the tokenizer drops white space behind the tag.
     """
 
     token: int
@@ -41,11 +41,11 @@ class Tag:
     strips: bool = False
 
     def before(self, texts: Sequence[str]) -> list[str]:
-        """The texts with what is written between each and its tag."""
+        """Append to each text what is written between it and its tag."""
         return [text + self.space for text in texts]
 
     def ids_behind(self, tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of texts each of which follows a tag.
+        """Return the token ids of texts each of which follows a tag.
 
         Raises:
             ValueError: the tokenizer joins the tag with what follows it.
@@ -66,18 +66,18 @@ class Tag:
 
 
 def find_tag(tokenizer: Any, tag: str, behind: str, where: str, fix: str) -> Tag:
-    """The token of a tag that stands behind a word.
+    """Find the token of a tag that stands behind a word.
 
     Args:
-        tokenizer: the PRM's. An added token that is the tag becomes a special one, which changes no id: text never
-            becomes it.
+        tokenizer: the PRM's. An added token that is the tag becomes a special one, so that no text is tokenised as it.
+            That changes no id.
         tag: its text.
         behind: what is written between a step and the tag.
         where: the setting that names the model, for messages.
         fix: the setting to change, for messages.
 
     Raises:
-        PrmError: it is several tokens, or not known. The message shows what it became.
+        PrmError: the tag is several tokens, or not known. The message shows its tokens.
     """
     words, space = _WORD + behind.rstrip(" "), behind[len(behind.rstrip(" ")) :]
     for token, added in tokenizer.added_tokens_decoder.items():
@@ -98,7 +98,7 @@ def find_tag(tokenizer: Any, tag: str, behind: str, where: str, fix: str) -> Tag
     ]
     if joined:
         _log.warning(
-            "in a text the tokenizer of %s joins the tag %r with %s before it; the tag is put as a token of its own "
+            "in a text the tokenizer of %s joins the tag %r with %s before it. The tag is put as a token of its own "
             "there too, which a PRM that was trained on whole texts has not seen",
             where,
             text,
@@ -109,6 +109,6 @@ def find_tag(tokenizer: Any, tag: str, behind: str, where: str, fix: str) -> Tag
 
 
 def token_ids(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of a text by itself; of one that was added to the tokenizer the id of that token."""
+    """Return the token ids of a text by itself, or the id of the added token where the text is one."""
     added = [token for token, known in tokenizer.added_tokens_decoder.items() if known.content == text]
     return added or plain_ids(tokenizer, [text])[0]

@@ -1,7 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turn dialogues into a padded tensor, and flat scores back into one list per dialogue: what `forward` of a family
-needs."""
+"""Turn dialogues into a padded tensor, and flat scores back into one list per dialogue, for `forward` of a family."""
 
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ from verl_prpo.prm.families.base import Encoded
 
 
 def padded_ids(batch: Sequence[Encoded], device: torch.device, pad_id: int = 0) -> torch.Tensor:
-    """Token ids `[rows, longest]` (int64), padded on the right.
+    """Return the token ids `[rows, longest]` (int64), padded on the right.
 
     No attention mask goes with them: under causal attention nothing to the left of the padding can see it, and the
     values at the padding are not read.
@@ -21,7 +20,7 @@ def padded_ids(batch: Sequence[Encoded], device: torch.device, pad_id: int = 0) 
 
 
 def read_index(batch: Sequence[Encoded], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Row and column (int64, `[reads]` each) of every read of the batch, for families whose reads are positions."""
+    """Return row and column (int64, `[reads]` each) of every read of the batch, where reads are positions."""
     rows = [row for row, encoded in enumerate(batch) for _ in encoded.reads]
     columns = [position for encoded in batch for position in encoded.reads]
     return torch.tensor(rows, device=device), torch.tensor(columns, device=device)

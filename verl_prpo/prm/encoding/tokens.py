@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Texts as token ids in which nothing is a special token, and the tokens that a PRM's weights must have."""
+"""Turn texts into token ids in which nothing is a special token, and check that a PRM's weights have all its tokens."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,10 @@ _remembered: ContextVar[dict[tuple[int, str], list[int]] | None] = ContextVar("t
 
 
 def plain_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text, without those that begin or end a sequence; the text of a special token is text."""
+    """Return the token ids of each text, in which the text of a special token is text.
+
+    The tokens that begin or end a sequence are not added.
+    """
     if not texts:
         return []
     known = _remembered.get()
@@ -38,12 +41,12 @@ def texts_remembered() -> Iterator[None]:
 
 
 def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text as one that follows another, not as the beginning of one.
+    """Return the token ids of each text as one that follows another text, not as the beginning of one.
 
-    Llama's tokenizers, and others from sentencepiece, put a space before a text; that one is not wanted here.
+    Llama's tokenizers, and others from sentencepiece, put a space before a text. That space is left out here.
 
     Raises:
-        ValueError: a tokenizer that joins a new line with what follows it.
+        ValueError: the tokenizer joins a new line with what follows it.
     """
     begin, inside = plain_ids(tokenizer, ["a", "\na"])
     if inside[-1:] == begin:
@@ -56,10 +59,10 @@ def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 
 def vocabulary(tokenizer: Any, also: Sequence[int] = ()) -> dict[str, int]:
-    """Tokens that a dialogue can hold, with their ids.
+    """Return the tokens that a dialogue can hold, with their ids.
 
-    Special tokens count when the chat template or `also` names them: text never becomes one, and some sound models have
-    others (for images, say) past their embeddings.
+    Special tokens count only when the chat template or `also` names them, for text never becomes one. Some sound models
+    have other special tokens (for images, say) past their embeddings.
 
     Args:
         tokenizer: a Hugging Face tokenizer.

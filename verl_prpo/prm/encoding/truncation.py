@@ -8,23 +8,24 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 _GUESSES = 6
-"""From the length in characters, before the interval is halved."""
+"""How many counts are guessed from the lengths in characters before the interval is halved."""
 
 
 def steps_that_fit(tokens: Callable[[int], float], steps: Sequence[str], length: int, room: int) -> int:
-    """How many whole steps fit, from the first on.
+    """Return how many whole steps fit, from the first on.
 
-    The next count to try is where the room would end if the tokens between the greatest count known to fit and the
-    least known not to were spread evenly over their characters. After a few such guesses the interval is halved.
+    Two counts are known at any time: the greatest that fits and the least that does not. The next count to try is where
+    the room would end if the tokens between the two were spread evenly over their characters. After a few such guesses
+    the interval is halved.
 
     Args:
-        tokens: length of the dialogue with so many steps; infinite when it cannot be encoded.
+        tokens: length of the dialogue with so many steps, infinite when it cannot be encoded.
         steps: all of them, together too long.
         length: tokens of the dialogue with all of them.
         room: most tokens of a dialogue.
 
     Returns:
-        From 0 to one less than all.
+        The count, from 0 to one less than all.
     """
     ends = [0, *accumulate(map(len, steps))]
     low, high = 0, len(steps)

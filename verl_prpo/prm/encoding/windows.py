@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Choose the windows in which a PRM reads a response longer than its context.
 
-A window is the problem and some whole steps in a row, written as the family writes a response of these steps. It judges
-its last steps; those before them are context. Each step is judged in exactly one window. The first window judges all
-that it shows. In the later ones context takes about the share of the room that the user chose, and more where room is
-left: a window goes back as far as whole steps fit. A step that fits into no window, alone behind the problem, is judged
-nowhere, and no window reaches across it.
+A window is the problem and some whole steps in a row, written as the family writes a response of these steps. Its last
+steps are judged in it, and those before them are context. Each step is judged in exactly one window. In the first
+window all steps that it shows are judged. In the later ones context takes about the share of the room that the user
+chose, and more where room is left: a window goes back as far as whole steps fit. A step that does not fit even alone
+behind the problem is judged nowhere, and no window reaches across it.
 """
 
 import bisect
@@ -25,8 +25,8 @@ class Window:
 
     Attributes:
         begin: the first one shown.
-        judged: the first one judged; those before it are context.
-        end: behind the last one, which is judged.
+        judged: the first one judged. Those before it are context.
+        end: one past the last one shown, which is judged.
     """
 
     begin: int
@@ -36,11 +36,11 @@ class Window:
 
 @dataclass(frozen=True)
 class Lengths:
-    """About how many tokens a window would have, from the tokens of the whole response.
+    """An estimate of how many tokens a window would have, from the tokens of the whole response.
 
     Attributes:
-        head: before the first step.
-        ends: behind each step, `head` included; increasing.
+        head: tokens before the first step.
+        ends: tokens up to the end of each step, `head` included, in increasing order.
     """
 
     head: float
@@ -48,7 +48,7 @@ class Lengths:
 
     @classmethod
     def of(cls, whole: Encoded, steps: Sequence[str]) -> "Lengths":
-        """Read off where each step of the whole dialogue is scored, else spread over its characters.
+        """Take the lengths from where each step of the whole dialogue is scored, or spread its tokens over characters.
 
         Args:
             whole: the dialogue with all steps.
@@ -64,30 +64,30 @@ class Lengths:
         return cls(0.0, [rate * end for end in characters[1:]])
 
     def between(self, begin: int, end: int) -> float:
-        """Tokens of the steps from `begin` to before `end`, without the head."""
+        """Return the tokens of the steps from `begin` to before `end`, without the head."""
         return (self.ends[end - 1] if end else self.head) - (self.ends[begin - 1] if begin else self.head)
 
     def last_within(self, begin: int, room: float) -> int:
-        """Behind the last step such that those from `begin` on are at most so many tokens."""
+        """Return one past the last step such that those from `begin` on are at most so many tokens."""
         return bisect.bisect_right(self.ends, (self.ends[begin - 1] if begin else self.head) + room)
 
     def first_within(self, end: int, room: float) -> int:
-        """The first step such that those from it to before `end` are at most so many tokens."""
+        """Return the first step such that those from it to before `end` are at most so many tokens."""
         return bisect.bisect_left([self.head, *self.ends], (self.ends[end - 1] if end else self.head) - room)
 
 
 def plan_windows(fits: Callable[[int, int], bool], lengths: Lengths, room: int, context: float) -> list[Window]:
-    """The windows of a response, in order.
+    """Choose the windows of a response, in order.
 
     Args:
-        fits: whether the steps from the first number to before the second fit behind the problem. Fewer of the same
-            steps always do.
+        fits: whether the steps from the first number to before the second fit behind the problem. Where they fit,
+            fewer of them fit too.
         lengths: estimates that save trials. They decide nothing but how the room is shared.
         room: most tokens of a dialogue.
         context: share of the room behind the problem for context, from 0 to less than 1.
 
     Returns:
-        None where not one step fits.
+        The windows, an empty list where not one step fits.
     """
     count = len(lengths.ends)
     behind_problem = max(0.0, room - lengths.head)
@@ -111,14 +111,15 @@ def plan_windows(fits: Callable[[int, int], bool], lengths: Lengths, room: int, 
 
 
 def _fits_back(fits: Callable[[int, int], bool], end: int, steps: int) -> bool:
-    """Whether so many steps fit, the last of them just before `end`."""
+    """Return whether so many steps fit, the last of them just before `end`."""
     return fits(end - steps, end)
 
 
 def _most(holds: Callable[[int], bool], low: int, high: int, guess: int) -> int:
-    """The greatest number from `low` to `high` that holds, where those below it do; `low` is not tried.
+    """Return the greatest number from `low` to `high` for which `holds` is true.
 
-    Trials begin at the guess and move away from it in growing strides.
+    It must be true of every number below that one. `low` itself is not tried. Trials begin at the guess and move away
+    from it in growing strides.
     """
     if low >= high:
         return low
@@ -147,7 +148,7 @@ def _most(holds: Callable[[int], bool], low: int, high: int, guess: int) -> int:
 
 
 def _end(read: Any) -> float | None:
-    """Behind the tokens of a step whose score is read at a position or over a span."""
+    """Return the position behind the tokens of a step whose score is read at a position or over a span, or None."""
     if type(read) is int:
         return float(read + 1)
     if isinstance(read, (tuple, list)) and read and all(type(part) is int for part in read):

@@ -109,7 +109,7 @@ class PrmFamily(ABC):
             PrmError: what is missing, or that a server cannot give this family's scores.
         """
         raise PrmError(
-            f"the PRM family {cls.name} cannot be read from a server; unset reward.prm.server.urls to load its weights "
+            f"the PRM family {cls.name} cannot be read from a server. Unset reward.prm.server.urls to load its weights "
             "in process (++reward.prm.engine=in_process)"
         )
 

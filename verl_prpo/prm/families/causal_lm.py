@@ -14,7 +14,7 @@ from verl_prpo.prm.families.checkpoints import read_model_config
 from verl_prpo.prm.families.registry import claiming_families, register_built_in_families
 
 _HEADS = ("score.", "v_head.", "value_head.", "reward_head.", "classifier")
-"""Of reward models, in the names of weights; a causal language model loads without them."""
+"""How the names of the weights of a reward model's head begin. A causal language model loads without such weights."""
 
 
 def load_causal_lm(
@@ -26,7 +26,7 @@ def load_causal_lm(
     trust_remote_code: bool,
     setting: str = "reward.prm.model_path",
 ) -> Any:
-    """A causal language model in evaluation mode, with all its weights and no head beside the output embeddings.
+    """Load a causal language model in evaluation mode, with all its weights and no head beside the output embeddings.
 
     Args:
         model_path: a local folder or hub name in Hugging Face format.
@@ -45,14 +45,14 @@ def load_causal_lm(
     if loading["missing_keys"]:
         raise PrmError(
             f"{setting}={model_path} lacks weights of a causal language model "
-            f"({', '.join(sorted(loading['missing_keys'])[:4])}), as which the family {family} reads it; choose "
+            f"({', '.join(sorted(loading['missing_keys'])[:4])}), as which the family {family} reads it. Choose "
             "another model, or set reward.prm.family to the family of this one"
         )
     heads = sorted(key for key in loading["unexpected_keys"] if key.startswith(_HEADS))
     if heads:
         raise PrmError(
             f"{setting}={model_path} is a reward model or classifier: it has a head ({heads[0]}) which the family "
-            f"{family} would not read; set reward.prm.family or reward.prm.custom_family to the family of this model, "
+            f"{family} would not read. Set reward.prm.family or reward.prm.custom_family to the family of this model, "
             "or choose another model"
         )
     return model.to(device).eval()
@@ -62,30 +62,30 @@ def refuse_known_prm(model_path: str, family: str, setting: str = "reward.prm.mo
     """Check that no other family claims a model by its config.
 
     Raises:
-        PrmError: one does.
+        PrmError: another family claims it.
     """
     register_built_in_families()
     others = [name for name in claiming_families(read_model_config(model_path)) if name != family]
     if others:
         raise PrmError(
             f"{setting}={model_path} is a process reward model ({', '.join(others)}), not a language model that the "
-            f"family {family} could read; leave reward.prm.family unset"
+            f"family {family} could read. Leave reward.prm.family unset"
         )
 
 
 def logits_at(
     model: Any, batch: Sequence[Encoded], where: tuple[torch.Tensor, torch.Tensor], family: str
 ) -> torch.Tensor:
-    """Logits of the next token `[positions, vocabulary]`, in the model's dtype, from one padded forward pass.
+    """Return the logits of the next token `[positions, vocabulary]`, in the model's dtype, by one padded forward pass.
 
     Args:
         model: a causal language model.
         batch: the dialogues.
-        where: row and column (int64, `[positions]` each) of the tokens after which they are wanted.
+        where: row and column (int64, `[positions]` each) of the tokens after which the logits are wanted.
         family: the name of the family, for messages.
 
     Raises:
-        PrmError: a model whose logits do not come from its output embeddings.
+        PrmError: the model's logits do not come from its output embeddings.
     """
 
     def only_where(_: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -101,6 +101,6 @@ def logits_at(
     if logits.shape[:-1] != where[0].shape:
         raise PrmError(
             f"{type(model).__name__} does not put its hidden states through its output embeddings, which the family "
-            f"{family} relies on; choose another model for reward.prm.model_path"
+            f"{family} relies on. Choose another model for reward.prm.model_path"
         )
     return logits

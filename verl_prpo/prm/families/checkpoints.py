@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_model_config(model_path: str) -> dict[str, Any]:
-    """A model's `config.json`, from its folder or the hub.
+    """Read a model's `config.json`, from its folder or the hub.
 
     Raises:
         PrmError: there is none, or it holds no JSON object.
@@ -27,14 +27,14 @@ def read_model_config(model_path: str) -> dict[str, Any]:
         path = folder / "config.json"
         if not path.is_file():
             raise PrmError(
-                f"{where} is a folder without a config.json; give the one that holds config and weights"
+                f"{where} is a folder without a config.json. Give the one that holds config and weights"
                 + _adapter_hint(folder)
             )
     elif folder.exists():
-        raise PrmError(f"{where} is a file; give the folder in Hugging Face format that it belongs to")
+        raise PrmError(f"{where} is a file. Give the folder in Hugging Face format that it belongs to")
     elif model_path.startswith(("/", ".", "~")):
         raise PrmError(
-            f"{where}: there is no such folder on this node; give the absolute path of one that every node can read, "
+            f"{where}: there is no such folder on this node. Give the absolute path of one that every node can read, "
             "or a name on the hub"
         )
     else:
@@ -54,8 +54,10 @@ def read_model_config(model_path: str) -> dict[str, Any]:
 
 
 def local_file(model_path: str | None, name: str) -> Path | None:
-    """A file of a model, in its folder or in the hub's cache; None where it is not on this machine. Nothing is
-    downloaded."""
+    """Find a file of a model, in its folder or in the hub's cache.
+
+    Nothing is downloaded. Where the file is not on this machine, the result is None.
+    """
     if not model_path:
         return None
     folder = Path(model_path).expanduser()
@@ -71,7 +73,7 @@ def local_file(model_path: str | None, name: str) -> Path | None:
 
 
 def _adapter_hint(folder: Path) -> str:
-    """What to do with a folder that holds an adapter alone, for a message."""
+    """Say for a message what to do with a folder that holds an adapter alone, or return "" for any other folder."""
     try:
         adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         base = adapter.get("base_model_name_or_path")
@@ -84,14 +86,14 @@ def _adapter_hint(folder: Path) -> str:
 
 
 def label_count(model_config: dict[str, Any]) -> int:
-    """Number of classes in a `config.json`; transformers leaves its default of two out."""
+    """Return the number of classes in a `config.json`, where transformers leaves out its default of two."""
     if isinstance(model_config.get("id2label"), dict):
         return len(model_config["id2label"])
     return model_config.get("num_labels", 2)
 
 
 def context_length(model_path: str, trust_remote_code: bool) -> int:
-    """The longest sequence a model was made for, in tokens.
+    """Return the length of the longest sequence that a model was made for, in tokens.
 
     Raises:
         PrmError: its config does not say.
@@ -103,7 +105,7 @@ def context_length(model_path: str, trust_remote_code: bool) -> int:
     if context is None:
         raise PrmError(
             f"the config.json of reward.prm.model_path={model_path} has no max_position_embeddings, so the longest "
-            "dialogue it can read is unknown; choose another model, or set reward.prm.custom_family"
+            "dialogue it can read is unknown. Choose another model, or set reward.prm.custom_family"
         )
     return context
 
@@ -111,10 +113,10 @@ def context_length(model_path: str, trust_remote_code: bool) -> int:
 def load_with_head(
     cls: Any, model_path: str, dtype: torch.dtype, *, head: str, wanted: str, fix: str, **options: Any
 ) -> "PreTrainedModel":
-    """A model with a head that gives scores, in evaluation mode on the CPU, with every weight from the checkpoint.
+    """Load a model with a head that gives scores, in evaluation mode on the CPU, with every weight from the checkpoint.
 
     Args:
-        cls: a class of transformers' with `from_pretrained`.
+        cls: a class of transformers that has `from_pretrained`.
         model_path: a local folder or hub name in Hugging Face format.
         dtype: of the weights.
         head: how the names of the head's weights begin.
@@ -123,7 +125,7 @@ def load_with_head(
         options: further arguments of `from_pretrained`.
 
     Raises:
-        PrmError: weights that are missing, not known or of another shape.
+        PrmError: weights are missing, not known or of another shape.
     """
     try:
         model, loading = cls.from_pretrained(

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Choose the family that a configuration asks for, and check what it is given and what it declares."""
+"""Choose the family that a configuration asks for, and check the options it is given and the values it declares."""
 
 import difflib
 import importlib.util
@@ -24,28 +24,31 @@ _NO_OPTIONS = ("model_path", "device", "dtype", "trust_remote_code")
 
 
 def resolve_family(config: "PrmConfig") -> type[PrmFamily]:
-    """The family of the configured PRM: `custom_family` if given, else `family`, else the one that config.json shows.
+    """Return the family of the configured PRM.
+
+    It is `custom_family` if that is given. Otherwise it is `family`. Without both it is the family that the model's
+    config.json shows.
 
     Raises:
-        PrmError: a name that is not known (with the nearest that is), a custom family that cannot be loaded, a model
-            that no family claims, a family that leaves methods out, or an option that it does not take.
+        PrmError: a name that is not known (the message names the nearest that is), a custom family that cannot be
+            loaded, a model that no family claims, a family that leaves methods out, or an option that it does not take.
     """
     custom = config.custom_family
     if custom.path is not None and custom.name is not None:
         return _usable(_load_custom_family(custom.path, custom.name), config)
     if config.family is not None and config.family not in family_names():
         near = difflib.get_close_matches(config.family, family_names(), n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = f"Did you mean {near[0]}? " if near else ""
         raise PrmError(
-            f"reward.prm.family={config.family} is not known; {hint}It takes one of {', '.join(family_names())}; "
-            "a family of your own goes under reward.prm.custom_family.path and .name."
+            f"reward.prm.family={config.family} is not known. {hint}It takes one of {', '.join(family_names())}. "
+            "A family of your own goes under reward.prm.custom_family.path and .name."
         )
     register_built_in_families()
     return _usable(FAMILIES[config.family or detect_family(config.model_path or "")], config)
 
 
 def family_setting(config: "PrmConfig") -> str:
-    """The setting that chose the family, with its value, as messages name it."""
+    """Name the setting that chose the family, with its value, for messages."""
     custom = config.custom_family
     if custom.path is not None and custom.name is not None:
         return f"reward.prm.custom_family (path={custom.path}, name={custom.name})"
@@ -53,14 +56,14 @@ def family_setting(config: "PrmConfig") -> str:
 
 
 def checked_family(family: Any, setting: str) -> PrmFamily:
-    """A loaded family, once what it declares makes sense.
+    """Return a loaded family, once the values that it declares have been checked.
 
     Args:
-        family: what its `load` returned.
-        setting: that names the family, for messages.
+        family: what the family's `load` returned.
+        setting: the setting that names the family, for messages.
 
     Raises:
-        PrmError: the attribute that is missing or cannot be, and its value.
+        PrmError: an attribute is missing or has a value that cannot be. The message shows both.
     """
     if not isinstance(family, PrmFamily):
         raise PrmError(f"{setting}: load returned {type(family).__name__} where a PrmFamily belongs")
@@ -113,12 +116,12 @@ def _require_options(family: type[PrmFamily], given: list[str]) -> None:
     for key in given:
         if key in _NO_OPTIONS:
             setting = "trainer.device" if key == "device" else f"reward.prm.{key}"
-            raise PrmError(f"{OPTIONS}.{key} is no option of a family; {setting} is the setting for it")
+            raise PrmError(f"{OPTIONS}.{key} is no option of a family. The setting for it is {setting}")
         if key not in options and not takes_all:
             near = difflib.get_close_matches(key, options, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = f"Did you mean {near[0]}? " if near else ""
             raise PrmError(
-                f"{OPTIONS}.{key} is no option of the family {family.name}; {hint}"
+                f"{OPTIONS}.{key} is no option of the family {family.name}. {hint}"
                 + (f"It takes {', '.join(options)}." if options else "It takes none.")
             )
     for each in named:
@@ -139,7 +142,7 @@ def _load_custom_family(path: str, name: str) -> type[PrmFamily]:
 def _load_module(path: str, where: str) -> ModuleType:
     file = Path(path).expanduser()
     if not file.is_file():
-        raise PrmError(f"{where}: there is no such file; give an absolute path that every node can read")
+        raise PrmError(f"{where}: there is no such file. Give an absolute path that every node can read")
     spec = importlib.util.spec_from_file_location(f"verl_prpo_custom_family_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise PrmError(f"{where}: not a Python file")

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A judge that writes before it decides: any instruct or thinking model behind a server that speaks OpenAI's API.
 
-Nothing is read in one forward pass and no weights or tokenizer are needed here: `verl_prpo.prm.generated` asks the
-servers, and what they answer is text. What this family adds is the scale of the scores, and what of a response the
-judge is shown. The family must be asked for by name.
+This family needs no forward pass, no weights and no tokenizer: `verl_prpo.prm.generated` asks the servers, and they
+answer in text. The family says on which scale the scores are and which part of a response the judge is shown. It must
+be asked for by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,16 +21,16 @@ from verl_prpo.prm.generated.options import GeneratedOptions, read_options
 from verl_prpo.prm.generated.prompts import Prompt, load_prompt
 
 UNBOUNDED = 2**31 - 1
-"""Stands for the context of a judge whose tokens nobody counts here: the server refuses what is too long."""
+"""The context of a judge, in place of a number that is not known here: the server refuses what is too long."""
 
 
 @dataclass(frozen=True)
 class Asked(Encoded):
-    """What the judge is shown of one response. Its `input_ids` are the bytes of the text, which know it from others.
+    """What the judge is shown of one response. Its `input_ids` are the bytes of that text, by which the cache knows it.
 
     Attributes:
-        problem: what was asked.
-        steps: to be judged.
+        problem: what the policy was asked.
+        steps: the steps to judge.
     """
 
     problem: str = ""
@@ -66,7 +66,7 @@ class GeneratedVerdicts(PrmFamily):
         **options: Any,
     ) -> "GeneratedVerdicts":
         raise PrmError(
-            f"the PRM family {cls.name} asks a judge at a server and loads no weights; set "
+            f"the PRM family {cls.name} asks a judge at a server and loads no weights. Set "
             "++reward.prm.server.urls='[http://judge-0:8000]' with the addresses of yours"
         )
 
@@ -82,7 +82,7 @@ class GeneratedVerdicts(PrmFamily):
         return Asked(ids, list(pairwise(ends)), problem, tuple(segments))
 
     def forward(self, batch: Sequence[Encoded]) -> list[list[float]]:
-        raise PrmError(f"the PRM family {self.name} has no weights here; set reward.prm.server.urls")
+        raise PrmError(f"the PRM family {self.name} has no weights here. Set reward.prm.server.urls")
 
 
 def _fixed(options: GeneratedOptions) -> Mapping[str, Any]:
@@ -96,5 +96,5 @@ def _fixed(options: GeneratedOptions) -> Mapping[str, Any]:
 
 
 def _closing(mark: str) -> str:
-    """The bracket that ends a verdict behind a mark that opens one."""
+    """Return the bracket that ends a verdict behind a mark that opens one, or "" behind any other mark."""
     return {"{": "}", "(": ")", "[": "]", "<": ">"}.get(mark[-1:], "")

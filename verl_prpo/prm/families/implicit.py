@@ -8,21 +8,23 @@ The score of a segment y is
 
     beta * sum over its tokens of (log pi_prm(token | tokens before) - log pi_ref(token | tokens before))
 
-which is what the segment adds to the expected outcome reward, q after it minus q before it. Scores add up over
-segments and have no bound; how large they are depends on the models, so the prior's mean 0 and standard deviation are a
-beginning, to be replaced by what `verl-prpo calibrate` finds (`algorithm.prpo.prior_mean`, `prior_std`).
+which is what the segment adds to the expected outcome reward: q after it minus q before it. Scores add up over segments
+and have no bound. How large they are depends on the models. So the prior's mean 0 and its standard deviation are a
+first guess, to be replaced by what `verl-prpo calibrate` finds (`algorithm.prpo.prior_mean`, `prior_std`).
 
 Options (`reward.prm.family_options`):
-    reference_model_path: folder or hub name of the reference, required; Qwen/Qwen2.5-Math-7B-Instruct for EurusPRM.
-    beta: 0.05 as in PRIME; EurusPRM has 0.001.
+    reference_model_path: folder or hub name of the reference, required. For EurusPRM it is
+        Qwen/Qwen2.5-Math-7B-Instruct.
+    beta: 0.05 as in PRIME. For EurusPRM it is 0.001.
     step_prefix: what is written before a segment, with {k} for its number. null writes the response as it is. EurusPRM
-        is made for "Step {k}: ": then each segment is stripped of white space, has a number unless it begins with one
-        of its own, and an empty line divides it from the next. All that is of the segment it stands with.
-    chat_template_kwargs: variables of the chat template. A PRM that PRIME trains reads what the policy says behind the
-        prompt that the policy was given, so give it those of `data.apply_chat_template_kwargs`.
+        is made for "Step {k}: ". Each segment is then stripped of white space, gets a number unless it begins with one
+        of its own, and is divided from the next by an empty line. The tokens of number and empty line count as part of
+        the segment they stand with.
+    chat_template_kwargs: variables of the chat template. A PRM that PRIME trains reads the response behind the prompt
+        that the policy was given, so give it those of `data.apply_chat_template_kwargs`.
 
 The tokens that end the assistant's turn belong to no segment. Any two models with the same tokenizer would give
-numbers: the family must be asked for by name.
+numbers, so the family must be asked for by name.
 """
 
 import math
@@ -45,7 +47,7 @@ from verl_prpo.prm.families.options import OPTIONS
 
 DIVIDER = "\n\n"
 STD_NATS = 5.0
-"""Prior standard deviation of a segment's log-ratio: a segment is some dozens of tokens, of some tenths each."""
+"""Prior standard deviation of a segment's log-ratio: a segment has some dozens of tokens, with some tenths each."""
 
 MOST_NATS = 20.0
 """Bound of the log-ratio per token, averaged over the longest dialogue: past it two models have nothing in common."""
@@ -54,10 +56,10 @@ _CHUNK = 512
 
 
 class ImplicitPrm(PrmFamily):
-    """Scores are differences of log-likelihoods, times beta; `score_range` is a bound that only damage breaks.
+    """Scores are differences of log-likelihoods, times beta. Only damaged weights give scores outside `score_range`.
 
-    A read is the first position of a segment's tokens and the one after its last, for each part of a segment in which a
-    tool spoke.
+    A read is the first position of a segment's tokens and the one after its last. A segment in which a tool spoke has
+    such a pair for each of its parts.
     """
 
     name: ClassVar[str] = "implicit_prm"
@@ -115,7 +117,7 @@ class ImplicitPrm(PrmFamily):
     @classmethod
     def open(cls, model_path: str, *, trust_remote_code: bool = False, **options: Any) -> "ImplicitPrm":
         raise PrmError(
-            f"the PRM family {cls.name} compares two models on every token of a response, which no server gives; unset "
+            f"the PRM family {cls.name} compares two models on every token of a response, which no server gives. Unset "
             "reward.prm.server.urls to load both in process (++reward.prm.engine=in_process)"
         )
 
@@ -154,7 +156,7 @@ class ImplicitPrm(PrmFamily):
         return Encoded(ids, reads)
 
     def _numbered(self, step: Step, number: int) -> Step:
-        """A step whose texts are stripped, the first of them behind the step's number."""
+        """Strip the texts of a step, and write the step's number before the first of them unless it has its own."""
         assert self.step_prefix is not None
         texts = [n for n, part in enumerate(step) if isinstance(part, str)]
         shown = [part.strip() if isinstance(part, str) else part for part in step]
@@ -172,14 +174,21 @@ class ImplicitPrm(PrmFamily):
         return per_row(self.scores_from_log_probs(prm, reference, lengths), batch)
 
     def scores_from_log_probs(self, prm: torch.Tensor, reference: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """beta times the sum of log-ratios over each segment: from `[tokens]` of both models to `[segments]`, which
-        have so many tokens each."""
+        """Return beta times the sum of log-ratios over each segment.
+
+        Args:
+            prm, reference: log-probabilities that the two models give the tokens, `[tokens]` each.
+            lengths: how many tokens each segment has.
+
+        Returns:
+            The scores, `[segments]`.
+        """
         return torch.stack([self.beta * part.sum() for part in (prm - reference).split(list(lengths))])
 
     def _log_probs(
         self, model: Any, batch: Sequence[Encoded], rows: list[int], columns: list[int], said: list[int]
     ) -> torch.Tensor:
-        """Log-probabilities of the tokens `said` at `rows` and `columns`, float64 `[tokens]` on the CPU."""
+        """Return the log-probabilities of the tokens `said` at `rows` and `columns`, float64 `[tokens]` on the CPU."""
         device = model.device
         before = (torch.tensor(rows, device=device), torch.tensor(columns, device=device) - 1)
         logits = logits_at(model, batch, before, self.name)
@@ -190,7 +199,7 @@ class ImplicitPrm(PrmFamily):
 
 
 def _columns(spans: Sequence[int]) -> list[int]:
-    """Positions of a segment's tokens, from the begins and ends of its parts."""
+    """List the positions of a segment's tokens, from the begins and ends of its parts."""
     return [at for begin, end in zip(spans[::2], spans[1::2], strict=True) for at in range(begin, end)]
 
 
@@ -202,17 +211,17 @@ def _checked_options(model_path: str, reference: str | None, beta: float, step_p
         )
     if reference.rstrip("/") == model_path.rstrip("/"):
         raise PrmError(
-            f"{OPTIONS}.reference_model_path={reference} is reward.prm.model_path itself, so every score would be 0; "
-            "give the model that the PRM's training began with"
+            f"{OPTIONS}.reference_model_path={reference} is reward.prm.model_path itself, so every score would be 0. "
+            "Give the model that the PRM's training began with"
         )
     if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 < beta < math.inf:
-        raise PrmError(f"{OPTIONS}.beta={beta!r} must be a positive number; 0.05 in PRIME, 0.001 for EurusPRM")
+        raise PrmError(f"{OPTIONS}.beta={beta!r} must be a positive number. PRIME has 0.05, EurusPRM 0.001")
     if step_prefix is not None and not isinstance(step_prefix, str):
         raise PrmError(f"{OPTIONS}.step_prefix={step_prefix!r} must be a text such as 'Step {{k}}: ', or null")
     fields = re.findall(r"\{(\w*)\}", step_prefix or "")
     if [field for field in fields if field != "k"]:
         raise PrmError(
-            f"{OPTIONS}.step_prefix={step_prefix!r} has a field that is not known; {{k}} stands for the step's number"
+            f"{OPTIONS}.step_prefix={step_prefix!r} has a field that is not known. The step's number is {{k}}"
         )
     return reference
 

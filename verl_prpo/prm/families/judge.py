@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Let any instruct model judge steps, without training: the stand-in where no process reward model is at hand.
 
-The user's turn gives the problem and asks for a verdict after each step; the assistant's turn walks through the
+The user's turn gives the problem and asks for a verdict after each step. The assistant's turn walks through the
 response, with a slot after each segment:
 
     <segment 1>
@@ -11,13 +11,13 @@ response, with a slot after each segment:
     [Is this step right? Answer:
 
 The score of a segment is the probability of " Yes" against " No" after the colon of its slot. The slots stay empty, so
-one forward pass reads them all: a verdict written into a slot would have to be generated before the next segment could
-be judged, and one written beforehand would lead the judge. What follows sees the empty slots before it, the same for
-every segment, and never a verdict.
+one forward pass reads them all. A verdict written into a slot would have to be generated before the next segment could
+be judged, and one written beforehand would lead the judge. Each segment sees the same empty slots before it, and never
+a verdict.
 
-The verdicts are those of a judge that has stopped to think or never began. So the assistant's turn must not begin
-inside a thought: a template that opens one is refused, with the option that keeps it shut. `<think>` and `</think>`
-in a response are text to the judge, for a response is not what the judge thinks.
+The verdicts are those of a judge that has stopped thinking or never began. So the assistant's turn must not begin
+inside a thought. A template that opens one is refused, and the message names the option that keeps it shut. `<think>`
+and `</think>` in a response are text to the judge, for a response is not what the judge thinks.
 
 Options (`reward.prm.family_options`):
     chat_template_kwargs: variables of the chat template, such as enable_thinking=false.
@@ -107,7 +107,7 @@ class ZeroShotJudge(LabelTokenPrm):
 
 
 def _quote_thoughts(tokenizer: Any) -> None:
-    """Make the tags of thoughts special tokens, which a text never becomes. That changes no id."""
+    """Make the tags of thoughts special tokens, so that no text is ever tokenised as one. That changes no id."""
     tags = [token for token in tokenizer.added_tokens_decoder.values() if token.content in (OPEN, CLOSE)]
     special = [
         AddedToken(tag.content, special=True, normalized=False, lstrip=tag.lstrip, rstrip=tag.rstrip) for tag in tags
@@ -117,21 +117,22 @@ def _quote_thoughts(tokenizer: Any) -> None:
 
 
 def _shut_thought(template: ChatTemplate, close_thought: bool) -> None:
-    """See to it that the judge's turn does not begin inside a thought.
+    """Make sure that the judge's turn does not begin inside a thought.
 
     Raises:
-        PrmError: it does, with the option that helps; or there is no thought to close.
+        PrmError: it does (the message names the option that helps), or `close_thought` is set and the template opens no
+            thought.
     """
     prompt = template.prompt()
     shut = _thinking_off(template)
     if not template.opens_thought():
         if close_thought:
             raise PrmError(
-                f"{OPTIONS}.close_thought=true, but the chat template of {template.where} opens no thought; remove it"
+                f"{OPTIONS}.close_thought=true, but the chat template of {template.where} opens no thought. Remove it"
             )
         if shut is not None and template.prompt(**{shut: False}) != prompt:
             _log.warning(
-                "the chat template of %s knows %s, and the judge is not shown that it should not think; set "
+                "the chat template of %s knows %s, and the judge is not shown that it should not think. Set "
                 "++%s.%s=false to have it answer in the slots as the model does without thinking",
                 template.where,
                 shut,
@@ -143,19 +144,19 @@ def _shut_thought(template: ChatTemplate, close_thought: bool) -> None:
         template.close_thought()
         return
     way_out = (
-        f"set ++{SETTING}.{shut}=false"
+        f"Set ++{SETTING}.{shut}=false"
         if shut is not None
-        else f"no option of the template keeps it shut, so set ++{OPTIONS}.close_thought=true, which ends it before "
+        else f"No option of the template keeps it shut, so set ++{OPTIONS}.close_thought=true, which ends it before "
         "the solution, or choose a model that does not think"
     )
     raise PrmError(
         f"the chat template of {template.where} opens a thought ({OPEN}) before the assistant's answer, so the judge "
-        f"would give its verdicts inside it; {way_out}"
+        f"would give its verdicts inside it. {way_out}"
     )
 
 
 def _thinking_off(template: ChatTemplate) -> str | None:
-    """The variable of a template that, when false, makes the model answer without a thought."""
+    """Return the variable of a template that, when false, makes the model answer without a thought, or None."""
     for name in ("enable_thinking", "thinking"):
         try:
             if name in template.variables and not template.opens_thought(**{name: False}):

@@ -33,15 +33,15 @@ class LabelFormat:
 
     Attributes:
         tag: the text behind each step, at whose one token the step is judged.
-        good, bad: the labels; `bad` is None where `score` reads the good one alone.
+        good, bad: the labels. `bad` is None where `score` reads the good one alone.
         problem: template of what comes before the first step, with `{problem}` in it.
         step: template of a step, with `{step}` and `{tag}` in it, and perhaps `{k}`.
-        bos: whether the token that begins a sequence comes first; None for what the tokenizer does by itself.
+        bos: whether the token that begins a sequence comes first. None leaves that to the tokenizer.
         layout: "text" without a chat template, "assistant" with the steps in the assistant's turn, "user" with problem
             and steps in the user's turn.
-        score: "pair", the good label's share of the two; "vocabulary", its probability among all tokens; "sigmoid", the
-            sigmoid of its logit.
-        system: the system message of a chat template; "none" for none, None for that of the dialogue.
+        score: what the score of a step is. "pair" is the good label's share of the two, "vocabulary" its probability
+            among all tokens, and "sigmoid" the sigmoid of its logit.
+        system: the system message of a chat template. "none" shows none, and None keeps that of the dialogue.
     """
 
     tag: str
@@ -58,21 +58,23 @@ class LabelFormat:
 
     @property
     def head(self) -> str:
-        """What is written before the words of a step, with `{k}` in it where steps are numbered."""
+        """The text before the words of a step, with `{k}` in it where steps are numbered."""
         return self.step.partition("{step}")[0]
 
     @property
     def behind(self) -> str:
-        """What is written between the words of a step and its tag."""
+        """The text between the words of a step and its tag."""
         return self.step.partition("{step}")[2].partition("{tag}")[0]
 
     @property
     def join(self) -> str:
-        """What is written between a tag and the next step."""
+        """The text between a tag and the next step."""
         return self.step.partition("{tag}")[2]
 
     def texts(self, problem: str, segments: Sequence[str]) -> list[str]:
-        """What stands before each tag and behind the one before, spaces before the tag left out.
+        """Write, for each tag, the text between the tag before it (or the beginning) and this tag.
+
+        Spaces right before a tag are left out.
 
         Args:
             problem: its text, or "" where it stands in a turn of its own.
@@ -98,15 +100,15 @@ def checked_format(
     score: Any = "pair",
     system: Any = None,
 ) -> LabelFormat:
-    """The format that options ask for; see `LabelFormat`.
+    """Check options and return the format that they ask for.
 
     Args:
-        tag, good, step, bos, layout, score, system: as there.
+        tag, good, step, bos, layout, score, system: as in `LabelFormat`.
         bad: "-" when None, where `score` reads it.
         problem: `PROBLEM` when None, where the layout has no turn for it.
 
     Raises:
-        PrmError: an option of the wrong type, a template without its slots, or options that contradict each other.
+        PrmError: an option has the wrong type, a template lacks its slots, or options contradict each other.
     """
     if tag is None:
         raise PrmError(
@@ -124,7 +126,7 @@ def checked_format(
         raise PrmError(f"{OPTIONS}.bos={bos!r} must be true, false or null, which leaves it to the tokenizer")
     if not tag.strip(" "):
         raise PrmError(
-            f"{OPTIONS}.tag={tag!r} consists of spaces, so the end of a step cannot be detected; set it to the PRM's"
+            f"{OPTIONS}.tag={tag!r} consists of spaces, so the end of a step cannot be detected. Set it to the PRM's"
         )
     _require_slots("step", step, ("step", "tag"))
     if step.index("{step}") > step.index("{tag}"):
@@ -137,12 +139,12 @@ def checked_format(
     if score == "pair" and bad is None:
         bad = "-"
     if bad is not None and good == bad:
-        raise PrmError(f"{OPTIONS}.good and {OPTIONS}.bad are both {good!r}, so every step would get 0.5; set one")
+        raise PrmError(f"{OPTIONS}.good and {OPTIONS}.bad are both {good!r}, so every step would get 0.5. Set one")
     for name, label in (("good", good), ("bad", bad)):
         if label is not None and label.strip() and label.strip() == tag.strip():
             raise PrmError(
                 f"{OPTIONS}.{name}={label!r} is the tag itself ({OPTIONS}.tag={tag!r}). A label is the token that the "
-                "PRM says behind the tag; set the one of the two that is wrong"
+                "PRM says behind the tag. Set the one of the two that is wrong"
             )
     if problem is None:
         problem = "" if layout == "assistant" else PROBLEM
@@ -155,7 +157,7 @@ def _require_slots(option: str, template: str, needed: Sequence[str]) -> None:
     unknown = [name for name in found if name not in allowed]
     takes = " and ".join(f"{{{name}}}" for name in allowed)
     if unknown:
-        raise PrmError(f"{OPTIONS}.{option}={template!r} has {{{unknown[0]}}}, which is not known; it takes {takes}")
+        raise PrmError(f"{OPTIONS}.{option}={template!r} has {{{unknown[0]}}}, which is not known. It takes {takes}")
     for name in needed:
         if found.count(name) != 1:
             raise PrmError(
@@ -166,19 +168,19 @@ def _require_slots(option: str, template: str, needed: Sequence[str]) -> None:
 def _require_no_contradiction(layout: str, score: str, bad: Any, problem: Any, bos: Any, system: Any) -> None:
     if score != "pair" and bad is not None:
         raise PrmError(
-            f"{OPTIONS}.bad={bad!r} is given, but {OPTIONS}.score={score} reads the good label alone; remove one"
+            f"{OPTIONS}.bad={bad!r} is given, but {OPTIONS}.score={score} reads the good label alone. Remove one"
         )
     if layout == "text" and system is not None:
         raise PrmError(
-            f"{OPTIONS}.system is given, but {OPTIONS}.layout=text writes no chat template; set layout=assistant or "
+            f"{OPTIONS}.system is given, but {OPTIONS}.layout=text writes no chat template. Set layout=assistant or "
             "layout=user, or put the text into problem"
         )
     if layout == "assistant" and problem is not None:
         raise PrmError(
-            f"{OPTIONS}.problem is given, but with {OPTIONS}.layout=assistant the problem is a turn of its own; remove "
+            f"{OPTIONS}.problem is given, but with {OPTIONS}.layout=assistant the problem is a turn of its own. Remove "
             "it, or set layout=user"
         )
     if layout != "text" and bos is not None:
         raise PrmError(
-            f"{OPTIONS}.bos is given, but with {OPTIONS}.layout={layout} the chat template decides it; remove it"
+            f"{OPTIONS}.bos is given, but with {OPTIONS}.layout={layout} the chat template decides it. Remove it"
         )

@@ -3,7 +3,7 @@
 """Score a step by the token that a causal language model would say next: the base of several families.
 
 A read is the position of the last token before the verdict. The score is the probability of the good label against the
-bad one, their logits alone under a softmax.
+bad one: the softmax over their two logits alone.
 """
 
 import math
@@ -39,7 +39,7 @@ class LabelTokenPrm(PreparedFamily):
 
     @property
     def written_ids(self) -> Sequence[int]:
-        """Tokens that the family puts into dialogues or reads itself."""
+        """The tokens that the family puts into dialogues or reads itself."""
         return self.label_ids
 
     def load_weights(
@@ -56,7 +56,7 @@ class LabelTokenPrm(PreparedFamily):
         return per_row(self.scores_from_logits(logits), batch)
 
     def scores_from_logits(self, logits: torch.Tensor) -> torch.Tensor:
-        """The good label's share of the two: from `[reads, vocabulary]` to `[reads]`."""
+        """Return the good label's share of the two: from `[reads, vocabulary]` to `[reads]`."""
         return logits[:, list(self.label_ids)].float().softmax(-1)[:, 0]
 
     def served_ids(self, encoded: Encoded) -> list[int]:
@@ -69,10 +69,10 @@ class LabelTokenPrm(PreparedFamily):
         return [self.served_score(output[read + 1], read) for read in encoded.reads]
 
     def served_score(self, logprobs: Mapping[int, float] | None, read: int) -> float:
-        """The score of one segment from what a server gave for the token after a read.
+        """Return the score of one segment from the log-probabilities a server gave for the token after a read.
 
         Raises:
-            ValueError: it does not name what the score is made of.
+            ValueError: the server does not name the labels that the score needs.
         """
         good, bad = self.label_ids
         return label_score(logprobs, (good, bad), read)
@@ -81,17 +81,17 @@ class LabelTokenPrm(PreparedFamily):
 def distinct_labels(
     ids: Sequence[int], labels: Sequence[str], tokenizer: Any, model_path: str, fix: str
 ) -> tuple[int, ...]:
-    """Token ids of the labels, the good one first.
+    """Return the token ids of the labels, the good one first, once they were checked.
 
     Args:
-        ids: what the tokenizer makes of the labels.
+        ids: the token ids that the tokenizer gives for the labels.
         labels: their texts, for the message.
         tokenizer: the PRM's.
         model_path: where it comes from, for the message.
         fix: the setting to change, for the message.
 
     Raises:
-        PrmError: they are not one token each, or the same, or not known.
+        PrmError: a label is not one token or is not known, or both are the same token.
     """
     if len(ids) != len(labels) or len({*ids}) != len(ids) or tokenizer.unk_token_id in ids:
         are = "are not one distinct token each" if len(labels) > 1 else "is not one token"
@@ -105,10 +105,10 @@ def distinct_labels(
 
 
 def label_score(logprobs: Mapping[int, float] | None, label_ids: tuple[int, int], read: int) -> float:
-    """The good label's share from the log-probabilities that a server gave for one position.
+    """Return the good label's share from the log-probabilities that a server gave for one position.
 
-    A server names the likeliest tokens only. A label that is not among them is no likelier than the last that is; where
-    that settles the score to within `UNSURE`, it counts as 0.
+    A server names the likeliest tokens only. A label that is not among them is no likelier than the last one named.
+    Where that settles the score to within `UNSURE`, the label counts as 0.
 
     Args:
         logprobs: by token id, natural logarithms.
@@ -116,7 +116,7 @@ def label_score(logprobs: Mapping[int, float] | None, label_ids: tuple[int, int]
         read: the position, for the message.
 
     Raises:
-        ValueError: neither label is there, or one is and the other could still matter.
+        ValueError: neither label is named, or only one is and the other could still change the score.
     """
     found = [None if logprobs is None else logprobs.get(label) for label in label_ids]
     good, bad = found
@@ -134,7 +134,7 @@ def label_score(logprobs: Mapping[int, float] | None, label_ids: tuple[int, int]
 
 
 def label_probability(logprobs: Mapping[int, float] | None, label: int, read: int) -> float:
-    """A label's probability among all tokens, from the log-probabilities that a server gave for one position.
+    """Return a label's probability among all tokens, from the log-probabilities a server gave for one position.
 
     Args:
         logprobs: by token id, natural logarithms. A label that is not among them counts as 0 where the least of them
@@ -143,7 +143,7 @@ def label_probability(logprobs: Mapping[int, float] | None, label: int, read: in
         read: the position, for the message.
 
     Raises:
-        ValueError: the label is not there, and could still matter.
+        ValueError: the label is not named, and its probability could still be above `UNSURE`.
     """
     if logprobs and label in logprobs:
         return math.exp(min(logprobs[label], 0.0))
@@ -155,6 +155,6 @@ def label_probability(logprobs: Mapping[int, float] | None, label: int, read: in
 def _not_named(read: int, missing: str, logprobs: Mapping[int, float] | None) -> str:
     return (
         f"after token {read} the server names no log-probability of label token {missing} among its "
-        f"{len(logprobs or {})} likeliest; raise reward.prm.server.prompt_logprobs (and the server's --max-logprobs), "
+        f"{len(logprobs or {})} likeliest. Raise reward.prm.server.prompt_logprobs (and the server's --max-logprobs), "
         "or check that reward.prm.family is the family of the model it serves"
     )

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Score with peiyi9979/math-shepherd-mistral-7b-prm (Math-Shepherd, 2312.08935) and models trained in its format.
 
-A causal language model without a chat template. The problem, a space, and the steps, each with its number before it
-and a tag after it, one to a line:
+The model is a causal language model without a chat template. It reads the problem, a space, and the steps, one to a
+line. Each step has its number before it and a tag after it:
 
     <problem> Step 1: <segment 1> ки
     Step 2: <segment 2> ки
@@ -11,10 +11,11 @@ and a tag after it, one to a line:
 The score of a segment is the probability of "+" against "-" after its tag. A segment is written without the white space
 around it, and without a number of ours where it begins with one of its own ("Step 3: ...").
 
-The tag is an ordinary word to the tokenizer, so the same token id may also occur in what a problem or a response says;
-no score is read there. Nothing in the config sets the model apart from any other Mistral: it must be asked for by name.
+The tag is an ordinary word to the tokenizer, so the same token id may also occur in what a problem or a response says.
+No score is read there. Nothing in the config sets the model apart from any other Mistral, so the family must be asked
+for by name.
 
-A preset of the family `label_token`, without its options.
+It is a preset of the family `label_token`, without that family's options.
 """
 
 from typing import ClassVar

@@ -28,5 +28,5 @@ def require_one_of(name: str, value: Any, allowed: Iterable[str]) -> None:
     choices = list(allowed)
     if not isinstance(value, str) or value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? It takes" if near else "it takes"
-        raise PrmError(f"{OPTIONS}.{name}={value!r} is not known; {hint} {' or '.join(choices)}")
+        hint = f"Did you mean {near[0]}? It takes" if near else "It takes"
+        raise PrmError(f"{OPTIONS}.{name}={value!r} is not known. {hint} {' or '.join(choices)}")

@@ -3,10 +3,10 @@
 """Score with Qwen2.5-Math-PRM-7B and -72B and Qwen2.5-Math-7B-PRM800K ("The Lessons of Developing Process Reward
 Models", 2501.07301).
 
-A Qwen2 trunk under a two-layer head with two classes. Each step of the answer is followed by `<extra_0>`, and the
-probability of class 1 at that token is the step's score. Line breaks around a segment give way to the separator. The
-weights are loaded into transformers' own `Qwen2Model`; the model's remote code, which current transformers releases
-cannot run, is never needed.
+The model is a Qwen2 trunk under a two-layer head with two classes. Each step of the response is followed by
+`<extra_0>`, and the probability of class 1 at that token is the step's score. Line breaks around a segment are replaced
+by the separator. The weights are loaded into transformers' own `Qwen2Model`. The model's remote code, which current
+transformers releases cannot run, is never needed.
 
 The option `system` says which system message the PRM is shown: "published" (the one of the published models, unless the
 dialogue has its own), "none", or a text. With "none" the chat template may still write one of its own, as it did in the
@@ -81,8 +81,8 @@ class QwenMathPrm(PreparedFamily):
         """See `PreparedFamily.prepare`.
 
         Args:
-            system: "published" for the published system message, unless the dialogue has its own; "none" for none; or
-                a text for this one. The last two take the place of the dialogue's.
+            system: "published" for the published system message, unless the dialogue has its own, "none" for none, or
+                the text of one. The last two replace the dialogue's own system message.
             chat_template_kwargs: variables of the chat template.
         """
         _require_system(system)
@@ -135,13 +135,13 @@ class QwenMathPrm(PreparedFamily):
         return per_row(self.scores_from_logits(logits), batch)
 
     def scores_from_logits(self, logits: torch.Tensor) -> torch.Tensor:
-        """The probability of class 1: from `[reads, 2]` to `[reads]`."""
+        """Return the probability of class 1: from `[reads, 2]` to `[reads]`."""
         return logits.float().softmax(-1)[:, 1]
 
     def served_scores(self, encoded: Encoded, output: Any) -> list[float]:
         # vLLM pools this architecture at the separators ("STEP") and applies the softmax.
         config = f'{{"tok_pooling_type": "STEP", "step_tag_id": {self.separator_id}}}'
-        way_out = f"the server must read at {SEPARATOR}: --pooler-config '{config}'"
+        way_out = f"The server must read at {SEPARATOR}: --pooler-config '{config}'"
         rows = served_probabilities(output, len(encoded.reads), "separators", way_out)
         return [float(right) for _, right in rows]
 
@@ -151,7 +151,7 @@ def _require_system(system: Any) -> None:
     require_text("system", system, wanted)
     near = difflib.get_close_matches(system.strip().lower(), (PUBLISHED, NONE), n=1, cutoff=0.75)
     if near and system not in (PUBLISHED, NONE):
-        raise PrmError(f"{OPTIONS}.system={system!r} is not known; did you mean {near[0]}? It takes {wanted}")
+        raise PrmError(f"{OPTIONS}.system={system!r} is not known. Did you mean {near[0]}? It takes {wanted}")
 
 
 def _separator_id(tokenizer: Any, model_path: str) -> int:

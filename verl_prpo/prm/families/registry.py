@@ -34,7 +34,7 @@ FAMILIES: dict[str, type[PrmFamily]] = {}
 
 
 def register_family(cls: type[PrmFamily]) -> type[PrmFamily]:
-    """Class decorator: make a family known under its `name`.
+    """Make a family known under its `name`. It can be used as a decorator of the class.
 
     Raises:
         ValueError: the name is taken by another class.
@@ -47,16 +47,16 @@ def register_family(cls: type[PrmFamily]) -> type[PrmFamily]:
 
 
 def claiming_families(model_config: dict[str, Any]) -> list[str]:
-    """Names of the registered families that claim a model's `config.json`, sorted."""
+    """List the names of the registered families that claim a model's `config.json`, sorted."""
     return sorted(name for name, family in FAMILIES.items() if family.detects(model_config))
 
 
 def detect_family(model_path: str) -> str:
-    """The registered family that claims the model by its `config.json`.
+    """Return the name of the registered family that claims the model by its `config.json`.
 
     Raises:
-        PrmError: there is no such model, or none or several claim it; then the message lists the names
-            `reward.prm.family` takes.
+        PrmError: there is no such model, or no family or several claim it. In the last two cases the message lists the
+            names that `reward.prm.family` takes.
     """
     config = read_model_config(model_path)
     claims = claiming_families(config)
@@ -71,10 +71,12 @@ def detect_family(model_path: str) -> str:
 
 
 def register_built_in_families() -> None:
-    """Import every family of this package and of other installed ones and make it known under its name; idempotent.
+    """Import every family of this package and of other installed ones, and make each known under its name.
+
+    A second call changes nothing.
 
     Raises:
-        PrmError: another package offers what is no family, or one under a name that is taken.
+        PrmError: another package offers an object that is no family, or a family under a name that is taken.
     """
     for module, attribute in BUILT_IN.values():
         register_family(getattr(importlib.import_module(module), attribute))
@@ -83,7 +85,7 @@ def register_built_in_families() -> None:
 
 
 def family_names() -> list[str]:
-    """What `reward.prm.family` takes: the families of this package, of other installed ones, and those registered."""
+    """List what `reward.prm.family` takes: families of this package, of other installed ones, and those registered."""
     return sorted({*BUILT_IN, *FAMILIES, *(offered.name for offered in entry_points(group=ENTRY_POINTS))})
 
 

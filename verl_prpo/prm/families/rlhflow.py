@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Score with RLHFlow/Llama3.1-8B-PRM-Mistral-Data and -Deepseek-Data (github.com/RLHFlow/RLHF-Reward-Modeling).
 
-An instruct model trained to answer every step of a solution with "+" or "-". The dialogue has a turn per step:
+Each is an instruct model trained to answer every step of a solution with "+" or "-". The dialogue has a turn per step:
 
     user: <problem> <segment 1>
     assistant: +
@@ -14,11 +14,11 @@ The score of a segment is the probability of "+" against "-" where the assistant
 follows it. A segment is written without the white space around it.
 
 Some templates write the last answer of a dialogue in another way than those before it (Qwen3's puts an empty thought
-before it). Here every answer is read as one that a further step follows, so that a score does not depend on whether its
+before it). Here every answer is read as if a further step followed it, so that a score does not depend on whether its
 step is the last.
 
-Nothing in the config sets the model apart from the instruct model it was trained from: it must be asked for by
-name.
+Nothing in the config sets the model apart from the instruct model it was trained from, so the family must be asked for
+by name.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Score with Skywork-o1-Open-PRM-Qwen-2.5-1.5B and -7B.
 
-A Qwen2 trunk under a value head of one number. The dialogue is the beginning-of-sequence token, the problem and a
-newline, then the steps, each closed by a newline; the sigmoid of the value at that newline is the step's score. As in
-the published code every line is tokenised on its own and the newline after it is one token put there, so a response
-whose segments end at newlines becomes the very token ids of that code. A segment that does not end in a newline is
-given one; one that does is given no second.
+The model is a Qwen2 trunk under a value head of one number. The dialogue is the beginning-of-sequence token, the
+problem and a newline, then the steps, each closed by a newline. The sigmoid of the value at that newline is the step's
+score. As in the published code, every line is tokenised on its own, and the newline after it is one token put there. So
+a response whose segments end at newlines becomes exactly the token ids of that code. A newline is added to a segment
+that does not end in one.
 
 The published checkpoints name the trunk's weights `model.*` and the head's `v_head.summary.*`, beside an `lm_head` that
-is not read. Weights of the trunk under `pretrained_model.`, as TRL's wrapper saves them, are taken too.
+is not read. Weights of the trunk under `pretrained_model.`, as TRL's wrapper saves them, are read too.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _OTHER_FAMILY = "Set reward.prm.model_path to a Skywork-o1-Open-PRM, or reward.p
 
 
 class ValueHead(nn.Module):
-    """`summary`, from a hidden state to one value."""
+    """The value head: its layer `summary` turns a hidden state into one value."""
 
     def __init__(self, hidden: int):
         super().__init__()
@@ -81,8 +81,8 @@ class SkyworkPrm(PrmFamily):
         """See `PrmFamily.load`.
 
         Args:
-            bos_token: a token that begins the dialogue; the tokenizer's own beginning-of-sequence token when None. The
-                published code needs one, and so does this.
+            bos_token: a token that begins the dialogue. None stands for the tokenizer's own beginning-of-sequence
+                token. The published code needs one, and so does this family.
         """
         config = Qwen2Config.from_pretrained(model_path)
         model = load_with_head(  # refuses a model of another family, so it comes first
@@ -106,7 +106,7 @@ class SkyworkPrm(PrmFamily):
     def open(cls, model_path: str, *, trust_remote_code: bool = False, **_: Any) -> "SkyworkPrm":
         raise PrmError(
             f"vLLM knows no architecture {ARCHITECTURE}, so no server can give the scores of "
-            f"reward.prm.model_path={model_path}; unset reward.prm.server.urls and set ++reward.prm.engine=in_process"
+            f"reward.prm.model_path={model_path}. Unset reward.prm.server.urls and set ++reward.prm.engine=in_process"
         )
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
@@ -129,7 +129,7 @@ class SkyworkPrm(PrmFamily):
         return per_row(self.scores_from_logits(values), batch)
 
     def scores_from_logits(self, values: torch.Tensor) -> torch.Tensor:
-        """The sigmoid of a step's value: from `[reads, 1]` to `[reads]`."""
+        """Return the sigmoid of each step's value: from `[reads, 1]` to `[reads]`."""
         return values.float().sigmoid()[:, 0]
 
 
@@ -140,7 +140,7 @@ def _bos_id(tokenizer: Any, bos_token: str | None, model_path: str) -> int:
     if token is None:
         raise PrmError(
             f"the tokenizer of reward.prm.model_path={model_path} has no beginning-of-sequence token, which the family "
-            f"{SkyworkPrm.name} begins a dialogue with; set reward.prm.family_options.bos_token to the one the PRM was "
+            f"{SkyworkPrm.name} begins a dialogue with. Set reward.prm.family_options.bos_token to the one the PRM was "
             "trained with"
         )
     ids = tokenizer(token, add_special_tokens=False).input_ids

@@ -5,14 +5,14 @@
     <problem> Step 1: <segment 1> <tag>
     Step 2: <segment 2> <tag>
 
-The score of a segment is read at its tag, as the probability of the good label against the bad one. Tag, labels, how a
-problem and a step are written, and whether a chat template is around them are options
-(`verl_prpo.prm.families.label_format`). With them VersaPRM, models of OpenRLHF's `train_prm`, Math-psa and their like
-are read; `math_shepherd` is a preset.
+The score of a segment is read at its tag, as the probability of the good label against the bad one. Options
+(`verl_prpo.prm.families.label_format`) set the tag, the labels, how a problem and a step are written, and whether a
+chat template is around them. With these options the family reads VersaPRM, models of OpenRLHF's `train_prm`, Math-psa
+and their like. `math_shepherd` is a preset.
 
 A segment is written without the white space around it. The tag is put there as a token, so the same text in a problem
 or a segment is never read, and a step that ends in a full stop gets the same tag as any other. Nothing in a config sets
-such a model apart from the language model it was trained from: the family must be asked for by name.
+such a model apart from the language model it was trained from, so the family must be asked for by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -99,7 +99,7 @@ class TaggedLabelsPrm(LabelTokenPrm):
         family = super().open(model_path, trust_remote_code=trust_remote_code, **options)
         if family.form.score == "sigmoid":
             raise PrmError(
-                f"{OPTIONS}.score=sigmoid needs the logit of a label, and a server gives probabilities; set score=pair "
+                f"{OPTIONS}.score=sigmoid needs the logit of a label, and a server gives probabilities. Set score=pair "
                 "or score=vocabulary if the PRM was trained so, or unset reward.prm.server.urls to load its weights in "
                 "process (++reward.prm.engine=in_process)"
             )
@@ -113,10 +113,10 @@ class TaggedLabelsPrm(LabelTokenPrm):
         trust_remote_code: bool,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "TaggedLabelsPrm":
-        """Everything but the weights."""
+        """Make the family of a format, with everything but the weights."""
         if form.layout == "text" and chat_template_kwargs:
             raise PrmError(
-                f"{OPTIONS}.chat_template_kwargs is given, but {OPTIONS}.layout=text writes no chat template; set "
+                f"{OPTIONS}.chat_template_kwargs is given, but {OPTIONS}.layout=text writes no chat template. Set "
                 "layout=assistant or layout=user, or remove it"
             )
         refuse_known_prm(model_path, cls.name)
@@ -180,7 +180,10 @@ class TaggedLabelsPrm(LabelTokenPrm):
         return Encoded([*begin, *ids], [len(begin) + read for read in reads])
 
     def _pieces(self, texts: Sequence[str]) -> tuple[list[str | int], list[int]]:
-        """What a chat template gets: the first text, then token ids; and for each tag how many ids come before it."""
+        """Return the pieces for a chat template, and for each tag how many token ids come before it.
+
+        The pieces are the first text and then token ids.
+        """
         first, *rest = self.tag.before(texts)
         ids, reads = self._from_first_tag(rest)
         return [first, *ids], reads
@@ -193,8 +196,10 @@ class TaggedLabelsPrm(LabelTokenPrm):
         return ids, reads
 
     def scores_from_logits(self, logits: torch.Tensor) -> torch.Tensor:
-        """The good label's share of the two, or of all tokens, or the sigmoid of its logit: from `[reads, vocabulary]`
-        to `[reads]`."""
+        """Return the scores as the option `score` says: from `[reads, vocabulary]` to `[reads]`.
+
+        They are the good label's share of the two labels or of all tokens, or the sigmoid of its logit.
+        """
         if self.form.score == "vocabulary":
             return logits.float().softmax(-1)[:, self.label_ids[0]]
         if self.form.score == "sigmoid":

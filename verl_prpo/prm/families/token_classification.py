@@ -4,7 +4,7 @@
 
 The dialogue is the prompt and the steps, each followed by a separator and judged at the separator's last token. Prompt,
 steps and separator are tokenised on their own, and the beginning-of-sequence token comes first where the tokenizer has
-one, as in training. Newlines around a segment give way to the separator, for the steps of the training data have
+one, as in training. Newlines around a segment are replaced by the separator, for the steps of the training data have
 none there. PURE-PRM-7B takes the same form with score="p1-p0". Its own reinforcement learning shows it the prompt in
 the chat template, which is chat_template=true.
 """
@@ -26,7 +26,7 @@ from verl_prpo.prm.families.two_classes import served_probabilities
 
 ARCHITECTURE_SUFFIX = "ForTokenClassification"
 SCORES = {"p1": ((0.0, 1.0), 0.5, 12**-0.5), "p1-p0": ((-1.0, 1.0), 0.0, 3**-0.5)}
-"""By the option `score`: range, and mean and standard deviation of the uniform prior on it."""
+"""For each value of the option `score`: its range, and mean and standard deviation of the uniform prior on that."""
 
 _OTHER_FAMILY = (
     "Set reward.prm.model_path to a token classifier of two classes (wrong, right), or reward.prm.family to the family "
@@ -72,11 +72,12 @@ class TokenClassificationPrm(PreparedFamily):
         chat_template: bool = False,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> "TokenClassificationPrm":
-        """See `PreparedFamily.prepare`. No code of the model's is ever run.
+        """See `PreparedFamily.prepare`. No code that comes with the model is ever run.
 
         Args:
             separator: the text put after each step.
-            score: "p1", the probability of class 1, in [0, 1]; or "p1-p0", that minus the one of class 0, in [-1, 1].
+            score: "p1" is the probability of class 1, in [0, 1]. "p1-p0" is that minus the probability of class 0, in
+                [-1, 1].
             chat_template: whether the prompt is written in the tokenizer's chat template.
             chat_template_kwargs: variables of that template.
         """
@@ -86,7 +87,7 @@ class TokenClassificationPrm(PreparedFamily):
         if chat_template_kwargs and not chat_template:
             raise PrmError(
                 f"{OPTIONS}.chat_template_kwargs is given, but the family {cls.name} writes no chat template unless "
-                f"++{OPTIONS}.chat_template=true; set that, or remove the former"
+                f"++{OPTIONS}.chat_template=true. Set that, or remove the former"
             )
         _require_classifier(model_path)
         tokenizer = AutoTokenizer.from_pretrained(model_path)
@@ -118,7 +119,7 @@ class TokenClassificationPrm(PreparedFamily):
 
     @property
     def bos_ids(self) -> list[int]:
-        """What comes before a plain prompt: the beginning-of-sequence token, or nothing."""
+        """The token ids before a plain prompt: the beginning-of-sequence token, or none."""
         return [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
 
     def encode(self, messages: Sequence[dict[str, Any]], segments: Sequence[str]) -> Encoded:
@@ -153,7 +154,7 @@ class TokenClassificationPrm(PreparedFamily):
         return per_row(self.scores_from_logits(logits[read_index(batch, device)]), batch)
 
     def scores_from_logits(self, logits: torch.Tensor) -> torch.Tensor:
-        """The probability of class 1, or that minus the one of class 0: from `[reads, 2]` to `[reads]`."""
+        """Return the probability of class 1, or that minus the one of class 0: from `[reads, 2]` to `[reads]`."""
         return self._scores_from_probabilities(logits.float().softmax(-1))
 
     def _scores_from_probabilities(self, probabilities: torch.Tensor) -> torch.Tensor:
@@ -162,20 +163,20 @@ class TokenClassificationPrm(PreparedFamily):
 
     def served_scores(self, encoded: Encoded, output: Any) -> list[float]:
         # vLLM gives the probabilities of both classes at every token of the dialogue.
-        way_out = "serve the PRM with --runner pooling and no --pooler-config"
+        way_out = "Serve the PRM with --runner pooling and no --pooler-config"
         rows = served_probabilities(output, len(encoded.input_ids), "tokens", way_out)
         read = torch.tensor([rows[position] for position in encoded.reads], dtype=torch.float64).reshape(-1, 2)
         return self._scores_from_probabilities(read).tolist()
 
 
 def _separator_ids(tokenizer: Any, separator: str, model_path: str) -> list[int]:
-    """Token ids of the separator, which the PRM must be able to see."""
+    """Return the token ids of the separator, once it is checked that the PRM can see it."""
     ids = tokenizer(separator, add_special_tokens=False).input_ids
     if not ids or (tokenizer.unk_token_id in ids and separator != tokenizer.unk_token):
         seen = f"reads it as {tokenizer.convert_ids_to_tokens(ids)}" if ids else "makes no token of it"
         raise PrmError(
-            f"the tokenizer of reward.prm.model_path={model_path} {seen}, so the PRM would not see where a step ends; "
-            f"set {OPTIONS}.separator (now {separator!r}) to the one that it was trained with"
+            f"the tokenizer of reward.prm.model_path={model_path} {seen}, so the PRM would not see where a step ends. "
+            f"Set {OPTIONS}.separator (now {separator!r}) to the one that it was trained with"
         )
     return ids
 
@@ -191,7 +192,7 @@ def _require_classifier(model_path: str) -> None:
     labels = label_count(model_config)
     if labels != 2:
         raise PrmError(
-            f"reward.prm.model_path={model_path} sorts tokens into {labels} classes; which of them is right the family "
+            f"reward.prm.model_path={model_path} sorts tokens into {labels} classes. Which of them is right the family "
             f"{TokenClassificationPrm.name} knows of two only. {_OTHER_FAMILY} A family of your own goes under "
             "reward.prm.custom_family.path and .name."
         )

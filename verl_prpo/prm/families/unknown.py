@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a message says of a model that no family claims: what its config.json holds, and what to try."""
+"""Say of a model that no family claims what its config.json holds, and what to try."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ _SEQUENCE_CLASSIFIER = (
     "in the step, it needs a pass for each step, and a family of your own."
 )
 _TOKEN_CLASSIFIER = (
-    "token_classification reads two classes (wrong, right). For {labels} a family of your own says what each is worth; "
-    "docs/prm.md has one for three."
+    "token_classification reads two classes (wrong, right). For {labels} a family of your own says what each is worth. "
+    "An example for three is in docs/prm.md."
 )
 _OWN_HEAD = (
     "It has a head of its own, whose code comes with the model. qwen_math_prm reads a head of two classes on a Qwen2 "
@@ -31,14 +31,14 @@ _OWN_HEAD = (
 
 
 def described(config: dict[str, Any]) -> str:
-    """What a model's `config.json` says of its kind."""
+    """Say what a model's `config.json` shows of its kind, for a message."""
     found = {key: config.get(key) for key in ("architectures", "model_type")} | {"num_labels": label_count(config)}
     found |= {key: config[key] for key in _SHOWN if key not in found and config.get(key) is not None}
     return "config.json has " + ", ".join(f"{key}={_short(found[key])}" for key in _SHOWN if key in found)
 
 
 def what_to_try(config: dict[str, Any]) -> str:
-    """The settings that could fit a model by the kind that its `config.json` names, as a sentence or two."""
+    """Say in a sentence or two which settings could fit a model of the kind that its `config.json` names."""
     names = config.get("architectures")
     name = str(names[0]) if isinstance(names, list) and names else ""
     if name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a judge answered, and the ways in which an answer is none: each has a name, a counter and a remedy."""
+"""Read what a judge answered, and name why an answer cannot be used. Each reason has a counter and a remedy."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class AnswerFault(Exception):
 
     Attributes:
         count: which counter it adds to, one of `verl_prpo.prm.generated.counts.ANSWERS`.
-        kind: of failure, if no further answer helps.
+        kind: the kind of failure, if no further answer helps.
         detail: what was found, and which setting helps.
     """
 
@@ -27,7 +27,7 @@ class AnswerFault(Exception):
 
 
 def answer_text(choice: Any, max_tokens: int) -> str:
-    """What the judge decided: the text of one choice of a chat completion, without a thought before it.
+    """Return what the judge decided: the text of one choice of a chat completion, without a thought before it.
 
     Args:
         choice: as the `openai` package gives it.
@@ -42,7 +42,7 @@ def answer_text(choice: Any, max_tokens: int) -> str:
         said = f": {shown(refusal)}" if refusal else ""
         raise AnswerFault(
             "refused",
-            f"the judge refused to answer (finish_reason={reason}); change its prompt ({OPTIONS}.prompt_path, "
+            f"the judge refused to answer (finish_reason={reason}). Change its prompt ({OPTIONS}.prompt_path, "
             f"{OPTIONS}.system_prompt), or choose another judge (reward.prm.model_path){said}",
         )
     content = getattr(message, "content", None)
@@ -50,7 +50,7 @@ def answer_text(choice: Any, max_tokens: int) -> str:
     if reason == "length":
         raise AnswerFault(
             "cut_off",
-            f"the judge's answer was cut off after {OPTIONS}.max_tokens={max_tokens}, before its verdict; raise it, or "
+            f"the judge's answer was cut off after {OPTIONS}.max_tokens={max_tokens}, before its verdict. Raise it, or "
             f"have the judge write less ({OPTIONS}.prompt_path, {OPTIONS}.extra_body): {shown(text)}",
         )
     decided = text.rpartition("</think>")[2]
@@ -59,13 +59,13 @@ def answer_text(choice: Any, max_tokens: int) -> str:
         found = "nothing but a thought" if thought and str(thought).strip() else "an empty text"
         raise AnswerFault(
             "empty",
-            f"the judge answered {found} (finish_reason={reason}); look at the server's reasoning parser and at the "
+            f"the judge answered {found} (finish_reason={reason}). Look at the server's reasoning parser and at the "
             f"prompt ({OPTIONS}.prompt_path)",
         )
     return decided
 
 
 def shown(text: str) -> str:
-    """The end of a text on one line, for messages: what a judge decides stands last."""
+    """Write the end of a text on one line, for messages. What a judge decides stands last."""
     line = " ".join(text.split())
     return repr(line if len(line) <= _SHOWN else f"... {line[-_SHOWN:]}")

@@ -39,16 +39,16 @@ _LISTED = 8
 
 
 class ChatServers:
-    """The servers of a judge; belongs to the event loop that first uses it."""
+    """The servers of a judge. An instance belongs to the event loop that first uses it."""
 
     def __init__(self, config: "PrmConfig", urls: Sequence[str]):
         """Args:
         config: `reward.prm`, of which `server` and `model_path` are used.
-        urls: base URLs. One with a version in its path, such as https://host/openai/v1, is used as it stands; any other
+        urls: base URLs. One with a version in its path, such as https://host/openai/v1, is used as it stands. Any other
             gets /v1.
 
         Raises:
-            PrmError: a URL that cannot be read, or an API key or certificates that cannot be had.
+            PrmError: a URL cannot be read, the API key is not there, or the certificates cannot be read.
         """
         self.pool = ServerPool(config, urls)
         self.model = ServedModel(config.server.model or config.model_path or "", None)
@@ -72,7 +72,7 @@ class ChatServers:
             The judge's name at the servers, and the longest sequence that they say they take.
 
         Raises:
-            PrmError: the servers that do not answer, refuse the key or do not serve the model, each with its reason.
+            PrmError: servers do not answer, refuse the key or do not serve the model. Each is named with its reason.
         """
         self.model = await self.pool.check(self._ask_model)
         return self.model
@@ -80,12 +80,12 @@ class ChatServers:
     async def complete(
         self, body: Mapping[str, Any], deadline: float, counts: Counter[str], only: Server | None = None
     ) -> Any:
-        """One chat completion, from the server with the least work.
+        """Get one chat completion, from the server with the least work.
 
         Args:
             body: of the request, but for the model.
             deadline: time of the event loop's clock after which nothing is sent or waited for.
-            counts: what was sent and spent is added here, see `verl_prpo.prm.generated.counts`.
+            counts: the requests sent and the tokens spent are added here, see `verl_prpo.prm.generated.counts`.
             only: the server to ask, when it must be that one.
 
         Raises:
@@ -124,7 +124,7 @@ class ChatServers:
         return answer
 
     async def _ask_model(self, server: Server) -> ServedModel:
-        """The judge as a server lists it; one that lists no models is taken at the configuration's word."""
+        """Return the judge as a server lists it. For a server that lists no models it is the one configured."""
         where, wanted = f"{_api(server.shown)}/models", self.model.name
         try:
             listed = await self._answer(where, CHECK_TIMEOUT, _first_page(self._client(server)))
@@ -152,10 +152,10 @@ class ChatServers:
         return self._clients[server.url]
 
     async def _answer(self, where: str, timeout: float, question: Any) -> Any:
-        """The answer to a question, whole within a time limit.
+        """Wait for the whole answer to a question, within a time limit.
 
         Raises:
-            ServerFault: what came instead, without the API key.
+            ServerFault: something else came. The message says what, without the API key.
         """
         try:
             return await asyncio.wait_for(question, timeout)
@@ -185,7 +185,7 @@ class ChatServers:
         if status in (400, 413) and _TOO_LONG.search(detail):
             return TooLong(detail)
         if status == 404:
-            detail += f"; {self._named_by}={self.model.name} must be a model that the server has"
+            detail += f". The server must have the model {self._named_by}={self.model.name}"
         return Refusal(status, found, detail, retry_after(error.response.headers))
 
     def _without_key(self, text: str) -> str:
@@ -207,29 +207,29 @@ class Refusal(ServerFault):
 
 
 class RateLimit(ServerFault):
-    """The server refuses more requests, for a while or until the account has credit: status 429."""
+    """A server's refusal of more requests, for a while or until the account has credit: status 429."""
 
     def __init__(self, detail: str, *, passing: bool, retry_after: float | None):
-        advice = "lower reward.prm.server.concurrency, or raise reward.prm.server.retries"
+        advice = "Lower reward.prm.server.concurrency, or raise reward.prm.server.retries"
         if not passing:
-            advice = "the account behind the API key (reward.prm.server.api_key_env) has no more credit"
-        detail = f"{detail}; {advice}"
+            advice = "The account behind the API key (reward.prm.server.api_key_env) has no more credit"
+        detail = f"{detail}. {advice}"
         super().__init__(PrmFailure.SERVER_ERROR, detail, passing=passing, retry_after=retry_after)
 
 
 class TooLong(ServerFault):
-    """The question and the room for its answer do not fit in the judge's context."""
+    """A question that does not fit in the judge's context together with the room for its answer."""
 
     def __init__(self, detail: str):
         detail += (
-            f"; lower data.max_response_length or {OPTIONS}.max_tokens, or serve the judge with a longer context"
+            f". Lower data.max_response_length or {OPTIONS}.max_tokens, or serve the judge with a longer context"
             " (vLLM's --max-model-len)"
         )
         super().__init__(PrmFailure.OVERLONG, detail, about_input=True)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds for which a server asks to be left alone: of the header Retry-After, as a number or as a date."""
+    """Return for how many seconds a server asks for no requests (header Retry-After, a number or a date), or None."""
     value = headers.get("retry-after")
     if value is None:
         return None
@@ -257,17 +257,17 @@ def _no_connection(where: str, error: openai.APIConnectionError) -> ServerFault:
     told = without_password(str(causes[-1]).strip() or type(causes[-1]).__name__)
     if any(isinstance(found, ssl.SSLError) for found in causes):
         remedy = (
-            "the server may speak plain HTTP: write http://"
+            "The server may speak plain HTTP: write http://"
             if "WRONG_VERSION_NUMBER" in told
-            else "reward.prm.server.ca_file names a certificate authority of your own"
+            else "A certificate authority of your own goes under reward.prm.server.ca_file"
         )
-        return ServerFault(PrmFailure.REFUSED, f"{where}: TLS: {told}; {remedy}")
+        return ServerFault(PrmFailure.REFUSED, f"{where}: TLS: {told}. {remedy}")
     if any(isinstance(found, ConnectionRefusedError) for found in causes):
         told = "connection refused"
     return ServerFault(PrmFailure.REFUSED, f"{where}: {told}", passing=True)
 
 
 def _api(url: str) -> str:
-    """The root of a server's API: its base URL as it stands if a version is in it, else with /v1."""
+    """Return the root of a server's API: its base URL as it stands if a version is in it, or else with /v1."""
     path = url.partition("://")[2].partition("/")[2]
     return url if _VERSIONED.search(f"/{path}") else f"{url}/v1"

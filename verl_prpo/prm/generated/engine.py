@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Score responses by the verdicts that a judge writes: texts go out to its servers, and texts come back."""
+"""Score responses by the verdicts that a judge writes. Texts go out to its servers, and texts come back."""
 
 import asyncio
 import logging
@@ -31,13 +31,13 @@ _log = logging.getLogger(__name__)
 
 
 class JudgeEngine:
-    """A judge and the servers that hold it; belongs to the event loop that first calls it."""
+    """A judge and the servers that hold it. An instance belongs to the event loop that first calls it."""
 
     def __init__(self, family: GeneratedVerdicts, servers: ChatServers, model: ServedModel, config: "PrmConfig"):
         """Args:
-        family: opened.
-        servers: of the judge, checked.
-        model: what they serve, as `ChatServers.check` found it.
+        family: the family, opened.
+        servers: the servers of the judge, checked.
+        model: the model they serve, as `ChatServers.check` found it.
         config: `reward.prm`.
         """
         self.family = family
@@ -52,7 +52,7 @@ class JudgeEngine:
         """Have every server judge a trial dialogue, within one `server.request_timeout`.
 
         Raises:
-            PrmError: which server gives no verdicts, what it answered, and what to set.
+            PrmError: a server gives no verdicts. The message says which, what it answered and what to set.
         """
         await asyncio.gather(*map(self._try_server, self.pool.servers))
 
@@ -68,22 +68,22 @@ class JudgeEngine:
             ) from None
 
     def _asked_otherwise(self, fault: Exception) -> str:
-        """What to do about a server that refuses the form of the question."""
+        """Say what to do about a server that refuses the form of the question, or return "" for any other fault."""
         options = self.family.options
         if not isinstance(fault, Refusal) or not fault.about_input:
             return ""
         if options.ask == "step" and options.score == "logprobs":
-            return f"; if it gives no log-probabilities, or fewer, set ++{OPTIONS}.score=samples or top_logprobs"
+            return f". If it gives no log-probabilities, or fewer, set ++{OPTIONS}.score=samples or top_logprobs"
         if options.ask == "response" and options.structured != "none":
-            return f"; if it does not know such a response_format, set ++{OPTIONS}.structured=none"
+            return f". If it does not know such a response_format, set ++{OPTIONS}.structured=none"
         return ""
 
     async def close(self) -> None:
-        """Close the connections; what is still being asked fails."""
+        """Close the connections. Questions that are still open fail."""
         await self._servers.close()
 
     async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        """One result per request, in their order, within `reward.prm.timeout`; calls may overlap.
+        """Return one result per request, in their order, within `reward.prm.timeout`. Calls may overlap.
 
         Equal dialogues are judged once. What the judge cost is in the result of the first of them.
 
@@ -101,7 +101,7 @@ class JudgeEngine:
         ]
 
     async def _judged(self, asked: Encoded, deadline: float) -> PrmResult:
-        """One score per step, or the failure."""
+        """Return one score per step, or the failure."""
         assert isinstance(asked, Asked)
         question = Question(asked.problem, asked.steps, deadline, cut=self._config.overlong == "neutral")
         scores: list[float | None] | None = None
@@ -129,17 +129,17 @@ def _by_segment(response: EncodedResponse, found: Sequence[PrmResult], cached: b
 
 
 async def open_judge(config: "PrmConfig", urls: Sequence[str]) -> JudgeEngine:
-    """The engine of a configuration, its prompt and its servers checked.
+    """Open the engine of a configuration, and check its prompt and its servers.
 
     Args:
         config: `reward.prm`.
         urls: base URLs of the servers.
 
     Raises:
-        PrmError: an option or a prompt that cannot work, or a server that is not up or gives no verdicts.
+        PrmError: an option or the prompt cannot work, or a server is not up or gives no verdicts.
     """
     if not config.model_path and not config.server.model:
-        raise PrmError("reward.prm.model_path is not set; give the judge's name at the servers")
+        raise PrmError("reward.prm.model_path is not set. Give the judge's name at the servers")
     family = resolve_family(config).open(config.model_path or "", **config.family_options)
     checked_family(family, family_setting(config))
     servers = ChatServers(config, urls)

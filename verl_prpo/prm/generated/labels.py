@@ -1,7 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Read the verdict on one step from what a judge wrote, and how sure it was from the log-probabilities of the verdict's
-token."""
+"""Read the verdict on one step from a judge's answer, and how sure it is from the log-probabilities of its token."""
 
 import math
 import re
@@ -15,7 +14,7 @@ _BETWEEN = rb"\s*(?:\\text\s*\{|\*\*|[\"'$:])?\s*"
 
 
 class LabelReader:
-    r"""Finds the last verdict in a text: a label behind a mark, such as Yes behind \boxed{."""
+    r"""A reader that finds the last verdict in a text: a label behind a mark, such as Yes behind \boxed{."""
 
     def __init__(self, mark: str, good: str, bad: str):
         """Args:
@@ -30,7 +29,7 @@ class LabelReader:
         )
 
     def verdict(self, text: str) -> bool:
-        """Whether the step is right, by the last verdict in an answer.
+        """Return whether the step is right, by the last verdict in an answer.
 
         Raises:
             AnswerFault: there is none.
@@ -46,7 +45,7 @@ class LabelReader:
         return found[1].lower() == self.labels[0]
 
     def probability(self, logprobs: Any, right: bool) -> float:
-        """The probability of the good label against the bad one, at the token with which the last verdict begins.
+        """Return the probability of the good label against the bad one, at the token that begins the last verdict.
 
         Args:
             logprobs: of a choice, as the `openai` package gives it.
@@ -59,7 +58,7 @@ class LabelReader:
         if not tokens:
             raise AnswerFault(
                 "no_logprobs",
-                f"the server gave no log-probabilities; set ++{OPTIONS}.score=samples, which takes the share of "
+                f"the server gave no log-probabilities. Set ++{OPTIONS}.score=samples, which takes the share of "
                 f"{OPTIONS}.samples answers instead",
             )
         written = [_bytes(token) for token in tokens]
@@ -68,7 +67,7 @@ class LabelReader:
             raise AnswerFault(
                 "no_logprobs",
                 "the server's log-probabilities belong to another text than its answer, so the verdict's token cannot "
-                f"be found; set ++{OPTIONS}.score=samples",
+                f"be found. Set ++{OPTIONS}.score=samples",
             )
         at, begin = 0, 0
         while begin + len(written[at]) <= found.start(1):
@@ -92,14 +91,20 @@ class LabelReader:
         if not sum(mass):
             raise AnswerFault(
                 "no_logprobs",
-                f"the token of the verdict is no beginning of {self._wanted} alone; choose other {OPTIONS}.labels, or "
+                f"the token of the verdict is no beginning of {self._wanted} alone. Choose other {OPTIONS}.labels, or "
                 f"set ++{OPTIONS}.score=samples",
             )
         return mass[0] / sum(mass)
 
     def _begins(self, before: bytes, token: bytes) -> int | None:
-        """Which label a token begins with, behind so much of it that belongs to the mark; None for another text or a
-        beginning of both."""
+        """Return which label a token begins: 0 for the good one, 1 for the bad one.
+
+        It is None where the token begins another text, or could begin both labels.
+
+        Args:
+            before: the part of the verdict's token that belongs to the text before the label.
+            token: the text of the token.
+        """
         if before.strip():
             if not token.startswith(before):
                 return None

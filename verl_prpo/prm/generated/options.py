@@ -69,10 +69,10 @@ class GeneratedOptions:
 
 
 def read_options(given: Mapping[str, Any]) -> GeneratedOptions:
-    """The options of a configuration.
+    """Read and check the options of a configuration.
 
     Raises:
-        PrmError: an option that is not known or not of its type, or options that contradict each other.
+        PrmError: an option is not known or not of its type, or options contradict each other.
     """
     try:
         options = typed_section(OPTIONS, GeneratedOptions, dict(given))
@@ -86,8 +86,8 @@ def read_options(given: Mapping[str, Any]) -> GeneratedOptions:
         raise PrmError(f"{OPTIONS}.temperature={options.temperature:g} must be at least 0")
     if options.samples > 1 and options.temperature == 0:
         raise PrmError(
-            f"{OPTIONS}.samples={options.samples} with {OPTIONS}.temperature=0 pays for one answer several times; "
-            "raise the temperature, or ask for one sample"
+            f"{OPTIONS}.samples={options.samples} with {OPTIONS}.temperature=0 pays for one answer several times. "
+            "Raise the temperature, or ask for one sample"
         )
     return options
 

@@ -1,6 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The prompts of a judge: Jinja templates in files, the package's own or a user's, checked before the first request."""
+"""Read the prompts of a judge, and check them before the first request.
+
+They are Jinja templates in files, the package's own or a user's.
+"""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -21,39 +24,39 @@ PLACEHOLDERS = {
     "response": ("problem", "steps", "count", "labels", "explain"),
     "step": ("problem", "before", "step", "number", "if_right", "if_wrong"),
 }
-"""What a prompt may use, by `family_options.ask`."""
+"""The placeholders that a prompt may use, by `family_options.ask`."""
 
 _MUST_SHOW = {"response": ("problem", "steps"), "step": ("problem", "step")}
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A template that is ready to be filled; see `load_prompt`."""
+    """A template that is ready to be filled. `load_prompt` makes one."""
 
     _template: Any
     _fixed: Mapping[str, Any]
 
     def for_response(self, problem: str, steps: Sequence[str]) -> str:
-        """The question for verdicts on all steps of a response."""
+        """Write the question for verdicts on all steps of a response."""
         return self._template.render(problem=problem, steps=list(steps), count=len(steps), **self._fixed)
 
     def for_step(self, problem: str, steps: Sequence[str]) -> str:
-        """The question for the verdict on the last of some steps."""
+        """Write the question for the verdict on the last of these steps."""
         *before, step = steps
         return self._template.render(problem=problem, before=before, step=step, number=len(steps), **self._fixed)
 
 
 def load_prompt(ask: str, path: str | None, fixed: Mapping[str, Any]) -> Prompt:
-    """Read a prompt and check that it shows the judge what it is to judge.
+    """Read a prompt and check that it shows the judge what it has to judge.
 
     Args:
         ask: response or step.
-        path: a file with a Jinja template; the package's own when None.
+        path: a file with a Jinja template. None stands for the package's own.
         fixed: placeholders whose values are those of the settings.
 
     Raises:
-        PrmError: a file that cannot be read, a template that is none, a placeholder that is not known, or text of a
-            dialogue that the template does not show.
+        PrmError: the file cannot be read, is no Jinja template, uses a placeholder that is not known, or does not show
+            some text of the dialogue.
     """
     where = "the package's own prompt" if path is None else f"{SETTING}={path}"
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
@@ -70,9 +73,9 @@ def load_prompt(ask: str, path: str | None, fixed: Mapping[str, Any]) -> Prompt:
         raise PrmError(f"{where} is no Jinja template: {error}") from error
     for name in sorted(used - set(known)):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {{{{ {near[0]} }}}}? It knows" if near else "it knows"
+        hint = f"Did you mean {{{{ {near[0]} }}}}? It knows" if near else "It knows"
         raise PrmError(
-            f"{where} uses the placeholder {{{{ {name} }}}}, which {OPTIONS}.ask={ask} does not fill; {hint} "
+            f"{where} uses the placeholder {{{{ {name} }}}}, which {OPTIONS}.ask={ask} does not fill. {hint} "
             f"{', '.join(known)}"
         )
     prompt = Prompt(template, {name: value for name, value in fixed.items() if name in known})
@@ -96,4 +99,4 @@ def _require_shown(prompt: Prompt, ask: str, where: str) -> None:
     wanted = {"problem": [problem], "steps": steps, "step": steps[1:]}
     for name in _MUST_SHOW[ask]:
         if not all(text in shown for text in wanted[name]):
-            raise PrmError(f"{where} does not show the judge {{{{ {name} }}}}; put it where the judge is to read it")
+            raise PrmError(f"{where} does not show the judge {{{{ {name} }}}}. Put it where the judge is to read it")

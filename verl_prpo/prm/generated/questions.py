@@ -17,7 +17,7 @@ from verl_prpo.prm.generated.verdicts import read_verdicts, verdict_schema
 from verl_prpo.prm.server.servers import Server
 
 _KEPT = 0.75
-"""Share of a solution's characters that is shown next when the judge's context was too short for it."""
+"""Share of a solution's characters that is shown next when the judge's context was too short for all of it."""
 
 
 @dataclass
@@ -26,9 +26,9 @@ class Question:
 
     Attributes:
         problem: what was asked of the policy.
-        steps: of its response.
+        steps: the steps of its response.
         deadline: time of the event loop's clock after which nothing is sent or waited for.
-        cut: whether steps past the judge's context go without a score; else they are a fault.
+        cut: whether steps past the judge's context get no score. Otherwise they are a fault.
         only: the server to ask, when it must be that one.
         counts: what was spent and what went wrong, see `verl_prpo.prm.generated.counts`.
     """
@@ -42,7 +42,7 @@ class Question:
 
 
 class Judge:
-    """A judge at its servers, with the prompt and the reading of a family."""
+    """A judge at its servers, with a family's prompt and its way of reading answers."""
 
     def __init__(self, family: GeneratedVerdicts, servers: ChatServers):
         self.servers = servers
@@ -50,7 +50,7 @@ class Judge:
         self._options = family.options
 
     async def scores(self, question: Question) -> list[float | None]:
-        """The score of each step; None for one that lies past the judge's context, where the question says so.
+        """Return the score of each step. It is None for a step past the judge's context, where the question allows it.
 
         Raises:
             AnswerFault: the judge's last answer held no verdict for each step.
@@ -111,7 +111,7 @@ class Judge:
         return read_verdicts(answer_text(choice, options.max_tokens), len(steps), self._family.worth)
 
     async def _verdict(self, question: Question, steps: Sequence[str]) -> float:
-        """The score of the last of these steps: the mean over the samples that hold a verdict, if half of them do."""
+        """Return the score of the last of these steps: the mean over the samples with a verdict, if half have one."""
         options = self._options
         prompt = self._family.prompt.for_step(question.problem, steps)
         body: dict[str, Any] = {"n": options.samples} if options.samples > 1 else {}
@@ -129,7 +129,7 @@ class Judge:
             if not faults:
                 raise AnswerFault(
                     "unreadable",
-                    f"the server gave {len(choices)} of {OPTIONS}.samples={options.samples} answers; it may not know "
+                    f"the server gave {len(choices)} of {OPTIONS}.samples={options.samples} answers. It may not know "
                     "the key n, so ask for one sample",
                 )
             first = faults[0]
@@ -158,7 +158,7 @@ class Judge:
 
 
 async def _all_or_none(questions: Sequence[Coroutine[Any, Any, float | None]]) -> list[float | None]:
-    """All answers, or the first fault; then what is still being asked is called off, for it would be paid in vain."""
+    """Return all answers, or raise the first fault. Then open questions are cancelled, to save their cost."""
     tasks = [asyncio.ensure_future(question) for question in questions]
     try:
         return list(await asyncio.gather(*tasks))
@@ -169,6 +169,6 @@ async def _all_or_none(questions: Sequence[Coroutine[Any, Any, float | None]]) -
 
 
 def _fewer(steps: Sequence[str]) -> int:
-    """How many steps to show when these are too long."""
+    """Return how many of these steps to show next, when they are too long together."""
     ends = list(accumulate(map(len, steps)))
     return min(len(steps) - 1, sum(end <= _KEPT * ends[-1] for end in ends))

@@ -11,15 +11,16 @@ from verl_prpo.prm.generated.answers import AnswerFault, shown
 from verl_prpo.prm.results import PrmFailure
 
 _TRIED = 1000
-"""Most braces at which a JSON object may begin: an answer is short, and what is longer is no answer."""
+"""Most braces that are tried as the beginning of the JSON object. An answer with more is not read as one."""
 
 
 def verdict_schema(count: int, labels: Sequence[str], explain: bool) -> dict[str, Any]:
-    """The JSON schema of an answer: an object with a key for each step, so that a server that keeps to it can leave no
-    step out and name none twice.
+    """Build the JSON schema of an answer: an object with a key for each step.
+
+    A server that keeps to it can leave no step out and name none twice.
 
     Args:
-        count: of steps.
+        count: number of steps.
         labels: the verdicts.
         explain: whether a check is written before each verdict.
     """
@@ -36,17 +37,17 @@ def verdict_schema(count: int, labels: Sequence[str], explain: bool) -> dict[str
 
 
 def read_verdicts(text: str, count: int, worth: Mapping[str, float]) -> list[float]:
-    """The score of each step.
+    """Read the score of each step.
 
     The answer must end with a JSON object, in a code fence or not. What stands before it is the judge's own writing.
 
     Args:
         text: the answer.
-        count: of steps.
+        count: number of steps.
         worth: the score of each verdict.
 
     Raises:
-        AnswerFault: there is no such object, or it has not exactly one verdict, and one that is known, for each step.
+        AnswerFault: there is no such object, or it does not have exactly one known verdict for each step.
     """
     found = _last_object(text)
     if found is None or not any(key.isdigit() for key, _ in found):
@@ -92,14 +93,14 @@ def _worth(given: Any, number: int, worth: Mapping[str, float]) -> float:
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object with all its keys, those that stand in it twice among them."""
+    """A JSON object with all its keys, also those that stand in it twice."""
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_Object)
 
 
 def _last_object(text: str) -> _Object | None:
-    """The JSON object with which a text ends."""
+    """Find the JSON object with which a text ends, or return None."""
     body = text.rstrip()
     if body.endswith("```"):
         body = body[:-3].rstrip()

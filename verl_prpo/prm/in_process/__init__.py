@@ -1,3 +1,3 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""A PRM whose weights are in this process: `engine` scores, `forward_passes` packs."""
+"""A PRM whose weights are in this process: `engine` scores dialogues, `forward_passes` packs them into passes."""

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Score a batch of responses with a PRM in this process: each response in one forward pass, like lengths together."""
+"""Score responses with a PRM in this process. A forward pass reads whole dialogues of like lengths together."""
 
 import gc
 import logging
@@ -53,9 +53,9 @@ class InProcessEngine:
         self.cache = ScoreCache(cache_size)
 
     def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        """One result per request, in their order.
+        """Return one result per request, in their order.
 
-        A forward pass that fails is halved until the dialogue at fault is alone: that one gets a failure.
+        A forward pass that fails is halved until the dialogue at fault is alone. That dialogue gets a failure.
 
         Raises:
             PrmError: the family raises one.
@@ -96,7 +96,7 @@ class InProcessEngine:
         return [[indices[n] for n in members] for members in passes]
 
     def _forward(self, dialogues: list[Encoded]) -> tuple[list[Any], Exception | None]:
-        """What the family gave for each dialogue, or the fault of the whole pass."""
+        """Run one pass, and return what the family gave for each dialogue, or the error of the whole pass."""
         try:
             with torch.inference_mode():
                 output = self.family.forward(dialogues)
@@ -121,7 +121,7 @@ class InProcessEngine:
         self.max_tokens_per_forward = rows * longest // 2
         _log.warning(
             "the PRM ran out of memory on %d dialogues of up to %d tokens and goes on with at most %d tokens in one "
-            "forward pass; set reward.prm.max_tokens_per_forward to that, or give the PRM a device of its own: %s",
+            "forward pass. Set reward.prm.max_tokens_per_forward to that, or give the PRM a device of its own: %s",
             rows,
             longest,
             self.max_tokens_per_forward,
@@ -142,7 +142,7 @@ def open_in_process_engine(config: "PrmConfig", device: torch.device) -> InProce
     from verl_prpo.settings.prpo import tokens_per_forward  # whoever has a configuration has what reads it
 
     if not config.model_path:
-        raise PrmError("reward.prm.model_path is not set; give the hub name or folder of a process reward model")
+        raise PrmError("reward.prm.model_path is not set. Give the hub name or folder of a process reward model")
     family = resolve_family(config).load(
         config.model_path,
         device=device,
@@ -161,7 +161,7 @@ def open_in_process_engine(config: "PrmConfig", device: torch.device) -> InProce
 
 
 def dtype_of(config: "PrmConfig", device_type: str) -> str:
-    """The dtype of the weights as torch names it: as set, else what suits the device."""
+    """Return the dtype of the weights as torch names it: the one that is set, or else the one that suits the device."""
     return config.dtype or ("float32" if device_type == "cpu" else "bfloat16")
 
 
@@ -182,6 +182,6 @@ def _free_memory() -> None:
 def _too_long_for_memory(tokens: int, fault: str) -> str:
     return (
         f"the PRM ran out of memory on a single dialogue of {tokens} tokens, whatever "
-        "reward.prm.max_tokens_per_forward; give the PRM a device of its own, a narrower reward.prm.dtype, or shorter "
+        "reward.prm.max_tokens_per_forward. Give the PRM a device of its own, a narrower reward.prm.dtype, or shorter "
         f"responses (data.max_response_length): {fault}"
     )

@@ -11,14 +11,14 @@ LIKE = 0.8
 def forward_passes(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     """Sort dialogues by length and fill passes with those of like length.
 
-    The longest come first: what does not fit in memory shows at once. On calls of 32 dialogues with lengths as in math
-    (`benchmarks/padding.py`), and 16384 tokens per pass, the model reads 1.06 to 1.09 tokens for each that is no
-    padding. Passes that are filled to the limit whatever the lengths read 1.09 to 1.40. The best partition, with each
-    pass counted as 512 tokens, costs 2% to 3% less than this one.
+    The longest come first, so that a pass too large for the memory fails at once. On calls of 32 dialogues with lengths
+    as in math (`benchmarks/padding.py`), and 16384 tokens per pass, the model reads 1.06 to 1.09 tokens for each that
+    is no padding. Passes that are filled to the limit whatever the lengths read 1.09 to 1.40. The best partition, with
+    each pass counted as 512 tokens, costs 2% to 3% less than this one.
 
     Args:
         lengths: of the dialogues, in tokens.
-        max_tokens: most rows times longest of one pass. A single dialogue may exceed it.
+        max_tokens: greatest product of the rows of a pass and its longest dialogue. A single dialogue may exceed it.
 
     Returns:
         Indices into `lengths`, each once.

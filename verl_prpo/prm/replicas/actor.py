@@ -1,9 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Hold one replica of the PRM in a Ray actor, or the one door to the servers that hold it, or a score function.
+"""Hold one replica of the PRM in a Ray actor, or the connection to the servers that hold it, or a score function.
 
-What leaves it is plain: results, a description, and faults as a `PrmError` of text, for a family's own types need not
-be known where they arrive. The actor's log has their traceback.
+The actor returns plain data alone: results, a description, and faults as a `PrmError` of text. A family's own types
+need not be known in the process that gets them. The actor's log has the tracebacks.
 """
 
 import logging
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
 
 RAY_RESOURCE = {"npu": "NPU"}
-"""By device type; everything else that is not a CPU counts as GPU in Ray."""
+"""Ray's name of the resource, by device type. Every other device that is not a CPU counts as GPU in Ray."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +43,12 @@ class PrmDescription:
     Attributes:
         family: its name.
         score_range: least and greatest score.
-        prior_mean, prior_std: of the prior on the scores, in their units.
-        max_context: longest dialogue, in tokens; None for a score function, which knows no limit.
+        prior_mean, prior_std: mean and standard deviation of the prior on the scores, in units of the score.
+        max_context: longest dialogue, in tokens. None for a score function, which has no limit.
         model_path: where it was loaded from.
-        device, dtype: as torch names them; "" with a server, which has its own, and with a score function.
+        device, dtype: as torch names them. "" with a server, which has its own, and with a score function.
         engine: in_process, server, reward_model or score_function.
-        servers: base URLs, without passwords; none in process.
+        servers: base URLs, without passwords. Empty where there are no servers.
     """
 
     family: str
@@ -64,17 +64,17 @@ class PrmDescription:
 
 
 class PrmReplica:
-    """One replica of the PRM in an actor of its own; `load` comes first."""
+    """One replica of the PRM in an actor of its own. Call `load` first."""
 
     def load(self, config: "PrmConfig", device_type: str) -> PrmDescription:
         """Load the configured PRM.
 
         Args:
             config: `reward.prm`.
-            device_type: "cuda", "npu", "cpu": where the weights go.
+            device_type: "cuda", "npu" or "cpu", where the weights go.
 
         Raises:
-            PrmError: it cannot be used as configured.
+            PrmError: the PRM cannot be used as configured.
         """
         where = f"reward.prm.model_path={config.model_path} cannot be loaded with {family_setting(config)}: "
         with _faults_as_text(where):
@@ -87,11 +87,11 @@ class PrmReplica:
         return self._description
 
     def describe(self) -> PrmDescription:
-        """What was loaded."""
+        """Return the description of the PRM that was loaded."""
         return self._description
 
     def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        """One result per request, see `InProcessEngine.score`.
+        """Return one result per request, see `InProcessEngine.score`.
 
         Raises:
             PrmError: the device ran out of memory, or the family's forward pass fails.
@@ -105,11 +105,11 @@ class AsyncReplica:
     first."""
 
     async def load(self, config: "PrmConfig", urls: Sequence[str]) -> PrmDescription:
-        """Check the servers, and load the PRM's tokenizer and config; or load the function.
+        """Check the servers, and load the PRM's tokenizer and config. With a score function, load that.
 
         Args:
             config: `reward.prm`.
-            urls: base URLs of the servers; none with a score function.
+            urls: base URLs of the servers, none with a score function.
 
         Raises:
             PrmError: a server is not up, or the PRM or the function cannot be used as configured.
@@ -128,11 +128,11 @@ class AsyncReplica:
         return self._description
 
     async def describe(self) -> PrmDescription:
-        """What was opened."""
+        """Return the description of the PRM that was opened."""
         return self._description
 
     async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        """One result per request, see the engines' `score`; several calls run at once.
+        """Return one result per request, see the engines' `score`. Several calls run at once.
 
         Raises:
             PrmError: the family fails.
@@ -145,7 +145,7 @@ def compile_models(family: PrmFamily) -> None:
     """Put the trunk of every transformers model that the family holds through torch.compile, in place.
 
     Raises:
-        PrmError: it holds none.
+        PrmError: the family holds none.
     """
     held = [value for value in vars(family).values() if isinstance(value, torch.nn.Module)]
     models = [m for module in held for m in module.modules() if isinstance(m, PreTrainedModel)]
@@ -153,7 +153,7 @@ def compile_models(family: PrmFamily) -> None:
     if not trunks:
         raise PrmError(
             f"reward.prm.compile=true: the PRM family {family.name} holds no transformers model that could be "
-            "compiled; unset it"
+            "compiled. Unset it"
         )
     for trunk in trunks.values():
         trunk.compile(dynamic=True)  # batches differ in rows and length

@@ -26,7 +26,7 @@ from verl_prpo.settings.prpo import PrmConfig, engine_of
 from verl_prpo.settings.timeouts import LINGER
 
 REQUESTS_PER_CALL = 32
-"""To a PRM in process: enough to fill forward passes, few enough to share the load among replicas."""
+"""Requests in one call to a PRM in process: enough to fill forward passes, few enough to share among replicas."""
 
 CALLS_AT_ONCE = 2
 """Calls in flight per replica: one running and one queued, so the replica never waits for the next."""
@@ -35,19 +35,19 @@ NOT_THERE = "it is not there: it died or was never started"
 
 
 class PrmClient:
-    """Scores through replicas; belongs to the event loop that first calls `score`.
+    """A client of the replicas. An instance belongs to the event loop that first calls `score`.
 
-    A replica that died or was not found gets no more requests, one that let a call run out of time gets none until that
-    call is back. With no replica left, requests fail at once instead of waiting their turn to fail. Requests whose
-    replica died under them are tried once more, at another one; nothing else is tried twice, for the same weights give
+    A replica that died or was not found gets no more requests. One that let a call run out of time gets none until that
+    call is back. With no replica left, requests fail at once and do not wait for their timeout. Requests whose replica
+    died while it had them are tried once more, at another one. Nothing else is tried twice, for the same weights give
     the same result.
     """
 
     def __init__(self, config: PrmConfig, get_replicas: Callable[[], Sequence[ActorHandle | None]]):
         """Args:
-        config: `reward.prm`; its `timeout` bounds each request, from its arrival here to its scores.
-        get_replicas: gives the actors of `start_replicas`, in order, None for one that is not there; called once, at
-            the first request.
+        config: `reward.prm`. Its `timeout` bounds each request, from its arrival here to its scores.
+        get_replicas: gives the actors of `start_replicas`, in order, None for one that is not there. It is called once,
+            at the first request.
         """
         self._timeout = config.timeout
         self._requests_per_call, self._calls_per_replica = call_limits(config)
@@ -67,14 +67,14 @@ class PrmClient:
         row: Mapping[str, Any] | None = None,
         hidden: Sequence[bool] = (),
     ) -> PrmResult:
-        """Scores of one response, or the failure it met.
+        """Score one response. The result holds its scores or the failure.
 
         Args:
             messages: the prompt as chat messages.
             segments: texts whose concatenation is the response.
             truncated: whether the response was cut off by its length limit.
             heard: what tools and others said in the middle of the response.
-            row: of the data, for a score function.
+            row: the row of the data, for a score function.
             hidden: which segments the PRM is not shown.
 
         Raises:
@@ -92,7 +92,7 @@ class PrmClient:
             return self._timed_out()
 
     def _dispatch(self) -> None:
-        """Hand waiting requests to replicas that are free; runs again whenever a call is back."""
+        """Hand waiting requests to replicas that are free. This runs again whenever a call is back."""
         if self._departure is not None:
             self._departure.cancel()
             self._departure = None
@@ -185,8 +185,8 @@ class PrmClient:
 
     def _timed_out(self) -> PrmResult:
         detail = (
-            f"no scores within {self._timeout:g} s; a larger reward.prm.timeout gives the PRM more time, "
-            "a larger reward.prm.num_replicas more replicas"
+            f"no scores within {self._timeout:g} s. A larger reward.prm.timeout gives the PRM more time, "
+            "and a larger reward.prm.num_replicas more replicas"
         )
         return PrmResult(None, PrmFailure.TIMEOUT, detail)
 
@@ -194,8 +194,8 @@ class PrmClient:
         late = sorted(replica.name for replica in self._replicas if replica.overdue and not replica.death)
         if late:
             detail = (
-                f"{', '.join(late)} let a call run past reward.prm.timeout={self._timeout:g} s and is still not back; "
-                "no other replica is left"
+                f"{', '.join(late)} let a call run past reward.prm.timeout={self._timeout:g} s and is still not back. "
+                "No other replica is left"
             )
             return PrmResult(None, PrmFailure.TIMEOUT, detail)
         deaths = "; ".join(sorted(f"{replica.name}: {replica.death}" for replica in self._replicas))
@@ -203,10 +203,10 @@ class PrmClient:
 
 
 def call_limits(config: PrmConfig) -> tuple[int, int]:
-    """Most requests in one call, and most calls of one client in flight at a replica.
+    """Return the most requests in one call, and the most calls of one client in flight at a replica.
 
-    A replica in process reads one call at a time; one with servers behind it has as many requests of its own under way
-    as its servers take, and one with a score function as many as that may have calls.
+    A replica in process reads one call at a time. One with servers behind it has as many requests of its own under way
+    as its servers take. One with a score function has as many under way as the function may have calls at once.
     """
     if engine_of(config) == "in_process":
         return REQUESTS_PER_CALL, CALLS_AT_ONCE
@@ -217,12 +217,12 @@ def call_limits(config: PrmConfig) -> tuple[int, int]:
 
 
 def _at(replica: Replica, result: PrmResult) -> PrmResult:
-    """The result, with the replica's name where its own fault made it a failure."""
+    """Return the result, with the replica's name in its detail where the replica's own fault made it a failure."""
     if result.failure is not PrmFailure.ENGINE_ERROR:
         return result
     return replace(result, detail=f"{replica.name}: {result.detail}")
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """Return the first line of an error's text, or its type where it has none."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

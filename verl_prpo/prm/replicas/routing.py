@@ -17,11 +17,11 @@ class Replica:
     """A replica of the PRM as one client sees it.
 
     Attributes:
-        name: of the actor.
-        handle: None when it was not found.
-        calls, requests: of this client, in flight there.
+        name: name of the actor.
+        handle: handle of the actor, None when it was not found.
+        calls, requests: how many of this client are in flight there.
         sent: requests of this client since it began.
-        death: what it died of; "" while it lives.
+        death: what it died of, "" while it lives.
         overdue: calls that ran out of time and are not back.
     """
 
@@ -56,19 +56,19 @@ class Asked:
 def plan_calls(
     waiting: Sequence[Asked], replicas: Sequence[Replica], max_calls: int, max_requests: int
 ) -> list[tuple[Replica, list[Asked]]]:
-    """Calls to make now.
+    """Plan the calls to make now.
 
     Each response goes to the usable replica that has a call free and the fewest requests in flight. Among equals it is
     the one that was sent the fewest so far. The replica that died over a response is its last choice.
 
     Args:
         waiting: responses, in order of arrival.
-        replicas: all of them; at least one is usable.
+        replicas: all of them. At least one is usable.
         max_calls: most calls in flight at a replica.
         max_requests: most responses in one call.
 
     Returns:
-        Replicas and the responses of one call to each; responses for which there is no call free are left out.
+        Replicas and the responses of one call to each. Responses for which no call is free are left out.
     """
     taken: dict[Replica, list[Asked]] = {replica: [] for replica in replicas if replica.usable}
     for asked in waiting:

@@ -3,7 +3,7 @@
 """Start, find and stop the replicas of the PRM, each a Ray actor with a name.
 
 Their resources come from a placement group of their own. So "the cluster has no room" is not taken for "the weights
-are still loading", and each has a deadline of its own.
+are still loading", and each of the two has a deadline of its own.
 """
 
 import time
@@ -60,20 +60,20 @@ def start_replicas(
     Args:
         config: `reward.prm`.
         device_type: the trainer's device. On "cpu", or with no GPU asked for per replica, the PRM runs on the CPU.
-        server_urls: where the PRM is served, with `engine=reward_model`; None stands for `config.server.urls`.
+        server_urls: where the PRM is served, with `engine=reward_model`. None stands for `config.server.urls`.
 
     Returns:
         The actors' handles, in order.
 
     Raises:
-        PrmError: amounts that Ray refuses, no room in the cluster within `PLACEMENT_TIMEOUT`, weights that cannot be
-            loaded, or not within `startup_timeout`, or a server that is not up. Nothing is left running.
+        PrmError: Ray refuses the amounts of resources, the cluster has no room within `PLACEMENT_TIMEOUT`, the weights
+            cannot be loaded, or not within `startup_timeout`, or a server is not up. Nothing is left running.
     """
     elsewhere = engine_of(config) != "in_process"
     served = elsewhere and engine_of(config) != SCORE_FUNCTION
     urls = list(config.server.urls if server_urls is None else server_urls)
     if served and not urls:
-        raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known; set reward.prm.server.urls")
+        raise PrmError(f"reward.prm.engine={config.engine}: no server of the PRM is known. Set reward.prm.server.urls")
     if served and server_urls is None:
         require_servers(config)  # before Ray is asked for anything
     if elsewhere or config.num_gpus_per_replica == 0:
@@ -83,7 +83,7 @@ def start_replicas(
         resources[RAY_RESOURCE.get(device_type, "GPU")] = config.num_gpus_per_replica
     resources = {name: amount for name, amount in resources.items() if amount > 0} or {"CPU": 0.001}
     if _running_group() is not None:
-        raise PrmError("another PRM of this Ray job is still running; stop_replicas() ends it")
+        raise PrmError("another PRM of this Ray job is still running. Call stop_replicas() to end it")
     _wait_for_names(config.num_replicas)
     group = placement_group([resources] * config.num_replicas, strategy="PACK", name=_GROUP)
     replicas: list[ActorHandle] = []
@@ -108,10 +108,10 @@ def start_replicas(
 
 
 def lookup_replicas(config: "PrmConfig") -> list[ActorHandle | None]:
-    """The running replicas, by name, from any process of the same Ray job; None for one that is not there.
+    """Find the running replicas by name, from any process of the same Ray job. The result has None for a missing one.
 
     Raises:
-        PrmError: none of them is there.
+        PrmError: none of the replicas is there.
     """
     found: list[ActorHandle | None] = []
     fault = ""
@@ -131,7 +131,7 @@ def lookup_replicas(config: "PrmConfig") -> list[ActorHandle | None]:
 
 
 def stop_replicas() -> None:
-    """Kill the replicas of this Ray job and give their resources back; does nothing where none run.
+    """Kill the replicas of this Ray job and give their resources back. Do nothing where none run.
 
     They end by themselves with the process that started them.
     """
@@ -154,7 +154,7 @@ def _running_group() -> PlacementGroup | None:
 
 
 def _wait_for_names(count: int) -> None:
-    """Ray frees the names of stopped replicas a while after they were stopped."""
+    """Wait until the names of stopped replicas are free, which Ray does a while after they were stopped."""
     deadline = time.monotonic() + NAMES_TIMEOUT
     for name in map(_name, range(count)):
         while time.monotonic() < deadline:
@@ -184,7 +184,7 @@ def _create(kind: type, index: int, group: PlacementGroup, resources: dict[str, 
 
 
 def _load(replicas: list[ActorHandle], config: "PrmConfig", where: Any) -> None:
-    """Call `load(config, where)` of each; `where` is a device type or the servers' URLs."""
+    """Call `load(config, where)` of each replica. `where` is a device type or the servers' URLs."""
     deadline = time.monotonic() + config.startup_timeout
     loading = {replica.load.remote(config, where): _name(i) for i, replica in enumerate(replicas)}
     pending = list(loading)
@@ -193,13 +193,13 @@ def _load(replicas: list[ActorHandle], config: "PrmConfig", where: Any) -> None:
         if not ready:
             raise PrmError(
                 f"{', '.join(loading[ref] for ref in pending)} did not load {judge_of(config)} within "
-                f"reward.prm.startup_timeout={config.startup_timeout:g} s; raise it, or use a faster disk"
+                f"reward.prm.startup_timeout={config.startup_timeout:g} s. Raise it, or use a faster disk"
             )
         try:
             ray.get(ready[0])
         except RayActorError as error:
             raise PrmError(
-                f"{loading[ready[0]]} died while it loaded reward.prm.model_path={judge_of(config)}; did the machine "
+                f"{loading[ready[0]]} died while it loaded reward.prm.model_path={judge_of(config)}. Did the machine "
                 f"run out of memory? {first_line(error)}"
             ) from error
         except RayError as error:
@@ -218,7 +218,7 @@ def _no_room(config: "PrmConfig", resources: dict[str, float]) -> str:
 
     return (
         f"the Ray cluster has no room for the PRM: {config.num_replicas} x ({_amounts(resources)}) was asked for and "
-        f"not given within {PLACEMENT_TIMEOUT:g} s. The cluster has {listed(ray.cluster_resources())}; free are "
+        f"not given within {PLACEMENT_TIMEOUT:g} s. The cluster has {listed(ray.cluster_resources())}. Free are "
         f"{listed(ray.available_resources())}. Lower reward.prm.num_gpus_per_replica, reward.prm.num_cpus_per_replica "
         "or reward.prm.num_replicas, leave some GPUs to the PRM with a smaller trainer.n_gpus_per_node or "
         "trainer.nnodes, or add GPUs."

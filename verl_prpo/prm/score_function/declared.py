@@ -16,14 +16,14 @@ from typing import Any
 SETTING = "reward.prm.score_function"
 
 MODULE = "pkg://"
-"""A path that begins so names a module, as in verl."""
+"""How a path begins that names a module, as in verl."""
 
 ROW = ("data_source", "ground_truth", "extra_info")
-"""What a function is given of a response's row, under the names that verl's reward functions know."""
+"""The parts of a response's row that a function can get, under the names that verl's reward functions know."""
 
 HEARD = "heard"
-"""What tools and others said in the middle of the response. A function gets it that names it: `**row` holds the row of
-the data alone."""
+"""Argument for what tools and others said in the middle of the response. Only a function that names this argument gets
+it: `**row` holds the row of the data alone."""
 
 FORM = "def NAME(messages, segments, **row)"
 
@@ -40,7 +40,7 @@ class Declared:
         call: the function.
         coroutine: whether calling it gives a coroutine.
         batched: whether it takes lists, one entry per response (its attribute `batched`).
-        score_range: least and greatest score (its attribute `score_range`, else 0 and 1).
+        score_range: least and greatest score (its attribute `score_range`, 0 and 1 without it).
         kwargs: further arguments from the settings.
         takes: which of `ROW` and `HEARD` it takes.
     """
@@ -53,17 +53,17 @@ class Declared:
     takes: tuple[str, ...]
 
     def __call__(self, messages: Any, segments: Any, row: Mapping[str, Any]) -> Any:
-        """Call the function; of the row, and of what was heard, only with what it takes."""
+        """Call the function with messages, segments, and those parts of the row and of what was heard that it takes."""
         given = {name: row.get(name) for name in self.takes}
         return self.call(messages=messages, segments=segments, **{**given, **self.kwargs})
 
 
 def load_function(path: str, name: str, kwargs: Mapping[str, Any]) -> Declared:
-    """Import the file and look at the function.
+    """Import the file, and check the function and what it declares.
 
     Args:
         path: a Python file, or `pkg://` and a module's name.
-        name: of the function there; a dotted name leads into classes and objects.
+        name: the function's name there. A dotted name leads into classes and objects.
         kwargs: further keyword arguments.
 
     Raises:
@@ -76,9 +76,9 @@ def load_function(path: str, name: str, kwargs: Mapping[str, Any]) -> Declared:
             raise Unfit(f"the file defines no {name}, but {', '.join(there) or 'nothing that can be called'}")
         found = getattr(found, part)
     if isinstance(found, type):
-        raise Unfit(f"{name} is a class; name a function, or an object of the class that can be called")
+        raise Unfit(f"{name} is a class. Name a function, or an object of the class that can be called")
     if not callable(found):
-        raise Unfit(f"{name} is {type(found).__name__} {found!r:.80} and cannot be called; name a function")
+        raise Unfit(f"{name} is {type(found).__name__} {found!r:.80} and cannot be called. Name a function")
     return Declared(
         found,
         inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None)),  # noqa: B004
@@ -98,11 +98,11 @@ def _module(path: str) -> Any:
     file = Path(path).expanduser()
     if not file.is_file():
         raise Unfit(
-            f"there is no such file (searched from {Path.cwd()}); give an absolute path that every node can read"
+            f"there is no such file (searched from {Path.cwd()}). Give an absolute path that every node can read"
         )
     spec = importlib.util.spec_from_file_location(f"verl_prpo_score_function_{file.stem}", file)
     if spec is None or spec.loader is None:
-        raise Unfit("not a Python file; its name must end in .py")
+        raise Unfit("this is not a Python file. Its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses and pickle look for it
     sys.path.append(str(file.resolve().parent))  # as for a script: it may import what lies beside it
@@ -133,7 +133,7 @@ def _score_range(function: Any, name: str) -> tuple[float, float]:
 
 
 def _taken(function: Any, name: str, kwargs: Mapping[str, Any]) -> tuple[str, ...]:
-    """Which of `ROW` and `HEARD` the function takes. Raises `Unfit` where a call would not fit its signature."""
+    """Return which of `ROW` and `HEARD` the function takes. Raise `Unfit` where a call would not fit its signature."""
     for taken in ("messages", "segments", HEARD):
         if taken in kwargs:
             raise Unfit(f"kwargs.{taken} is not yours to set: each response brings it")
@@ -150,7 +150,7 @@ def _taken(function: Any, name: str, kwargs: Mapping[str, Any]) -> tuple[str, ..
     except TypeError as error:
         given = ", ".join(("messages", "segments", *ROW, HEARD, *kwargs))
         raise Unfit(
-            f"{name}{signature} cannot be called by keyword with {given}: {error}. Write {FORM.replace('NAME', name)}; "
-            f"other arguments come from {SETTING}.kwargs"
+            f"{name}{signature} cannot be called by keyword with {given}: {error}. Write {FORM.replace('NAME', name)}. "
+            f"Other arguments come from {SETTING}.kwargs"
         ) from error
     return takes

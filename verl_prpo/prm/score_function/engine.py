@@ -1,6 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Score responses with a function of the user's: bounded, repeated after faults, remembered and checked as a PRM is."""
+"""Score responses with a user's function. Calls have time limits and are repeated after faults.
+
+Scores are remembered and checked as those of a PRM are.
+"""
 
 import asyncio
 import hashlib
@@ -28,12 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FunctionScale:
-    """What is known of a score function as of a family: its name, and the range and prior of its scores.
+    """What stands for the family of a score function: its name, and the range and prior of its scores.
 
     Attributes:
-        name: of the function.
+        name: the setting and the function's name.
         score_range: least and greatest score.
-        max_context: None, since a function reads whatever is long.
+        max_context: None, since a function reads responses of any length.
     """
 
     name: str
@@ -47,26 +50,26 @@ class FunctionScale:
 
     @property
     def prior_std(self) -> float:
-        """Of uniform scores on the range."""
+        """The standard deviation of uniform scores on the range."""
         return (self.score_range[1] - self.score_range[0]) / math.sqrt(12)
 
 
 @dataclass(frozen=True)
 class Todo:
-    """A response to score, once for all requests that are equal."""
+    """A response to score. Equal requests share one."""
 
     payload: bytes
     steps: int
 
 
 class ScoreFunctionEngine:
-    """A score function in its processes; belongs to the event loop in which it was opened."""
+    """A score function in its processes. An instance belongs to the event loop in which it was opened."""
 
     def __init__(self, config: "PrmConfig", declared: dict[str, Any], first: WorkerProcess):
         """Args:
         config: `reward.prm`.
-        declared: what the function says of itself.
-        first: the process that said it.
+        declared: what the function declares of itself.
+        first: the process that loaded it.
         """
         function = config.score_function
         self.family = FunctionScale(f"{SETTING}:{function.name}", tuple(declared["score_range"]))
@@ -78,11 +81,11 @@ class ScoreFunctionEngine:
         self._function = function
 
     async def close(self) -> None:
-        """End the processes; what is still being asked fails."""
+        """End the processes. Calls that are still open fail."""
         self.pool.close()
 
     async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        """One result per request, in their order, within `reward.prm.timeout`; calls may overlap."""
+        """Return one result per request, in their order, within `reward.prm.timeout`. Calls may overlap."""
         deadline = asyncio.get_running_loop().time() + self._config.timeout * SHARE_OF_TIMEOUT
         seen = [self._prepared(request) for request in requests]
         parts = [[] if isinstance(one, PrmResult) else [(_key(one[1]), one[1])] for one in seen]
@@ -112,8 +115,10 @@ class ScoreFunctionEngine:
         return shown, Todo(payload, len(shown.steps))
 
     async def _ask(self, part: Sequence[Todo], deadline: float) -> list[PrmResult]:
-        """Scores of each response of a call, or the failure it met. A batch at fault is halved until the response is
-        alone."""
+        """Make one call, and return the scores of each of its responses, or their failure.
+
+        A batch at fault is halved until the response at fault is alone.
+        """
         loop = asyncio.get_running_loop()
         tries = 0
         while True:
@@ -138,7 +143,7 @@ class ScoreFunctionEngine:
             await asyncio.sleep(pause)
 
     def _checked(self, todo: Todo, answer: Any) -> PrmResult:
-        """Scores once they are as many as the segments, finite and in the range; else the failure."""
+        """Return the scores, once they are as many as the segments, finite and in the range, or else the failure."""
         low, high = self.family.score_range
 
         def failed(kind: PrmFailure, detail: str) -> PrmResult:
@@ -150,15 +155,15 @@ class ScoreFunctionEngine:
             return failed(PrmFailure.WRONG_COUNT, f"returned {len(answer)} scores for {todo.steps} segments")
         given = [score for score in answer if score is not None]
         if not all(map(math.isfinite, given)):
-            return failed(PrmFailure.NON_FINITE, f"returned {answer}; a segment without a score of its own gets None")
+            return failed(PrmFailure.NON_FINITE, f"returned {answer}. A segment without a score of its own gets None")
         if given and (min(given) < low - RANGE_TOLERANCE or max(given) > high + RANGE_TOLERANCE):
-            detail = f"returned {answer}, outside its range [{low:g}, {high:g}]; declare another as its score_range"
+            detail = f"returned {answer}, outside its range [{low:g}, {high:g}]. Declare another as its score_range"
             return failed(PrmFailure.OUT_OF_RANGE, detail)
         return PrmResult(answer)
 
 
 async def open_score_function(config: "PrmConfig") -> ScoreFunctionEngine:
-    """The engine of `reward.prm.score_function`, with one process that has loaded the function.
+    """Open the engine of `reward.prm.score_function`, with one process that has loaded the function.
 
     Args:
         config: `reward.prm`.

@@ -1,19 +1,19 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a score function returned, as plain numbers, or a sentence on what it is instead."""
+"""Turn what a score function returned into plain numbers, or into words on what it returned instead."""
 
 import reprlib
 from collections.abc import Sequence
 from typing import Any
 
 Plain = list[float | None] | str
-"""Scores as they came, unchecked, or what was returned in their place."""
+"""Scores as they came, unchecked, or words on what was returned in their place."""
 
 
 def plain_scores(returned: Any) -> Plain:
-    """Scores of one response from what a function returned for it.
+    """Read the scores of one response from what a function returned for it.
 
-    A list, a tuple, or an array or tensor of one dimension is taken, with numbers, truth values or None in it.
+    It may be a list, a tuple, or an array or tensor of one dimension, with numbers, truth values or None in it.
     """
     listed = _listed(returned)
     if listed is None:
@@ -33,11 +33,11 @@ def plain_scores(returned: Any) -> Plain:
 
 
 def plain_batch(returned: Any, responses: int) -> list[Plain]:
-    """Scores of each response from what a batched function returned.
+    """Read the scores of each response from what a batched function returned.
 
     Args:
-        returned: by the function.
-        responses: that it was given.
+        returned: what the function returned.
+        responses: number of responses that it was given.
     """
     listed = _listed(returned)
     if listed is None:
@@ -48,7 +48,7 @@ def plain_batch(returned: Any, responses: int) -> list[Plain]:
 
 
 def _listed(value: Any) -> list[Any] | None:
-    """A sequence, an array or a tensor as a list; None for anything else."""
+    """Turn a sequence, an array or a tensor into a list. The result is None for anything else."""
     if isinstance(value, str | bytes | bytearray):
         return None
     if isinstance(value, Sequence):

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from verl_prpo.settings.prpo import PrmConfig
 
 COROUTINES = 32
-"""Calls of a coroutine at once in one replica, where nothing else is set."""
+"""Calls of a coroutine at once in one replica, where `concurrency` is not set."""
 
 
 class CallFault(Exception):
     """A call without scores.
 
     Attributes:
-        kind: of failure.
-        counts: whether it was the call's own fault and so uses up one of its tries.
+        kind: the kind of failure.
+        counts: whether it was the call's own fault, so that it uses up one of the call's tries.
         final: whether no further try can help.
     """
 
@@ -40,14 +40,16 @@ class CallFault(Exception):
 
 
 class WorkerPool:
-    """One process for all calls of a coroutine, or one for each call at once of a plain function; belongs to the event
-    loop in which it is made."""
+    """One process for all calls of a coroutine, or for a plain function one process per call at once.
+
+    An instance belongs to the event loop in which it is made.
+    """
 
     def __init__(self, config: "PrmConfig", coroutine: bool, first: WorkerProcess):
         """Args:
         config: `reward.prm`.
-        coroutine: whether the function is one.
-        first: a process that has loaded it. Others are started when they are needed.
+        coroutine: whether the function is a coroutine.
+        first: a process that has loaded the function. Others are started when they are needed.
         """
         self._config = config
         self._function = config.score_function
@@ -62,20 +64,20 @@ class WorkerPool:
         self._closed = False
 
     def close(self) -> None:
-        """End the processes; what is still being asked fails."""
+        """End the processes. Calls that are still open fail."""
         self._closed = True
         for worker in self._workers:
             worker.kill()
 
     async def call(self, payloads: Sequence[bytes], deadline: float) -> list[Any]:
-        """What the function returned for each response, unchecked.
+        """Call the function, and return what it gave for each response, unchecked.
 
         Args:
             payloads: each a pickle of messages, segments, and the row with what was heard.
             deadline: time of the event loop's clock after which nothing is waited for.
 
         Raises:
-            CallFault: it raised, took too long or died.
+            CallFault: the function raised an error or took too long, or its process died.
         """
         async with self._worker(deadline) as worker:
             left = deadline - asyncio.get_running_loop().time()
@@ -107,14 +109,14 @@ class WorkerPool:
 
     @asynccontextmanager
     async def _worker(self, deadline: float) -> "AsyncIterator[WorkerProcess]":
-        """A process with room for a call."""
+        """Lend a process with room for a call."""
         loop = asyncio.get_running_loop()
         try:
             await asyncio.wait_for(self._slots.acquire(), max(0.001, deadline - loop.time()))
         except asyncio.TimeoutError:
             detail = (
-                f"no process had room for it before reward.prm.timeout={self._config.timeout:g} s ran out; "
-                f"more calls at once ({SETTING}.concurrency={self.concurrency}) or reward.prm.num_replicas give room"
+                f"no process had room for it before reward.prm.timeout={self._config.timeout:g} s ran out. "
+                f"More calls at once ({SETTING}.concurrency={self.concurrency}) or reward.prm.num_replicas give room"
             )
             raise CallFault(PrmFailure.TIMEOUT, detail, final=True) from None
         worker = None
@@ -127,7 +129,7 @@ class WorkerPool:
                 self._idle.append(worker)
 
     async def _take(self, deadline: float) -> WorkerProcess:
-        """The one process of a coroutine, an idle one of a plain function, or a new one in the place of the dead."""
+        """Return the one process of a coroutine, or an idle one of a plain function. Start one where there is none."""
         if not self.coroutine:
             self._idle = [worker for worker in self._idle if not worker.dead]
             return self._idle.pop() if self._idle else await self._start(deadline)
@@ -148,15 +150,15 @@ class WorkerPool:
 
 
 def where(config: "PrmConfig") -> str:
-    """The setting that names the function, for messages."""
+    """Name the setting of the function and its value, for messages."""
     return f"{SETTING} (path={config.score_function.path}, name={config.score_function.name})"
 
 
 async def start_worker(config: "PrmConfig", timeout: float) -> tuple[WorkerProcess, dict[str, Any]]:
-    """A process that has loaded the function, and what the function declares.
+    """Start a process that loads the function, and return it and what the function declares.
 
     Raises:
-        PrmError: it cannot be loaded, or not within `timeout` seconds.
+        PrmError: the function cannot be loaded, or not within `timeout` seconds.
     """
     worker = WorkerProcess(config.score_function)
     try:
@@ -164,7 +166,7 @@ async def start_worker(config: "PrmConfig", timeout: float) -> tuple[WorkerProce
     except asyncio.TimeoutError:
         worker.kill()
         raise PrmError(
-            f"{where(config)}: importing it takes longer than {timeout:g} s; import less at the top of the file, or "
+            f"{where(config)}: importing it takes longer than {timeout:g} s. Import less at the top of the file, or "
             "raise reward.prm.startup_timeout"
         ) from None
     except WorkerDied as death:

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""One worker process as its parent sees it: start it, ask it, end it with all that it started."""
+"""Handle one worker process as its parent: start it, ask it, and end it with all that it started."""
 
 import asyncio
 import itertools
@@ -32,7 +32,7 @@ class WorkerDied(Exception):
 
     Attributes:
         ended: whether it was ended at the time limit of a call.
-        bystander: whether that was another call's.
+        bystander: whether that was the time limit of another call.
     """
 
     def __init__(self, detail: str, ended: bool = False, bystander: bool = False):
@@ -42,7 +42,7 @@ class WorkerDied(Exception):
 
 
 class WorkerProcess:
-    """A process that holds the function; belongs to the event loop in which it is made."""
+    """A process that holds the function. An instance belongs to the event loop in which it is made."""
 
     def __init__(self, function: "ScoreFunction"):
         """Args:
@@ -61,13 +61,13 @@ class WorkerProcess:
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._running: int | None = None
         self.dead = ""
-        """What the process died of; "" while it lives."""
+        """What the process died of, or "" while it lives."""
         for work in (self._read, self._write):
             threading.Thread(target=work, daemon=True, name=f"score_function_{work.__name__}").start()
         self._send({"path": function.path, "name": function.name, "kwargs": function.kwargs})
 
     async def declaration(self, timeout: float) -> dict[str, Any]:
-        """What the function declares, or under "unfit" why it cannot be used.
+        """Wait for what the function declares, or under "unfit" for why it cannot be used.
 
         Raises:
             WorkerDied: the process ended.
@@ -80,7 +80,7 @@ class WorkerProcess:
 
         Args:
             responses: each a pickle of messages, segments, and the row with what was heard.
-            timeout: after which the caller ends it, in seconds.
+            timeout: time after which the caller ends the call, in seconds.
 
         Returns:
             The call's number and a future. It resolves to a dict with "scores" or "raised", or raises `WorkerDied`.
@@ -103,8 +103,9 @@ class WorkerProcess:
         """End the process and all that it started.
 
         Args:
-            detail: why.
-            by: the call at whose time limit. Others are bystanders, unless the process named one of them as running.
+            detail: why it is ended.
+            by: the call whose time limit ran out. The other calls are bystanders, unless the process named one of them
+                as running.
         """
         guilty = self._running if by is not None and self._running in self._waiting else by
         self._end(detail, guilty)
@@ -115,7 +116,7 @@ class WorkerProcess:
         self._outgoing.put(None)
 
     def _end(self, detail: str, guilty: int | None = None) -> None:
-        """Fail what is waited for; without a guilty call each may be at fault."""
+        """Fail all calls that are waited for. Without a guilty call each may be at fault."""
         self.dead = self.dead or detail
         for number, reply in self._waiting.items():
             if not reply.done():

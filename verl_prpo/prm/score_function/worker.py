@@ -1,9 +1,10 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""The process that runs a score function: takes calls as frames, answers each with one, and is ended when one hangs.
+"""Run a score function in a process that takes calls as frames and answers each with one. It is ended when one hangs.
 
-A frame is its length and a body: pickle on the way in, JSON on the way out, so that nothing that a function makes is
-unpickled elsewhere. What the function prints goes to the error output, and so to the log of whoever started the worker.
+A frame is its length and a body. The body is pickle on the way in and JSON on the way out, so that nothing that a
+function makes is unpickled elsewhere. What the function prints goes to the error output, and so to the log of whoever
+started the worker.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ _LOGGED = 20
 
 
 class Worker:
-    """Reads frames in a thread of its own, which ends the process with its input, whatever the function does."""
+    """Reads frames in a thread of its own, so that the process ends with its input, whatever the function does."""
 
     def __init__(self, calls: BinaryIO, replies: BinaryIO):
         self._calls = calls
@@ -45,7 +46,7 @@ class Worker:
         self._shown: set[str] = set()
 
     def run(self) -> None:
-        """Load the function, say what it declares, and serve until the input ends."""
+        """Load the function, reply with what it declares, and serve until the input ends."""
         threading.Thread(target=self._read, daemon=True).start()
         named = self._queue.get()
         try:
@@ -107,7 +108,7 @@ class Worker:
             self._tasks[call["id"]] = asyncio.get_running_loop().create_task(self._run(call))
 
     def _running(self) -> int | None:
-        """The call whose code runs at this moment."""
+        """Return the number of the call whose code runs at this moment, or None."""
         task = asyncio.current_task(self._loop)
         return next((number for number, one in list(self._tasks.items()) if one is task), None)
 
@@ -156,8 +157,10 @@ def main() -> None:
 
 
 def _arguments(function: Declared, call: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-    """Messages, segments and row of a call. Each response was pickled by itself, so that no two share an object that
-    the function may change."""
+    """Return messages, segments and row of a call.
+
+    Each response was pickled by itself, so that no two share an object that the function may change.
+    """
     responses = [pickle.loads(response) for response in call["responses"]]
     if not function.batched:
         return responses[0]

@@ -29,11 +29,11 @@ class ServerFault(Exception):
     """An exchange without a usable answer.
 
     Attributes:
-        kind: of failure.
+        kind: the kind of failure.
         detail: the address and what was found there.
         passing: whether the same request may succeed later.
-        about_input: whether the server refused what was sent, so that a part of it may still be taken.
-        retry_after: seconds for which the server asks to be left alone; None where it says nothing.
+        about_input: whether the server refused what was sent, so that it may still accept a part of it.
+        retry_after: seconds for which the server asks for no requests. None where it says nothing.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ServerFault(Exception):
 
 
 def open_session(config: "PrmConfig") -> aiohttp.ClientSession:
-    """A pool of connections with the API key and certificates of `reward.prm`; belongs to the running event loop.
+    """Open a pool of connections with the API key and certificates of `reward.prm`, for the running event loop.
 
     Raises:
         PrmError: the API key's variable is not set or holds no key, or the certificates cannot be read.
@@ -66,7 +66,9 @@ def open_session(config: "PrmConfig") -> aiohttp.ClientSession:
 
 
 def api_key(config: "PrmConfig") -> str | None:
-    """The servers' API key, from the environment variable that `server.api_key_env` names; None where it names none.
+    """Read the servers' API key from the environment variable that `server.api_key_env` names.
+
+    The result is None where the setting names none.
 
     Raises:
         PrmError: the variable is not set or holds no key.
@@ -78,12 +80,12 @@ def api_key(config: "PrmConfig") -> str | None:
     if not key:
         raise PrmError(
             f"reward.prm.server.api_key_env={name}: this environment variable is not set on the node that runs the "
-            "PRM's actor; export it before Ray starts there, or unset the key"
+            "PRM's actor. Export it before Ray starts there, or unset the key"
         )
     if not (key.isascii() and key.isprintable()):
         raise PrmError(
             f"reward.prm.server.api_key_env={name}: this environment variable holds characters that are not "
-            "printable ASCII, which no header can carry; set it to the key alone"
+            "printable ASCII, which no header can carry. Set it to the key alone"
         )
     return key
 
@@ -94,7 +96,7 @@ async def exchange(
     """Send a request and read the whole answer.
 
     Args:
-        session: of `open_session`.
+        session: a session that `open_session` made.
         method: "GET" or "POST".
         url: the full address.
         timeout: seconds until the last byte of the answer must be there.
@@ -121,11 +123,11 @@ async def exchange(
     except (aiohttp.ClientSSLError, ssl.SSLError) as error:
         plain = "WRONG_VERSION_NUMBER" in str(error)
         remedy = (
-            "the server may speak plain HTTP: write http://"
+            "The server may speak plain HTTP: write http://"
             if plain
-            else "reward.prm.server.ca_file names a certificate authority of your own"
+            else "A certificate authority of your own goes under reward.prm.server.ca_file"
         )
-        detail = f"{shown}: TLS: {_told(error)}; {remedy}"
+        detail = f"{shown}: TLS: {_told(error)}. {remedy}"
         raise ServerFault(PrmFailure.REFUSED, detail) from error
     except aiohttp.ClientConnectorDNSError as error:
         detail = f"{shown}: name resolution failed: {_told(error.os_error)}"
@@ -148,7 +150,7 @@ async def _whole(response: aiohttp.ClientResponse, shown: str) -> bytes:
         size += len(part)
         if size > MAX_ANSWER:
             detail = (
-                f"{shown}: an answer of more than {MAX_ANSWER} bytes; lower reward.prm.server.prompts_per_request or "
+                f"{shown}: an answer of more than {MAX_ANSWER} bytes. Lower reward.prm.server.prompts_per_request or "
                 "reward.prm.server.prompt_logprobs"
             )
             raise ServerFault(PrmFailure.BAD_OUTPUT, detail)
@@ -156,7 +158,7 @@ async def _whole(response: aiohttp.ClientResponse, shown: str) -> bytes:
 
 
 def answer_of(url: str, status: int, body: bytes) -> Any:
-    """The JSON of an answer.
+    """Read the JSON of an answer.
 
     Raises:
         ServerFault: the status is not 200, or the body is no JSON.
@@ -175,20 +177,21 @@ def answer_of(url: str, status: int, body: bytes) -> Any:
     if status in _ABOUT_THE_INPUT:
         raise ServerFault(PrmFailure.BAD_INPUT, detail, about_input=True)
     if status in (401, 403):
-        detail += "; the API key is read from the environment variable that reward.prm.server.api_key_env names"
+        detail += ". The API key is read from the environment variable that reward.prm.server.api_key_env names"
     raise ServerFault(PrmFailure.REFUSED, detail)
 
 
 def without_password(url: str) -> str:
-    """A URL, or what was to be one, for messages."""
+    """Write a URL without a password in it, for messages. The text need not be a valid URL."""
     return re.sub(r"//[^/?#]*@", "//", url.strip())
 
 
 def tls(ca_file: str | None) -> ssl.SSLContext:
-    """What https connections are verified by.
+    """Build the TLS context that https connections are verified by.
 
     Args:
-        ca_file: certificates of an authority of your own, as PEM; the system's alone when None.
+        ca_file: certificates of an authority of your own, as PEM, in addition to the system's. None stands for the
+            system's alone.
 
     Raises:
         PrmError: the file cannot be read.

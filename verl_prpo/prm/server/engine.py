@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Score responses with a PRM that vLLM servers hold: token ids go out, numbers or log-probabilities come back."""
+"""Score responses with a PRM that vLLM servers hold. Token ids go out, and numbers or log-probabilities come back."""
 
 import asyncio
 import logging
@@ -28,20 +28,20 @@ TRIAL = PrmRequest([{"role": "user", "content": "What is 1 + 1?"}], ["1 + 1 = 2.
 """A dialogue that every server must score before the run starts."""
 
 SAME_MODEL = 0.05
-"""Greatest difference between two servers' scores of the trial dialogue, as a share of the range: more than narrow
-floating point accounts for."""
+"""Greatest difference that two servers' scores of the trial dialogue may have, as a share of the range. It is more than
+the rounding of narrow floating point explains."""
 
 _log = logging.getLogger(__name__)
 
 
 class ServedEngine:
-    """A family without weights and the servers that hold them; belongs to the event loop that first calls it."""
+    """A family without weights and the servers that hold them. It belongs to the event loop that first calls it."""
 
     def __init__(self, family: PrmFamily, pool: ServerPool, model: ServedModel, config: "PrmConfig"):
         """Args:
-        family: opened, see `PrmFamily.open`. Its `max_context` is lowered to what the servers take.
-        pool: of the servers.
-        model: what they serve, as `ServerPool.check` found it.
+        family: the family, opened by `PrmFamily.open`. Its `max_context` is lowered to what the servers accept.
+        pool: the servers.
+        model: the model they serve, as `ServerPool.check` found it.
         config: `reward.prm`.
 
         Raises:
@@ -49,7 +49,7 @@ class ServedEngine:
         """
         if family.serving not in PATHS:
             raise PrmError(
-                f"a vLLM server cannot give the scores of the PRM family {family.name}; set "
+                f"a vLLM server cannot give the scores of the PRM family {family.name}. Set "
                 "++reward.prm.engine=in_process and unset reward.prm.server.urls"
             )
         self.family = family
@@ -70,13 +70,13 @@ class ServedEngine:
         """Have every server score a trial dialogue, within one `server.request_timeout`.
 
         Raises:
-            PrmError: which server cannot and what it answered, or that the servers' scores differ.
+            PrmError: a server cannot (the message says which and what it answered), or the servers' scores differ.
         """
         encoded = self.family.encode(TRIAL.messages, TRIAL.segments)
         if len(encoded.input_ids) > self.family.max_context:
             raise PrmError(
                 f"the PRM reads at most {self.family.max_context} tokens, and a dialogue of one line has "
-                f"{len(encoded.input_ids)}; raise the servers' --max-model-len (now {self.model.max_model_len})"
+                f"{len(encoded.input_ids)}. Raise the servers' --max-model-len (now {self.model.max_model_len})"
             )
         servers = self.pool.servers
         scores = await asyncio.gather(*(self._trial_scores(server, encoded) for server in servers))
@@ -85,7 +85,7 @@ class ServedEngine:
             if max(abs(x - y) for x, y in zip(found, scores[0], strict=True)) > SAME_MODEL * (high - low):
                 raise PrmError(
                     f"the PRM servers {servers[0].shown} and {server.shown} give different scores for the same "
-                    f"dialogue ({scores[0]} and {found}); serve the same weights at all of reward.prm.server.urls"
+                    f"dialogue ({scores[0]} and {found}). Serve the same weights at all of reward.prm.server.urls"
                 )
 
     async def _trial_scores(self, server: Server, encoded: Encoded) -> list[float]:
@@ -100,18 +100,18 @@ class ServedEngine:
         return [score for score in result.scores if score is not None]  # a family scores all that it was asked
 
     def _started_otherwise(self, result: PrmResult) -> str:
-        """What to do about a server without the family's path."""
+        """Say what to do about a server without the family's path, or return "" for any other failure."""
         if result.failure is not PrmFailure.REFUSED:
             return ""
-        return f"; start vLLM {'with' if self.serving == 'pooling' else 'without'} --runner pooling"
+        return f". Start vLLM {'with' if self.serving == 'pooling' else 'without'} --runner pooling"
 
     async def close(self) -> None:
-        """Close the connections; what is still being asked fails."""
+        """Close the connections. Requests that are still open fail."""
         self._reader.shutdown(wait=False)
         await self.pool.close()
 
     async def score(self, requests: Sequence[PrmRequest]) -> list[PrmResult]:
-        """One result per request, in their order, within `reward.prm.timeout`; calls may overlap.
+        """Return one result per request, in their order, within `reward.prm.timeout`. Calls may overlap.
 
         Raises:
             PrmError: the family raises one.
@@ -124,13 +124,13 @@ class ServedEngine:
         return batch.results([output for part in outputs for output in part])
 
     def _parts(self, dialogues: list[Encoded]) -> list[list[Encoded]]:
-        """Shares for one request each: as large as may be, and spread over the servers that have nothing to do."""
+        """Split dialogues into parts for one request each, as large as allowed and spread over the idle servers."""
         idle = sum(server.requests == 0 for server in self.pool.servers)
         size = min(self._config.server.prompts_per_request, math.ceil(len(dialogues) / max(idle, 1)) or 1)
         return [dialogues[i : i + size] for i in range(0, len(dialogues), size)]
 
     async def _ask(self, dialogues: list[Encoded], deadline: float, only: Server | None = None) -> list[Any]:
-        """For each dialogue its scores as a server gave them, or a failure."""
+        """Return for each dialogue its scores as a server gave them, or a failure."""
         try:
             ids = [list(self.family.served_ids(encoded)) for encoded in dialogues]
             request = request_body(self.serving, self.model.name, ids, self._config.server.prompt_logprobs)
@@ -163,18 +163,18 @@ class ServedEngine:
 
 
 async def open_served_engine(config: "PrmConfig", urls: Sequence[str]) -> ServedEngine:
-    """The engine of a configuration, its servers checked.
+    """Open the engine of a configuration, and check its servers.
 
     Args:
         config: `reward.prm`.
         urls: base URLs of the servers.
 
     Raises:
-        PrmError: a server that is not up, or a family that does not fit; the message names the setting.
+        PrmError: a server is not up, or the family does not fit. The message names the setting.
     """
     if not config.model_path:
         raise PrmError(
-            "reward.prm.model_path is not set; a served PRM's tokenizer and config are read from it, so give the hub "
+            "reward.prm.model_path is not set. A served PRM's tokenizer and config are read from it, so give the hub "
             "name or folder that the servers were started with"
         )
     pool = ServerPool(config, urls)
@@ -194,10 +194,10 @@ async def open_served_engine(config: "PrmConfig", urls: Sequence[str]) -> Served
 
 
 def _require_vocabulary(config: "PrmConfig") -> None:
-    """Asked for more log-probabilities than there are tokens, vLLM's engine does not refuse but ends."""
+    """Check that no more log-probabilities are asked for than there are tokens: vLLM's engine would end, not refuse."""
     size = read_model_config(config.model_path or "").get("vocab_size")
     if isinstance(size, int) and config.server.prompt_logprobs > size:
         raise PrmError(
             f"reward.prm.server.prompt_logprobs={config.server.prompt_logprobs} is more than the {size} tokens of the "
-            f"vocabulary of reward.prm.model_path={config.model_path}; lower it, or set it to -1 for all of them"
+            f"vocabulary of reward.prm.model_path={config.model_path}. Lower it, or set it to -1 for all of them"
         )

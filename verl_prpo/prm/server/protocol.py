@@ -15,18 +15,20 @@ from verl_prpo.prm.encoding.response import shown_value
 from verl_prpo.prm.results import PrmFailure, PrmResult
 
 PATHS = {"pooling": "/pooling", "prompt_logprobs": "/v1/completions"}
-"""By `PrmFamily.serving`."""
+"""The path at a server, by `PrmFamily.serving`."""
 
 GENERATED = {"pooling": 0, "prompt_logprobs": 1}
-"""Tokens that a server adds to each dialogue: a completion has at least one."""
+"""Tokens that a server adds to each dialogue, by `PrmFamily.serving`: a completion has at least one."""
 
 _ROUNDING = 1e-3
-"""Most by which rounding lifts a log-probability above 0."""
+"""Greatest log-probability above 0 that counts as rounding."""
 
 
 class PromptLogprobs(Sequence[dict[int, float] | None]):
-    """Log-probabilities of a prompt's tokens as JSON has them, each made a dict from token id to number when it is
-    read: a family reads few of them."""
+    """Log-probabilities of a prompt's tokens, from their JSON.
+
+    Each becomes a dict from token id to number only when it is read, for a family reads few of them.
+    """
 
     def __init__(self, tokens: list[Any]):
         self._tokens = tokens
@@ -52,10 +54,12 @@ class PromptLogprobs(Sequence[dict[int, float] | None]):
         return found
 
     def require_prompt(self, ids: Sequence[int]) -> None:
-        """Detect those of another prompt: a server names each token of the prompt besides the likeliest.
+        """Check that the log-probabilities are those of this prompt.
+
+        A server names each token of the prompt besides the likeliest ones.
 
         Raises:
-            ValueError: they are not of these token ids.
+            ValueError: they belong to other token ids.
         """
         if len(self._tokens) != len(ids):
             raise ValueError(f"log-probabilities of {len(self._tokens)} tokens for {len(ids)}")
@@ -65,13 +69,13 @@ class PromptLogprobs(Sequence[dict[int, float] | None]):
 
 
 def request_body(serving: str, model: str, ids: list[list[int]], prompt_logprobs: int) -> dict[str, Any]:
-    """The request that has a server read dialogues.
+    """Write the request that has a server read dialogues.
 
     Args:
-        serving: of the family.
+        serving: `PrmFamily.serving` of the family.
         model: its name at the server.
         ids: token ids of each dialogue.
-        prompt_logprobs: how many log-probabilities each token is to have.
+        prompt_logprobs: how many log-probabilities to ask for at each token.
     """
     if serving == "pooling":
         return {"model": model, "input": ids, "task": "token_classify", "encoding_format": "float"}
@@ -79,12 +83,12 @@ def request_body(serving: str, model: str, ids: list[list[int]], prompt_logprobs
 
 
 def answer_rows(serving: str, answer: Any, count: int) -> list[Any] | PrmResult:
-    """What a server answered for each dialogue.
+    """Read what a server answered for each dialogue.
 
     Args:
-        serving: of the family.
+        serving: `PrmFamily.serving` of the family.
         answer: the JSON.
-        count: of dialogues.
+        count: number of dialogues.
 
     Returns:
         For each dialogue what `PrmFamily.served_scores` takes, or one failure for all.
@@ -110,7 +114,7 @@ def answer_rows(serving: str, answer: Any, count: int) -> list[Any] | PrmResult:
 
 
 def _numbers(value: Any) -> Any:
-    """Rows with NaN where JSON, which has no word for it, has null."""
+    """Return the rows with NaN for each null, since JSON has no word for NaN."""
     if isinstance(value, list):
         return [_numbers(item) for item in value]
     return math.nan if value is None else value

@@ -1,8 +1,9 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ask one of several servers of a model: the one with the least work in flight, and again after a fault that can pass.
+"""Ask one of several servers of a model: the one with the least work in flight. Ask again after a fault that can pass.
 
-A server that fails rests for a while, longer each time in a row, and then gets one request at a time until it answers.
+A server that fails gets no requests for a while, longer with each fault in a row. Then it gets one request at a time
+until it answers.
 """
 
 import asyncio
@@ -30,8 +31,8 @@ class ServedModel:
     """The model that the servers hold.
 
     Attributes:
-        name: what requests call it.
-        max_model_len: longest sequence that every server takes, in tokens; None when they do not say.
+        name: its name in requests.
+        max_model_len: longest sequence that every server accepts, in tokens. None when they do not say.
     """
 
     name: str
@@ -40,8 +41,7 @@ class ServedModel:
 
 @dataclass
 class Server:
-    """One server as its clients see it: its base URL, the work in flight there, its faults in a row, and until when it
-    asked to be left alone."""
+    """One server as its clients see it: its base URL, the work in flight there, its faults in a row, and its pauses."""
 
     url: str
     requests: int = 0
@@ -57,27 +57,27 @@ class Server:
 
 
 class ServerPool:
-    """The servers; belongs to the event loop that first uses it."""
+    """The servers of a model. An instance belongs to the event loop that first uses it."""
 
     def __init__(self, config: "PrmConfig", urls: Sequence[str]):
         """Args:
         config: `reward.prm`, of which `server.concurrency`, `server.request_timeout`, `server.retries`, the API key and
             the certificates are used.
-        urls: base URLs; one that ends in /v1 means the same server as without.
+        urls: base URLs. One that ends in /v1 means the same server as without.
 
         Raises:
-            PrmError: a URL that cannot be read, or none.
+            PrmError: a URL cannot be read, or there is none.
         """
         self._config = config
         self.servers = [Server(url) for url in dict.fromkeys(map(_base_url, urls))]
         if not self.servers:
-            raise PrmError("no server of the PRM is given; set reward.prm.server.urls")
+            raise PrmError("no server of the PRM is given. Set reward.prm.server.urls")
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._changed = asyncio.Event()
 
     async def close(self) -> None:
-        """Close the connections; requests that are under way fail."""
+        """Close the connections. Requests that are under way fail."""
         self._closed = True
         if self._session is not None:
             await self._session.close()
@@ -90,8 +90,8 @@ class ServerPool:
             ask: how one server is asked, for servers that are no vLLM.
 
         Raises:
-            PrmError: the servers that do not answer within `CHECK_TIMEOUT` or not as they should, each with its URL and
-                the reason; or their models do not match `reward.prm.server.model` or each other.
+            PrmError: servers do not answer within `CHECK_TIMEOUT` or not as they should, or their models do not match
+                `reward.prm.server.model` or each other. The message names each with its URL and the reason.
         """
         if ask is None:
             self._open()  # a missing key is no server's fault
@@ -111,14 +111,14 @@ class ServerPool:
         if len({model.name for model in models}) > 1:
             listed = "; ".join(f"{s.shown}: {model.name}" for s, model in zip(self.servers, models, strict=True))
             raise PrmError(
-                f"the PRM's servers hold different models ({listed}); serve one model, or one name with vLLM's "
+                f"the PRM's servers hold different models ({listed}). Serve one model, or one name with vLLM's "
                 "--served-model-name, and set reward.prm.server.model to it"
             )
         lengths = [model.max_model_len for model in models if model.max_model_len is not None]
         return ServedModel(models[0].name, min(lengths, default=None))
 
     async def post(self, path: str, body: Any, work: int, deadline: float, only: Server | None = None) -> Any:
-        """The JSON that one of the servers answers.
+        """Send a request to one of the servers, and return the JSON that it answers.
 
         Args:
             path: such as "/pooling".
@@ -128,8 +128,8 @@ class ServerPool:
             only: the server to ask, when it must be that one.
 
         Raises:
-            ServerFault: the last fault, once no retry is left or none would help. Another server may help even where
-                the same one would not: it lacks the model, or the key.
+            ServerFault: the last fault, once no retry is left or none would help. Where one server lacks the model or
+                refuses the key, only another one can help.
         """
         return await self.try_in_turn(
             lambda server, timeout: self._request(server, path, body, timeout), work, deadline, only
@@ -143,11 +143,11 @@ class ServerPool:
         only: Server | None = None,
         on_fault: Callable[[ServerFault], None] | None = None,
     ) -> Any:
-        """What `ask` returns for one of the servers, tried again and elsewhere as `post` does.
+        """Return what `ask` returns for one of the servers. Try again, also at others, as `post` does.
 
         Args:
-            ask: sends one request to a server, within so many seconds; raises `ServerFault`.
-            work, deadline, only: as of `post`.
+            ask: sends one request to a server, within so many seconds. It raises `ServerFault`.
+            work, deadline, only: as in `post`.
             on_fault: called with every fault, also with one that is tried again.
 
         Raises:
@@ -174,7 +174,7 @@ class ServerPool:
                 if not helps or loop.time() + pause >= deadline:
                     if helps and fault.retry_after is not None and loop.time() + fault.retry_after >= deadline:
                         limit = f"reward.prm.timeout={self._config.timeout:g} s"
-                        fault.detail += f"; it asks to wait {fault.retry_after:g} s, past {limit}"
+                        fault.detail += f". It asks to wait {fault.retry_after:g} s, past {limit}"
                     fault.detail += f" (tried {tries} times)" if tries > 1 else ""
                     raise
                 last = server
@@ -263,7 +263,7 @@ class ServerPool:
         wanted = self._config.server.model
         names = ", ".join(models) or "none"
         if wanted is None and len(models) != 1:
-            raise PrmError(f"{server.shown} serves {len(models)} models ({names}); set reward.prm.server.model to one")
+            raise PrmError(f"{server.shown} serves {len(models)} models ({names}). Set reward.prm.server.model to one")
         if wanted is not None and wanted not in models:
             raise PrmError(f"{server.shown} does not serve reward.prm.server.model={wanted}, but {names}")
         name = wanted if wanted is not None else next(iter(models))
@@ -285,7 +285,7 @@ def _base_url(url: str) -> str:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError("it must be http:// or https:// with a host")
         if parsed.query_string or parsed.fragment:
-            raise ValueError("a base URL ends before ? and #; a key goes under reward.prm.server.api_key_env")
+            raise ValueError("a base URL ends before ? and #. A key goes under reward.prm.server.api_key_env")
     except ValueError as error:
         shown = without_password(url).partition("?")[0]
         raise PrmError(f"reward.prm.server.urls: {shown!r} is no URL of a server: {error}") from error
