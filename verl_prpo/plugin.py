@@ -4,7 +4,7 @@
 
 verl imports this module through the entry point `verl.plugins` while its own `__init__` is still running, and in
 processes that never train. So nothing of the trainer, of vLLM or of transformers is imported here. verl logs a plugin
-that fails to load at DEBUG only; here a failure is a warning with its reason, because all that would follow is "unknown
+that fails to load at DEBUG only. Here a failure is a warning with its reason, because all that would follow is "unknown
 estimator".
 """
 

@@ -25,11 +25,14 @@ def docstrings(file: Path) -> Iterator[tuple[int, str, bool]]:
                 yield part.lineno, text.strip(), function
 
 
-@pytest.mark.parametrize("folder", sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()))
+FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())
+
+
+@pytest.mark.parametrize("folder", [".", *FOLDERS])
 def test_docstrings_are_sentences(folder: str) -> None:
     found = [
         f"{file.relative_to(PACKAGE)}:{line}: {text.splitlines()[0]}"
-        for file in sorted((PACKAGE / folder).rglob("*.py"))
+        for file in sorted(PACKAGE.glob("*.py") if folder == "." else (PACKAGE / folder).rglob("*.py"))
         for line, text, function in docstrings(file)
         if ";" in re.sub(r"`[^`]*`", "", text) or (function and FRAGMENT.match(text))
     ]
