@@ -290,23 +290,27 @@ def _by_task(test: Test) -> list[str]:
 def _arms(test: Test) -> list[str]:
     lines = [
         "Intervals are of Student's t over task means. p is Holm-adjusted over the rows of the column. With one "
-        "row there is nothing to adjust.",
+        "row there is nothing to adjust. An arm stands here once it has run on all tasks and seeds.",
         "",
         "| less GRPO, learned PRM | greedy | p | temperature 1 | p | tasks |",
         "|---|---|---|---|---|---|",
     ]
     rows = []
     for arm, name in NAMES.items():
-        if arm == "grpo":
+        if arm == "grpo" or not _whole(test, arm):
             continue
         found = [test.differences(arm, "learned", figure, registered.TASKS) for figure in (greedy, sampled)]
-        if all(found):
-            rows.append((name, [over_tasks(of_task) for of_task in found], len(found[0])))
+        rows.append((name, [over_tasks(of_task) for of_task in found], len(found[0])))
     adjusted = [holm([means[column].p for _, means, _ in rows]) for column in (0, 1)] if rows else [[], []]
     for i, (name, means, tasks) in enumerate(rows):
         cells = [f"{_text(means[column])} | {adjusted[column][i]:.2g}" for column in (0, 1)]
         lines.append(f"| {name} | {cells[0]} | {cells[1]} | {tasks} |")
     return lines
+
+
+def _whole(test: Test, arm: str) -> bool:
+    """Say whether all runs of an arm with the learned PRM are finished."""
+    return all(len(test.of(task, arm)) == len(registered.SEEDS) for task in registered.TASKS)
 
 
 def _other_prms(test: Test) -> list[str]:
@@ -335,13 +339,13 @@ def _points(value: float) -> str:
 def draw(test: Test, folder: Path) -> None:
     """The page and its figures."""
     of_arm = {}
-    for arm in DRAWN:
+    drawn = [arm for arm in DRAWN if _whole(test, arm)]
+    for arm in drawn:
         found = test.differences(arm, "learned", greedy, registered.TASKS)
-        if len(found) > 1:
-            of_arm[arm] = {"mean of tasks": over_tasks(found)} | {task: over_seeds(v) for task, v in found.items()}
+        of_arm[arm] = {"mean of tasks": over_tasks(found)} | {task: over_seeds(v) for task, v in found.items()}
     figures.differences(of_arm, LEGEND, folder / GAINS)
     of_task = {
-        task: {arm: runs for arm in ("grpo", *DRAWN[:3]) if (runs := test.of(task, arm))} for task in registered.TASKS
+        task: {arm: runs for arm in ("grpo", *drawn[:3]) if (runs := test.of(task, arm))} for task in registered.TASKS
     }
     figures.curves({task: arms for task, arms in of_task.items() if arms}, LEGEND, folder / CURVES)
     weighted = {task: runs for task in registered.TASKS if (runs := test.of(task, "trust"))}
