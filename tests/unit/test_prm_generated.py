@@ -414,7 +414,9 @@ class TestServersThatFail:
             return fails(404, "The model `judge` does not exist.")
 
         with chat_server(script, models=None) as server:  # nothing lists them
-            with pytest.raises(PrmError, match=r"HTTP 404: The model.*reward\.prm\.model_path=judge must be a model"):
+            with pytest.raises(
+                PrmError, match=r"404: The model `judge` does not exist\. The server must have .*=judge$"
+            ):
                 judged(judge_at(server.url))
 
     def test_the_name_at_the_server_may_be_another(self):

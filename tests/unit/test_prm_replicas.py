@@ -467,5 +467,5 @@ class TestCompiling:
             assert result.scores == pytest.approx(wanted.scores, abs=1e-5)
 
     def test_a_family_without_a_transformers_model_is_refused(self, folder):
-        with pytest.raises(PrmError, match=r"reward\.prm\.compile=true.*qwen_math_prm.*unset"):
+        with pytest.raises(PrmError, match=r"reward\.prm\.compile=true.*qwen_math_prm.*Unset"):
             compile_models(QwenMathPrm.open(str(folder)))

@@ -185,7 +185,7 @@ class ChatServers:
         if status in (400, 413) and _TOO_LONG.search(detail):
             return TooLong(detail)
         if status == 404:
-            detail += f". The server must have the model {self._named_by}={self.model.name}"
+            detail = f"{detail.rstrip('.')}. The server must have the model {self._named_by}={self.model.name}"
         return Refusal(status, found, detail, retry_after(error.response.headers))
 
     def _without_key(self, text: str) -> str:

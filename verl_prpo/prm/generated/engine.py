@@ -64,7 +64,7 @@ class JudgeEngine:
         except (ServerFault, AnswerFault) as fault:
             raise PrmError(
                 f"the judge's server {server.shown} is up, but gives no verdicts on a trial (model {self.model.name}): "
-                f"{fault.detail}{self._asked_otherwise(fault)}"
+                f"{str(fault.detail).rstrip('.')}{self._asked_otherwise(fault)}"
             ) from None
 
     def _asked_otherwise(self, fault: Exception) -> str:

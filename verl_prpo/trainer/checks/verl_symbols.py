@@ -34,7 +34,7 @@ PARTS = {
     SETTINGS: "the plugin's checks run before verl's validation of a configuration",
     STREAMING: "`reward.prm.schedule=stream`: agent loop workers that hand a finished response to the PRM",
     LAUNCHED: "`reward.prm.engine=reward_model`",
-    CHECKS: "what would stop a run later is found before Ray starts; `verl-prpo doctor` asks the same",
+    CHECKS: "what would stop a run later is found before Ray starts. `verl-prpo doctor` asks the same",
     COMMANDS: "`verl-prpo doctor`, `eval` and `data`",
     CPU: "`VERL_PLATFORM=cpu` alone",
 }
