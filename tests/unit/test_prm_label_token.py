@@ -301,7 +301,7 @@ class TestRefused:
             ({"tag": " ки", "step": "Step {n}: {step}{tag}"}, r"has \{n\}, which is not known\. It takes \{k\}"),
             ({"tag": " ки", "step": "{step}"}, r"step='\{step\}' has \{tag\} 0 times, where once belongs"),
             ({"tag": " ки", "step": "{tag}{step}"}, r"has \{tag\} before \{step\}"),
-            ({"tag": " ки", "step": "{step} {k}{tag}"}, r"has \{k\} behind \{step\}"),
+            ({"tag": " ки", "step": "{step} {k}{tag}"}, r"has \{k\} after \{step\}"),
             ({"tag": " ки", "problem": "Solve: "}, r"problem='Solve: ' has \{problem\} 0 times"),
             (
                 {"tag": " ки", "separator": "\n"},

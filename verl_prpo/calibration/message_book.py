@@ -16,7 +16,7 @@ class MessageBook:
     """A book of data rows, in which the messages that a prompt was rendered from are found.
 
     A row fits a prompt that holds the texts of all its messages in their order. Of several rows the one with the most
-    text is taken, since a question may be part of another one. What the template puts behind the last message must be
+    text is taken, since a question may be part of another one. What the template puts after the last message must be
     the same in all prompts, or else the right row is not in the file.
     """
 
@@ -75,7 +75,7 @@ class MessageBook:
             self._tail = tail
         if tail != self._tail:
             raise ValueError(
-                f"behind the last message of the row found stands {tail[:80]!r}, in other prompts {self._tail[:80]!r}: "
+                f"after the last message of the row found stands {tail[:80]!r}, in other prompts {self._tail[:80]!r}: "
                 "the row is another one's"
             )
         return list(row)

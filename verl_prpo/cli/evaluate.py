@@ -65,7 +65,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
 class _Replaced(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         option = self.option_strings[0]
-        parser.error(f"{option} is a setting of verl now. Write behind the arguments {REPLACED[option]}")
+        parser.error(f"{option} is a setting of verl now. Write after the arguments {REPLACED[option]}")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -165,7 +165,7 @@ def _checked(arguments: argparse.Namespace) -> "DictConfig":
             raise EvaluationError(f"--{option} {value:g} must be at least 1")
     for word in arguments.overrides:
         if not _OVERRIDE.fullmatch(word):
-            raise EvaluationError(f"{word} is no setting of verl. Write KEY=VALUE, and files behind --data")
+            raise EvaluationError(f"{word} is no setting of verl. Write KEY=VALUE, and files after --data")
         if key_of(word) in OWNED:
             raise EvaluationError(f"{word}: {OWNED[key_of(word)]} sets this")
     try:

@@ -253,7 +253,7 @@ def _in_windows(
 ) -> Finding:
     """Report how windows would divide the longest response.
 
-    A window has `room` tokens behind the problem. The response has `segments` segments of `segment` tokens each.
+    A window has `room` tokens after the problem. The response has `segments` segments of `segment` tokens each.
     """
     if room >= 2 * segment:
         rest = max(0.0, segment * segments - room)
@@ -268,7 +268,7 @@ def _in_windows(
         advice = "lower data.max_prompt_length, or choose a PRM of longer context"
         return Finding("\n".join(lines), State.WARNING, advice, details, value=True)
     lines.append(
-        f"reward.prm.overlong=windows: a window has room for {int(room)} tokens behind the longest problem, and a "
+        f"reward.prm.overlong=windows: a window has room for {int(room)} tokens after the longest problem, and a "
         f"segment of the longest response has about {int(segment)}. Segments that do not fit get z=0 and are counted "
         "in prpo/prm/unread"
     )

@@ -347,7 +347,7 @@ def _agree(statement: Statement) -> bool:
 def _equal_equations(answer: str, truth: str) -> bool:
     """Compare texts of which at least one has an equals sign.
 
-    They are equations, or values behind a label or at the end of a chain. All sides of a chain must be the same value
+    They are equations, or values after a label or at the end of a chain. All sides of a chain must be the same value
     (0.56 = 56%).
     """
     sides, true_sides = ([side.strip() for side in top_level(text, "=")] for text in (answer, truth))

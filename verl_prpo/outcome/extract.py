@@ -19,7 +19,7 @@ def final_answer(data_source: str, response: str) -> str | None:
 
     Thoughts are not read, see `verl_prpo.text.thinking.after_thoughts`. Where the response to a row of GSM8K holds a
     box and a `####` line, the later one counts. Of several `####` on a line the last one counts, as in verl's scorer. A
-    `####` with nothing behind it closes a heading of Markdown and is no answer.
+    `####` with nothing after it closes a heading of Markdown and is no answer.
     """
     text = after_thoughts(response)
     box = _last(_BOX, text)
@@ -50,7 +50,7 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 
 def _boxed(rest: str) -> str | None:
-    """Return what a box holds, given the text behind its command.
+    """Return what a box holds, given the text after its command.
 
     The braces must balance. `\\{` and `\\}` are no braces of TeX and do not count.
     """

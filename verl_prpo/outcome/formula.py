@@ -165,7 +165,7 @@ class _Parser(Tokens):
         if token is None or (token == "|" and self._closers[-1:] == ["|"]):
             return False
         if token[0].isdigit() or token[0] == ".":
-            raise Unread(f"the number {token} behind another factor")
+            raise Unread(f"the number {token} after another factor")
         return token in ("(", "[", "{", "|") or token.isalpha() or self._is_operand(token)
 
     @staticmethod
@@ -280,7 +280,7 @@ class _Parser(Tokens):
 
     def _after_number(self, number: Expr) -> Expr:
         if self.token in ("'", "_"):
-            raise Unread(f"{self.token} behind a number")
+            raise Unread(f"{self.token} after a number")
         if self.token == r"\frac" and number.is_Integer and self.peek() == "{" and (self.peek(2) or "").isdigit():
             raise Unread("a mixed number within a formula")
         return number

@@ -73,7 +73,7 @@ _FIRST = [
         (rf"\\(?:{_SIZES})(?![A-Za-z])", ""),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
-        # \mathbf{v} is a vector; behind a number \mathbf{m} may be a unit
+        # \mathbf{v} is a vector; after a number \mathbf{m} may be a unit
         (rf"(?<!\d)(?<!\d )\\(?:{_BOLD})\s*(?:\{{\s*([a-df-z])\s*\}}|\s([a-df-z])(?![A-Za-z]))", r"\\bold{\1\2}"),
         (rf"(?<=\d)\s*\\(?:{_BOLD})\s*(?:\{{\s*([a-ci-ku-z])\s*\}}|\s([a-ci-ku-z])(?![A-Za-z]))", r"\\bold{\1\2}"),
         (rf"\\(?:{_TEXT_COMMANDS})\s*\{{", r"\\text{"),

@@ -28,7 +28,7 @@ _NO_UNIT = re.compile(r"\b(?:to|the|in|out|by|into|over|under|point|power|times|
 def in_digits(text: str) -> str:
     """Write a number in words at the beginning of a cleaned text in digits. Other texts stay as they are.
 
-    Words behind the number stay, for they are its unit, or they make it another number.
+    Words after the number stay, for they are its unit, or they make it another number.
     """
     if re.search(r"\d", text) or len(text) > 80:
         return text

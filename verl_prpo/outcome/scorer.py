@@ -48,7 +48,7 @@ def score_answer(data_source: str, response: str, ground_truth: str, timeout: fl
 
     Args:
         data_source: data source of the row. verl chooses its scorer by it. Where it holds `gsm8k`, a response may
-            answer behind `####`.
+            answer after `####`.
         response: decoded, without special tokens.
         ground_truth: LaTeX or a number, or a list or array of just one. The verdict on any other type is "error".
         timeout: longest comparison in a worker, in seconds. The start of the worker does not count.
@@ -173,7 +173,7 @@ def _verl_accepts(data_source: str, answer: str, truth: str) -> bool:
 
     if answer.split() == truth.split():
         return bool(answer)
-    if not answer or "gsm8k" in data_source.lower():  # verl compares the number behind #### as text
+    if not answer or "gsm8k" in data_source.lower():  # verl compares the number after #### as text
         return False
     return all(map(_SURE.fullmatch, (answer, truth))) and bool(is_equiv(answer, truth))
 

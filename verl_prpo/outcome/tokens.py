@@ -30,13 +30,13 @@ GREEK = set(
 """Commands that stand for a symbol of their own."""
 
 MAYBE_FUNCTIONS = GREEK - set(r"\alpha \beta \gamma \delta \epsilon \theta \lambda \kappa \rho \omega".split())
-"""Symbols that often name a function, so that parentheses behind them may hold its argument."""
+"""Symbols that often name a function, so that parentheses after them may hold its argument."""
 
 ACCENTS = set(r"\vec \overrightarrow \bold \hat \bar \overline \tilde \widehat \dot \ddot \mathbb \mathcal".split())
 """Commands that make another symbol of a letter. `latex.clean` writes all bold types as `\\bold`."""
 
 MAYBE_OPERATORS = set(r"\Delta \delta \Sigma \Pi \triangle \angle \mathbb \mathcal".split())
-"""Commands that may make one symbol with the letter behind them, as in \\Delta x and \\mathbb{E}X."""
+"""Commands that may make one symbol with the letter after them, as in \\Delta x and \\mathbb{E}X."""
 
 _INVERSE = re.compile(r"(?<!\S)(\\?[A-Za-z]+) \^ (?:\{ )?- 1(?: \})?")
 _ENDS_TERM = re.compile(r"[+=,;<>]|(?<!\^ )(?<!\^ \{ )- ")
@@ -83,7 +83,7 @@ class Tokens:
         return self.tokens[self.at] if self.at < len(self.tokens) else None
 
     def peek(self, ahead: int = 1) -> str | None:
-        """Return a token behind the next one without reading it, or None at the end."""
+        """Return a token after the next one without reading it, or None at the end."""
         at = self.at + ahead
         return self.tokens[at] if at < len(self.tokens) else None
 

@@ -177,7 +177,7 @@ def without_unit(text: str) -> tuple[str, Unit | None]:
 
 
 def _spelled(words: str) -> bool:
-    """Say whether letters behind a number are words and no product such as abc."""
+    """Say whether letters after a number are words and no product such as abc."""
     first = words.split()[0]
     return (
         re.fullmatch(r"[a-z]{3,}(?: [a-z]+)*", words) is not None

@@ -17,7 +17,7 @@ _BOX = "\\boxed{"
 def with_wrong_number(step: str, rng: random.Random) -> str | None:
     """Change one digit of one number of a step.
 
-    The number is a result if there is one (behind an equals sign), else the last number. The outcome is None for a step
+    The number is a result if there is one (after an equals sign), else the last number. The outcome is None for a step
     without a number other than its label.
 
     Args:

@@ -106,7 +106,7 @@ def _closed(texts: Sequence[str], separator: str) -> list[str]:
 
 
 def _around_closing(texts: Sequence[str]) -> tuple[list[str], str, list[str]]:
-    """Split texts into the steps of a thought, what ends it, and the steps behind it.
+    """Split texts into the steps of a thought, what ends it, and the steps after it.
 
     Where nothing ends the thought, all steps are of the thought.
     """

@@ -56,7 +56,7 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        """Format the mean and its interval with two digits behind the point. No zero has a sign."""
+        """Format the mean and its interval with two digits after the point. No zero has a sign."""
         value, low, high = (f"{round(number, 2) + 0.0:.2f}" for number in (self.value, self.low, self.high))
         return f"{value} [{low}, {high}]"
 

@@ -146,7 +146,7 @@ class PrmConfig:
     alone is treated as with neutral. raise: the response has failed, see `on_error`."""
 
     window_context: WindowContext = 0.5
-    """With `overlong=windows`: about which share of a window behind the problem is context, segments judged before.
+    """With `overlong=windows`: about which share of a window after the problem is context, segments judged before.
     The first window has none. At 0.5 the PRM reads a long response about twice, at 0 about once.
     `prpo/prm/context/mean` says how much of the response a score has seen."""
 

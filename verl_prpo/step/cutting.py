@@ -48,7 +48,7 @@ def cut(
         tokenizer: the policy's Hugging Face tokenizer, for the segmenter text.
         thoughts: bool `[bs, L]`, True on tokens of thoughts that are hidden from the PRM. Each is a segment of its own.
             The segmenter cuts what is left as if the thoughts were the tokens of a tool. A segmenter of turns also cuts
-            a thought that goes on behind a tool's words.
+            a thought that goes on after a tool's words.
         texts: the text that each token adds, where it is known without the tokenizer.
 
     Returns:
@@ -209,7 +209,7 @@ def hidden_segments(starts: Tensor, thoughts: Tensor | None) -> list[bool]:
 
 
 def thought_edges(mask: Tensor, thoughts: Tensor) -> Tensor:
-    """Mark the first own token of each thought and the first behind it: bool `[bs, L]`, as the arguments are."""
+    """Mark the first own token of each thought and the first after it: bool `[bs, L]`, as the arguments are."""
     if not mask.numel():
         return torch.zeros_like(mask)
     state = torch.where(mask, 1 + (thoughts & mask).int(), 0)

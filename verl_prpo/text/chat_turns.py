@@ -3,7 +3,7 @@
 """The chat turns of a prompt that a dump holds as text, decoded without its special tokens.
 
 Some templates mark turns with ordinary text (`<｜User｜>`, `[INST]`), which stays. Others use special tokens, and only
-the names of the roles are left: on lines of their own (ChatML, Gemma), or behind the text before them (Llama 3). Such a
+the names of the roles are left: on lines of their own (ChatML, Gemma), or after the text before them (Llama 3). Such a
 name can also be a line of somebody's text. So the result says whether it is the only possible reading.
 """
 

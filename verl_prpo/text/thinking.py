@@ -63,8 +63,8 @@ def without_tags(text: str) -> str:
 def opens_thought(prompt: str, messages: Sequence[Mapping[str, Any]] = ()) -> bool:
     """Say whether a prompt ends inside a thought, so that the response begins in it.
 
-    The prompt may end with the opening tag, or with the first words of the thought behind it. With such words the tag
-    must belong to the generation prompt, which stands behind the last message, or behind the header of the answer. A
+    The prompt may end with the opening tag, or with the first words of the thought after it. With such words the tag
+    must belong to the generation prompt, which stands after the last message, or after the header of the answer. A
     message that only mentions a tag opens no thought.
 
     Args:
@@ -76,7 +76,7 @@ def opens_thought(prompt: str, messages: Sequence[Mapping[str, Any]] = ()) -> bo
 
 
 def with_opening(prompt: str, response: str, messages: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Return the response as a reader without the prompt should see it: behind the tag with which the prompt opens a
+    """Return the response as a reader without the prompt should see it: after the tag with which the prompt opens a
     thought.
 
     Args:
@@ -122,7 +122,7 @@ def after_thoughts(text: str) -> str:
 def thought_spans(text: str, inside: bool = False) -> list[tuple[int, int]]:
     """Return the thoughts of a response, tags included, as half-open spans of characters in order.
 
-    Tags count as in `after_thoughts`. What these spans leave over behind the last one is what that function returns.
+    Tags count as in `after_thoughts`. What these spans leave over after the last one is what that function returns.
 
     Args:
         text: a response, with its tags.

@@ -21,7 +21,7 @@ ROLES = ("tool", "user", "system", "developer", "function", "observation", "envi
 """The roles of those who may speak between two turns of the policy."""
 
 _WINDOW = 96
-"""The number of tokens behind the end of a turn in which the head of the next one is looked for."""
+"""The number of tokens after the end of a turn in which the head of the next one is looked for."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class TurnReader:
             head, role = self._between[role][n]
             rest = rest[at + len(head) :]
             if role == POLICY and not without_tags(rest).strip():
-                break  # the policy takes over, perhaps behind tags that the template writes for it
+                break  # the policy takes over, perhaps after tags that the template writes for it
         said = [(role, self._without_special(content)) for role, content in messages]
         return [(role, content) for role, content in said if content.strip()]
 
@@ -160,7 +160,7 @@ class TurnReader:
         return {role: known[role] for role in ROLES if role in known}
 
     def _heads(self, roles: Sequence[str], called: bool, add_generation_prompt: bool = False) -> list[str] | None:
-        """Return what the template writes before the content of each of some messages, and behind the last one.
+        """Return what the template writes before the content of each of some messages, and after the last one.
 
         The messages follow an answer of the policy. The result is None where the template refuses them or does not
         write each once.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Render dialogues in a PRM's chat template, and check template and options when the PRM is loaded.
 
-A template ignores a variable that it does not know, and a PRM behind the wrong prompt still gives scores. So an option
+A template ignores a variable that it does not know, and a PRM with the wrong prompt still gives scores. So an option
 that the template never looks at is an error here and not a warning: nobody reads a warning while training goes on.
 """
 

@@ -47,7 +47,7 @@ class Dialogue:
         longest_first = sorted(special, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first))) if special else None
         self._strips = {token.content: token for token in tokenizer.added_tokens_decoder.values() if token.special}
-        # Whether text behind a special token continues what is there, or begins anew (with sentencepiece's space).
+        # Whether text after a special token continues what is there, or begins anew (with sentencepiece's space).
         behind = tokenizer(special[0] + "a", add_special_tokens=False).input_ids[1:] if special else []
         self._continues = bool(special) and behind != self.plain_ids(["a"])[0]
         self._marker = uuid.uuid4().hex  # stands for contents while the template is rendered, which see none of it
@@ -136,7 +136,7 @@ class Dialogue:
         return self._known_roles[role]
 
     def continuing(self, segments: Sequence[str]) -> list[str]:
-        """Return a response as it goes on behind the generation prompt, without a `<think>` that the prompt holds.
+        """Return a response as it goes on after the generation prompt, without a `<think>` that the prompt holds.
 
         Args:
             segments: of the response, at least one.
@@ -146,7 +146,7 @@ class Dialogue:
         return [first or segments[0], *segments[1:]]
 
     def continuing_turns(self, steps: Sequence[Step]) -> list[Step]:
-        """Do what `continuing` does for a response with turns: the last turn stands behind the generation prompt.
+        """Do what `continuing` does for a response with turns: the last turn stands after the generation prompt.
 
         Args:
             steps: texts and the messages between them, at least one step.
@@ -216,7 +216,7 @@ class Dialogue:
         *,
         add_generation_prompt: bool,
     ) -> list[tuple[str | int, bool]]:
-        """Render the template with `contents` in it, one for each message and one more behind a generation prompt.
+        """Render the template with `contents` in it, one for each message and one more after a generation prompt.
 
         Returns:
             Pieces, plain text or token ids, and for each whether it is of a content.
@@ -265,7 +265,7 @@ class Dialogue:
 def numbered_step(segment: str, number: int, prefix: str = "Step {k}: ") -> str:
     """Strip a segment of the white space around it, and write its number before it unless it begins with its own.
 
-    A number of its own may stand behind tags such as `<think>`.
+    A number of its own may stand after tags such as `<think>`.
     """
     step = segment.strip()
     return step if _NUMBERED.match(without_tags(step).lstrip()) else prefix.replace("{k}", str(number)) + step

@@ -23,7 +23,7 @@ from verl_prpo.prm.families.base import Encoded, PrmError, PrmFamily
 from verl_prpo.prm.results import PrmFailure, PrmRequest, PrmResult
 
 WINDOW_CONTEXT = 0.5
-"""Share of a window's room behind the problem that is kept for context, where no setting says otherwise."""
+"""Share of a window's room after the problem that is kept for context, where no setting says otherwise."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Find the token of a tag behind each step, and turn the texts around it into tokens.
+"""Find the token of a tag after each step, and turn the texts around it into tokens.
 
-A tag is one token of the PRM's vocabulary. It may be a word of its own behind a space, several newlines, or a token
+A tag is one token of the PRM's vocabulary. It may be a word of its own after a space, several newlines, or a token
 that was added for it. It is put between the tokens of two steps, so its positions are known and never searched for.
 """
 
@@ -29,10 +29,10 @@ class Tag:
 
     Attributes:
         token: its id.
-        opening: a text that ends in the tag, behind which a step is tokenised. None for an added token, which no text
+        opening: a text that ends in the tag, after which a step is tokenised. None for an added token, which no text
             becomes.
         space: what is written before the tag and is no part of its token.
-        strips: whether the tokenizer drops white space behind the tag.
+        strips: whether the tokenizer drops white space after the tag.
     """
 
     token: int
@@ -66,7 +66,7 @@ class Tag:
 
 
 def find_tag(tokenizer: Any, tag: str, behind: str, where: str, fix: str) -> Tag:
-    """Find the token of a tag that stands behind a word.
+    """Find the token of a tag that stands after a word.
 
     Args:
         tokenizer: the PRM's. An added token that is the tag becomes a special one, so that no text is tokenised as it.

@@ -6,7 +6,7 @@ A window is the problem and some whole steps in a row, written as the family wri
 steps are judged in it, and those before them are context. Each step is judged in exactly one window. In the first
 window all steps that it shows are judged. In the later ones context takes about the share of the room that the user
 chose, and more where room is left: a window goes back as far as whole steps fit. A step that does not fit even alone
-behind the problem is judged nowhere, and no window reaches across it.
+after the problem is judged nowhere, and no window reaches across it.
 """
 
 import bisect
@@ -80,11 +80,11 @@ def plan_windows(fits: Callable[[int, int], bool], lengths: Lengths, room: int, 
     """Choose the windows of a response, in order.
 
     Args:
-        fits: whether the steps from the first number to before the second fit behind the problem. Where they fit,
+        fits: whether the steps from the first number to before the second fit after the problem. Where they fit,
             fewer of them fit too.
         lengths: estimates that save trials. They decide nothing but how the room is shared.
         room: most tokens of a dialogue.
-        context: share of the room behind the problem for context, from 0 to less than 1.
+        context: share of the room after the problem for context, from 0 to less than 1.
 
     Returns:
         The windows, an empty list where not one step fits.
@@ -148,7 +148,7 @@ def _most(holds: Callable[[int], bool], low: int, high: int, guess: int) -> int:
 
 
 def _end(read: Any) -> float | None:
-    """Return the position behind the tokens of a step whose score is read at a position or over a span, or None."""
+    """Return the position after the tokens of a step whose score is read at a position or over a span, or None."""
     if type(read) is int:
         return float(read + 1)
     if isinstance(read, (tuple, list)) and read and all(type(part) is int for part in read):

@@ -110,7 +110,7 @@ def _require_options(family: type[PrmFamily], given: list[str]) -> None:
     if issubclass(family, PreparedFamily) and inspect.getattr_static(family, "load") is vars(PreparedFamily)["load"]:
         takes = family.prepare
     taken = list(inspect.signature(takes).parameters.values())
-    named = [each for each in taken[1:] if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]  # behind the path
+    named = [each for each in taken[1:] if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]  # after the path
     options = [each.name for each in named if each.name not in _NO_OPTIONS]
     takes_all = any(each.kind is each.VAR_KEYWORD for each in taken)
     for key in given:

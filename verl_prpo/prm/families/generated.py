@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""A judge that writes before it decides: any instruct or thinking model behind a server that speaks OpenAI's API.
+"""A judge that writes before it decides: any instruct or thinking model at a server that speaks OpenAI's API.
 
 This family needs no forward pass, no weights and no tokenizer: `verl_prpo.prm.generated` asks the servers, and they
 answer in text. The family says on which scale the scores are and which part of a response the judge is shown. It must
@@ -96,5 +96,5 @@ def _fixed(options: GeneratedOptions) -> Mapping[str, Any]:
 
 
 def _closing(mark: str) -> str:
-    """Return the bracket that ends a verdict behind a mark that opens one, or "" behind any other mark."""
+    """Return the bracket that ends a verdict after a mark that opens one, or "" after any other mark."""
     return {"{": "}", "(": ")", "[": "]", "<": ">"}.get(mark[-1:], "")

@@ -20,7 +20,7 @@ Options (`reward.prm.family_options`):
         is made for "Step {k}: ". Each segment is then stripped of white space, gets a number unless it begins with one
         of its own, and is divided from the next by an empty line. The tokens of number and empty line count as part of
         the segment they stand with.
-    chat_template_kwargs: variables of the chat template. A PRM that PRIME trains reads the response behind the prompt
+    chat_template_kwargs: variables of the chat template. A PRM that PRIME trains reads the response after the prompt
         that the policy was given, so give it those of `data.apply_chat_template_kwargs`.
 
 The tokens that end the assistant's turn belong to no segment. Any two models with the same tokenizer would give
@@ -131,7 +131,7 @@ class ImplicitPrm(PrmFamily):
             for step, after in pairwise(steps):
                 if isinstance(after[0], str):  # in the same turn
                     step[-1] = f"{step[-1]}{DIVIDER}"
-        # A token belongs to one segment: each is tokenised on its own, behind what the template puts before an answer.
+        # A token belongs to one segment: each is tokenised on its own, after what the template puts before an answer.
         tokens = iter(
             self.dialogue.continuation_ids([part for step in steps for part in step if isinstance(part, str)])
         )

@@ -22,7 +22,7 @@ and `</think>` in a response are text to the judge, for a response is not what t
 Options (`reward.prm.family_options`):
     chat_template_kwargs: variables of the chat template, such as enable_thinking=false.
     close_thought: for templates that open a thought whatever their options are (those of DeepSeek-R1): write the end of
-        an empty thought behind the prompt.
+        an empty thought after the prompt.
 
 The scores are only as good as the model is as a judge, and not calibrated. The family must be asked for by name.
 """

@@ -1,12 +1,12 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a PRM with a tag behind each step writes a solution: the options of the family `label_token`, checked.
+"""How a PRM with a tag after each step writes a solution: the options of the family `label_token`, checked.
 
 A template of a step holds `{step}` and `{tag}`, and may hold `{k}`, the number of the step:
 
     Step {k}: {step} {tag}\n
 
-What stands behind `{tag}` joins a step to the next one.
+What stands after `{tag}` joins a step to the next one.
 """
 
 import re
@@ -32,7 +32,7 @@ class LabelFormat:
     """How a solution is written and judged. `checked_format` makes one from options.
 
     Attributes:
-        tag: the text behind each step, at whose one token the step is judged.
+        tag: the text after each step, at whose one token the step is judged.
         good, bad: the labels. `bad` is None where `score` reads the good one alone.
         problem: template of what comes before the first step, with `{problem}` in it.
         step: template of a step, with `{step}` and `{tag}` in it, and perhaps `{k}`.
@@ -112,7 +112,7 @@ def checked_format(
     """
     if tag is None:
         raise PrmError(
-            f"{OPTIONS}.tag is not set, and the family label_token needs it: the text behind each step, such as 'ки', "
+            f"{OPTIONS}.tag is not set, and the family label_token needs it: the text after each step, such as 'ки', "
             "at which the PRM says its label"
         )
     require_one_of("layout", layout, LAYOUTS)
@@ -130,9 +130,9 @@ def checked_format(
         )
     _require_slots("step", step, ("step", "tag"))
     if step.index("{step}") > step.index("{tag}"):
-        raise PrmError(f"{OPTIONS}.step={step!r} has {{tag}} before {{step}}, but the tag is read behind its step")
+        raise PrmError(f"{OPTIONS}.step={step!r} has {{tag}} before {{step}}, but the tag is read after its step")
     if "{k}" in step[step.index("{step}") :]:
-        raise PrmError(f"{OPTIONS}.step={step!r} has {{k}} behind {{step}}, but a number is written before its step")
+        raise PrmError(f"{OPTIONS}.step={step!r} has {{k}} after {{step}}, but a number is written before its step")
     if problem is not None:
         _require_slots("problem", problem, ("problem",))
     _require_no_contradiction(layout, score, bad, problem, bos, system)
@@ -144,7 +144,7 @@ def checked_format(
         if label is not None and label.strip() and label.strip() == tag.strip():
             raise PrmError(
                 f"{OPTIONS}.{name}={label!r} is the tag itself ({OPTIONS}.tag={tag!r}). A label is the token that the "
-                "PRM says behind the tag. Set the one of the two that is wrong"
+                "PRM says after the tag. Set the one of the two that is wrong"
             )
     if problem is None:
         problem = "" if layout == "assistant" else PROBLEM

@@ -46,6 +46,6 @@ class MathShepherd(TaggedLabelsPrm):
         if plain_ids(family.tokenizer, [FORMAT.tag])[0] != [family.tag_id]:
             raise PrmError(
                 f"the tokenizer of reward.prm.model_path={model_path} reads the tag {FORMAT.tag!r} in another way by "
-                f"itself than behind a step, unlike Math-Shepherd's. {_OTHER_FAMILY}"
+                f"itself than after a step, unlike Math-Shepherd's. {_OTHER_FAMILY}"
             )
         return family

@@ -1,6 +1,6 @@
 # Copyright 2026 the verl-prpo authors
 # SPDX-License-Identifier: Apache-2.0
-"""Score with any causal language model that says a label at a tag behind each step: the family `label_token`.
+"""Score with any causal language model that says a label at a tag after each step: the family `label_token`.
 
     <problem> Step 1: <segment 1> <tag>
     Step 2: <segment 2> <tag>
@@ -33,7 +33,7 @@ from verl_prpo.prm.families.options import OPTIONS
 
 
 class TaggedLabelsPrm(LabelTokenPrm):
-    """Scores in [0, 1] from the label that the model would say at the tag behind a step."""
+    """Scores in [0, 1] from the label that the model would say at the tag after a step."""
 
     name: ClassVar[str] = "label_token"
 

@@ -10,7 +10,7 @@ _SHOWN = ("architectures", "model_type", "num_labels", "id2label", "problem_type
 
 _LANGUAGE_MODEL = (
     "It is a language model, and nothing in its config says whether it judges steps. Its card does: label_token reads "
-    "a label at a tag behind each step (reward.prm.family_options.tag, .good, .bad), math_shepherd is the preset for "
+    "a label at a tag after each step (reward.prm.family_options.tag, .good, .bad), math_shepherd is the preset for "
     "the tag 'ки', rlhflow_prm reads an answer to each step, implicit_prm a log-ratio of two models, and "
     "zero_shot_judge takes any instruct model."
 )

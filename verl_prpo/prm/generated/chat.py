@@ -213,7 +213,7 @@ class RateLimit(ServerFault):
         advice = "Lower reward.prm.server.concurrency, or raise reward.prm.server.retries"
         if not passing:
             advice = "The account behind the API key (reward.prm.server.api_key_env) has no more credit"
-        detail = f"{detail}. {advice}"
+        detail = f"{detail.rstrip('.')}. {advice}"
         super().__init__(PrmFailure.SERVER_ERROR, detail, passing=passing, retry_after=retry_after)
 
 
@@ -221,9 +221,9 @@ class TooLong(ServerFault):
     """A question that does not fit in the judge's context together with the room for its answer."""
 
     def __init__(self, detail: str):
-        detail += (
-            f". Lower data.max_response_length or {OPTIONS}.max_tokens, or serve the judge with a longer context"
-            " (vLLM's --max-model-len)"
+        detail = (
+            f"{detail.rstrip('.')}. Lower data.max_response_length or {OPTIONS}.max_tokens, or serve the judge "
+            "with a longer context (vLLM's --max-model-len)"
         )
         super().__init__(PrmFailure.OVERLONG, detail, about_input=True)
 

@@ -14,7 +14,7 @@ _BETWEEN = rb"\s*(?:\\text\s*\{|\*\*|[\"'$:])?\s*"
 
 
 class LabelReader:
-    r"""A reader that finds the last verdict in a text: a label behind a mark, such as Yes behind \boxed{."""
+    r"""A reader that finds the last verdict in a text: a label after a mark, such as Yes after \boxed{."""
 
     def __init__(self, mark: str, good: str, bad: str):
         """Args:

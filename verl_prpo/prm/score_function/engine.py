@@ -55,7 +55,7 @@ class FunctionScale:
 
 
 @dataclass(frozen=True)
-class Todo:
+class Question:
     """A response to score. Equal requests share one."""
 
     payload: bytes
@@ -90,16 +90,16 @@ class ScoreFunctionEngine:
         seen = [self._prepared(request) for request in requests]
         parts = [[] if isinstance(one, PrmResult) else [(_key(one[1]), one[1])] for one in seen]
         asked = AskedOnce(self.cache, parts)
-        todo = list(asked.to_ask.values())
+        questions = list(asked.to_ask.values())
         size = self._function.batch_size if self.batched else 1
-        calls = [self._ask(todo[i : i + size], deadline) for i in range(0, len(todo), size)]
+        calls = [self._ask(questions[i : i + size], deadline) for i in range(0, len(questions), size)]
         answers = asked.answers([found for part in await asyncio.gather(*calls) for found in part])
         return [
             one if isinstance(one, PrmResult) else _by_segment(one[0], *answer)
             for one, answer in zip(seen, answers, strict=True)
         ]
 
-    def _prepared(self, request: PrmRequest) -> tuple[Shown, Todo] | PrmResult:
+    def _prepared(self, request: PrmRequest) -> tuple[Shown, Question] | PrmResult:
         shown = shown_steps(request.segments, request.truncated, heard=request.heard, hidden=request.hidden)
         if not shown.steps:
             detail = f"none of the {len(request.segments)} segments has words that can be judged"
@@ -112,9 +112,9 @@ class ScoreFunctionEngine:
         except Exception as error:  # whatever an object in the row raises
             detail = f"the row cannot be handed to {SETTING}: {shown_error(error)}"
             return PrmResult(None, PrmFailure.BAD_INPUT, detail)
-        return shown, Todo(payload, len(shown.steps))
+        return shown, Question(payload, len(shown.steps))
 
-    async def _ask(self, part: Sequence[Todo], deadline: float) -> list[PrmResult]:
+    async def _ask(self, part: Sequence[Question], deadline: float) -> list[PrmResult]:
         """Make one call, and return the scores of each of its responses, or their failure.
 
         A batch at fault is halved until the response at fault is alone.
@@ -123,7 +123,7 @@ class ScoreFunctionEngine:
         tries = 0
         while True:
             try:
-                answers = await self.pool.call([todo.payload for todo in part], deadline)
+                answers = await self.pool.call([question.payload for question in part], deadline)
             except CallFault as fault:
                 tries += fault.counts
                 if len(part) > 1 and not fault.final and fault.counts:
@@ -139,10 +139,10 @@ class ScoreFunctionEngine:
                     part
                 )
             else:
-                return [self._checked(todo, answer) for todo, answer in zip(part, answers, strict=True)]
+                return [self._checked(question, answer) for question, answer in zip(part, answers, strict=True)]
             await asyncio.sleep(pause)
 
-    def _checked(self, todo: Todo, answer: Any) -> PrmResult:
+    def _checked(self, question: Question, answer: Any) -> PrmResult:
         """Return the scores, once they are as many as the segments, finite and in the range, or else the failure."""
         low, high = self.family.score_range
 
@@ -151,8 +151,8 @@ class ScoreFunctionEngine:
 
         if isinstance(answer, str):
             return failed(PrmFailure.BAD_OUTPUT, f"returned {answer}")
-        if len(answer) != todo.steps:
-            return failed(PrmFailure.WRONG_COUNT, f"returned {len(answer)} scores for {todo.steps} segments")
+        if len(answer) != question.steps:
+            return failed(PrmFailure.WRONG_COUNT, f"returned {len(answer)} scores for {question.steps} segments")
         given = [score for score in answer if score is not None]
         if not all(map(math.isfinite, given)):
             return failed(PrmFailure.NON_FINITE, f"returned {answer}. A segment without a score of its own gets None")
@@ -182,5 +182,5 @@ def _by_segment(shown: Shown, found: Sequence[PrmResult], cached: bool) -> PrmRe
     return PrmResult([None if place is None else result.scores[place] for place in shown.places], cached=cached)
 
 
-def _key(todo: Todo) -> bytes:
-    return hashlib.blake2b(todo.payload, digest_size=16).digest()
+def _key(question: Question) -> bytes:
+    return hashlib.blake2b(question.payload, digest_size=16).digest()

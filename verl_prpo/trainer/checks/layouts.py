@@ -44,7 +44,7 @@ class Layout:
 
     @property
     def lines(self) -> list[str]:
-        """The overrides, as they are pasted behind the command."""
+        """The overrides, as they are pasted after the command."""
         return [override_line(key, value) for key, value in self.settings.items()]
 
 
