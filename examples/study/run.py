@@ -116,7 +116,7 @@ def _study(plan: Plan, out: Path, report: Path | None, workers: Workers) -> bool
     folder = report or out / ("quick_report" if quick else "report")
     rates = {(task, arm): plan.rates[0] for task in plan.tasks for arm in plan.arms}
     known: list[Result] = []
-    while len(further := _finished(plan.tuning(rate_scores(known)), results)) > len(known):
+    while len(further := finished(plan.tuning(rate_scores(known)), results)) > len(known):
         known = further
     rates |= best_rates(known)
     planned = sum(job.cost for job in missing(plan.reported(rates), assets, results))
@@ -130,16 +130,16 @@ def _study(plan: Plan, out: Path, report: Path | None, workers: Workers) -> bool
     while len(tuning := list(plan.tuning(rate_scores(tuned)))) > len(tuned):  # further where the best is at an edge
         if not work("tuning", missing(tuning, assets, results), workers, planned):
             return False
-        tuned = _finished(tuning, results)
+        tuned = finished(tuning, results)
     reported = list(plan.reported(best_rates(tuned) or rates))
     done = work("reported runs", missing(reported, assets, results), workers)
-    finished = _finished(reported, results)
-    if not finished:
+    there = finished(reported, results)
+    if not there:
         return done
-    undone = f", {len(reported) - len(finished)} of {len(reported)} runs are missing" if not done else ""
+    undone = f", {len(reported) - len(there)} of {len(reported)} runs are missing" if not done else ""
     told = "" if quick else "\n\n".join(path.read_text() for path in sorted((out / "full_stack").glob("*.md")))
     try:
-        write_report(finished, tuned, known_facts(assets), told, folder)
+        write_report(there, tuned, known_facts(assets), told, folder)
     except ReportError as error:
         if done:
             raise
@@ -181,7 +181,8 @@ def missing(wanted: Iterable[Run], assets: Path, results: Path) -> list[Job]:
     return jobs
 
 
-def _finished(wanted: Iterable[Run], results: Path) -> list[Result]:
+def finished(wanted: Iterable[Run], results: Path) -> list[Result]:
+    """The runs that have a file among the results."""
     return [runs.read(path) for run in wanted if (path := runs.path_of(run, results)).exists()]
 
 

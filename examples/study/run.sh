@@ -6,7 +6,7 @@
 #
 #     bash examples/study/run.sh            # all of it: about 3 hours on two cores
 #     bash examples/study/run.sh --quick    # a look in ten minutes
-#     bash examples/study/run.sh --trust    # the registered test of the credit trust: about 3 hours on two cores
+#     bash examples/study/run.sh --trust    # the registered test of the credit trust: about 8 hours on two cores
 #     bash examples/study/run.sh --help
 #
 # It makes .venv here, or uses the one that is there. Stop it at any time; the same command goes on where it was.

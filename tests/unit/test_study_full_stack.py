@@ -14,8 +14,8 @@ from study.full_stack.learned_family import LearnedFamily
 from study.full_stack.metrics import is_whole, rows_of
 from study.full_stack.problems import problem_of, write_problems
 from study.full_stack.reward import compute_score
-from study.full_stack.run import ROOT, Exported, overrides
 from study.full_stack.table import Trained, markdown
+from study.full_stack.train import RECIPES, ROOT, Exported, overrides
 from study.plan import Run
 from study.policy import new_model, prompt_ids
 from study.prms import Learned, read
@@ -130,11 +130,11 @@ def test_the_reward_is_the_tasks_verdict(name, tmp_path):
     assert seen == {True, False}
 
 
-@pytest.mark.parametrize("arm", ["grpo", "prpo"])
+@pytest.mark.parametrize("arm", ["grpo", "prpo", "trust"])
 def test_the_recipe_becomes_the_light_trainers_run(arm, tmp_path):
     exported = Exported(tmp_path, tmp_path, tmp_path / "train", tmp_path / "held_out", longest_prompt=20)
     run = Run("early", "learned", Settings(arm, seed=1, lr=1e-4))
-    config = compose(f"{arm}_laptop", overrides(run, exported, tmp_path), ROOT / "recipes")
+    config = compose(RECIPES[arm], overrides(run, exported, tmp_path), ROOT / "recipes")
     validate(config)
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     assert (config.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n) == (16, 16, 8)
@@ -142,10 +142,11 @@ def test_the_recipe_becomes_the_light_trainers_run(arm, tmp_path):
     assert list(actor.optim.betas) == [0.9, 0.999]
     assert not actor.use_kl_loss and not config.algorithm.use_kl_in_reward
     assert config.algorithm.norm_adv_by_std_in_grpo
-    if arm == "prpo":
+    if arm != "grpo":
         prpo = prpo_config(config.algorithm)
-        assert (prpo.credit, prpo.segmenter, prpo.anchor_rule) == ("prpo", "entropy", "paper")
+        assert (prpo.credit, prpo.segmenter, prpo.anchor_rule) == (arm, "entropy", "paper")
         assert (prpo.max_anchors, prpo.min_gap, prpo.outcome_weight) == (5, 6, 1.0)
+        assert prpo.process_weight == "auto"
         assert (prpo.process_norm, prpo.outcome_norm) == ("prior", "mean")
         assert (prpo.prior_mean, prpo.prior_std) in ((None, None), (0.5, 12**-0.5))
         assert resolve_family(prm_config(config.reward)).__name__ == LearnedFamily.__name__

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from scipy import stats
 from study.runs import Result, read_all
+from study.statistics import best_rates, rate_scores
 from study.tasks import TASKS, UNSEEN
+from study.trust import outcome as measured
 from study.trust import registered, report
-from study.trust.report import Test as Outcome
+from study.trust.outcome import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = {"all_wrong": 0.1, "mixed_groups": 0.7}
@@ -26,8 +28,8 @@ def rates(monkeypatch):
     monkeypatch.setattr(registered, "TASKS", tuple(found))
 
 
-def result(task, prm, arm, seed, greedy, sampled=0.5, weight=0.2):
-    run = registered.run_of(task, prm, arm, seed)
+def result(task, prm, arm, seed, greedy, sampled=0.5, weight=0.2, lr=None):
+    run = registered.run_of(task, prm, arm, seed, rate=lr)
     rows = [{"step": 0, "greedy": 0.3, "sampled": 0.2}]
     for step in range(1, registered.STEPS + 1):
         row = {
@@ -43,6 +45,25 @@ def result(task, prm, arm, seed, greedy, sampled=0.5, weight=0.2):
         rows.append(row)
     rows[-1]["sampled"] = sampled
     return Result(run, "source", 1.0, rows)
+
+
+def later(gain):
+    """A whole test of the paper's rule and of trust, its tuning, and runs at own rates, with `gain(arm, task, lr)`."""
+    found, made = [], {}
+
+    def add(run):
+        arm = registered.arm_of(run)
+        lift = 0 if arm == "grpo" else gain(arm, run.task, run.settings.lr) / 100
+        made[run] = result(run.task, run.prm, arm, run.settings.seed, [0.5 + lift], 0.5 + lift, lr=run.settings.lr)
+        return made[run]
+
+    for run in (*registered.first(), *registered.others()):
+        found.append(add(run))
+    tuning = []
+    while len(wanted := list(registered.tuning(rate_scores(tuning)))) > len(tuning):
+        tuning = [add(run) for run in wanted]
+    own = [add(run) for run in registered.own(best_rates(tuning)) if run not in made]
+    return found, tuning, own
 
 
 def outcome(gain, tasks=None, prm="learned", arm="trust", seeds=registered.SEEDS):
@@ -81,28 +102,53 @@ class TestRegistered:
         assert (registered.arm_of(run), run.settings.arm, run.settings.weight) == ("trust_fixed", "trust", 0.235)
         assert run != registered.run_of("idle", "learned", "trust", run.settings.seed)
 
+    def test_own_rates_are_tuned_alike_and_apart_from_the_reported_seeds(self):
+        first = list(registered.tuning({}))
+        assert {(run.task, registered.arm_of(run)) for run in first} == {
+            (task, arm) for task in registered.TASKS for arm in ("grpo", "trust", "prpo", "pure")
+        }
+        for arm in ("grpo", "trust"):
+            assert [run.settings.lr for run in first if run.task == "idle" and run.settings.arm == arm] == [
+                1e-4,
+                2e-4,
+                4e-4,
+            ]
+        assert not {run.settings.seed for run in first} & set(registered.SEEDS)
+        further = registered.tuning({("idle", "pure"): {1e-4: 0.5, 2e-4: 0.4, 4e-4: 0.3}})
+        assert 5e-5 in {run.settings.lr for run in further if run.settings.arm == "pure"}
+
+    def test_at_grpos_rate_a_run_at_its_own_rate_is_the_same_run(self):
+        rates = {(task, arm): registered.RATES[task] for task in registered.TASKS for arm in registered.OWN_ARMS}
+        assert set(registered.own(rates)) <= {*registered.first(), *registered.others()}
+
+    def test_verl_runs_where_the_papers_rule_gains_and_loses_most(self):
+        gains = dict(zip(registered.TASKS, (1.0, -2.0, 7.0, 0.0, -5.0, 3.0), strict=True))
+        runs = list(registered.full_stack(gains))
+        assert {run.task for run in runs} == {registered.TASKS[2], registered.TASKS[4]}
+        assert len(set(runs)) == 18 and set(runs) <= {*registered.first(), *registered.others()}
+
 
 class TestFigures:
     def test_greedy_is_the_mean_of_the_last_three_measurements(self):
         found = result("idle", "learned", "trust", 201, [0.1, 0.2, 0.9])
         looks = [row["greedy"] for row in found.rows if "greedy" in row][-3:]
-        assert report.greedy(found) == pytest.approx(np.mean(looks))
+        assert measured.greedy(found) == pytest.approx(np.mean(looks))
         assert [row["step"] for row in found.rows if "greedy" in row][-3:] == [32, 36, 40]
 
     def test_intervals_over_tasks_are_students(self):
         of_task = {"a": [1.0, 3.0], "b": [0.0, 0.0], "c": [4.0, 6.0]}
-        found = report.over_tasks(of_task)
+        found = measured.over_tasks(of_task)
         low, high = stats.t.interval(0.95, 2, 7 / 3, stats.sem([2.0, 0.0, 5.0]))
         assert (found.mean, found.low, found.high) == (pytest.approx(7 / 3), pytest.approx(low), pytest.approx(high))
         assert found.p == pytest.approx(stats.ttest_1samp([2.0, 0.0, 5.0], 0).pvalue)
 
     def test_the_bootstrap_draws_tasks_and_seeds(self):
-        low, high = report.hierarchical({"a": [1.0, 1.0], "b": [3.0, 3.0]})
+        low, high = measured.hierarchical({"a": [1.0, 1.0], "b": [3.0, 3.0]})
         assert (low, high) == (1.0, 3.0)
 
     def test_a_single_seed_has_no_interval_and_equal_ones_have_one_of_no_width(self):
-        assert np.isnan(report.over_seeds([1.0]).low)
-        same = report.over_seeds([0.0, 0.0, 0.0])
+        assert np.isnan(measured.over_seeds([1.0]).low)
+        same = measured.over_seeds([0.0, 0.0, 0.0])
         assert (same.low, same.high, same.p) == (0, 0, 1)
 
     def test_identical_means_every_measure_of_every_step(self):
@@ -147,18 +193,52 @@ class TestPage:
 
     def test_it_is_the_same_from_the_file(self, tmp_path):
         found = outcome(lambda task, seed: seed % 3)
-        report.write(list(found.runs.values()), tmp_path)
-        read = Outcome.read(read_all(tmp_path / report.RUNS))
+        report.write(list(found.runs.values()), [], tmp_path)
+        read = report.published(tmp_path)
         assert (tmp_path / "trust.md").read_text() == report.page(read)
         assert read.runs.keys() == found.runs.keys()
 
     def test_its_figures_are_there_and_are_no_blank_sheets(self, tmp_path):
         found = outcome(lambda task, seed: seed % 3)
-        report.write(list(found.runs.values()), tmp_path)
+        report.write(list(found.runs.values()), [], tmp_path)
         text = (tmp_path / "trust.md").read_text()
         for name in (report.GAINS, report.CURVES, report.WEIGHTS):
             assert f"]({name})" in text
             assert np.ptp(plt.imread(tmp_path / name)[..., :3]) > 0.5
+
+    def test_what_is_kept_of_the_papers_gain_stands_for_tasks_where_it_gains(self):
+        found, *_ = later(lambda arm, task, lr: 8 if (arm, task) == ("prpo", "idle") else 2 if arm == "trust" else -1)
+        text = report.page(Outcome.read(found))
+        assert "| idle | +8.0 | +2.0 | 25% | +8.0 | +2.0 | 25% |" in text and "| swaps | -1.0" not in text
+        none, *_ = later(lambda arm, task, lr: -1)
+        assert "by both figures on none of the tasks" in report.page(Outcome.read(none))
+        assert "Kept of the paper's gain" not in report.page(outcome(lambda task, seed: 1))
+
+    def test_own_rates_stand_once_all_of_their_runs_are_there(self):
+        found, tuning, own = later(lambda arm, task, lr: 9 if arm == "prpo" and lr == 1e-4 else 1)
+        text = report.page(Outcome.read([*found, *tuning, *own]))
+        assert "## Each arm at its own rate" in text
+        table = text.partition("## Each arm at its own rate")[2]
+        assert "| PRPO, the paper's | **+9.0 [+9.0, +9.0]** |" in table
+        assert "| PRPO, the paper's | 0.0001 | 0.0001 |" in table
+        for part in ([*found, *tuning, *own[1:]], [*found, *tuning[1:], *own]):
+            assert "own rate" not in report.page(Outcome.read(part))
+
+    def test_a_rate_that_the_tuning_finds_other_than_registered_is_said(self):
+        found, tuning, own = later(lambda arm, task, lr: 1)
+        low = report.page(Outcome.read([*found, *tuning, *own]))
+        assert "This tuning says otherwise: GRPO's on swaps was" in low  # all rates are equal, so the least is taken
+
+    def test_verls_runs_stand_beside_the_light_trainers(self):
+        found, *_ = later(lambda arm, task, lr: {"idle": 4, "swaps": -3}.get(task, 0) if arm == "prpo" else 1)
+        verl = []
+        for run in registered.full_stack({"idle": 4, "swaps": -3, "carry": 0}):
+            arm = run.settings.arm
+            verl.append(result(run.task, run.prm, arm, run.settings.seed, [0.5 if arm == "grpo" else 0.52]))
+        text = report.page(Outcome.read(found, verl))
+        assert "| idle | PRPO, the paper's | verl | +2.0 (+2.0, +2.0, +2.0) | +0.0 (+0.0, +0.0, +0.0) |" in text
+        assert "| swaps | PRPO, the paper's | light | -3.0 (-3.0, -3.0, -3.0) |" in text
+        assert "With verl and vLLM" not in report.page(Outcome.read(found, verl[1:]))
 
     def test_no_runs_is_a_page_without_figures(self):
         text = report.page(Outcome({}))
@@ -168,7 +248,7 @@ class TestPage:
 class TestPublished:
     def test_the_page_is_what_its_runs_say(self, tmp_path):
         docs = ROOT / "docs" / "evidence"
-        found = Outcome.read(read_all(docs / report.RUNS))
+        found = report.published(docs)
         report.draw(found, tmp_path)
         assert (tmp_path / "trust.md").read_text() == (docs / "trust.md").read_text()
         assert {path.name for path in docs.glob("trust_*.png")} == {path.name for path in tmp_path.glob("*.png")}
@@ -180,8 +260,8 @@ class TestPublished:
         assert set(registered.first()) <= published
 
     def test_readme_and_guide_quote_its_headline(self):
-        found = Outcome.read(read_all(ROOT / "docs" / "evidence" / report.RUNS))
-        mean = report.over_tasks(found.differences("trust", "learned", report.greedy, registered.TASKS))
+        found = report.published(ROOT / "docs" / "evidence")
+        mean = measured.over_tasks(found.differences("trust", "learned", measured.greedy, registered.TASKS))
         assert mean.low < 0 < mean.high  # or the words have to change
         said = re.compile(r"level with GRPO[^.]*: (\S+) \[(\S+), (\S+)\] points greedily. A gain is not shown")
         for page in ("README.md", "docs/guide.md"):

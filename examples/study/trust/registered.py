@@ -21,11 +21,16 @@ It counts as success with learned PRMs when
 4. with exact labels the mean is above GRPO by both figures.
 
 No task and no seed is dropped afterwards.
+
+Second, after the runs at GRPO's rate: every arm at its own rate, tuned as GRPO's was, and runs with verl and vLLM. The
+latter are of two tasks: where the paper's rule is the furthest above GRPO, greedily and with the learned PRM, and where
+it is the furthest below. These plans were fixed before a run of either.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from study.plan import Run
+from study.plan import RATES as FIRST_RATES
+from study.plan import TUNING_SEEDS, Run, rates_to_try
 from study.trainer import Settings
 
 RATES: dict[str, float] = {"swaps": 2e-4, "piles": 2e-4, "idle": 4e-4, "carry": 2e-4, "stack": 5e-5, "circuit": 5e-5}
@@ -43,14 +48,21 @@ MORE_ROLLOUTS = 10
 writing and training on 2."""
 PRM_FREE = ("grpo", "grpo_more")
 WEAK, NOTHING = ("learned_weak", "oracle"), ("random", "reversed")
+OWN_ARMS, OWN_SEEDS = ("trust", "prpo", "pure"), SEEDS[:6]
+"""Arms that are run at rates of their own, too, with the learned PRM that they are tuned with."""
+FULL_STACK_ARMS, FULL_STACK_SEEDS = ("grpo", "prpo", "trust"), SEEDS[:3]
 
 
-def run_of(task: str, prm: str, arm: str, seed: int, weight: float | None = None) -> Run:
-    """A run at GRPO's rate; `grpo_more` is GRPO with more rollouts, `trust_fixed` is trust with a fixed weight."""
+def run_of(task: str, prm: str, arm: str, seed: int, weight: float | None = None, rate: float | None = None) -> Run:
+    """A run, at GRPO's rate unless another is given.
+
+    `grpo_more` is GRPO with more rollouts. `trust_fixed` is trust with a fixed weight.
+    """
     rollouts = MORE_ROLLOUTS if arm == "grpo_more" else ROLLOUTS
     name = {"grpo_more": "grpo", "trust_fixed": "trust"}.get(arm, arm)
     prm = "oracle" if arm in PRM_FREE else prm
-    return Run(task, prm, Settings(name, seed, STEPS, RATES[task], PROMPTS, rollouts, LOOK_EVERY, weight))
+    lr = RATES[task] if rate is None else rate
+    return Run(task, prm, Settings(name, seed, STEPS, lr, PROMPTS, rollouts, LOOK_EVERY, weight))
 
 
 def arm_of(run: Run) -> str:
@@ -62,7 +74,7 @@ def arm_of(run: Run) -> str:
 
 
 def planned() -> int:
-    """How many runs there are to be."""
+    """How many runs there are to be at GRPO's rate."""
     return sum(1 for _ in (*first(), *controls(), *others())) + len(SEEDS) * len(TASKS)
 
 
@@ -101,3 +113,40 @@ def fixed(mean_weight: dict[str, float]) -> Iterator[Run]:
     for seed in SEEDS:
         for task, weight in mean_weight.items():
             yield run_of(task, "learned", "trust_fixed", seed, round(weight, 3))
+
+
+def tuning(scores: Mapping[tuple[str, str], Mapping[float, float]]) -> Iterator[Run]:
+    """Runs that choose a rate for each arm and task, GRPO's once more among them.
+
+    Args:
+        scores: of the rates that were tried, by task and arm, see `study.statistics.rate_scores`.
+    """
+    for seed in TUNING_SEEDS:
+        for task in TASKS:
+            for arm in (*OWN_ARMS, "grpo"):
+                for rate in rates_to_try(FIRST_RATES, scores.get((task, arm), {})):
+                    yield run_of(task, "learned", arm, seed, rate=rate)
+
+
+def own(rates: Mapping[tuple[str, str], float]) -> Iterator[Run]:
+    """Each arm at its own rate; where that is GRPO's, the run is one of those at GRPO's rate.
+
+    Args:
+        rates: by task and arm.
+    """
+    for seed in OWN_SEEDS:
+        for task in TASKS:
+            for arm in OWN_ARMS:
+                yield run_of(task, "learned", arm, seed, rate=rates[task, arm])
+
+
+def full_stack(gains: Mapping[str, float]) -> Iterator[Run]:
+    """Runs for verl and vLLM, on the task where the paper's rule gains most and on the one where it loses most.
+
+    Args:
+        gains: by task, points of the paper's rule over GRPO, greedily, with the learned PRM.
+    """
+    for seed in FULL_STACK_SEEDS:
+        for task in (max(gains, key=gains.__getitem__), min(gains, key=gains.__getitem__)):
+            for arm in FULL_STACK_ARMS:
+                yield run_of(task, "learned", arm, seed)

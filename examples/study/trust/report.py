@@ -2,22 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page on the registered test: what was to count as success, what came of it, task by task.
 
-python -m study.trust.report docs/evidence/trust_runs.jsonl docs/evidence    # draw the page of the published runs
+python -m study.trust.report docs/evidence    # draw the page of the published runs
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 from study.runs import Result, read_all, write_all
-from study.statistics import Difference, holm
+from study.statistics import Difference, holm, late
 from study.trust import figures, registered
+from study.trust.outcome import Figure, Outcome, greedy, hierarchical, over_seeds, over_tasks, sampled
 
-Key = tuple[str, str, str, int]
-"""Task, PRM, arm and seed."""
 DRAWN = ("trust", "prpo", "pure", "grpo_more")
 NAMES = {
     "grpo": "GRPO",
@@ -28,109 +25,19 @@ NAMES = {
     "grpo_more": f"GRPO with {registered.MORE_ROLLOUTS} rollouts",
 }
 LEGEND = {arm: name.replace("`", "") for arm, name in NAMES.items()}
-RESAMPLES, SEED = 10_000, 0
-RUNS = "trust_runs.jsonl"
+RUNS, TUNING, FULL_STACK = "trust_runs.jsonl", "trust_tuning.jsonl", "trust_full_stack.jsonl"
+LOOKS = ("greedy", "sampled")
+OF_A_STEP = ("accuracy", "length", "entropy", "prm_mean", "label_mean", "mixed_groups", "all_wrong", "earned")
+PUBLISHED = (*LOOKS, *OF_A_STEP, "advantage_mean")
+"""Measures of a run that are kept in the published files; of a tuning run only `LOOKS`."""
 GAINS, CURVES, WEIGHTS = "trust_gains.png", "trust_curves.png", "trust_weights.png"
 
 
-@dataclass(frozen=True)
-class Test:
-    """Finished runs.
-
-    Attributes:
-        runs: by task, PRM, arm and seed; those of arms without a PRM under "oracle".
-    """
-
-    runs: Mapping[Key, Result]
-
-    @classmethod
-    def read(cls, results: Sequence[Result]) -> "Test":
-        """From runs in any order."""
-        runs = [(result.run, result) for result in results]
-        return cls({(run.task, run.prm, registered.arm_of(run), run.settings.seed): result for run, result in runs})
-
-    def differences(
-        self, arm: str, prm: str, figure: Callable[[Result], float], tasks: Sequence[str]
-    ) -> dict[str, list[float]]:
-        """By task: the arm less GRPO in points, for each seed that both were run with."""
-        prm = "oracle" if arm in registered.PRM_FREE else prm
-        found: dict[str, list[float]] = {}
-        for task in tasks:
-            for seed in registered.SEEDS:
-                ours, theirs = self.runs.get((task, prm, arm, seed)), self.runs.get((task, "oracle", "grpo", seed))
-                if ours and theirs:
-                    found.setdefault(task, []).append(100 * (figure(ours) - figure(theirs)))
-        return found
-
-    def of(self, task: str, arm: str) -> list[Result]:
-        """An arm's runs on a task, with the learned PRM where it has one."""
-        prm = "oracle" if arm in registered.PRM_FREE else "learned"
-        return [r for (name, of_prm, of_arm, _), r in self.runs.items() if (name, of_prm, of_arm) == (task, prm, arm)]
-
-    def identical(self, prm: str) -> tuple[int, int]:
-        """Of the rule's runs with a PRM: how many are GRPO's run step by step, and how many there are."""
-        alike = pairs = 0
-        for (task, name, arm, seed), result in self.runs.items():
-            theirs = self.runs.get((task, "oracle", "grpo", seed))
-            if name != prm or arm != "trust" or theirs is None:
-                continue
-            pairs += 1
-            names = ("accuracy", "greedy", "sampled", "entropy", "length", "advantage_mean")
-            alike += all(
-                ours.get(measure) == other.get(measure)
-                for ours, other in zip(result.rows, theirs.rows, strict=True)
-                for measure in names
-            )
-        return alike, pairs
-
-
-def greedy(result: Result) -> float:
-    """Mean of the last measurements of greedy accuracy."""
-    return float(np.mean([row["greedy"] for row in result.rows if "greedy" in row][-registered.LATE :]))
-
-
-def sampled(result: Result) -> float:
-    """Accuracy at temperature 1 after the last step."""
-    return [row["sampled"] for row in result.rows if "sampled" in row][-1]
-
-
-def over_seeds(values: Sequence[float]) -> Difference:
-    """The mean of one task, with the 95% interval of Student's t over seeds."""
-    return _by_t(values, len(values))
-
-
-def over_tasks(of_task: Mapping[str, Sequence[float]]) -> Difference:
-    """The mean of tasks, with the 95% interval of Student's t over task means."""
-    return _by_t([float(np.mean(values)) for values in of_task.values()], sum(map(len, of_task.values())))
-
-
-def hierarchical(of_task: Mapping[str, Sequence[float]]) -> tuple[float, float]:
-    """A 95% bootstrap interval of the mean of tasks: tasks are drawn, then seeds within each."""
-    random = np.random.default_rng(SEED)
-    values = [np.asarray(found) for found in of_task.values()]
-    means = []
-    for _ in range(RESAMPLES):
-        drawn = random.integers(len(values), size=len(values))
-        means.append(np.mean([random.choice(values[i], len(values[i])).mean() for i in drawn]))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _by_t(values: Sequence[float], pairs: int) -> Difference:
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Difference(mean, float("nan"), float("nan"), float("nan"), pairs)
-    error = float(stats.sem(values))
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, len(values) - 1)) if error else float(mean == 0)
-    return Difference(mean, mean - half, mean + half, p, pairs)
-
-
-def page(test: Test) -> str:
+def page(test: Outcome) -> str:
     """The page in markdown."""
     return "\n".join(
         [
-            "<!-- Made by examples/study/trust/report.py from trust_runs.jsonl: change that file, not this one. -->",
+            "<!-- Made by examples/study/trust/report.py from trust_*.jsonl: change that file, not this one. -->",
             "",
             "# The registered test of the credit trust",
             "",
@@ -156,20 +63,23 @@ def page(test: Test) -> str:
             "",
             *_arms(test),
             "",
+            *_kept(test),
+            *_own_rates(test),
+            *_with_verl(test),
             "## Other PRMs",
             "",
             *_other_prms(test),
             "",
             "## Run it again",
             "",
-            "`bash examples/study/run.sh --trust` runs what is missing, about four hours on two idle cores for all of "
+            "`bash examples/study/run.sh --trust` runs what is missing, about eight hours on two idle cores for all of "
             "it, and draws this page.",
             "",
         ]
     )
 
 
-def _state(test: Test) -> list[str]:
+def _state(test: Outcome) -> list[str]:
     if len(test.runs) == registered.planned():
         return []
     of_an_arm = len(registered.TASKS) * len(registered.SEEDS)
@@ -186,7 +96,7 @@ def _state(test: Test) -> list[str]:
     ]
 
 
-def _answer(test: Test) -> list[str]:
+def _answer(test: Outcome) -> list[str]:
     found = [test.differences("trust", "learned", figure, registered.TASKS) for figure in (greedy, sampled)]
     if not all(len(of_task) == len(registered.TASKS) for of_task in found):
         return []
@@ -230,7 +140,7 @@ def _pictures() -> list[str]:
     ]
 
 
-def _criteria(test: Test) -> list[str]:
+def _criteria(test: Outcome) -> list[str]:
     lines = ["| criterion | found | |", "|---|---|---|"]
     learned = test.differences("trust", "learned", greedy, registered.TASKS)
     if learned:
@@ -261,7 +171,7 @@ def _line(what: str, said: str, met: bool | None) -> str:
     return f"| {what} | {said} | {verdict} |"
 
 
-def _by_task(test: Test) -> list[str]:
+def _by_task(test: Outcome) -> list[str]:
     lines = [
         "| task | GRPO, greedy | `credit=trust` less GRPO, greedy | temperature 1 | weight, first to last quarter "
         "| groups all wrong, all right | seeds |",
@@ -287,33 +197,137 @@ def _by_task(test: Test) -> list[str]:
     return lines
 
 
-def _arms(test: Test) -> list[str]:
-    lines = [
+def _arms(test: Outcome) -> list[str]:
+    whole = [arm for arm in NAMES if arm != "grpo" and _whole(test, arm)]
+    return [
         "Intervals are of Student's t over task means. p is Holm-adjusted over the rows of the column. With one "
         "row there is nothing to adjust. An arm stands here once it has run on all tasks and seeds.",
         "",
-        "| less GRPO, learned PRM | greedy | p | temperature 1 | p | tasks |",
-        "|---|---|---|---|---|---|",
+        *_table_of_arms(test, whole, own=False),
     ]
-    rows = []
-    for arm, name in NAMES.items():
-        if arm == "grpo" or not _whole(test, arm):
-            continue
-        found = [test.differences(arm, "learned", figure, registered.TASKS) for figure in (greedy, sampled)]
-        rows.append((name, [over_tasks(of_task) for of_task in found], len(found[0])))
-    adjusted = [holm([means[column].p for _, means, _ in rows]) for column in (0, 1)] if rows else [[], []]
-    for i, (name, means, tasks) in enumerate(rows):
+
+
+def _table_of_arms(test: Outcome, arms: Sequence[str], own: bool) -> list[str]:
+    lines = ["| less GRPO, learned PRM | greedy | p | temperature 1 | p |", "|---|---|---|---|---|"]
+    found = [
+        [over_tasks(test.differences(arm, "learned", figure, registered.TASKS, own)) for figure in (greedy, sampled)]
+        for arm in arms
+    ]
+    adjusted = [holm([means[column].p for means in found]) for column in (0, 1)]
+    for i, (arm, means) in enumerate(zip(arms, found, strict=True)):
         cells = [f"{_text(means[column])} | {adjusted[column][i]:.2g}" for column in (0, 1)]
-        lines.append(f"| {name} | {cells[0]} | {cells[1]} | {tasks} |")
+        lines.append(f"| {NAMES[arm]} | {cells[0]} | {cells[1]} |")
     return lines
 
 
-def _whole(test: Test, arm: str) -> bool:
+def _kept(test: Outcome) -> list[str]:
+    """How much of the paper's gain the rule keeps on the tasks where the paper's gains by both figures."""
+    if not _whole(test, "prpo") or not _whole(test, "trust"):
+        return []
+    lines = []
+    for task in registered.TASKS:
+        paper, ours = (
+            [float(np.mean(test.differences(arm, "learned", figure, [task])[task])) for figure in (greedy, sampled)]
+            for arm in ("prpo", "trust")
+        )
+        if min(paper) > 0:
+            cells = (
+                f"{_points(gain)} | {_points(o)} | {100 * o / gain:.0f}%" for gain, o in zip(paper, ours, strict=True)
+            )
+            lines.append(f"| {task} | {' | '.join(cells)} |")
+    head = [
+        "## Kept of the paper's gain",
+        "",
+    ]
+    if not lines:
+        return [
+            *head,
+            "With the learned PRM the paper's rule ends above GRPO by both figures on none of the tasks.",
+            "",
+        ]
+    return [
+        *head,
+        "Tasks on which the mean of the paper's rule is above GRPO by both figures, learned PRM:",
+        "",
+        "| task | paper's, greedy | `credit=trust` | kept | paper's, temperature 1 | `credit=trust` | kept |",
+        "|---|---|---|---|---|---|---|",
+        *lines,
+        "",
+    ]
+
+
+def _own_rates(test: Outcome) -> list[str]:
+    """Every arm at its own rate, once all of its runs are there."""
+    rates = test.rates
+    wanted = len(registered.TASKS) * len(registered.OWN_ARMS) * len(registered.OWN_SEEDS)
+    if not rates or len(test.own) < wanted:
+        return []
+    arms = ("grpo", *registered.OWN_ARMS)
+    other = [
+        f"GRPO's on {task} was {rates[task, 'grpo']:g}"
+        for task in registered.TASKS
+        if rates[task, "grpo"] != registered.RATES[task]
+    ]
+    return [
+        "## Each arm at its own rate",
+        "",
+        "Rates were tuned alike for every arm: seed "
+        f"{', '.join(map(str, registered.TUNING_SEEDS))}, the learned PRM, half the area under the greedy curve and "
+        f"half the final accuracy at temperature 1. Each difference is of {len(registered.OWN_SEEDS)} seeds.",
+        "",
+        *_table_of_arms(test, registered.OWN_ARMS, own=True),
+        "",
+        f"| rate | {' | '.join(registered.TASKS)} |",
+        f"|---|{'---|' * len(registered.TASKS)}",
+        *(f"| {NAMES[arm]} | {' | '.join(f'{rates[task, arm]:g}' for task in registered.TASKS)} |" for arm in arms),
+        "",
+        *(
+            [f"The runs of GRPO are at the registered rates. This tuning says otherwise: {', '.join(other)}.", ""]
+            if other
+            else []
+        ),
+    ]
+
+
+def _with_verl(test: Outcome) -> list[str]:
+    """The full stack beside the light trainer, once it is whole."""
+    tasks = list(dict.fromkeys(task for task, *_ in test.full_stack))
+    arms = registered.FULL_STACK_ARMS
+    if len(test.full_stack) < 2 * len(arms) * len(registered.FULL_STACK_SEEDS):
+        return []
+    figures_of: tuple[Figure, ...] = (greedy, lambda result: late(result.rows, "accuracy"))
+    lines = [
+        "## With verl and vLLM",
+        "",
+        "`python -m verl.trainer.main_ppo` with the laptop recipes, the same policies, PRMs, problems and rates: the "
+        "task on which the paper's rule gains most in the light trainer, and the one on which it loses most. In "
+        "brackets are the points of each seed. Training accuracy is at temperature 1, the mean of the last quarter of "
+        "the steps.",
+        "",
+        "| task | less GRPO | trainer | greedy | training accuracy |",
+        "|---|---|---|---|---|",
+    ]
+    for task in tasks:
+        for arm in arms[1:]:
+            for trainer, runs in (("verl", test.full_stack), ("light", test.runs)):
+                cells = []
+                for figure in figures_of:
+                    pairs = [
+                        (runs[task, "learned", arm, seed], runs[task, "oracle", "grpo", seed])
+                        for seed in registered.FULL_STACK_SEEDS
+                    ]
+                    points = [100 * (figure(ours) - figure(theirs)) for ours, theirs in pairs]
+                    cells.append(f"{_points(float(np.mean(points)))} ({', '.join(map(_points, points))})")
+                lines.append(f"| {task} | {NAMES[arm]} | {trainer} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _whole(test: Outcome, arm: str) -> bool:
     """Say whether all runs of an arm with the learned PRM are finished."""
     return all(len(test.of(task, arm)) == len(registered.SEEDS) for task in registered.TASKS)
 
 
-def _other_prms(test: Test) -> list[str]:
+def _other_prms(test: Outcome) -> list[str]:
     lines = ["| PRM | arm | greedy | temperature 1 | seeds of each task |", "|---|---|---|---|---|"]
     for prm in (*registered.WEAK, *registered.NOTHING):
         for arm in ("trust", "prpo"):
@@ -336,7 +350,7 @@ def _points(value: float) -> str:
     return f"{round(value, 1) + 0.0:+.1f}"  # no -0.0
 
 
-def draw(test: Test, folder: Path) -> None:
+def draw(test: Outcome, folder: Path) -> None:
     """The page and its figures."""
     of_arm = {}
     drawn = [arm for arm in DRAWN if _whole(test, arm)]
@@ -353,12 +367,33 @@ def draw(test: Test, folder: Path) -> None:
     (folder / "trust.md").write_text(page(test))
 
 
-def write(results: Sequence[Result], folder: Path) -> None:
-    """The page with its figures, and the runs it is made from, into a folder."""
+def write(results: Sequence[Result], full_stack: Sequence[Result], folder: Path) -> None:
+    """The page with its figures, and the runs it is made from, into a folder.
+
+    Args:
+        results: runs of the light trainer, those of the tuning among them.
+        full_stack: runs of verl.
+        folder: that gets all of it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    write_all(results, folder / RUNS)
-    draw(Test.read(read_all(folder / RUNS)), folder)
+    tuning = [result for result in results if result.run.settings.seed in registered.TUNING_SEEDS]
+    others = [result for result in results if result.run.settings.seed not in registered.TUNING_SEEDS]
+    for runs, name, measures in (
+        (others, RUNS, PUBLISHED),
+        (tuning, TUNING, LOOKS),
+        (full_stack, FULL_STACK, PUBLISHED),
+    ):
+        (folder / name).unlink(missing_ok=True)
+        if runs:
+            write_all(runs, folder / name, measures)
+    draw(published(folder), folder)
+
+
+def published(folder: Path) -> Outcome:
+    """The runs that `write` left in a folder. Those of the tuning and of verl may not be there yet."""
+    tuning, full_stack = (read_all(path) if (path := folder / name).exists() else [] for name in (TUNING, FULL_STACK))
+    return Outcome.read([*read_all(folder / RUNS), *tuning], full_stack)
 
 
 if __name__ == "__main__":
-    draw(Test.read(read_all(Path(sys.argv[1]))), Path(sys.argv[2]))
+    draw(published(Path(sys.argv[1])), Path(sys.argv[1]))

@@ -8,16 +8,22 @@ What is finished is kept: the same command goes on where it was stopped. A repor
 import argparse
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from guarded_run import RunFailed
 from study import runs
 from study.assets import LEARNED, path_of
-from study.jobs import Job, StudyError, Workers, pooled, work
-from study.run import LESSON_SECONDS, POLICY_SECONDS, claimed, make_policy, make_prm, missing
-from study.runs import RunError
+from study.full_stack.train import full_stack, is_finished
+from study.jobs import AGAIN, Job, StudyError, Workers, pooled, work
+from study.plan import Run
+from study.run import LESSON_SECONDS, POLICY_SECONDS, claimed, finished, make_policy, make_prm, missing
+from study.runs import Result, RunError
+from study.statistics import best_rates, rate_scores
 from study.trust import registered
+from study.trust.outcome import Outcome, greedy, own_rates
 from study.trust.report import write
 
 
@@ -34,36 +40,84 @@ def main() -> int:
     made.add_argument("--report", type=Path, help="folder for trust.md and its data (default: in --out)")
     given = made.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    deadline = time.monotonic() + 3600 * given.hours
+    assets, results, verl = given.out / "assets", given.out / "trust_runs", given.out / "trust_full_stack"
     try:
-        with claimed(given.out), pooled(given.workers, given.hours) as workers:
-            return 0 if _test(given.out, given.report or given.out / "trust_report", workers) else 3
-    except (RunError, StudyError) as error:
+        with claimed(given.out):
+            with pooled(given.workers, given.hours) as workers:
+                done = _light(assets, results, workers)
+            try:
+                done = done and _with_verl(assets, results, verl, deadline)
+            finally:
+                _report(assets, results, verl, given.report or given.out / "trust_report")
+        return 0 if done else 3
+    except (RunError, RunFailed, StudyError) as error:
         print(f"{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def _test(out: Path, report: Path, workers: Workers) -> bool:
-    assets, results = out / "assets", out / "trust_runs"
+def _light(assets: Path, results: Path, workers: Workers) -> bool:
+    """All runs of the light trainer, as far as the time goes. Says whether they are finished."""
     stages: list[tuple[str, list[Job]]] = [("policies", _policies(assets)), ("learned PRMs", _prms(assets))]
     done = all([work(stage, jobs, workers) for stage, jobs in stages])
-    stages_of_runs = (
+    for stage, wanted in (
         ("GRPO and the rule", registered.first()),
         ("other PRMs", registered.controls()),
         ("other arms", registered.others()),
-    )
-    for stage, wanted in stages_of_runs:
+    ):
         done = done and work(stage, missing(wanted, assets, results), workers)
     weights = mean_weights(results)
     if done and len(weights) == len(registered.TASKS):
         done = work("fixed weight", missing(registered.fixed(weights), assets, results), workers)
-    wanted = [*registered.first(), *registered.controls(), *registered.others(), *registered.fixed(weights)]
-    found = [runs.read(path) for run in wanted if (path := runs.path_of(run, results)).exists()]
-    if found:
-        write(found, report)
-        print(f"report in {report / 'trust.md'}, from {len(found)} of {registered.planned()} runs")
+    tuning: list[Result] = []
+    while done and len(wanted := list(registered.tuning(rate_scores(tuning)))) > len(tuning):
+        done = work("tuning", missing(wanted, assets, results), workers)
+        tuning = finished(wanted, results)
+    if done:
+        done = work("own rates", missing(registered.own(best_rates(tuning)), assets, results), workers)
     return done
+
+
+def _with_verl(assets: Path, results: Path, folder: Path, deadline: float) -> bool:
+    """The runs with verl and vLLM, one after the other, as far as the time goes. Says whether they are finished."""
+    for run in _planned_with_verl(results):
+        if not is_finished(run, folder) and time.monotonic() > deadline:
+            print(f"with verl: time is up before {run.name}; {AGAIN}")
+            return False
+        full_stack(run, assets, folder)
+    return True
+
+
+def _planned_with_verl(results: Path) -> list[Run]:
+    """None while the paper's rule has not run on all tasks."""
+    done = Outcome.read(finished([*registered.first(), *registered.others()], results))
+    gains = done.differences("prpo", "learned", greedy, registered.TASKS)
+    if any(len(gains.get(task, [])) < len(registered.SEEDS) for task in registered.TASKS):
+        return []
+    return list(registered.full_stack({task: float(np.mean(values)) for task, values in gains.items()}))
+
+
+def _report(assets: Path, results: Path, verl: Path, report: Path) -> None:
+    """The page of what is finished."""
+    tuning: list[Result] = []
+    while len(found := finished(registered.tuning(rate_scores(tuning)), results)) > len(tuning):
+        tuning = found
+    wanted = [
+        *registered.first(),
+        *registered.controls(),
+        *registered.others(),
+        *registered.fixed(mean_weights(results)),
+    ]
+    if rates := own_rates(tuning):
+        wanted += registered.own(rates)
+    light = finished(dict.fromkeys(wanted), results)
+    if light:
+        with_verl = [full_stack(run, assets, verl) for run in _planned_with_verl(results) if is_finished(run, verl)]
+        write([*light, *tuning], with_verl, report)
+        counts = f"{len(light)} runs, {len(tuning)} of the tuning and {len(with_verl)} with verl"
+        print(f"report in {report / 'trust.md'}, from {counts}")
 
 
 def mean_weights(results: Path) -> dict[str, float]:
