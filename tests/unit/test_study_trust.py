@@ -193,18 +193,26 @@ class TestPage:
 
     def test_it_is_the_same_from_the_file(self, tmp_path):
         found = outcome(lambda task, seed: seed % 3)
-        report.write(list(found.runs.values()), [], tmp_path)
+        report.write(list(found.runs.values()), [], {}, tmp_path)
         read = report.published(tmp_path)
         assert (tmp_path / "trust.md").read_text() == report.page(read)
         assert read.runs.keys() == found.runs.keys()
 
     def test_its_figures_are_there_and_are_no_blank_sheets(self, tmp_path):
         found = outcome(lambda task, seed: seed % 3)
-        report.write(list(found.runs.values()), [], tmp_path)
+        report.write(list(found.runs.values()), [], {}, tmp_path)
         text = (tmp_path / "trust.md").read_text()
         for name in (report.GAINS, report.CURVES, report.WEIGHTS):
             assert f"]({name})" in text
             assert np.ptp(plt.imread(tmp_path / name)[..., :3]) > 0.5
+
+    def test_the_papers_rule_stands_beside_what_its_prm_knows(self):
+        found, *_ = later(lambda arm, task, lr: 2 if arm == "prpo" else 0)
+        text = report.page(Outcome.read(found, prms={"idle learned": {"on_wrong": 0.831, "on_right": 0.997}}))
+        assert "| idle | **+2.0 [+2.0, +2.0]** | **+2.0 [+2.0, +2.0]** | 83% | 100% |" in text
+        assert "| swaps | **+2.0 [+2.0, +2.0]** | **+2.0 [+2.0, +2.0]** |  |  |" in text
+        assert "above GRPO's on 6 tasks of 6 greedily" in text
+        assert "The paper's rule" not in report.page(outcome(lambda task, seed: 1))
 
     def test_what_is_kept_of_the_papers_gain_stands_for_tasks_where_it_gains(self):
         found, *_ = later(lambda arm, task, lr: 8 if (arm, task) == ("prpo", "idle") else 2 if arm == "trust" else -1)
@@ -270,3 +278,15 @@ class TestPublished:
             assert [float(number) for number in quoted.groups()] == pytest.approx(
                 [mean.mean, mean.low, mean.high], abs=0.0501
             )
+
+    def test_pages_quote_what_the_papers_rule_came_to(self):
+        found = report.published(ROOT / "docs" / "evidence")
+        means = [
+            measured.over_tasks(found.differences("prpo", "learned", figure, registered.TASKS))
+            for figure in (measured.greedy, measured.sampled)
+        ]
+        said = [f"{mean.mean:+.1f} [{mean.low:+.1f}, {mean.high:+.1f}]" for mean in means]
+        assert min(found.prms[f"{task} learned"]["on_right"] for task in registered.TASKS) > 0.965  # "at most 3%"
+        for page in ("README.md", "docs/guide.md", "docs/evidence.md", "docs/evidence/trust.md"):
+            text = (ROOT / page).read_text()
+            assert all(figure in text for figure in said), page

@@ -14,6 +14,7 @@ from study.trust import registered
 Key = tuple[str, str, str, int]
 """Task, PRM, arm and seed."""
 Figure = Callable[[Result], float]
+Prms = Mapping[str, Mapping[str, float]]
 RESAMPLES, SEED = 10_000, 0
 
 
@@ -26,16 +27,19 @@ class Outcome:
         tuning: that choose each arm's own rate.
         own: at each arm's own rate, as in `runs`; empty while tuning is not finished.
         full_stack: with verl and vLLM, as in `runs`.
+        prms: by "task PRM", shares of the starting policy's wrong lines that it finds (`on_wrong`) and of the right
+            ones that it passes (`on_right`).
     """
 
     runs: Mapping[Key, Result]
     tuning: Sequence[Result] = ()
     own: Mapping[Key, Result] = field(default_factory=dict)
     full_stack: Mapping[Key, Result] = field(default_factory=dict)
+    prms: Prms = field(default_factory=dict)
 
     @classmethod
-    def read(cls, results: Sequence[Result], full_stack: Sequence[Result] = ()) -> "Outcome":
-        """From runs in any order, those of the light trainer and those of verl."""
+    def read(cls, results: Sequence[Result], full_stack: Sequence[Result] = (), prms: Prms | None = None) -> "Outcome":
+        """From runs in any order, those of the light trainer and those of verl, and what is known of the PRMs."""
         tuning = [result for result in results if result.run.settings.seed in registered.TUNING_SEEDS]
         rates = own_rates(tuning)
         runs, own = {}, {}
@@ -46,7 +50,7 @@ class Outcome:
             of_own = prm == "learned" and arm in registered.OWN_ARMS and seed in registered.OWN_SEEDS
             if of_own and result.run.settings.lr == rates.get((task, arm)):
                 own[key] = result
-        return cls(runs, tuning, own, {_key(result): result for result in full_stack})
+        return cls(runs, tuning, own, {_key(result): result for result in full_stack}, prms or {})
 
     @property
     def rates(self) -> dict[tuple[str, str], float]:

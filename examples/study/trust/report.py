@@ -5,6 +5,7 @@
 python -m study.trust.report docs/evidence    # draw the page of the published runs
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from study.runs import Result, read_all, write_all
 from study.statistics import Difference, holm, late
 from study.trust import figures, registered
-from study.trust.outcome import Figure, Outcome, greedy, hierarchical, over_seeds, over_tasks, sampled
+from study.trust.outcome import Figure, Outcome, Prms, greedy, hierarchical, over_seeds, over_tasks, sampled
 
 DRAWN = ("trust", "prpo", "pure", "grpo_more")
 NAMES = {
@@ -26,6 +27,7 @@ NAMES = {
 }
 LEGEND = {arm: name.replace("`", "") for arm, name in NAMES.items()}
 RUNS, TUNING, FULL_STACK = "trust_runs.jsonl", "trust_tuning.jsonl", "trust_full_stack.jsonl"
+PRMS = "trust_prms.json"
 LOOKS = ("greedy", "sampled")
 OF_A_STEP = ("accuracy", "length", "entropy", "prm_mean", "label_mean", "mixed_groups", "all_wrong", "earned")
 PUBLISHED = (*LOOKS, *OF_A_STEP, "advantage_mean")
@@ -63,6 +65,7 @@ def page(test: Outcome) -> str:
             "",
             *_arms(test),
             "",
+            *_papers(test),
             *_kept(test),
             *_own_rates(test),
             *_with_verl(test),
@@ -119,6 +122,22 @@ def _answer(test: Outcome) -> list[str]:
         f"{100 * wrong:.0f}% of the groups were all wrong, and {100 * right:.0f}% all right. So it can neither lose "
         "nor gain much here. Tasks on which most groups are all wrong are not among the six. "
         f"{'' if means[0].low > 0 else 'The default stays the rule of the paper.'}".rstrip(),
+        "",
+        *_of_the_paper(test),
+    ]
+
+
+def _of_the_paper(test: Outcome) -> list[str]:
+    """What the paper's rule came to on the same tasks, which is a result of its own."""
+    if not _whole(test, "prpo"):
+        return []
+    found = [test.differences("prpo", "learned", figure, registered.TASKS) for figure in (greedy, sampled)]
+    above = [sum(np.mean(values) > 0 for values in of_task.values()) for of_task in found]
+    means = [_text(over_tasks(of_task)) for of_task in found]
+    return [
+        f"The paper's rule on the same tasks, at the same rate: {means[0]} points over GRPO greedily and {means[1]} at "
+        f"temperature 1. Its mean is above GRPO's on {above[0]} tasks of {len(registered.TASKS)} greedily and on "
+        f"{above[1]} at temperature 1.",
         "",
     ]
 
@@ -218,6 +237,28 @@ def _table_of_arms(test: Outcome, arms: Sequence[str], own: bool) -> list[str]:
         cells = [f"{_text(means[column])} | {adjusted[column][i]:.2g}" for column in (0, 1)]
         lines.append(f"| {NAMES[arm]} | {cells[0]} | {cells[1]} |")
     return lines
+
+
+def _papers(test: Outcome) -> list[str]:
+    """The paper's rule on each task, beside what the PRM knows."""
+    if not _whole(test, "prpo"):
+        return []
+    lines = [
+        "## The paper's rule, task by task",
+        "",
+        "Less GRPO, learned PRM. The PRM's shares are of the lines that the starting policy samples: wrong ones that "
+        "it finds, right ones that it passes.",
+        "",
+        "| task | greedy | temperature 1 | PRM finds | PRM passes |",
+        "|---|---|---|---|---|",
+    ]
+    for task in registered.TASKS:
+        found = [test.differences("prpo", "learned", figure, [task])[task] for figure in (greedy, sampled)]
+        cells = [_text(over_seeds(values)) for values in found]
+        known = test.prms.get(f"{task} learned", {})
+        cells += [f"{100 * known[share]:.0f}%" if share in known else "" for share in ("on_wrong", "on_right")]
+        lines.append(f"| {task} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def _kept(test: Outcome) -> list[str]:
@@ -367,12 +408,13 @@ def draw(test: Outcome, folder: Path) -> None:
     (folder / "trust.md").write_text(page(test))
 
 
-def write(results: Sequence[Result], full_stack: Sequence[Result], folder: Path) -> None:
+def write(results: Sequence[Result], full_stack: Sequence[Result], prms: Prms, folder: Path) -> None:
     """The page with its figures, and the runs it is made from, into a folder.
 
     Args:
         results: runs of the light trainer, those of the tuning among them.
         full_stack: runs of verl.
+        prms: what is known of the PRMs, see `Outcome`.
         folder: that gets all of it.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -386,13 +428,14 @@ def write(results: Sequence[Result], full_stack: Sequence[Result], folder: Path)
         (folder / name).unlink(missing_ok=True)
         if runs:
             write_all(runs, folder / name, measures)
+    (folder / PRMS).write_text(json.dumps(prms, indent=1) + "\n")
     draw(published(folder), folder)
 
 
 def published(folder: Path) -> Outcome:
     """The runs that `write` left in a folder. Those of the tuning and of verl may not be there yet."""
     tuning, full_stack = (read_all(path) if (path := folder / name).exists() else [] for name in (TUNING, FULL_STACK))
-    return Outcome.read([*read_all(folder / RUNS), *tuning], full_stack)
+    return Outcome.read([*read_all(folder / RUNS), *tuning], full_stack, json.loads((folder / PRMS).read_text()))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from guarded_run import RunFailed
 from study import runs
-from study.assets import LEARNED, path_of
+from study.assets import LEARNED, facts_of, path_of
 from study.full_stack.train import full_stack, is_finished
 from study.jobs import AGAIN, Job, StudyError, Workers, pooled, work
 from study.plan import Run
@@ -115,9 +115,15 @@ def _report(assets: Path, results: Path, verl: Path, report: Path) -> None:
     light = finished(dict.fromkeys(wanted), results)
     if light:
         with_verl = [full_stack(run, assets, verl) for run in _planned_with_verl(results) if is_finished(run, verl)]
-        write([*light, *tuning], with_verl, report)
+        write([*light, *tuning], with_verl, _prm_facts(assets), report)
         counts = f"{len(light)} runs, {len(tuning)} of the tuning and {len(with_verl)} with verl"
         print(f"report in {report / 'trust.md'}, from {counts}")
+
+
+def _prm_facts(assets: Path) -> dict[str, dict[str, float]]:
+    """What each learned PRM finds and passes of the lines that the starting policy samples, by "task PRM"."""
+    of_prm = {f"{task} {prm}": facts_of(task, prm, assets) for task in registered.TASKS for prm in LEARNED}
+    return {name: facts["sampled"] for name, facts in of_prm.items() if facts}
 
 
 def mean_weights(results: Path) -> dict[str, float]:
