@@ -276,10 +276,7 @@ def _kept(test: Outcome) -> list[str]:
                 f"{_points(gain)} | {_points(o)} | {100 * o / gain:.0f}%" for gain, o in zip(paper, ours, strict=True)
             )
             lines.append(f"| {task} | {' | '.join(cells)} |")
-    head = [
-        "## Kept of the paper's gain",
-        "",
-    ]
+    head = ["## Kept of the paper's gain", ""]
     if not lines:
         return [
             *head,
@@ -305,7 +302,7 @@ def _own_rates(test: Outcome) -> list[str]:
         return []
     arms = ("grpo", *registered.OWN_ARMS)
     other = [
-        f"GRPO's on {task} was {rates[task, 'grpo']:g}"
+        f"{rates[task, 'grpo']:g} on {task}"
         for task in registered.TASKS
         if rates[task, "grpo"] != registered.RATES[task]
     ]
@@ -323,7 +320,7 @@ def _own_rates(test: Outcome) -> list[str]:
         *(f"| {NAMES[arm]} | {' | '.join(f'{rates[task, arm]:g}' for task in registered.TASKS)} |" for arm in arms),
         "",
         *(
-            [f"The runs of GRPO are at the registered rates. This tuning says otherwise: {', '.join(other)}.", ""]
+            [f"GRPO's runs are at the registered rates. This tuning chooses others for GRPO: {', '.join(other)}.", ""]
             if other
             else []
         ),
